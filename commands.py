@@ -1,0 +1,108 @@
+"""How every command starts and ends: flags, help, one line for an error, the exit status."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+# Compiled programs are kept between runs, so that the second start is quick; and TensorFlow's banners are not shown.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+from absl import flags, logging  # noqa: E402
+from ml_collections import ConfigDict, config_flags  # noqa: E402
+
+from errors import UserError, nearest  # noqa: E402
+
+FLAGS = flags.FLAGS
+
+
+def train_flags(default: str) -> None:
+    """--config=FILE[:VARIANT] with --config.key=value, and --workdir."""
+    config_flags.DEFINE_config_file("config", default, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
+    flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/ and the config's name)")
+
+
+def workdir_flags() -> None:
+    """--workdir of a trained run, --step, and --config.key=value upon the config found there."""
+    flags.DEFINE_string("workdir", None, "Folder of the run")
+    flags.DEFINE_string("step", "last", "Which checkpoint: last, best or a step")
+
+
+def run(main: Callable[[list[str]], None], description: str) -> None:
+    """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2."""
+    logging.set_verbosity(logging.ERROR)
+    if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
+        print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
+        return
+    try:
+        main(_parse(sys.argv))
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def default_workdir() -> Path:
+    """runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
+    path, _, variant = config_flags.get_config_filename(FLAGS["config"]).partition(":")
+    name = Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
+    return Path("runs", name)
+
+
+def saved_config(workdir: str | None) -> tuple[ConfigDict, Path]:
+    """The config of the run in --workdir, with the command line's changes."""
+    from experiment import saved_config
+
+    if not workdir:
+        raise UserError("--workdir is not set: give the folder of a training run, such as --workdir=runs/vit_digits.")
+    return saved_config(Path(workdir)), Path(workdir)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    if "config" not in FLAGS:  # a command that works on a trained run: its config is in the workdir
+        given = [a.split("=", 1)[1] for a in argv if a.startswith(("--workdir=", "-workdir="))]
+        config, _ = saved_config(given[-1] if given else None)
+        config_flags.DEFINE_config_dict("config", config, "The run's config; single keys by --config.KEY=VALUE")
+    elif wrong := [a for a in argv if a.startswith("--config=") and not _config_exists(a)]:
+        name = Path(wrong[0].split("=", 1)[1].split(":")[0])
+        known = [str(p.relative_to(ROOT)) for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__")]
+        raise UserError(f"there is no config {name}: {nearest(str(name), known)}")
+    try:
+        return FLAGS(argv)[1:]
+    except flags.Error as error:
+        raise UserError(f"{_one_line(error)} See --help.") from None
+    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        raise UserError(f"config: {_one_line(error)}") from None
+
+
+def _config_exists(argument: str) -> bool:
+    return Path(argument.split("=", 1)[1].split(":")[0]).is_file()
+
+
+def _one_line(error: BaseException) -> str:
+    """What config_flags says, without its quotation marks and line breaks."""
+    text = str(error.args[0]) if error.args else str(error)
+    text = " ".join(text.replace("\\'", "'").replace("\\n", " ").strip("'\"").split())
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _flag_help() -> str:
+    own = [FLAGS[name] for name in ("config", "workdir", "step", "split", "top", "json") if name in FLAGS]
+    return "\n".join(f"  --{flag.name:10} {flag.help}" for flag in own)
+
+
+def _config_help() -> str:
+    rows = []
+    for path in sorted((ROOT / "configs").glob("*.py")):
+        if path.stem not in ("base", "__init__"):
+            title = path.read_text().split('"""')[1].splitlines()[0]
+            rows.append(f"  configs/{path.name:28} {title}")
+    return "\n".join([*rows, "  Expected time and figure of each: configs/README.md"])
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(2)

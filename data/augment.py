@@ -1,0 +1,134 @@
+"""What is done to whole batches of images of one size: flips, warps, mixtures, normalisation.
+
+All draws are stateless. They are made for the global batch from (seed, step) and each host takes its rows, so that the
+batch is the same for any number of hosts. B global batch, b this host's share.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from errors import UserError
+
+Batch = dict[str, tf.Tensor]
+
+
+def normalise(image: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
+    """(image / 255 - mean) / std for each channel: float32."""
+    scale, shift = 1 / (255 * np.array(std, np.float32)), np.array(mean, np.float32) / np.array(std, np.float32)
+    return tf.cast(image, tf.float32) * scale.astype(np.float32) - shift
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Uniform random numbers in [0, 1) for rows [start, start + rows) of a global batch of `batch` rows."""
+
+    seed: int
+    step: tf.Tensor
+    batch: int
+    start: int
+    rows: int
+
+    def uniform(self, purpose: int, columns: int = 1) -> tf.Tensor:
+        """(rows, columns) float32; each purpose has its own."""
+        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.step, tf.int64)]), purpose)
+        return tf.random.stateless_uniform((self.batch, columns), seed)[self.start : self.start + self.rows]
+
+    def beta(self, purpose: int, alpha: float) -> tf.Tensor:
+        """(rows,) draws of Beta(alpha, alpha)."""
+        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.step, tf.int64)]), purpose)
+        x, y = tf.unstack(tf.random.stateless_gamma((2, self.batch), seed, alpha=alpha))
+        # With a small alpha both can underflow to zero; either end of the interval is as likely then.
+        return tf.math.divide_no_nan(x, x + y)[self.start : self.start + self.rows]
+
+
+FLIP, WARP, MIXUP, CUTMIX, BOX, WHICH = range(6)
+
+
+def flip(image: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Half of the images mirrored left to right: (b, height, width, channels)."""
+    mirrored = draws.uniform(FLIP)[:, :, None, None] < 0.5
+    return tf.where(mirrored, tf.reverse(image, axis=[2]), image)
+
+
+def warp(image: tf.Tensor, draws: Draws, rotate: float, zoom: float, shear: float, shift: float) -> tf.Tensor:
+    """Each image rotated, zoomed, sheared and shifted at random about its middle; what comes in from outside is black.
+
+    Args:
+      image: uint8 (b, height, width, channels).
+      rotate: up to so many degrees either way. zoom: by a factor between 1 - zoom and 1 + zoom. shear: x moves by up to
+        so much of y. shift: up to so much of the side either way, in whole pixels.
+    """
+    height, width = image.shape[1], image.shape[2]
+    u = tf.unstack(draws.uniform(WARP, 5) * 2 - 1, axis=1)
+    angle, scale, slant = u[0] * (rotate * np.pi / 180), 1 + u[1] * zoom, u[2] * shear
+    dx, dy = tf.round(u[3] * shift * width), tf.round(u[4] * shift * height)
+    # Rows of the map from an output pixel to the input pixel it shows, about the middle (cx, cy).
+    a, b = tf.cos(angle) / scale, (slant - tf.sin(angle)) / scale
+    c, d = tf.sin(angle) / scale, tf.cos(angle) / scale
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    x, y = cx - dx, cy - dy
+    zero = tf.zeros_like(a)
+    transforms = tf.stack([a, b, cx - a * cx - b * cy + x - cx, c, d, cy - c * cx - d * cy + y - cy, zero, zero], axis=1)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image,
+        transforms=transforms,
+        output_shape=(height, width),
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+
+
+def mix(batch: Batch, draws: Draws, mixup: float, cutmix: float) -> Batch:
+    """Each image mixed with its neighbour in the batch (0 with 1, 2 with 3, ...), which keeps a mixture on one host.
+
+    Args:
+      batch: `image` float32 (b, height, width, channels) and `label` (b,), b even.
+      mixup: alpha of the Beta distribution of the share (1710.09412). cutmix: the same of a pasted rectangle's area
+        (1905.04899). 0 turns one off; with both, each image takes either with even chance.
+
+    Returns:
+      The batch with `image` mixed, `partner` (b,), the other's label, and `share` (b,) float32, that of `label`.
+    """
+    image, rows = batch["image"], draws.rows
+
+    def other(x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.reverse(tf.reshape(x, (rows // 2, 2, *x.shape[1:])), axis=[1]), x.shape)
+
+    def column(x: tf.Tensor) -> tf.Tensor:
+        return x[:, None, None, None]
+
+    share = tf.ones(rows)
+    if mixup:
+        share = draws.beta(MIXUP, mixup)
+        blended = column(share) * image + column(1 - share) * other(image)
+    if cutmix:
+        height, width = image.shape[1], image.shape[2]
+        side = tf.sqrt(1 - draws.beta(CUTMIX, cutmix))
+        where = draws.uniform(BOX, 2)
+        rows_in = _inside(where[:, 0], side, height)
+        columns_in = _inside(where[:, 1], side, width)
+        box = tf.cast(rows_in[:, :, None] & columns_in[:, None, :], tf.float32)[..., None]
+        pasted = image * (1 - box) + other(image) * box
+        kept = 1 - tf.reduce_mean(box, axis=(1, 2, 3))
+        if mixup:
+            cut = draws.uniform(WHICH)[:, 0] < 0.5
+            blended = tf.where(column(cut), pasted, blended)
+            share = tf.where(cut, kept, share)
+        else:
+            blended, share = pasted, kept
+    return batch | {"image": blended, "partner": other(batch["label"]), "share": share}
+
+
+def _inside(center: tf.Tensor, side: tf.Tensor, length: int) -> tf.Tensor:
+    """Which of `length` pixels lie within side * length around center * length, cut at the edges: (b, length)."""
+    pixel = tf.range(length, dtype=tf.float32)[None] + 0.5
+    return tf.abs(pixel - center[:, None] * length) <= side[:, None] * length / 2
+
+
+def check(mixes: bool, rows: int) -> None:
+    """Mixing pairs neighbours, so a host needs an even number of them."""
+    if mixes and rows % 2:
+        raise UserError(f"config.data.batch_size gives a host {rows} images: mixup and cutmix need an even number.")

@@ -1,0 +1,5 @@
+import tensorflow as tf
+
+
+def apply(image, seed, layers, magnitude):
+    return image

@@ -1,0 +1,50 @@
+"""A folder of images, one folder a class: NAME/SPLIT/CLASS/image.jpg (or NAME/CLASS/image.jpg for split "all")."""
+
+from pathlib import Path
+from typing import Any
+
+from errors import UserError, nearest
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+
+
+class Source:
+    """Classes are the sorted names of the folders; files of other kinds are passed over."""
+
+    random_access = True
+    shape = None
+
+    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 0):
+        root = Path(data_dir, name).expanduser()
+        if not root.is_dir():
+            raise UserError(f"config.data.name: there is no folder {root}.")
+        folder = root if split == "all" else root / split
+        if not folder.is_dir():
+            there = [p.name for p in root.iterdir() if p.is_dir()]
+            raise UserError(f"{root} has no folder {split!r} for that split: {nearest(split, [*there, 'all'])}")
+        folders = sorted(p for p in folder.iterdir() if p.is_dir())
+        files = [(file, label) for label, f in enumerate(folders) for file in sorted(f.iterdir()) if file.suffix.lower() in SUFFIXES]
+        if not files:
+            raise UserError(f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files.")
+        self.classes = tuple(p.name for p in folders)
+        self.size = len(files)
+        self._paths = [str(file) for file, _ in files]
+        self._labels = [label for _, label in files]
+        self._tensors: tuple[Any, Any] | None = None
+
+    def read(self, index: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        if self._tensors is None:
+            with tf.init_scope():
+                self._tensors = tf.constant(self._paths), tf.constant(self._labels, tf.int64)
+        paths, labels = self._tensors
+        return {"path": tf.gather(paths, index), "label": tf.gather(labels, index)}
+
+    def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        return {"image": tf.io.read_file(raw["path"]), "label": raw["label"]}
+
+    def describe(self, index: int) -> str:
+        return self._paths[index]

@@ -1,0 +1,182 @@
+"""TensorFlow Datasets by name: the online catalogue, a prepared set in data_dir, or a builder of data/builders/."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.sources import arrays
+from errors import UserError, nearest
+
+BUILDERS = Path(__file__).parents[1] / "builders"
+READ_RATE = 9_000  # records a second that a resumed stream passes over, measured on files of ImageNet's size
+
+
+class Source:
+    """One split, TFDS's slicing included ("train[:90%]"), of a set with features `image` and `label`.
+
+    Small images of one size are decoded into memory once; other small splits are held as records; array_record files
+    are read by index; TFRecord files that are too large for memory can only be streamed.
+    """
+
+    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 1024):
+        self._builder = _prepared(name, data_dir)
+        info = self._builder.info
+        self._split = _split(info, name, split)
+        if "image" not in info.features or not hasattr(dict(info.features).get("label"), "names"):
+            raise UserError(f"config.data.name={name!r} has no image and label to classify, only {', '.join(info.features)}.")
+        self.classes = tuple(info.features["label"].names)
+        self.size = self._split.num_examples
+        self.shape = None
+        self._what = f"{name} {split}"
+        self._held: Any = None
+        if not self.size:
+            raise UserError(f"{self._what} is empty.")
+        shape = info.features["image"].shape
+        pixels = self.size * int(np.prod(shape)) if all(shape) else 0
+        self._decoded: arrays.Source | None = None
+        if 0 < pixels <= memory_limit_mb << 20:
+            self.shape = shape
+            self.access = "decoded"
+        elif self._bytes() <= memory_limit_mb << 20:
+            self.access = "records"
+        elif self._builder.info.file_format.value == "array_record":
+            self.access = "array_record"
+        else:
+            self.access = "stream"
+        self.random_access = self.access != "stream"
+
+    def _bytes(self) -> int:
+        whole = self._builder.info.splits[self._split.name.split("[")[0]]
+        return int(whole.num_bytes * self.size / max(1, whole.num_examples))
+
+    def read(self, index: Any) -> Any:
+        import tensorflow as tf
+
+        if self.access == "decoded":
+            return self._arrays().read(index)
+        if self.access == "records":
+            if self._held is None:
+                with tf.init_scope():
+                    files = [_records(f.filename, f.skip, f.take) for f in self._split.file_instructions]
+                    self._held = tf.constant([record for file in files for record in file.as_numpy_iterator()])
+            return {"record": tf.gather(self._held, index)}
+        if self._held is None:
+            from tensorflow_datasets import decode
+
+            raw = decode.DeserializeMethod.RAW_BYTES
+            self._held = self._builder.as_data_source(split=self._split.name, deserialize_method=raw)
+        record = tf.numpy_function(lambda i: np.array(self._held.__getitems__(i.tolist()), object), [index], tf.string)
+        return {"record": tf.ensure_shape(record, index.shape)}
+
+    def _arrays(self) -> arrays.Source:
+        if self._decoded is None:
+            import tensorflow as tf
+            import tensorflow_datasets as tfds
+
+            with tf.init_scope():
+                examples = tfds.as_numpy(self._builder.as_dataset(split=self._split.name, batch_size=-1))
+            self._decoded = arrays.Source.of(examples["image"], examples["label"], self.classes, self._what)
+        return self._decoded
+
+    def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
+        if self.access == "decoded":
+            return raw
+        import tensorflow_datasets as tfds
+
+        skip = {"image": tfds.decode.SkipDecoding()}
+        example = self._builder.info.features.deserialize_example(raw["record"], decoders=skip)
+        return {"image": example["image"], "label": example["label"]}
+
+    def in_order(self, host: int, hosts: int) -> Any:
+        import tensorflow as tf
+
+        files = [_records(f.filename, f.skip, f.take) for f in self._part(host, hosts).file_instructions]
+        return tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file).map(lambda record: {"record": record})
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+        import tensorflow as tf
+
+        part = self._part(host, hosts)
+        first, skip = skip // part.num_examples, skip % part.num_examples
+        if skip:
+            print(
+                f"{self._what} can only be read in order: passing over {skip:,} records to go on where the run stopped, "
+                f"about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such wait.",
+                flush=True,
+            )
+        columns = [tf.constant(c) for c in zip(*((f.filename, f.skip, f.take) for f in part.file_instructions), strict=True)]
+        files = len(part.file_instructions)
+
+        def one_epoch(epoch: Any) -> Any:
+            order = tf.argsort(tf.random.stateless_uniform([files], tf.stack([tf.constant(seed, tf.int64), epoch])))
+            shuffled = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(column, order) for column in columns))
+            records = shuffled.interleave(
+                _records, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            ).shuffle(buffer, seed=seed + epoch, reshuffle_each_iteration=False)
+            return records.skip(tf.where(epoch == first, tf.constant(skip, tf.int64), 0))
+
+        epochs = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+        return epochs.flat_map(one_epoch).map(lambda record: {"record": record})
+
+    def _part(self, host: int, hosts: int) -> Any:
+        import tensorflow_datasets as tfds
+
+        return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
+
+    def describe(self, index: int) -> str:
+        return f"example {index} of {self._what}"
+
+
+def _records(filename: Any, skip: Any, take: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.data.TFRecordDataset(filename).skip(skip).take(take)
+
+
+def _prepared(name: str, data_dir: str) -> Any:
+    """The builder of a set that is prepared, or that can be now."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UserError(f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error}).") from None
+    own = name.split("/")[0].split(":")[0]
+    if (BUILDERS / f"{own}.py").is_file():
+        importlib.import_module(f"data.builders.{own}")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir or None)
+    except tfds.core.DatasetNotFoundError:
+        raise UserError(f"config.data.name: TFDS has no set {name!r}: {_close(name, tfds.list_builders())}") from None
+    except (AssertionError, ValueError, FileNotFoundError) as error:
+        raise UserError(f"config.data.name={name!r}: {_one_line(error)}") from None
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # TFDS raises what the download raises: anything
+            raise UserError(
+                f"{name} is not prepared in {builder.data_dir} and could not be: {_one_line(error)} "
+                "Name the folder that holds it with --config.data.data_dir=..., or prepare it where there is a network."
+            ) from None
+    return builder
+
+
+def _split(info: Any, name: str, split: str) -> Any:
+    if split.split("[")[0] not in info.splits:
+        raise UserError(f"{name} has no split {split!r}: {nearest(split, info.splits)}")
+    try:
+        return info.splits[split]
+    except Exception as error:  # a slice that TFDS cannot read
+        raise UserError(f"{name}: {split!r} is no slice of a split: {_one_line(error)}") from None
+
+
+def _close(name: str, known: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(close)}?" if close else "see tfds.list_builders()."
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]}..."

@@ -1,0 +1,383 @@
+"""From a config, or from a workdir, to the checked parts of a run. Every command begins here.
+
+Each section of a config goes whole to one function, whose arguments are its keys; what does not fit is a UserError
+before any device is touched. A ConfigDict travels no further than this file.
+"""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+import input_pipeline
+import lookup
+import models
+import tasks
+from errors import UserError
+from training import checkpoint, flops, optim, parallel, step
+from training.evaluate import evaluate
+
+RECORD = "config.json"
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
+# What may change between the parts of one run: it alters what is shown or kept, or where it runs, not what is learned.
+FREE = ("parallel", "evaluation", "checkpoint", "log", "profile")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole config. steps: gradient steps; where 0, `epochs` over the training split."""
+
+    seed: int
+    steps: int
+    epochs: float
+    model: dict[str, Any]
+    task: dict[str, Any]
+    data: dict[str, Any]
+    optim: dict[str, Any]
+    step: dict[str, Any]
+    parallel: dict[str, Any]
+    evaluation: dict[str, Any]
+    checkpoint: dict[str, Any]
+    log: dict[str, Any]
+    profile: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """config.step. accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is
+    evaluated; 0 for none. nonfinite: what a loss or gradient that is NaN or infinite does to the run."""
+
+    accumulate: int = 1
+    ema_decay: float = 0.0
+    nonfinite: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """config.evaluation. every_steps: 0 evaluates at the end only."""
+
+    every_steps: int = 0
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """config.log. peak_teraflops: of one device, for MFU; 0 takes the data sheet's or measures a matrix product."""
+
+    every_steps: int = 50
+    peak_teraflops: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """config.profile: a trace of `steps` steps from step `first_step` on, into WORKDIR/profile; 0 steps for none."""
+
+    first_step: int = 10
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run."""
+
+    config: dict[str, Any]
+    workdir: Path
+    steps: int
+    seed: int
+    classes: tuple[str, ...]
+    pipeline: input_pipeline.Pipeline
+    model: nn.Module
+    task: Any
+    optimiser: optax.GradientTransformation
+    schedule: optim.Schedule
+    settings: StepSettings
+    evaluation: EvaluationSettings
+    log: LogSettings
+    profile: ProfileSettings
+    devices: parallel.Devices
+    checkpoints: checkpoint.Checkpoints
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What is written beside metrics and weights: the config, and with what it ran."""
+        device = jax.devices()[0]
+        return self.config | {
+            "classes": list(self.classes),
+            "commit": _commit(),
+            "versions": _versions(),
+            "devices": f"{jax.device_count()} x {device.device_kind}",
+            "command": " ".join(sys.argv),
+        }
+
+    @property
+    def _initialise(self) -> Any:
+        inputs = (jax.ShapeDtypeStruct((1, *self.pipeline.image_shape), jnp.float32),)
+        ema = self.settings.ema_decay > 0
+        return partial(
+            step.initialise, model=self.model, optimiser=self.optimiser, inputs=inputs, seed=self.seed, ema=ema
+        )
+
+    @cached_property
+    def abstract_state(self) -> step.State:
+        """Shapes, dtypes and shardings of the state, without computing it."""
+        shapes = jax.eval_shape(self._initialise)
+        sharding = self.devices.state_sharding
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+    def initialise(self) -> step.State:
+        """The state before the first step, on the devices."""
+        return self.devices.put_state(jax.jit(self._initialise)())
+
+    def restore(self, number: int) -> step.State:
+        """The saved state of a step, on the devices."""
+        return self.devices.put_state(self.checkpoints.restore(number, self.abstract_state))
+
+    @cached_property
+    def train_step(self) -> Any:
+        """Compiled (state, batch) -> (state, sums); the state given to it is consumed."""
+        function = partial(
+            step.train_step,
+            model=self.model,
+            task=self.task,
+            optimiser=self.optimiser,
+            seed=self.seed,
+            accumulate=self.settings.accumulate,
+            ema_decay=self.settings.ema_decay,
+        )
+        return self.devices.compile(function, donate=True)
+
+    @cached_property
+    def eval_step(self) -> Any:
+        """Compiled (params, batch) -> sums."""
+        return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
+
+    def evaluate(self, state: step.State) -> dict[str, float]:
+        """The task's figures on every evaluation split: {"test/accuracy": ...}."""
+        figures = {}
+        for split in self.pipeline.eval_splits:
+            batches = map(self.devices.put, self.pipeline.eval_batches(split))
+            scores = evaluate(self.eval_step, self.devices.fetch, state.eval_params, batches)
+            figures |= {f"{split}/{name}": value for name, value in scores.items()}
+        return figures
+
+    @cached_property
+    def step_flops(self) -> int:
+        """Of the model for one global batch, forward and backward: three times the forward pass."""
+        size = self.pipeline.batch_size
+        batch = {
+            "image": jax.ShapeDtypeStruct((size, *self.pipeline.image_shape), jnp.float32),
+            "label": jax.ShapeDtypeStruct((size,), jnp.int32),
+            "mask": jax.ShapeDtypeStruct((size,), jnp.float32),
+        }
+        forward = partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
+        return 3 * flops.forward(forward, self.abstract_state.params, batch)
+
+    def peak_flops(self) -> tuple[float, str]:
+        """FLOP/s of all devices together, and where the figure comes from."""
+        if self.log.peak_teraflops:
+            each, source = self.log.peak_teraflops * 1e12, "config.log.peak_teraflops"
+        else:
+            each, source = flops.peak(jax.devices()[0])
+        # Virtual CPU devices share the one machine that was measured.
+        count = 1 if jax.default_backend() == "cpu" else jax.device_count()
+        return each * count, source
+
+    def parameters(self) -> int:
+        return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
+
+
+def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = None) -> Run:
+    """The parts of the run that a config describes, checked against one another.
+
+    Args:
+      classes: what the model tells apart, when that is known without the data set; otherwise the data set says.
+
+    Raises:
+      UserError: anything in the config that cannot be.
+    """
+    plain = _plain(config)
+    whole = lookup.call("config", Experiment, plain)
+    task = tasks.build(**whole.task) if "name" in whole.task else _unnamed("task")
+    settings = lookup.call("config.step", StepSettings, whole.step)
+    if settings.accumulate < 1 or not 0 <= settings.ema_decay < 1:
+        raise UserError("config.step: accumulate must be at least 1 and ema_decay at least 0 and less than 1.")
+    evaluation = lookup.call("config.evaluation", EvaluationSettings, whole.evaluation)
+    log = lookup.call("config.log", LogSettings, whole.log)
+    if log.every_steps < 1:
+        raise UserError("config.log.every_steps must be at least 1.")
+    profile = lookup.call("config.profile", ProfileSettings, whole.profile)
+    checkpoints = lookup.call("config.checkpoint", checkpoint.make, whole.checkpoint, folder=workdir / "checkpoints")
+    devices = lookup.call("config.parallel", parallel.make, whole.parallel)
+    pipeline = lookup.call(
+        "config.data",
+        input_pipeline.make,
+        whole.data,
+        seed=whole.seed,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+        divisor=jax.device_count(),
+    )
+    parallel.check_batch("config.data.batch_size", pipeline.batch_size, settings.accumulate)
+    classes = classes or pipeline.classes
+    model = models.build(outputs=len(classes), **whole.model) if "name" in whole.model else _unnamed("model")
+    steps = whole.steps or round(whole.epochs * pipeline.train_examples / pipeline.batch_size)
+    if steps < 1:
+        raise UserError("the run has no steps: set --config.steps or --config.epochs.")
+    optimiser, schedule = lookup.call("config.optim", optim.make, whole.optim, total_steps=steps)
+    run = Run(
+        config=plain,
+        workdir=workdir,
+        steps=steps,
+        seed=whole.seed,
+        classes=classes,
+        pipeline=pipeline,
+        model=model,
+        task=task,
+        optimiser=optimiser,
+        schedule=schedule,
+        settings=settings,
+        evaluation=evaluation,
+        log=log,
+        profile=profile,
+        devices=devices,
+        checkpoints=checkpoints,
+    )
+    _ = run.abstract_state  # the model and the optimiser accept these images and parameters, or say here that they do not
+    return run
+
+
+def start(run: Run) -> int:
+    """The step a training run goes on from: 0 in a new workdir, the newest checkpoint's in one that holds this run.
+
+    Raises:
+      UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
+    """
+    begun = run.checkpoints.latest()
+    if begun is not None:
+        saved = saved_record(run.workdir)
+        differ = differences({key: saved.get(key) for key in run.config}, run.config)
+        if differ:
+            raise UserError(
+                f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another --workdir, "
+                "or give these keys their old values to go on."
+            )
+        if begun >= run.steps:
+            raise UserError(
+                f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py --workdir={run.workdir}; "
+                "to train again choose another --workdir."
+            )
+    try:
+        run.workdir.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.check_space(run.abstract_state)
+        (run.workdir / RECORD).write_text(json.dumps(run.record, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
+    return begun or 0
+
+
+def load(config: ConfigDict, workdir: Path, which: str, from_data: bool) -> tuple[Run, step.State, int]:
+    """A trained run: its parts, its state and the step of it.
+
+    Args:
+      config: the run's own (saved_config), with what the user changed.
+      which: "last", "best" or a step. from_data: whether the data set is needed, whose classes must then be the model's.
+    """
+    classes = tuple(saved_record(workdir)["classes"])
+    run = build(config, workdir, classes)
+    if from_data and len(run.pipeline.classes) != len(classes):
+        raise UserError(
+            f"the model tells {len(classes)} classes apart, and config.data.name={config.data.name!r} has "
+            f"{len(run.pipeline.classes)}: choose a data set with the same classes."
+        )
+    if which not in ("last", "best") and not which.isdigit():
+        raise UserError(f"--step={which!r} should be last, best or a number.")
+    latest = run.checkpoints.latest()
+    if latest is None:
+        raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
+    number = {"last": lambda: latest, "best": run.checkpoints.best}.get(which, lambda: int(which))()
+    return run, run.restore(number), number
+
+
+def saved_record(workdir: Path) -> dict[str, Any]:
+    """What a run wrote into its workdir about itself."""
+    path = workdir / RECORD
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or train into another --workdir.") from None
+
+
+def saved_config(workdir: Path) -> ConfigDict:
+    """The config of the run in a workdir."""
+    record = saved_record(workdir)
+    keys = Experiment.__dataclass_fields__
+    return ConfigDict({key: _tuples(value) for key, value in record.items() if key in keys})
+
+
+def differences(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ, but for the sections of FREE, as "optim.learning_rate: 0.001 there, 0.01 here"."""
+    found = []
+    for key in sorted(saved.keys() | wanted.keys()):
+        a, b = saved.get(key), wanted.get(key)
+        if not prefix and key in FREE:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif json.loads(json.dumps(a)) != json.loads(json.dumps(b)):
+            found.append(f"{prefix}{key}: {a!r} there, {b!r} here")
+    return found
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """A config as plain dicts; a key of value None is one that is left to its default."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(v) for key, v in value.items() if v is not None}
+        return value
+
+    return strip(config.to_dict())
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(v) for key, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _unnamed(section: str) -> Any:
+    raise UserError(f"config.{section}.name is not set: it chooses what config.{section} describes.")
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of the libraries that decide the result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """The commit of this code, with "+" where files differ from it; "" outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -1,0 +1,120 @@
+"""Attention (1706.03762, section 3.2): scaled dot-product, multi-head, and the masks.
+
+B batch, T queries, S keys, D width, H heads, K head size.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def causal_mask(length: int) -> jax.Array:
+    """Position t may attend to positions s <= t: bool (1, 1, T, T), True where allowed."""
+    return jnp.tril(jnp.ones((1, 1, length, length), bool))
+
+
+def padding_mask(valid: jax.Array) -> jax.Array:
+    """Every query may attend to the keys that are not padding: bool (B, S) -> (B, 1, 1, S)."""
+    return valid[:, None, None, :].astype(bool)
+
+
+def attention_weights(query: jax.Array, key: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """softmax(QK^T / sqrt(K)), equation 1 before the values.
+
+    Args:
+      query: (B, T, H, K); key: (B, S, H, K).
+      mask: bool, broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
+
+    Returns:
+      (B, H, T, S) in the query's dtype; the softmax itself is taken in float32.
+    """
+    scores = jnp.einsum("bthk,bshk->bhts", query * query.shape[-1] ** -0.5, key, preferred_element_type=jnp.float32)
+    if mask is None:
+        return jax.nn.softmax(scores).astype(query.dtype)
+    weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
+    return jnp.where(mask, weights, 0.0).astype(query.dtype)
+
+
+def dot_product_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    mask: jax.Array | None = None,
+    kernel: str = "xla",
+) -> jax.Array:
+    """Attention(Q, K, V) = softmax(QK^T / sqrt(K)) V (equation 1), without keeping the weights.
+
+    Args:
+      query: (B, T, H, K); key, value: (B, S, H, K); mask: bool, broadcastable to (B, H, T, S), True where allowed.
+      kernel: "xla" runs anywhere; "cudnn" is the flash kernel of NVIDIA GPUs (bfloat16 or float16 only).
+
+    Returns:
+      (B, T, H, K) in the query's dtype.
+    """
+    if kernel == "xla":
+        return jnp.einsum("bhts,bshk->bthk", attention_weights(query, key, mask), value)
+    if mask is not None:
+        mask = jnp.broadcast_to(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
+    return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=kernel)
+
+
+class MultiHeadAttention(nn.Module):
+    """MultiHead(Q, K, V) = Concat(head_1 ... head_H) W^O (section 3.2.2).
+
+    Attributes:
+      heads: H. head_dim: K, D / H when None.
+      dropout: rate on the attention weights while training.
+      use_bias: whether the four projections have one (ViT: yes; T5: no).
+      kernel: see dot_product_attention; the weights are kept apart only when a probe or dropout needs them.
+      dtype: of the computation; parameters are float32.
+    """
+
+    heads: int
+    head_dim: int | None = None
+    dropout: float = 0.0
+    use_bias: bool = True
+    kernel: str = "xla"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, memory: jax.Array | None = None, mask: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """Self-attention of x, or cross-attention from x (queries) to memory (keys and values).
+
+        Args:
+          x: (B, T, D). memory: (B, S, D) or None. mask: bool, broadcastable to (B, H, T, S).
+
+        Returns:
+          (B, T, D).
+        """
+        width = x.shape[-1]
+        head_dim = self.head_dim or width // self.heads
+        memory = x if memory is None else memory
+
+        def project(name: str, inputs: jax.Array) -> jax.Array:
+            return nn.DenseGeneral(
+                (self.heads, head_dim),
+                use_bias=self.use_bias,
+                kernel_init=nn.initializers.xavier_uniform(),
+                dtype=self.dtype,
+                name=name,
+            )(inputs)
+
+        query, key, value = project("query", x), project("key", memory), project("value", memory)
+        if (self.dropout and train) or self.is_mutable_collection("probe"):
+            weights = attention_weights(query, key, mask)
+            self.sow("probe", "attention", weights)
+            weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
+            heads = jnp.einsum("bhts,bshk->bthk", weights, value)
+        else:
+            heads = dot_product_attention(query, key, value, mask, self.kernel)
+        return nn.DenseGeneral(
+            width,
+            axis=(-2, -1),
+            use_bias=self.use_bias,
+            kernel_init=nn.initializers.xavier_uniform(),
+            dtype=self.dtype,
+            name="out",
+        )(heads)

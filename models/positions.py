@@ -1,0 +1,53 @@
+"""Where a token stands: learned, sinusoidal in one or two dimensions, or nothing.
+
+N positions, D width.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Kind = Literal["learned", "sinusoid_1d", "sinusoid_2d", "none"]
+
+
+def sinusoid_1d(length: int, width: int) -> np.ndarray:
+    """PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(p / 10000^(2i/D)) (1706.03762, section 3.5): (N, D) float32."""
+    if width % 2:
+        raise ValueError(f"sinusoidal positions need an even width, not {width}.")
+    angle = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
+    return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(length, width).astype(np.float32)
+
+
+def sinusoid_2d(rows: int, columns: int, width: int) -> np.ndarray:
+    """Half of the width encodes the row and half the column of a grid, read row by row: (rows * columns, D) float32."""
+    if width % 4:
+        raise ValueError(f"two-dimensional sinusoidal positions need a width that divides by 4, not {width}.")
+    row, column = sinusoid_1d(rows, width // 2), sinusoid_1d(columns, width // 2)
+    grid = np.concatenate([np.repeat(row, columns, axis=0), np.tile(column, (rows, 1))], axis=-1)
+    return grid.astype(np.float32)
+
+
+class AddPositions(nn.Module):
+    """x + positions. Tokens that stand before the grid (the class token) get a learned position or, for sinusoids, zero.
+
+    Attributes:
+      kind: learned (one vector a position, initialised with σ = 0.02) | sinusoid_1d | sinusoid_2d | none.
+    """
+
+    kind: Kind = "learned"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, grid: tuple[int, int]) -> jax.Array:
+        """x: (B, N, D), where the last rows * columns of the N tokens are the grid; returns the same shape."""
+        tokens, width = x.shape[1:]
+        extra = tokens - grid[0] * grid[1]
+        if self.kind == "none":
+            return x
+        if self.kind == "learned":
+            table = self.param("embedding", nn.initializers.normal(0.02), (1, tokens, width))
+            return x + table.astype(x.dtype)
+        fixed = sinusoid_2d(*grid, width) if self.kind == "sinusoid_2d" else sinusoid_1d(tokens - extra, width)
+        return x + jnp.asarray(np.pad(fixed, ((extra, 0), (0, 0)))[None], x.dtype)

@@ -1,0 +1,162 @@
+"""The Vision Transformer (2010.11929): an image is a sentence of patches.
+
+B batch, N tokens, D width, C classes, R width of the representation layer.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from errors import UserError, nearest
+from models.attention import MultiHeadAttention
+from models.encoder import Activation, Encoder, Mlp, Remat
+from models.positions import AddPositions, Kind
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+
+
+# Table 1 of the paper; Ti and S are DeiT's (2012.12877), as the authors published them later (2106.10270).
+SIZES = {
+    "Ti": Size(192, 12, 768, 3),
+    "S": Size(384, 12, 1536, 6),
+    "B": Size(768, 12, 3072, 12),
+    "L": Size(1024, 24, 4096, 16),
+    "H": Size(1280, 32, 5120, 16),
+}
+PATCHES = (8, 14, 16, 32)
+VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
+
+
+class Model(nn.Module):
+    """Patches, positions, encoder, head.
+
+    Attributes:
+      outputs: C; 0 leaves the head out and returns the representation.
+      variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, heads and patch are all given,
+        which otherwise replace the variant's.
+      head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
+        pooling by one learned query, 2106.04560).
+      representation: R of the tanh layer before the last one (pre-training, section 3.1: R = D); 0 leaves it out.
+      positions: see AddPositions.
+      dropout: after every dense layer but query, key and value, and after the positions (Table 3).
+      stochastic_depth, scan, remat: see Encoder. activation: of the MLPs.
+      kernel: see dot_product_attention. dtype: of the computation ("bfloat16"); parameters and logits are float32.
+    """
+
+    outputs: int
+    variant: str = ""
+    width: int | None = None
+    depth: int | None = None
+    mlp_dim: int | None = None
+    heads: int | None = None
+    patch: int | None = None
+    head: Literal["token", "gap", "map"] = "token"
+    representation: int = 0
+    positions: Kind = "learned"
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    activation: Activation = "gelu"
+    scan: bool = False
+    remat: Remat = "none"
+    kernel: Literal["xla", "cudnn"] = "xla"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> tuple[Size, int]:
+        """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
+        if self.variant and self.variant not in VARIANTS:
+            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
+        name, _, patch = self.variant.partition("/")
+        given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
+        fields = (vars(SIZES[name]) | {"patch": int(patch)}) if self.variant else dict.fromkeys(given)
+        fields |= {key: value for key, value in given.items() if value is not None}
+        if missing := [key for key, value in fields.items() if not value]:
+            raise UserError(f"config.model.{missing[0]} is not set: set it, or config.model.variant.")
+        if fields["width"] % fields["heads"]:
+            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        patch = fields.pop("patch")
+        return Size(**fields), patch
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C)."""
+        size, patch = self.size
+        dtype = jnp.dtype(self.dtype)
+        if image.shape[1] % patch or image.shape[2] % patch:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
+                "change config.data.image_size or config.model.patch."
+            )
+        # Equation 1: a convolution whose stride is its size is a linear map of each patch.
+        x = nn.Conv(
+            size.width,
+            (patch, patch),
+            strides=patch,
+            padding="VALID",
+            kernel_init=nn.initializers.lecun_normal(),
+            dtype=dtype,
+            name="embedding",
+        )(image.astype(dtype))
+        grid = x.shape[1:3]
+        x = x.reshape(x.shape[0], -1, size.width)
+        if self.head == "token":
+            token = self.param("token", nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
+            x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
+        x = AddPositions(self.positions, name="positions")(x, grid)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Encoder(
+            depth=size.depth,
+            heads=size.heads,
+            mlp_dim=size.mlp_dim,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            stochastic_depth=self.stochastic_depth,
+            activation=self.activation,
+            scan=self.scan,
+            remat=self.remat,
+            kernel=self.kernel,
+            dtype=dtype,
+            name="encoder",
+        )(x, train=train)
+
+        if self.head == "token":
+            x = x[:, 0]
+        elif self.head == "gap":
+            x = x.mean(axis=1)
+        else:
+            x = AttentionPooling(size.heads, size.mlp_dim, self.activation, dtype, name="pooling")(x, train=train)
+        if self.representation:
+            x = jnp.tanh(nn.Dense(self.representation, dtype=dtype, name="representation")(x))
+        self.sow("probe", "representation", x)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
+        return head(x).astype(jnp.float32)
+
+
+class AttentionPooling(nn.Module):
+    """MAP head (2106.04560): one learned query attends to all tokens, then a residual MLP."""
+
+    heads: int
+    mlp_dim: int
+    activation: Activation
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(B, N, D) -> (B, D)."""
+        query = self.param("query", nn.initializers.xavier_uniform(), (1, 1, x.shape[-1])).astype(self.dtype)
+        query = jnp.tile(query, (x.shape[0], 1, 1))
+        x = MultiHeadAttention(self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
+        norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
+        return (x + Mlp(self.mlp_dim, 0.0, self.activation, self.dtype, name="mlp")(norm(x), train=train))[:, 0]

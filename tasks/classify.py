@@ -1,0 +1,57 @@
+"""One label for each example.
+
+B batch, C classes.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from tasks import Apply, Sums
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cross-entropy with smoothed and, when the pipeline mixes images, mixed labels.
+
+    Attributes:
+      label_smoothing: share of the target that is spread evenly over the C classes, while training.
+      top5: whether accuracy among the five likeliest classes is counted too.
+    """
+
+    label_smoothing: float = 0.0
+    top5: bool = False
+    inputs: tuple[str, ...] = ("image",)
+
+    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
+        """Loss, plain negative log-likelihood and accuracies.
+
+        Args:
+          apply: image (B, height, width, channels) -> logits (B, C).
+          batch: `image`; `label` int (B,); `mask` float (B,), 0 for padding; and, of mixed images, `partner` int (B,)
+            and `share` float (B,): the other image's label and the share of the first in the mixture.
+
+        Returns:
+          loss (smoothed and mixed, in nats), nll (of `label` alone), accuracy, top5_accuracy, summed over the B.
+        """
+        logits = apply(batch["image"])
+        label, mask = batch["label"], batch["mask"]
+        log_probabilities = jax.nn.log_softmax(logits)
+        target = jax.nn.one_hot(label, logits.shape[-1])
+        nll = -jnp.sum(target * log_probabilities, axis=-1)
+        if train and "share" in batch:
+            share = batch["share"][:, None]
+            target = share * target + (1 - share) * jax.nn.one_hot(batch["partner"], logits.shape[-1])
+        if train and self.label_smoothing:
+            target = optax.smooth_labels(target, self.label_smoothing)
+        loss = -jnp.sum(target * log_probabilities, axis=-1)
+
+        figures = {"loss": loss, "nll": nll, "accuracy": (logits.argmax(-1) == label).astype(jnp.float32)}
+        if self.top5:
+            # The rank of the right class: how many are likelier. Ties count against it.
+            truth = jnp.sum(jax.nn.one_hot(label, logits.shape[-1]) * logits, axis=-1, keepdims=True)
+            figures["top5_accuracy"] = (jnp.sum(logits >= truth, axis=-1) <= 5).astype(jnp.float32)
+        weight = mask.sum()
+        return {name: (jnp.sum(value * mask), weight) for name, value in figures.items()}

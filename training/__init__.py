@@ -1,0 +1,1 @@
+"""The gradient step and what surrounds it: devices, optimiser, checkpoints, evaluation, log."""

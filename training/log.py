@@ -1,0 +1,57 @@
+"""What a run writes down: metrics.jsonl and TensorBoard events."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+FILE = "metrics.jsonl"
+
+
+class Log:
+    """One JSON object a line with `step` and named figures; the same figures as TensorBoard scalars.
+
+    A run that goes on from step `start` writes later steps again, so that lines of later steps, and a last line cut
+    short by a kill, are dropped first.
+    """
+
+    def __init__(self, workdir: Path, start: int):
+        path = workdir / FILE
+        kept = [row for row in read(workdir) if row["step"] <= start]
+        fresh = path.with_suffix(".tmp")
+        fresh.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(fresh, path)
+        self._file = path.open("a")
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1 if start else None)
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        """Figures that are not finite are written as null: JSON knows no NaN."""
+        plain = {name: float(np.float32(value)) for name, value in figures.items()}
+        row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in plain.items()}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in plain.items():
+            self._events.add_scalar(name, value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def read(workdir: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics.jsonl, in order."""
+    path = workdir / FILE
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows

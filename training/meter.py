@@ -1,0 +1,72 @@
+"""Figures of the steps between two log lines: the task's means, and how the machine is used."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from training.evaluate import means
+
+AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few enough to answer a signal soon
+
+
+class Meter:
+    """Collects the sums of steps without waiting for them and reads them all at once.
+
+    Attributes:
+      batch_size: global. flops: of the model in one step of the global batch (three times the forward pass: what the
+        arithmetic needs, whatever is computed again). peak: FLOP/s of all devices together.
+    """
+
+    def __init__(self, batch_size: int, flops: int, peak: float, fetch: Callable[[Any], Any]):
+        self.batch_size, self.flops, self.peak = batch_size, flops, peak
+        self._fetch = fetch
+        self._sums: list[Any] = []
+        self._first = 0
+        self._since = time.perf_counter()
+        self._waited = 0.0
+
+    def restart(self, waited: float) -> None:
+        """Time that passed until now is not training's: it went into evaluation or compiling."""
+        self._since, self._waited = time.perf_counter(), waited
+
+    def add(self, step: int, sums: Any) -> None:
+        if not self._sums:
+            self._first = step
+        self._sums.append(sums)
+        if len(self._sums) > AHEAD:
+            jax.block_until_ready(self._sums[-1 - AHEAD])
+
+    def read(self, waited: float) -> tuple[dict[str, float], list[int]]:
+        """Figures of the steps since the last call, and which of them were not finite.
+
+        Args:
+          waited: seconds the loop has waited for input so far.
+        """
+        sums = [self._fetch(s) for s in self._sums]
+        seconds = time.perf_counter() - self._since
+        rate = len(sums) / seconds
+        bad = [self._first + i for i, s in enumerate(sums) if s["nonfinite"][0] > 0]
+        figures = {f"train/{name}": value for name, value in means(sums).items()}
+        figures |= {
+            "examples_per_second": rate * self.batch_size,
+            "input_wait": (waited - self._waited) / seconds,
+            "teraflops_per_second": rate * self.flops / 1e12,
+            "mfu": rate * self.flops / self.peak,
+            "memory_gb": memory_bytes() / 1e9,
+        }
+        self._sums = []
+        self.restart(waited)
+        return figures, bad
+
+
+def memory_bytes() -> int:
+    """The most memory one device has held so far; on a CPU, the process."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

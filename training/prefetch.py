@@ -1,0 +1,61 @@
+"""Batches brought to the device while it computes."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+
+class Prefetch:
+    """Iterates `put(batch)` for the batches of `make()`, made and put by a thread of their own, up to `depth` ahead.
+
+    The thread starts at once, so that a pipeline is built while the model compiles. `waited` is the time in seconds
+    that the consumer has spent waiting.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Any]], put: Callable[[Any], Any], depth: int = 2):
+        self.waited = 0.0
+        self.ready = threading.Event()  # the first batch is there
+        self._queue: queue.Queue[Any] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(make, put), name="prefetch", daemon=True)
+        self._thread.start()
+
+    def _run(self, make: Callable[[], Iterator[Any]], put: Callable[[Any], Any]) -> None:
+        try:
+            for batch in make():
+                if not self._offer(put(batch)):
+                    return
+            self._offer(StopIteration())
+        except BaseException as error:  # carried to the consumer, whatever it is
+            self._offer(error)
+
+    def _offer(self, item: Any) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                self.ready.set()
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def __iter__(self) -> "Prefetch":
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        item = self._queue.get()
+        self.waited += time.perf_counter() - start
+        if isinstance(item, BaseException):
+            self._queue.put(item)  # it stays the answer
+            raise item
+        return item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)

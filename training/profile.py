@@ -1,0 +1,39 @@
+"""A trace of some steps, for TensorBoard's profiler or Perfetto."""
+
+from pathlib import Path
+from typing import Protocol, Self
+
+import jax
+
+
+class Settings(Protocol):
+    first_step: int
+    steps: int
+
+
+class Profile:
+    """Traces steps first_step ... first_step + steps - 1 into WORKDIR/profile."""
+
+    def __init__(self, workdir: Path, settings: Settings):
+        self._folder = str(workdir / "profile")
+        self._from, self._to = settings.first_step, settings.first_step + settings.steps
+        self._on = False
+
+    def before(self, step: int) -> None:
+        """To be called before each step."""
+        if self._from <= step < self._to and not self._on:
+            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            self._on = True
+        elif step >= self._to and self._on:
+            self._stop()
+
+    def _stop(self) -> None:
+        jax.profiler.stop_trace()
+        self._on = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._on:
+            self._stop()

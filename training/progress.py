@@ -1,0 +1,68 @@
+"""The live line of a run; where there is no terminal, a plain line at each log."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Live:
+    """Shows step, loss, accuracy, rate, share of time waiting for input and time left."""
+
+    def __init__(self, start: int, steps: int, show: bool = True):
+        self._console = Console(highlight=False, quiet=not show)
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            refresh_per_second=2,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=start, figures="compiling ...")
+        self._steps = steps
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def step(self, step: int) -> None:
+        self._bar.update(self._task, completed=step)
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        """The figures of a log line."""
+        text = describe(figures)
+        self._bar.update(self._task, figures=text)
+        if not self._console.is_terminal:
+            left = self._bar.tasks[0].time_remaining
+            eta = f" · {int(left) // 60}:{int(left) % 60:02} left" if left is not None else ""
+            self.say(f"step {step:,}/{self._steps:,} · {text}{eta}")
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, soft_wrap=True)
+
+
+def describe(figures: dict[str, float]) -> str:
+    """Figures of a log line or an evaluation in a few words, those a person looks for first."""
+    parts = []
+    for name, value in figures.items():
+        short = name.removeprefix("train/")
+        if short in ("loss", "nll", "grad_norm"):
+            parts.append(f"{name if '/' in name and short == name else short} {value:.4g}")
+        elif short.endswith("accuracy"):
+            parts.append(f"{short} {value:.2%}")
+        elif "/" in short:
+            parts.append(f"{short} {value:.2%}" if short.endswith("accuracy") else f"{short} {value:.4g}")
+    if "examples_per_second" in figures:
+        parts.append(f"{figures['examples_per_second']:,.0f} images/s")
+        parts.append(f"input wait {figures['input_wait']:.1%}")
+        parts.append(f"MFU {figures['mfu']:.1%}")
+    return " · ".join(parts)

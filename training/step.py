@@ -1,0 +1,131 @@
+"""One step of training, one of evaluation: pure functions of (state, batch)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from training.parallel import Axis
+
+Batch = dict[str, jax.Array]
+Sums = dict[str, tuple[jax.Array, jax.Array]]
+
+
+@flax.struct.dataclass
+class State:
+    """All that a run carries from step to step, and so all that a checkpoint holds. Randomness is not in it: every
+    key is folded from the seed and the step."""
+
+    step: jax.Array  # int32, gradient steps taken
+    params: Any
+    opt_state: Any
+    ema: Any  # the weights' exponential moving average; empty when it is off
+
+    @property
+    def eval_params(self) -> Any:
+        """The weights to evaluate: the moving average where there is one."""
+        return self.ema or self.params
+
+
+def initialise(
+    *, model: nn.Module, optimiser: optax.GradientTransformation, inputs: tuple[jax.ShapeDtypeStruct, ...], seed: int, ema: bool
+) -> State:
+    """The state before the first step. inputs: shapes and dtypes of what the model is called with."""
+    zeros = [jnp.zeros(x.shape, x.dtype) for x in inputs]
+    params = model.init(jax.random.key(seed), *zeros, train=False)["params"]
+    average = jax.tree.map(jnp.copy, params) if ema else {}
+    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average)
+
+
+def train_step(
+    state: State,
+    batch: Batch,
+    axis: Axis,
+    *,
+    model: nn.Module,
+    task: Any,
+    optimiser: optax.GradientTransformation,
+    seed: int,
+    accumulate: int,
+    ema_decay: float,
+) -> tuple[State, Sums]:
+    """One gradient step.
+
+    The gradient is that of (summed loss) / (summed weight) over the whole global batch: both are added over
+    micro-batches and devices and divided once, so that neither padding nor the number of devices changes it. A step
+    whose loss or gradient is not finite leaves the weights alone and counts in `nonfinite`.
+
+    Args:
+      batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
+      axis: sums over the devices that share the step.
+
+    Returns:
+      The new state, and the task's sums together with grad_norm (before clipping) and nonfinite, each with weight 1.
+    """
+    key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
+
+    def summed_loss(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
+        def apply(*inputs: jax.Array) -> jax.Array:
+            return model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
+
+        sums = task.sums(apply, batch, train=True)
+        return sums["loss"][0], sums
+
+    gradient = jax.grad(summed_loss, has_aux=True)
+    if accumulate == 1:
+        grads, sums = gradient(state.params, batch, key)
+    else:
+        grads, sums = _accumulated(gradient, state.params, batch, key, accumulate)
+    grads, sums = axis.sum((grads, sums))
+
+    weight = jnp.maximum(sums["loss"][1], 1e-8)  # a batch of padding alone has no gradient, not an undefined one
+    grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
+    grad_norm = optax.global_norm(grads)
+    finite = jnp.isfinite(grad_norm) & jnp.isfinite(sums["loss"][0])
+
+    updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = optax.incremental_update(params, state.ema, 1 - ema_decay) if ema_decay else state.ema
+
+    def keep(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    one = jnp.ones(())
+    sums = keep(sums | {"grad_norm": (grad_norm, one)}, jax.tree.map(jnp.zeros_like, sums | {"grad_norm": (one, one)}))
+    sums["nonfinite"] = (1.0 - finite, one)
+    return (
+        State(state.step + 1, keep(params, state.params), keep(opt_state, state.opt_state), keep(ema, state.ema)),
+        sums,
+    )
+
+
+def _accumulated(
+    gradient: Callable[..., tuple[Any, Sums]], params: Any, batch: Batch, key: jax.Array, accumulate: int
+) -> tuple[Any, Sums]:
+    """Gradient and sums added over `accumulate` micro-batches, one after the other."""
+
+    # Micro-batch i takes examples i, i + accumulate, ...: where the batch is sharded, each keeps a share on every device.
+    def split(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1)
+
+    def body(total: Any, micro: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+        index, part = micro
+        return jax.tree.map(jnp.add, total, gradient(params, part, jax.random.fold_in(key, index))), None
+
+    parts = jax.tree.map(split, batch)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts), key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.scan(body, zeros, (jnp.arange(accumulate), parts))[0]
+
+
+def eval_step(params: Any, batch: Batch, axis: Axis, *, model: nn.Module, task: Any) -> Sums:
+    """The task's sums over one batch, without gradient or randomness."""
+
+    def apply(*inputs: jax.Array) -> jax.Array:
+        return model.apply({"params": params}, *inputs, train=False)
+
+    return axis.sum(task.sums(apply, batch, train=False))
