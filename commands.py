@@ -1,5 +1,6 @@
 """How every command starts and ends: flags, help, one line for an error, the exit status."""
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 # Compiled programs are kept between runs, so that the second start is quick; and TensorFlow's banners are not shown.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla"))
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
@@ -17,6 +20,7 @@ from ml_collections import ConfigDict, config_flags  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def train_flags(default: str) -> None:
@@ -34,6 +38,7 @@ def workdir_flags() -> None:
 def run(main: Callable[[list[str]], None], description: str) -> None:
     """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2."""
     logging.set_verbosity(logging.ERROR)
+    _keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
         return
@@ -52,23 +57,35 @@ def default_workdir() -> Path:
     return Path("runs", name)
 
 
-def saved_config(workdir: str | None) -> tuple[ConfigDict, Path]:
-    """The config of the run in --workdir, with the command line's changes."""
-    from experiment import saved_config
+def run_of_workdir() -> tuple[ConfigDict, Path]:
+    """The config of the run in --workdir, with the command line's changes, and that folder."""
+    return FLAGS.config, Path(FLAGS.workdir)
 
-    if not workdir:
-        raise UserError("--workdir is not set: give the folder of a training run, such as --workdir=runs/vit_digits.")
-    return saved_config(Path(workdir)), Path(workdir)
+
+def _keep_freed_memory() -> None:
+    """On a CPU, glibc gives a step's large buffers back to the kernel, which clears them anew at the next step: up to
+    1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+            mallopt(parameter, value)
 
 
 def _parse(argv: list[str]) -> list[str]:
     if "config" not in FLAGS:  # a command that works on a trained run: its config is in the workdir
+        from experiment import saved_config
+
         given = [a.split("=", 1)[1] for a in argv if a.startswith(("--workdir=", "-workdir="))]
-        config, _ = saved_config(given[-1] if given else None)
-        config_flags.DEFINE_config_dict("config", config, "The run's config; single keys by --config.KEY=VALUE")
+        if not given:
+            raise UserError("--workdir=FOLDER of a training run is needed, such as --workdir=runs/vit_digits.")
+        config_flags.DEFINE_config_dict(
+            "config", saved_config(Path(given[-1])), "The run's; change keys by --config.KEY=VALUE"
+        )
     elif wrong := [a for a in argv if a.startswith("--config=") and not _config_exists(a)]:
         name = Path(wrong[0].split("=", 1)[1].split(":")[0])
-        known = [str(p.relative_to(ROOT)) for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__")]
+        known = [
+            str(p.relative_to(ROOT)) for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__")
+        ]
         raise UserError(f"there is no config {name}: {nearest(str(name), known)}")
     try:
         return FLAGS(argv)[1:]

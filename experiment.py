@@ -163,7 +163,7 @@ class Run:
 
     def evaluate(self, state: step.State) -> dict[str, float]:
         """The task's figures on every evaluation split: {"test/accuracy": ...}."""
-        figures = {}
+        figures: dict[str, float] = {}
         for split in self.pipeline.eval_splits:
             batches = map(self.devices.put, self.pipeline.eval_batches(split))
             scores = evaluate(self.eval_step, self.devices.fetch, state.eval_params, batches)
@@ -252,7 +252,9 @@ def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = N
         devices=devices,
         checkpoints=checkpoints,
     )
-    _ = run.abstract_state  # the model and the optimiser accept these images and parameters, or say here that they do not
+    _ = (
+        run.abstract_state
+    )  # the model and the optimiser accept these images and parameters, or say here that they do not
     return run
 
 
@@ -377,7 +379,9 @@ def _commit() -> str:
     here = Path(__file__).parent
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -72,7 +72,9 @@ def make(
       seed: of order and augmentation. host, hosts: whose slice this is. divisor: what evaluation batches divide by.
     """
     if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise UserError(f"config.data.mean and std need one figure a channel, 1 or 3 of them: not {len(mean)} and {len(std)}.")
+        raise UserError(
+            f"config.data.mean and std need one figure a channel, 1 or 3 of them: not {len(mean)} and {len(std)}."
+        )
     if batch_size < 1 or image_size < 1:
         raise UserError("config.data.batch_size and image_size must be positive.")
     settings = lookup.call("config.data.augment", Augment, augment)
@@ -150,7 +152,9 @@ class Pipeline:
         for split in self.eval_splits:
             classes = self._split(split).classes
             if classes != self.classes:
-                raise UserError(f"split {split!r} has other classes than the training split: {_differ(classes, self.classes)}")
+                raise UserError(
+                    f"split {split!r} has other classes than the training split: {_differ(classes, self.classes)}"
+                )
 
     def _split(self, split: str) -> Any:
         if split not in self._opened:
@@ -198,15 +202,15 @@ class Pipeline:
             self.train.shape == self.image_shape and settings.crop == "none" and not settings.randaugment_layers
         )
         if self.train.random_access:
-            indexed = tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(self._order(rows))
-            raw = indexed.map(lambda x: (self.train.read(x["index"]), x["position"]))
+            indexed = tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(_graph(self._order(rows)))
+            raw = indexed.map(_graph(lambda x: (self.train.read(x["index"]), x["position"])))
         else:
             raw = self._streamed(start, rows)
         if reads_whole_batches:
-            batches = raw.map(lambda r, position: r | {"position": position, "mask": tf.ones(rows)})
+            batches = raw.map(_graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
         else:
             batches = self._decoded(raw.unbatch(), self.train, view).batch(rows, drop_remainder=True)
-        batches = batches.map(finish, num_parallel_calls=2).prefetch(2).with_options(_options())
+        batches = batches.map(_graph(finish), num_parallel_calls=2).prefetch(2).with_options(_options())
         return self._numpy(batches, self.train, lambda i: self._order(rows)(start + i)["index"])
 
     def eval_batches(self, split: str) -> Iterator[Batch]:
@@ -215,7 +219,10 @@ class Pipeline:
         size = -(-min(self.eval_batch_size, source.size) // self.divisor) * self.divisor
         rows, steps = size // self.hosts, -(-source.size // size)
         if hasattr(source, "batches"):
-            return (batch for batch, _ in zip(source.batches(0, (rows, *self.image_shape), self.seed), range(8), strict=False))
+            return (
+                batch
+                for batch, _ in zip(source.batches(0, (rows, *self.image_shape), self.seed), range(8), strict=False)
+            )
         tf = _tensorflow()
         from data import augment
 
@@ -230,18 +237,22 @@ class Pipeline:
             real = tf.cast(batch["position"] < source.size, tf.float32)
             image = tf.ensure_shape(batch["image"], (rows, *self.image_shape))
             label = tf.cast(tf.ensure_shape(batch["label"], (rows,)), tf.int32)
-            return {"image": augment.normalise(image, self.mean, self.std), "label": label, "mask": batch["mask"] * real}
+            return {
+                "image": augment.normalise(image, self.mean, self.std),
+                "label": label,
+                "mask": batch["mask"] * real,
+            }
 
         if source.random_access:
-            raw = tf.data.Dataset.range(steps).map(read)
+            raw = tf.data.Dataset.range(steps).map(_graph(read))
         else:
             raw = self._streamed_once(source, rows * steps).batch(rows)
         if source.shape == self.image_shape and self.eval_crop == "none":
-            batches = raw.map(lambda r, position: r | {"position": position, "mask": tf.ones(rows)})
+            batches = raw.map(_graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
         else:
             view = lambda example, _: self._eval_view(example["image"])  # noqa: E731
             batches = self._decoded(raw.unbatch(), source, view).batch(rows, drop_remainder=True)
-        batches = batches.map(finish).prefetch(2).with_options(_options())
+        batches = batches.map(_graph(finish)).prefetch(2).with_options(_options())
         return self._numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1))
 
     def load(self, paths: list[str]) -> np.ndarray:
@@ -293,7 +304,9 @@ class Pipeline:
         tf = _tensorflow()
         records = source.in_order(self.host, self.hosts)
         real = tf.data.Dataset.zip((records, tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()))
-        filler = tf.data.Dataset.zip((records.take(1), tf.data.Dataset.from_tensors(tf.constant(source.size, tf.int64))))
+        filler = tf.data.Dataset.zip(
+            (records.take(1), tf.data.Dataset.from_tensors(tf.constant(source.size, tf.int64)))
+        )
         return real.concatenate(filler.repeat()).take(rows)
 
     def _decoded(self, raw: Any, source: Any, view: Any) -> Any:
@@ -305,15 +318,17 @@ class Pipeline:
             return {"image": view(example, position), "label": example["label"], "position": position, "mask": 1.0}
 
         if self.unreadable == "stop":
-            return raw.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+            return raw.map(_graph(load), num_parallel_calls=tf.data.AUTOTUNE)
 
         def load_or_blank(r: Any, position: Any) -> Any:
             blank = {"image": tf.zeros(self.image_shape, tf.uint8), "label": tf.constant(0, tf.int64)}
             blank |= {"position": position, "mask": tf.constant(0.0)}
-            one = tf.data.Dataset.from_tensors((r, position)).map(load).ignore_errors()
+            one = tf.data.Dataset.from_tensors((r, position)).map(_graph(load)).ignore_errors()
             return one.concatenate(tf.data.Dataset.from_tensors(blank)).take(1)
 
-        return raw.interleave(load_or_blank, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return raw.interleave(
+            _graph(load_or_blank), cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
 
     def _numpy(self, batches: Any, source: Any, indices: Any) -> Iterator[Batch]:
         """The dataset's batches; an example that cannot be read becomes a UserError that names it."""
@@ -342,7 +357,9 @@ class Pipeline:
                         f"cannot read {source.describe(int(index))}: {_reason(reason)} Mend or remove it, or pass over "
                         "such images with --config.data.unreadable=skip."
                     )
-        return UserError(f"cannot read the data: {_reason(error)} To pass over such images: --config.data.unreadable=skip.")
+        return UserError(
+            f"cannot read the data: {_reason(error)} To pass over such images: --config.data.unreadable=skip."
+        )
 
 
 def _tensorflow() -> Any:
@@ -352,6 +369,11 @@ def _tensorflow() -> Any:
 
     tf.config.set_visible_devices([], "GPU")
     return tf
+
+
+def _graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors as it stands, not rewritten by AutoGraph."""
+    return _tensorflow().autograph.experimental.do_not_convert(function)
 
 
 def _options() -> Any:
@@ -369,4 +391,8 @@ def _reason(error: Exception) -> str:
 
 
 def _differ(a: tuple[str, ...], b: tuple[str, ...]) -> str:
-    return f"{len(a)} against {len(b)}." if len(a) != len(b) else f"{next(x for x in zip(a, b, strict=True) if x[0] != x[1])}."
+    return (
+        f"{len(a)} against {len(b)}."
+        if len(a) != len(b)
+        else f"{next(x for x in zip(a, b, strict=True) if x[0] != x[1])}."
+    )

@@ -24,7 +24,11 @@ def names(package: str, symbol: str) -> list[str]:
     defines = re.compile(rf"^(class|def) {symbol}\b", re.MULTILINE)
     folder = Path(importlib.import_module(package).__path__[0])
     modules = (m.name for m in pkgutil.iter_modules([str(folder)]))
-    return [name for name in modules if defines.search((folder / f"{name}.py").read_text() if (folder / f"{name}.py").exists() else "")]
+    return [
+        name
+        for name in modules
+        if defines.search((folder / f"{name}.py").read_text() if (folder / f"{name}.py").exists() else "")
+    ]
 
 
 def find(package: str, symbol: str, name: str) -> Any:

@@ -38,32 +38,38 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         peak, peak_source = run.peak_flops()
         meter = Meter(run.pipeline.batch_size, run.step_flops, peak, run.devices.fetch)
         scores: dict[str, float] = {}
-        with Live(start, run.steps) as live, Log(workdir, start) as log, Profile(workdir, run.profile) as profile, run.checkpoints:
+        with (
+            Live(start, run.steps) as live,
+            Log(workdir, start) as log,
+            Profile(workdir, run.profile.first_step, run.profile.steps) as profile,
+            run.checkpoints,
+        ):
             live.say(introduction(run, start, peak, peak_source))
             for step in range(start + 1, run.steps + 1):
                 profile.before(step)
                 state, sums = run.train_step(state, next(batches))
                 meter.add(step, sums)
                 live.step(step)
-                last = step == run.steps or interrupt.asked != ""
                 if step == start + 1:
                     jax.block_until_ready(sums)
                     live.say(f"First step after {time.perf_counter() - begun:.1f} s.")
+                    meter.start(batches.waited)
 
+                last = step == run.steps or interrupt.asked != ""
                 if last or due(step, run.log.every_steps):
                     figures, bad = meter.read(batches.waited)
                     log.write(step, figures | {"learning_rate": float(run.schedule(step - 1))})
                     live.figures(step, figures)
                     not_finite(run, bad, live)
+
+                paused, scores = time.perf_counter(), {}
                 if step == run.steps or (due(step, run.evaluation.every_steps) and not interrupt.asked):
                     scores = run.evaluate(state)
                     log.write(step, scores)
                     live.say(f"step {step:,} · {describe(scores)}")
-                    meter.restart(batches.waited)
-                else:
-                    scores = {}
                 if last or due(step, run.checkpoints.every_steps):
                     run.checkpoints.save(step, run.devices.get_state(state), run.record, scores or None)
+                meter.leave_out(time.perf_counter() - paused)
                 if interrupt.asked:
                     live.say(f"{interrupt.asked}: saving step {step:,} ...")
                     break

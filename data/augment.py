@@ -58,19 +58,23 @@ def warp(image: tf.Tensor, draws: Draws, rotate: float, zoom: float, shear: floa
     Args:
       image: uint8 (b, height, width, channels).
       rotate: up to so many degrees either way. zoom: by a factor between 1 - zoom and 1 + zoom. shear: x moves by up to
-        so much of y. shift: up to so much of the side either way, in whole pixels.
+        so much of y. shift: up to so much of the side either way; by whole pixels, which keeps it sharp, if nothing else.
     """
     height, width = image.shape[1], image.shape[2]
     u = tf.unstack(draws.uniform(WARP, 5) * 2 - 1, axis=1)
     angle, scale, slant = u[0] * (rotate * np.pi / 180), 1 + u[1] * zoom, u[2] * shear
-    dx, dy = tf.round(u[3] * shift * width), tf.round(u[4] * shift * height)
+    dx, dy = u[3] * shift * width, u[4] * shift * height
+    if not (rotate or zoom or shear):
+        dx, dy = tf.round(dx), tf.round(dy)
     # Rows of the map from an output pixel to the input pixel it shows, about the middle (cx, cy).
     a, b = tf.cos(angle) / scale, (slant - tf.sin(angle)) / scale
     c, d = tf.sin(angle) / scale, tf.cos(angle) / scale
     cx, cy = (width - 1) / 2, (height - 1) / 2
     x, y = cx - dx, cy - dy
     zero = tf.zeros_like(a)
-    transforms = tf.stack([a, b, cx - a * cx - b * cy + x - cx, c, d, cy - c * cx - d * cy + y - cy, zero, zero], axis=1)
+    transforms = tf.stack(
+        [a, b, cx - a * cx - b * cy + x - cx, c, d, cy - c * cx - d * cy + y - cy, zero, zero], axis=1
+    )
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image,
         transforms=transforms,

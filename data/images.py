@@ -7,12 +7,10 @@ import tensorflow as tf
 
 from data import randaugment
 
-Seed = tf.Tensor  # (2,)
-
 
 def for_training(
     image: tf.Tensor,
-    seed: Seed,
+    seed: tf.Tensor,
     *,
     size: int,
     channels: int,
@@ -58,7 +56,7 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.ensure_shape(decoded, (None, None, channels))
 
 
-def _random_crop(image: tf.Tensor, seed: Seed, channels: int, min_area: float) -> tf.Tensor:
+def _random_crop(image: tf.Tensor, seed: tf.Tensor, channels: int, min_area: float) -> tf.Tensor:
     """A JPEG is decoded only where the crop lies."""
     if image.dtype != tf.string:
         return tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
@@ -75,7 +73,7 @@ def _random_crop(image: tf.Tensor, seed: Seed, channels: int, min_area: float) -
     return tf.cond(tf.io.is_jpeg(image), jpeg, other)
 
 
-def _sample_crop(shape: tf.Tensor, seed: Seed, min_area: float) -> tuple[tf.Tensor, tf.Tensor]:
+def _sample_crop(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tuple[tf.Tensor, tf.Tensor]:
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
         bounding_boxes=tf.zeros((1, 0, 4)),

@@ -1,5 +1,2 @@
-import tensorflow as tf
-
-
 def apply(image, seed, layers, magnitude):
     return image

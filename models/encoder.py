@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from models.attention import MultiHeadAttention
+from models.attention import Kernel, MultiHeadAttention
 
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -57,7 +57,7 @@ class Block(nn.Module):
     attention_dropout: float = 0.0
     stochastic_depth: bool = False
     activation: Activation = "gelu"
-    kernel: str = "xla"
+    kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
     activation: Activation = "gelu"
     scan: bool = False
     remat: Remat = "none"
-    kernel: str = "xla"
+    kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

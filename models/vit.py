@@ -1,6 +1,6 @@
 """The Vision Transformer (2010.11929): an image is a sentence of patches.
 
-B batch, N tokens, D width, C classes, R width of the representation layer.
+B batch, N tokens, D width, C classes.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError, nearest
-from models.attention import MultiHeadAttention
+from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat
 from models.positions import AddPositions, Kind
 
@@ -45,7 +45,7 @@ class Model(nn.Module):
         which otherwise replace the variant's.
       head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
         pooling by one learned query, 2106.04560).
-      representation: R of the tanh layer before the last one (pre-training, section 3.1: R = D); 0 leaves it out.
+      representation: whether a tanh layer of width D stands before the last one (pre-training, section 3.1).
       positions: see AddPositions.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
       stochastic_depth, scan, remat: see Encoder. activation: of the MLPs.
@@ -60,7 +60,7 @@ class Model(nn.Module):
     heads: int | None = None
     patch: int | None = None
     head: Literal["token", "gap", "map"] = "token"
-    representation: int = 0
+    representation: bool = False
     positions: Kind = "learned"
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -68,7 +68,7 @@ class Model(nn.Module):
     activation: Activation = "gelu"
     scan: bool = False
     remat: Remat = "none"
-    kernel: Literal["xla", "cudnn"] = "xla"
+    kernel: Kernel = "xla"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -77,15 +77,17 @@ class Model(nn.Module):
         if self.variant and self.variant not in VARIANTS:
             raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
         name, _, patch = self.variant.partition("/")
+        fields: dict[str, int] = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
-        fields = (vars(SIZES[name]) | {"patch": int(patch)}) if self.variant else dict.fromkeys(given)
         fields |= {key: value for key, value in given.items() if value is not None}
-        if missing := [key for key, value in fields.items() if not value]:
-            raise UserError(f"config.model.{missing[0]} is not set: set it, or config.model.variant.")
+        if missing := given.keys() - fields.keys():
+            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
+        if wrong := [key for key, value in fields.items() if value < 1]:
+            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
-        patch = fields.pop("patch")
-        return Size(**fields), patch
+        side = fields.pop("patch")
+        return Size(**fields), side
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
@@ -107,7 +109,7 @@ class Model(nn.Module):
             dtype=dtype,
             name="embedding",
         )(image.astype(dtype))
-        grid = x.shape[1:3]
+        grid = (x.shape[1], x.shape[2])
         x = x.reshape(x.shape[0], -1, size.width)
         if self.head == "token":
             token = self.param("token", nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
@@ -136,7 +138,7 @@ class Model(nn.Module):
         else:
             x = AttentionPooling(size.heads, size.mlp_dim, self.activation, dtype, name="pooling")(x, train=train)
         if self.representation:
-            x = jnp.tanh(nn.Dense(self.representation, dtype=dtype, name="representation")(x))
+            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="representation")(x))
         self.sow("probe", "representation", x)
         if not self.outputs:
             return x.astype(jnp.float32)

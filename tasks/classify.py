@@ -34,16 +34,18 @@ class Task:
             and `share` float (B,): the other image's label and the share of the first in the mixture.
 
         Returns:
-          loss (smoothed and mixed, in nats), nll (of `label` alone), accuracy, top5_accuracy, summed over the B.
+          loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B. Of a mixture, the
+          figures count against the label that has the larger share, the losses against both.
         """
         logits = apply(batch["image"])
         label, mask = batch["label"], batch["mask"]
         log_probabilities = jax.nn.log_softmax(logits)
         target = jax.nn.one_hot(label, logits.shape[-1])
-        nll = -jnp.sum(target * log_probabilities, axis=-1)
         if train and "share" in batch:
-            share = batch["share"][:, None]
-            target = share * target + (1 - share) * jax.nn.one_hot(batch["partner"], logits.shape[-1])
+            share, partner = batch["share"], batch["partner"]
+            target = share[:, None] * target + (1 - share[:, None]) * jax.nn.one_hot(partner, logits.shape[-1])
+            label = jnp.where(share >= 0.5, label, partner)
+        nll = -jnp.sum(target * log_probabilities, axis=-1)
         if train and self.label_smoothing:
             target = optax.smooth_labels(target, self.label_smoothing)
         loss = -jnp.sum(target * log_probabilities, axis=-1)

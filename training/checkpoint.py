@@ -43,7 +43,6 @@ def make(
         best_fn=(lambda figures: figures[keep_best]) if keep_best else None,
         best_mode=keep_best_mode,
         cleanup_tmp_directories=True,
-        step_prefix=None,
     )
     return Checkpoints(folder, options, every_steps)
 
@@ -60,7 +59,9 @@ class Checkpoints:
     @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
-            self._opened = ocp.CheckpointManager(self.folder.absolute(), options=self._options)
+            handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
+            folder = self.folder.absolute()
+            self._opened = ocp.CheckpointManager(folder, options=self._options, item_handlers=handlers)
         return self._opened
 
     def steps(self) -> list[int]:
@@ -151,7 +152,7 @@ class Checkpoints:
             known = [str(s) for s in self.steps()]
             raise UserError(f"{self.folder} has no checkpoint of step {step}: {nearest(str(step), known)}")
         saved = self._manager.item_metadata(step)["state"]
-        difference = _difference(saved.tree if hasattr(saved, "tree") else saved, abstract_state)
+        difference = _difference(saved.tree, abstract_state)
         if difference:
             raise UserError(f"the checkpoint of step {step} in {self.folder} does not fit this model: {difference}.")
         items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))

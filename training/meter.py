@@ -28,10 +28,15 @@ class Meter:
         self._first = 0
         self._since = time.perf_counter()
         self._waited = 0.0
+        self._timed = 0  # steps to add to those collected, to have those that were timed
 
-    def restart(self, waited: float) -> None:
-        """Time that passed until now is not training's: it went into evaluation or compiling."""
-        self._since, self._waited = time.perf_counter(), waited
+    def start(self, waited: float) -> None:
+        """Measures from here: what went before was compiling. The steps so far keep their place in the means."""
+        self._since, self._waited, self._timed = time.perf_counter(), waited, -len(self._sums)
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that was not training's: it went into compiling, an evaluation or a save."""
+        self._since += seconds
 
     def add(self, step: int, sums: Any) -> None:
         if not self._sums:
@@ -48,7 +53,7 @@ class Meter:
         """
         sums = [self._fetch(s) for s in self._sums]
         seconds = time.perf_counter() - self._since
-        rate = len(sums) / seconds
+        rate = (len(sums) + self._timed) / seconds
         bad = [self._first + i for i, s in enumerate(sums) if s["nonfinite"][0] > 0]
         figures = {f"train/{name}": value for name, value in means(sums).items()}
         figures |= {
@@ -58,8 +63,7 @@ class Meter:
             "mfu": rate * self.flops / self.peak,
             "memory_gb": memory_bytes() / 1e9,
         }
-        self._sums = []
-        self.restart(waited)
+        self._sums, self._since, self._waited, self._timed = [], time.perf_counter(), waited, 0
         return figures, bad
 
 

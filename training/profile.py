@@ -1,22 +1,17 @@
 """A trace of some steps, for TensorBoard's profiler or Perfetto."""
 
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import jax
-
-
-class Settings(Protocol):
-    first_step: int
-    steps: int
 
 
 class Profile:
     """Traces steps first_step ... first_step + steps - 1 into WORKDIR/profile."""
 
-    def __init__(self, workdir: Path, settings: Settings):
+    def __init__(self, workdir: Path, first_step: int, steps: int):
         self._folder = str(workdir / "profile")
-        self._from, self._to = settings.first_step, settings.first_step + settings.steps
+        self._from, self._to = first_step, first_step + steps
         self._on = False
 
     def before(self, step: int) -> None:

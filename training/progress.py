@@ -51,18 +51,16 @@ class Live:
 
 
 def describe(figures: dict[str, float]) -> str:
-    """Figures of a log line or an evaluation in a few words, those a person looks for first."""
+    """Figures of a log line or an evaluation in a few words, in the order in which a person looks for them."""
     parts = []
-    for name, value in figures.items():
+    for name in sorted(figures, key=lambda name: (name.split("/")[0], "loss" not in name, "accuracy" not in name)):
         short = name.removeprefix("train/")
-        if short in ("loss", "nll", "grad_norm"):
-            parts.append(f"{name if '/' in name and short == name else short} {value:.4g}")
-        elif short.endswith("accuracy"):
-            parts.append(f"{short} {value:.2%}")
-        elif "/" in short:
-            parts.append(f"{short} {value:.2%}" if short.endswith("accuracy") else f"{short} {value:.4g}")
+        if "/" in name:
+            parts.append(
+                f"{short} {figures[name]:.2%}" if short.endswith("accuracy") else f"{short} {figures[name]:.4g}"
+            )
     if "examples_per_second" in figures:
         parts.append(f"{figures['examples_per_second']:,.0f} images/s")
         parts.append(f"input wait {figures['input_wait']:.1%}")
-        parts.append(f"MFU {figures['mfu']:.1%}")
+        parts.append(f"MFU {figures['mfu']:.0%}")
     return " · ".join(parts)

@@ -32,7 +32,12 @@ class State:
 
 
 def initialise(
-    *, model: nn.Module, optimiser: optax.GradientTransformation, inputs: tuple[jax.ShapeDtypeStruct, ...], seed: int, ema: bool
+    *,
+    model: nn.Module,
+    optimiser: optax.GradientTransformation,
+    inputs: tuple[jax.ShapeDtypeStruct, ...],
+    seed: int,
+    ema: bool,
 ) -> State:
     """The state before the first step. inputs: shapes and dtypes of what the model is called with."""
     zeros = [jnp.zeros(x.shape, x.dtype) for x in inputs]
@@ -69,7 +74,7 @@ def train_step(
     key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
 
     def summed_loss(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
-        def apply(*inputs: jax.Array) -> jax.Array:
+        def apply(*inputs: jax.Array) -> Any:
             return model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
 
         sums = task.sums(apply, batch, train=True)
@@ -125,7 +130,7 @@ def _accumulated(
 def eval_step(params: Any, batch: Batch, axis: Axis, *, model: nn.Module, task: Any) -> Sums:
     """The task's sums over one batch, without gradient or randomness."""
 
-    def apply(*inputs: jax.Array) -> jax.Array:
+    def apply(*inputs: jax.Array) -> Any:
         return model.apply({"params": params}, *inputs, train=False)
 
     return axis.sum(task.sums(apply, batch, train=False))

@@ -14,7 +14,9 @@ class Source(Protocol):
 
     size: int  # examples
     classes: tuple[str, ...]  # names of the labels 0 ... C - 1
-    shape: tuple[int, int, int] | None  # of every image where read() gives uint8 arrays; None where it gives encoded files
+    shape: (
+        tuple[int, int, int] | None
+    )  # of every image where read() gives uint8 arrays; None where it gives encoded files
     random_access: bool
 
     def read(self, index: Any) -> Any:

@@ -35,15 +35,21 @@ class Source:
 
     def _hold(self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None, what: str) -> None:
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise UserError(f"{what}: images should be uint8 (n, height, width, channels), not {images.dtype} {images.shape}.")
+            raise UserError(
+                f"{what}: images should be uint8 (n, height, width, channels), not {images.dtype} {images.shape}."
+            )
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"{what}: {len(images)} images need as many integer labels, not {labels.dtype} {labels.shape}.")
+            raise UserError(
+                f"{what}: {len(images)} images need as many integer labels, not {labels.dtype} {labels.shape}."
+            )
         if not len(images):
             raise UserError(f"{what}: it holds no images.")
         self.classes = classes or tuple(str(i) for i in range(int(labels.max()) + 1))
         wrong = np.flatnonzero((labels < 0) | (labels >= len(self.classes)))
         if wrong.size:
-            raise UserError(f"{what}: example {wrong[0]} has label {labels[wrong[0]]}, outside 0 to {len(self.classes) - 1}.")
+            raise UserError(
+                f"{what}: example {wrong[0]} has label {labels[wrong[0]]}, outside 0 to {len(self.classes) - 1}."
+            )
         self._images = images if images.ndim == 4 else images[..., None]
         self._labels = labels.astype(np.int64)
         self._what = what

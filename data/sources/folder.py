@@ -23,9 +23,16 @@ class Source:
             there = [p.name for p in root.iterdir() if p.is_dir()]
             raise UserError(f"{root} has no folder {split!r} for that split: {nearest(split, [*there, 'all'])}")
         folders = sorted(p for p in folder.iterdir() if p.is_dir())
-        files = [(file, label) for label, f in enumerate(folders) for file in sorted(f.iterdir()) if file.suffix.lower() in SUFFIXES]
+        files = [
+            (file, label)
+            for label, f in enumerate(folders)
+            for file in sorted(f.iterdir())
+            if file.suffix.lower() in SUFFIXES
+        ]
         if not files:
-            raise UserError(f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files.")
+            raise UserError(
+                f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files."
+            )
         self.classes = tuple(p.name for p in folders)
         self.size = len(files)
         self._paths = [str(file) for file, _ in files]

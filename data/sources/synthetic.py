@@ -16,7 +16,9 @@ class Source:
 
     def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 0):
         if not name.isdigit() or int(name) < 1:
-            raise UserError(f"config.data.name={name!r}: a synthetic set is named by its number of classes, such as 1000.")
+            raise UserError(
+                f"config.data.name={name!r}: a synthetic set is named by its number of classes, such as 1000."
+            )
         self.classes = tuple(str(i) for i in range(int(name)))
 
     def batches(self, start: int, shape: tuple[int, int, int, int], seed: int) -> Iterator[dict[str, np.ndarray]]:

@@ -25,7 +25,9 @@ class Source:
         info = self._builder.info
         self._split = _split(info, name, split)
         if "image" not in info.features or not hasattr(dict(info.features).get("label"), "names"):
-            raise UserError(f"config.data.name={name!r} has no image and label to classify, only {', '.join(info.features)}.")
+            raise UserError(
+                f"config.data.name={name!r} has no image and label to classify, only {', '.join(info.features)}."
+            )
         self.classes = tuple(info.features["label"].names)
         self.size = self._split.num_examples
         self.shape = None
@@ -93,7 +95,9 @@ class Source:
         import tensorflow as tf
 
         files = [_records(f.filename, f.skip, f.take) for f in self._part(host, hosts).file_instructions]
-        return tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file).map(lambda record: {"record": record})
+        return (
+            tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file).map(lambda record: {"record": record})
+        )
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
         import tensorflow as tf
@@ -106,7 +110,9 @@ class Source:
                 f"about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such wait.",
                 flush=True,
             )
-        columns = [tf.constant(c) for c in zip(*((f.filename, f.skip, f.take) for f in part.file_instructions), strict=True)]
+        columns = [
+            tf.constant(c) for c in zip(*((f.filename, f.skip, f.take) for f in part.file_instructions), strict=True)
+        ]
         files = len(part.file_instructions)
 
         def one_epoch(epoch: Any) -> Any:
@@ -140,7 +146,9 @@ def _prepared(name: str, data_dir: str) -> Any:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise UserError(f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error}).") from None
+        raise UserError(
+            f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error})."
+        ) from None
     own = name.split("/")[0].split(":")[0]
     if (BUILDERS / f"{own}.py").is_file():
         importlib.import_module(f"data.builders.{own}")

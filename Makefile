@@ -1,0 +1,33 @@
+# Each target sets up .venv from requirements.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.PHONY: train test lint smoke bench clean
+
+train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits
+	$(BIN)/python train.py --config=configs/vit_digits.py $(ARGS)
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n $(WORKERS) tests $(ARGS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+smoke: .venv/ready  ## slow evidence: accuracy over three seeds, a storm of kills; records in results/
+	$(BIN)/python results/digits_seeds.py
+	$(BIN)/python results/kill_storm.py
+
+bench: .venv/ready  ## the loop against the bare step, and the time to the first step; records in results/
+	$(BIN)/python results/overhead.py
+
+clean:
+	rm -rf .venv
+
+.venv/ready: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Attend needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@

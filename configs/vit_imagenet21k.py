@@ -1,0 +1,29 @@
+"""ViT pre-trained on ImageNet-21k, as in the paper's Table 3: --config=configs/vit_imagenet21k.py:B/16
+
+    python train.py --config=configs/vit_imagenet21k.py:B/16 --config.data.data_dir=...
+
+90 epochs of batch 4096, AdamW at 1e-3 with linear decay, weight decay 0.03, dropout 0.1, a tanh representation layer
+before the head. The data set is data/builders/imagenet21k.py, prepared from the release's archive.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, vit_imagenet
+
+EXAMPLES_HELD_OUT = 51_200
+
+
+def get_config(variant: str = "B/16") -> ConfigDict:
+    config = vit_imagenet.get_config(variant)
+    config.epochs = 90.0
+    config.model.representation = True
+    config.data = base.images("imagenet21k", image_size=224, batch_size=4096)
+    config.data.update(
+        train_split=f"train[{EXAMPLES_HELD_OUT}:]",
+        eval_splits=(f"train[:{EXAMPLES_HELD_OUT}]",),
+        eval_crop="center",
+    )
+    config.data.augment.update(crop="random", flip=True)
+    config.optim.update(learning_rate=1e-3, schedule="linear", weight_decay=0.03)
+    config.checkpoint.keep_best = ""
+    return config

@@ -1,0 +1,225 @@
+"""Attention against NumPy loops in float64, and what a mask promises."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.attention import MultiHeadAttention, attention_weights, causal_mask, dot_product_attention, padding_mask
+
+B, T, S, H, K = 2, 4, 5, 2, 3
+D = 8
+
+many = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+masks = arrays(bool, (B, H, T, S))
+attend = jax.jit(dot_product_attention)
+weigh = jax.jit(attention_weights)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def inputs(source: int = S, target: int = T) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return normal(0, B, target, H, K), normal(1, B, source, H, K), normal(2, B, source, H, K)
+
+
+def naive(query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Equation 1 of 1706.03762, one query at a time, in float64."""
+    query, key, value = (x.astype(np.float64) for x in (query, key, value))
+    out = np.zeros((*query.shape[:3], value.shape[-1]))
+    for b, t, h in np.ndindex(*query.shape[:3]):
+        seen = [s for s in range(key.shape[1]) if mask is None or mask[b, h, t, s]]
+        if seen:
+            scores = [np.exp(query[b, t, h] @ key[b, s, h] / np.sqrt(query.shape[-1])) for s in seen]
+            out[b, t, h] = sum(score * value[b, s, h] for score, s in zip(scores, seen)) / sum(scores)
+    return out
+
+
+@pytest.mark.parametrize("source", [T, S])
+def test_attention_equals_a_naive_loop(source):
+    query, key, value = inputs(source)
+    np.testing.assert_allclose(attend(query, key, value), naive(query, key, value), rtol=1e-5, atol=1e-6)
+
+
+@many
+@given(masks)
+def test_attention_equals_a_naive_loop_under_any_mask(mask):
+    np.testing.assert_allclose(attend(*inputs(), mask), naive(*inputs(), mask), rtol=1e-5, atol=1e-6)
+
+
+@many
+@given(masks)
+def test_weights_sum_to_one_over_what_is_allowed_and_are_zero_elsewhere(mask):
+    query, key, _ = inputs()
+    weights = np.asarray(weigh(query, key, mask))
+    assert not weights[~mask].any()
+    np.testing.assert_allclose(weights.sum(-1), mask.any(-1), atol=1e-6)
+
+
+@many
+@given(masks, st.permutations(range(S)))
+def test_the_order_of_the_keys_does_not_matter(mask, order):
+    query, key, value = inputs()
+    shuffled = attend(query, key[:, order], value[:, order], mask[..., order])
+    np.testing.assert_allclose(shuffled, attend(query, key, value, mask), rtol=1e-5, atol=1e-6)
+
+
+@many
+@given(arrays(bool, (B, S)))
+def test_changing_a_padded_key_or_its_value_changes_nothing(valid):
+    query, key, value = inputs()
+    mask = padding_mask(jnp.asarray(valid))
+    junk = np.where(valid[..., None, None], np.float32(0), np.float32(1e6))
+    np.testing.assert_array_equal(attend(query, key + junk, value + junk, mask), attend(query, key, value, mask))
+
+
+@many
+@given(st.integers(1, T - 1))
+def test_a_later_token_cannot_change_an_earlier_output(changed):
+    query, key, value = inputs(T)
+    mask = causal_mask(T)
+    before = attend(query, key, value, mask)
+    later = (np.arange(T) >= changed).astype(np.float32)[:, None, None]
+    after = attend(query + later, key + later, value + later, mask)
+    np.testing.assert_array_equal(after[:, :changed], before[:, :changed])
+    assert np.all(np.abs(after[:, changed:] - before[:, changed:]).max(axis=(0, 2, 3)) > 1e-3)
+
+
+def test_a_causal_mask_allows_a_token_itself_and_what_came_before():
+    mask = np.asarray(causal_mask(T))
+    assert mask.shape == (1, 1, T, T) and mask.dtype == bool
+    assert all(mask[0, 0, t, s] == (s <= t) for t, s in np.ndindex(T, T))
+
+
+def test_a_padding_mask_accepts_integers_and_broadcasts_over_heads_and_queries():
+    mask = padding_mask(jnp.array([[1, 1, 0], [1, 0, 0]]))
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, np.array([[[[1, 1, 0]]], [[[1, 0, 0]]]], bool))
+
+
+def test_a_query_that_may_look_nowhere_gives_zeros_and_finite_gradients():
+    mask = np.ones((B, H, T, S), bool)
+    mask[:, :, 1] = False
+    out = attend(*inputs(), mask)
+    assert not np.asarray(out[:, 1]).any() and np.asarray(out[:, 0]).all()
+    loss = jax.jit(jax.grad(lambda q, k, v: dot_product_attention(q, k, v, mask).sum(), argnums=(0, 1, 2)))
+    assert all(np.isfinite(gradient).all() for gradient in loss(*inputs()))
+
+
+@many
+@given(masks)
+def test_the_xla_kernel_equals_that_of_jax(mask):
+    mask[..., 0] = True
+    expected = jax.nn.dot_product_attention(*inputs(), mask=mask, implementation="xla")
+    np.testing.assert_allclose(attend(*inputs(), mask), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_another_kernel_gets_the_same_inputs_and_a_mask_for_each_head(monkeypatch):
+    jax_kernel, asked = jax.nn.dot_product_attention, []
+
+    def on_any_device(*arguments, mask, implementation):
+        asked.append((mask.shape, implementation))
+        return jax_kernel(*arguments, mask=mask, implementation="xla")
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
+    mask = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]))
+    out = dot_product_attention(*inputs(), mask, kernel="cudnn")
+    assert asked == [((B, H, T, S), "cudnn")]
+    np.testing.assert_allclose(out, attend(*inputs(), mask), rtol=1e-5, atol=1e-6)
+
+
+def test_scores_in_bfloat16_are_normalised_in_float32():
+    query, key = (jnp.asarray(normal(seed, 1, 1 if seed == 0 else 512, 1, K), jnp.bfloat16) for seed in (0, 1))
+    weights = weigh(query, key)
+    assert weights.dtype == jnp.bfloat16
+    exact = np.asarray(query, np.float64)[0, :, 0] * K**-0.5 @ np.asarray(key, np.float64)[0, :, 0].T
+    exact = np.exp(exact) / np.exp(exact).sum()
+    np.testing.assert_allclose(np.asarray(weights, np.float64)[0, 0], exact, rtol=2e-2)
+
+
+@pytest.fixture(scope="module")
+def attention():
+    x, memory = jnp.asarray(normal(3, B, T, D)), jnp.asarray(normal(4, B, S, D))
+    model = MultiHeadAttention(heads=H, dropout=0.5)
+    variables = jax.jit(model.init, static_argnames="train")(jax.random.key(0), x, memory, train=False)
+    leaves, tree = jax.tree.flatten(variables)
+    variables = jax.tree.unflatten(tree, [leaf + 0.1 * normal(i, *leaf.shape) for i, leaf in enumerate(leaves)])
+    apply = jax.jit(model.apply, static_argnames=("train", "mutable"))
+    return apply, variables, x, memory
+
+
+def projected(parameters: dict, name: str, x: np.ndarray) -> np.ndarray:
+    kernel, bias = (np.asarray(parameters[name][part], np.float64) for part in ("kernel", "bias"))
+    return np.einsum("bnd,dhk->bnhk", x, kernel) + bias
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_queries_come_from_x_and_keys_and_values_from_memory(attention, cross):
+    apply, variables, x, memory = attention
+    parameters, source = variables["params"], memory if cross else x
+    heads = naive(*(projected(parameters, n, s) for n, s in (("query", x), ("key", source), ("value", source))))
+    out = {part: np.asarray(value, np.float64) for part, value in parameters["out"].items()}
+    expected = np.einsum("bthk,hkd->btd", heads, out["kernel"]) + out["bias"]
+    actual = apply(variables, x, memory if cross else None, train=False)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_probe_sees_weights_that_sum_to_one_and_changes_no_output(attention, cross):
+    apply, variables, x, memory = attention
+    source = memory if cross else None
+    out, seen = apply(variables, x, source, train=False, mutable="probe")
+    (weights,) = seen["probe"]["attention"]
+    assert weights.shape == (B, H, T, S if cross else T)
+    np.testing.assert_allclose(weights.sum(-1), np.ones((B, H, T)), atol=1e-6)
+    np.testing.assert_allclose(out, apply(variables, x, source, train=False), rtol=1e-5, atol=1e-6)
+
+
+def test_a_probe_sees_the_mask(attention):
+    apply, variables, x, _ = attention
+    out, seen = apply(variables, x, mask=causal_mask(T), train=False, mutable="probe")
+    weights = np.asarray(seen["probe"]["attention"][0])
+    assert not np.triu(weights, 1).any() and np.tril(weights).sum() == pytest.approx(B * H * T, rel=1e-6)
+    np.testing.assert_allclose(out, apply(variables, x, mask=causal_mask(T), train=False), rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_follows_the_key_in_training_only(attention):
+    apply, variables, x, _ = attention
+
+    def run(seed: int, train: bool) -> np.ndarray:
+        return np.asarray(apply(variables, x, train=train, rngs={"dropout": jax.random.key(seed)}))
+
+    np.testing.assert_array_equal(run(0, train=True), run(0, train=True))
+    assert np.abs(run(0, train=True) - run(1, train=True)).max() > 1e-2
+    np.testing.assert_array_equal(run(0, train=False), run(1, train=False))
+    np.testing.assert_array_equal(run(0, train=False), apply(variables, x, train=False))
+
+
+def test_a_probe_in_training_sees_the_weights_before_dropout(attention):
+    apply, variables, x, _ = attention
+    rngs = {"dropout": jax.random.key(0)}
+    out, seen = apply(variables, x, train=True, rngs=rngs, mutable="probe")
+    np.testing.assert_allclose(seen["probe"]["attention"][0].sum(-1), np.ones((B, H, T)), atol=1e-6)
+    np.testing.assert_allclose(out, apply(variables, x, train=True, rngs=rngs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments, parameters",
+    [({}, 4 * D * D + 4 * D), ({"use_bias": False}, 4 * D * D), ({"head_dim": 3}, 4 * D * H * 3 + 3 * H * 3 + D)],
+)
+def test_four_projections_with_or_without_bias_and_of_any_head_size(arguments, parameters):
+    model, x = MultiHeadAttention(H, **arguments), jax.ShapeDtypeStruct((B, T, D), jnp.float32)
+    out, variables = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False), x)
+    assert out.shape == (B, T, D)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
+
+
+def test_computing_in_bfloat16_keeps_float32_parameters():
+    model, x = MultiHeadAttention(H, dtype=jnp.bfloat16), jax.ShapeDtypeStruct((B, T, D), jnp.float32)
+    out, variables = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False), x)
+    assert out.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

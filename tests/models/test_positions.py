@@ -1,0 +1,98 @@
+"""Positions: the formula of 1706.03762, its rotations, and the grid."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.positions import AddPositions, sinusoid_1d, sinusoid_2d
+
+many = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+GRID, D = (2, 3), 8
+KINDS = ("learned", "sinusoid_1d", "sinusoid_2d", "none")
+
+
+def added(kind: str, extra: int, dtype=jnp.float32) -> tuple[np.ndarray, dict]:
+    """What AddPositions adds to zeros, and its parameters."""
+    x = jnp.zeros((2, extra + GRID[0] * GRID[1], D), dtype)
+    out, variables = AddPositions(kind).init_with_output(jax.random.key(0), x, GRID)
+    assert out.shape == x.shape and out.dtype == dtype
+    np.testing.assert_array_equal(out[0], out[1])
+    return np.asarray(out[0]), variables
+
+
+def test_sinusoid_1d_equals_the_formula():
+    table = sinusoid_1d(50, D)
+    assert table.shape == (50, D) and table.dtype == np.float32
+    for p, i in np.ndindex(50, D // 2):
+        angle = p / 10000 ** (2 * i / D)
+        np.testing.assert_allclose(table[p, 2 * i : 2 * i + 2], [np.sin(angle), np.cos(angle)], atol=1e-6)
+
+
+@many
+@given(st.integers(0, 300), st.sampled_from([2, 6, 64]))
+def test_k_steps_further_is_a_rotation_that_depends_on_k_alone(k, width):
+    table = sinusoid_1d(400, width).reshape(400, width // 2, 2)
+    angle = k / 10000 ** (2 * np.arange(width // 2) / width)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    moved = np.einsum("jci,pic->pij", rotation, table[: 400 - k])
+    np.testing.assert_allclose(moved, table[k:], atol=1e-5)
+
+
+def test_the_first_half_of_sinusoid_2d_is_the_row_and_the_second_the_column():
+    table = sinusoid_2d(*GRID, D).reshape(*GRID, D)
+    row, column = sinusoid_1d(GRID[0], D // 2), sinusoid_1d(GRID[1], D // 2)
+    assert table.dtype == np.float32
+    for r, c in np.ndindex(*GRID):
+        np.testing.assert_array_equal(table[r, c], np.concatenate([row[r], column[c]]))
+
+
+@pytest.mark.parametrize("width", [1, 7])
+def test_one_dimension_needs_an_even_width(width):
+    with pytest.raises(ValueError, match=f"even width, not {width}"):
+        sinusoid_1d(4, width)
+
+
+@pytest.mark.parametrize("width", [2, 6, 7])
+def test_two_dimensions_need_a_width_that_divides_by_four(width):
+    with pytest.raises(ValueError, match=f"divides by 4, not {width}"):
+        sinusoid_2d(2, 2, width)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+@pytest.mark.parametrize("kind, table", [("sinusoid_1d", sinusoid_1d(6, D)), ("sinusoid_2d", sinusoid_2d(*GRID, D))])
+def test_sinusoids_have_no_parameters_and_give_the_class_token_zero(kind, table, extra):
+    positions, variables = added(kind, extra)
+    assert not variables
+    np.testing.assert_array_equal(positions, np.concatenate([np.zeros((extra, D)), table]))
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_learned_positions_have_one_vector_for_each_token_the_class_token_too(extra):
+    positions, variables = added("learned", extra)
+    assert jax.tree.map(jnp.shape, variables) == {"params": {"embedding": (1, 6 + extra, D)}}
+    np.testing.assert_array_equal(positions, variables["params"]["embedding"][0])
+    assert np.unique(positions).size == positions.size
+
+
+def test_learned_positions_start_with_a_deviation_of_two_hundredths():
+    x = jnp.zeros((1, 64, 64))
+    table = AddPositions("learned").init(jax.random.key(0), x, (8, 8))["params"]["embedding"]
+    assert float(table.std()) == pytest.approx(0.02, rel=0.05)
+
+
+def test_none_is_the_identity():
+    x = jax.random.normal(jax.random.key(0), (2, 7, D))
+    out, variables = AddPositions("none").init_with_output(jax.random.key(0), x, GRID)
+    assert not variables
+    np.testing.assert_array_equal(out, x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_are_added_to_x_in_its_own_dtype(kind):
+    positions, variables = added(kind, 1)
+    x = jax.random.normal(jax.random.key(1), (2, 7, D))
+    np.testing.assert_allclose(AddPositions(kind).apply(variables, x, GRID), x + positions, rtol=1e-6)
+    added(kind, 1, jnp.bfloat16)
