@@ -38,7 +38,7 @@ def workdir_flags() -> None:
 def run(main: Callable[[list[str]], None], description: str) -> None:
     """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2."""
     logging.set_verbosity(logging.ERROR)
-    _keep_freed_memory()
+    keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
         return
@@ -62,7 +62,7 @@ def run_of_workdir() -> tuple[ConfigDict, Path]:
     return FLAGS.config, Path(FLAGS.workdir)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """On a CPU, glibc gives a step's large buffers back to the kernel, which clears them anew at the next step: up to
     1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -114,7 +114,7 @@ class Run:
         return self.config | {
             "classes": list(self.classes),
             "commit": _commit(),
-            "versions": _versions(),
+            "versions": versions(),
             "devices": f"{jax.device_count()} x {device.device_kind}",
             "command": " ".join(sys.argv),
         }
@@ -363,7 +363,7 @@ def _unnamed(section: str) -> Any:
     raise UserError(f"config.{section}.name is not set: it chooses what config.{section} describes.")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Of Python and of the libraries that decide the result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:

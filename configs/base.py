@@ -41,6 +41,21 @@ def get_config() -> ConfigDict:
     return config
 
 
+def shrink(config: ConfigDict, variant: str) -> ConfigDict:
+    """The config as it is, or, where its variant ends in "debug", its least form: a small model and a few steps."""
+    if variant.endswith("debug"):
+        config.steps = 4
+        config.data.update(batch_size=16, eval_batch_size=64)
+        config.data.image_size = min(config.data.image_size, 32)
+        config.optim.warmup_steps = 1
+        config.evaluation.every_steps = 2
+        config.checkpoint.every_steps = 2
+        config.log.every_steps = 1
+        config.model.update(width=16, depth=2, mlp_dim=32, heads=2)
+        config.model.patch = max(4, config.data.image_size // 8)
+    return config
+
+
 def vit(variant: str = "") -> ConfigDict:
     """config.model of a Vision Transformer: models/vit.py."""
     return ConfigDict(

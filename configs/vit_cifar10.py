@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from configs import base
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "") -> ConfigDict:
     config = base.get_config()
     config.epochs = 200.0
     config.model = base.vit()
@@ -23,4 +23,4 @@ def get_config() -> ConfigDict:
     config.optim.update(learning_rate=1e-3, warmup_steps=2000, weight_decay=0.05)
     config.evaluation.every_steps = 2000
     config.checkpoint.update(every_steps=2000, keep_best="test/accuracy")
-    return config
+    return base.shrink(config, variant)

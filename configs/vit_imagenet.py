@@ -15,7 +15,7 @@ from configs import base
 def get_config(variant: str = "B/16") -> ConfigDict:
     config = base.get_config()
     config.epochs = 300.0
-    config.model = base.vit(variant)
+    config.model = base.vit(variant.removesuffix(":debug"))
     config.model.update(dropout=0.1, dtype="bfloat16", scan=True)
     config.task = base.classify()
     config.task.top5 = True
@@ -25,4 +25,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.optim.update(learning_rate=3e-3, warmup_steps=10_000, weight_decay=0.3)
     config.evaluation.every_steps = 5000
     config.checkpoint.update(every_steps=1000, keep_best="validation/accuracy")
-    return config
+    return base.shrink(config, variant)

@@ -26,4 +26,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.data.augment.update(crop="random", flip=True)
     config.optim.update(learning_rate=1e-3, schedule="linear", weight_decay=0.03)
     config.checkpoint.keep_best = ""
-    return config
+    return base.shrink(config, variant)

@@ -59,7 +59,8 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
 def _random_crop(image: tf.Tensor, seed: tf.Tensor, channels: int, min_area: float) -> tf.Tensor:
     """A JPEG is decoded only where the crop lies."""
     if image.dtype != tf.string:
-        return tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
+        crop = tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
+        return tf.ensure_shape(crop, (None, None, channels))
 
     def jpeg() -> tf.Tensor:
         begin, extent = _sample_crop(tf.io.extract_jpeg_shape(image), seed, min_area)

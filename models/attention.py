@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from errors import UserError
+
 Kernel = Literal["xla", "cudnn"]
 
 
@@ -101,6 +103,8 @@ class MultiHeadAttention(nn.Module):
           (B, T, D).
         """
         width = x.shape[-1]
+        if self.head_dim is None and width % self.heads:
+            raise UserError(f"a width of {width} does not divide by {self.heads} heads.")
         head_dim = self.head_dim or width // self.heads
         memory = x if memory is None else memory
 

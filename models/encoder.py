@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from errors import UserError
 from models.attention import Kernel, MultiHeadAttention
 
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
@@ -90,7 +91,7 @@ class Encoder(nn.Module):
       scan: compile one block and loop over the layers (parameters stacked under `blocks`, first axis L) instead of
         writing the layers out (`block_00` ...). Faster to compile; on a CPU slower to run.
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
-      stochastic_depth: chance to drop a branch of the last layer; earlier layers less, linearly (1603.09382).
+      stochastic_depth: chance to drop a branch of the last layer; earlier layers less, linearly, the first none (1603.09382).
     """
 
     depth: int
@@ -108,7 +109,11 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, N, D) -> (B, N, D), normalised."""
-        rates = np.linspace(0, self.stochastic_depth, self.depth, dtype=np.float32)
+        if not 0 <= self.stochastic_depth < 1:
+            raise UserError(
+                f"config.model.stochastic_depth={self.stochastic_depth} must be at least 0 and less than 1."
+            )
+        rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block: type[nn.Module] = Block
         if self.remat != "none":
             policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if self.remat == "dots" else None

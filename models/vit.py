@@ -136,9 +136,10 @@ class Model(nn.Module):
         elif self.head == "gap":
             x = x.mean(axis=1)
         else:
-            x = AttentionPooling(size.heads, size.mlp_dim, self.activation, dtype, name="pooling")(x, train=train)
+            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
+            x = pooling(x, train=train)
         if self.representation:
-            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="representation")(x))
+            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
         self.sow("probe", "representation", x)
         if not self.outputs:
             return x.astype(jnp.float32)
@@ -151,6 +152,7 @@ class AttentionPooling(nn.Module):
 
     heads: int
     mlp_dim: int
+    dropout: float
     activation: Activation
     dtype: jnp.dtype
 
@@ -160,5 +162,7 @@ class AttentionPooling(nn.Module):
         query = self.param("query", nn.initializers.xavier_uniform(), (1, 1, x.shape[-1])).astype(self.dtype)
         query = jnp.tile(query, (x.shape[0], 1, 1))
         x = MultiHeadAttention(self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
         norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
-        return (x + Mlp(self.mlp_dim, 0.0, self.activation, self.dtype, name="mlp")(norm(x), train=train))[:, 0]
+        mlp = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")
+        return (x + mlp(norm(x), train=train))[:, 0]

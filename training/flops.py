@@ -31,7 +31,8 @@ def forward(function: Callable[..., Any], *arguments: Any) -> int:
     """Floating-point operations of the matrix products and convolutions in one call of `function`.
 
     Counted from the traced program, so that every turn of a scan counts (XLA's own analysis counts its body once); a
-    multiply-add is two. Arguments may be ShapeDtypeStructs.
+    multiply-add is two. Loops of unknown length count once, and every branch of a condition. Arguments may be
+    ShapeDtypeStructs.
     """
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 

@@ -37,18 +37,19 @@ def make(mode: Literal["auto", "pmap", "jit"] = "auto") -> "Devices":
     """
     if mode == "auto":
         mode = "pmap" if jax.local_device_count() > 1 else "jit"
-    return Pmap() if mode == "pmap" else Jit()
+    return Pmap(tuple(jax.local_devices())) if mode == "pmap" else Jit(tuple(jax.devices()))
 
 
 @dataclass(frozen=True)
 class Jit:
-    """One program over a mesh of all devices: the state on each, the batch split between them."""
+    """One program over a mesh of `devices`, of all hosts: the state on each, the batch split between them."""
 
+    devices: tuple[jax.Device, ...]
     mode = "jit"
 
     @property
     def _mesh(self) -> Mesh:
-        return Mesh(np.array(jax.devices()), ("data",))
+        return Mesh(np.array(self.devices), ("data",))
 
     @property
     def state_sharding(self) -> Sharding:
@@ -80,30 +81,32 @@ class Jit:
 
 @dataclass(frozen=True)
 class Pmap:
-    """One program on each local device, each with its own copy of the state."""
+    """One program on each of this host's `devices`, each with its own copy of the state."""
 
+    devices: tuple[jax.Device, ...]
     mode = "pmap"
 
     @property
     def state_sharding(self) -> Sharding:
-        return SingleDeviceSharding(jax.local_devices()[0])
+        return SingleDeviceSharding(self.devices[0])
 
     def put_state(self, state: Any) -> Any:
-        return flax.jax_utils.replicate(state)
+        return flax.jax_utils.replicate(state, self.devices)
 
     def get_state(self, state: Any) -> Any:
         return flax.jax_utils.unreplicate(state)  # not x[0], which is slow on a pmapped array
 
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        devices = jax.local_devices()
-        mesh = Mesh(np.array(devices), ("data",))
-        sharding = NamedSharding(mesh, PartitionSpec("data"))
-        split = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
+        sharding = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec("data"))
+        split = jax.tree.map(lambda x: x.reshape(len(self.devices), -1, *x.shape[1:]), batch)
         return jax.device_put(split, sharding)
 
     def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         step = partial(function, axis=PER_DEVICE)
-        return jax.pmap(lambda state, batch: step(state, batch), axis_name="data", donate_argnums=0 if donate else ())
+        donated = 0 if donate else ()
+        return jax.pmap(
+            lambda state, batch: step(state, batch), axis_name="data", devices=self.devices, donate_argnums=donated
+        )
 
     def fetch(self, tree: Any) -> Any:
         return jax.device_get(flax.jax_utils.unreplicate(tree))

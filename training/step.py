@@ -89,7 +89,7 @@ def train_step(
 
     weight = jnp.maximum(sums["loss"][1], 1e-8)  # a batch of padding alone has no gradient, not an undefined one
     grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
-    grad_norm = optax.global_norm(grads)
+    grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(grad_norm) & jnp.isfinite(sums["loss"][0])
 
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)

@@ -1,0 +1,52 @@
+"""Eight virtual CPU devices, and small runs that the tests share."""
+
+import os
+from pathlib import Path
+
+CACHE = Path(__file__).parents[1] / ".cache"
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["NPROC"] = "16"  # with fewer threads than devices, steps that wait for one another can deadlock
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_cpu_use_fusion_emitters=false"  # compiles faster
+)
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # programs that run for milliseconds: compiling is the cost
+os.environ["TFDS_DATA_DIR"] = str(CACHE / "tfds")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / "xla")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+import pytest  # noqa: E402
+from ml_collections import ConfigDict  # noqa: E402
+
+from configs import vit_digits  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepares the digits once, before any worker asks for them."""
+    if not hasattr(config, "workerinput") and not (CACHE / "tfds" / "digits").exists():
+        from data.sources import tfds
+
+        tfds.Source("digits", "train")
+
+
+def tiny(**changes: object) -> ConfigDict:
+    """The main job with a model of two small layers and six steps; `changes` as {"optim.learning_rate": 1e-2}."""
+    config = vit_digits.get_config()
+    config.model.update(width=16, depth=2, mlp_dim=32, heads=2, patch=4)
+    config.steps = 6
+    config.data.update(batch_size=32, eval_batch_size=96)
+    config.optim.warmup_steps = 2
+    config.evaluation.every_steps = 3
+    config.checkpoint.every_steps = 2
+    config.log.update(every_steps=2, peak_teraflops=1.0)
+    config.parallel.mode = "jit"
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> Path:
+    return tmp_path / "run"

@@ -1,0 +1,320 @@
+"""Batches: every example once an epoch, the same whenever and wherever the pipeline starts, padding that is marked."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import input_pipeline
+from data.sources import tfds as tfds_source
+from errors import UserError
+
+SIZE = 8
+EVERYTHING = dict(crop="random", flip=True, rotate=10.0, zoom=0.1, shear=0.1, shift=0.1, randaugment_layers=1)
+MIXES = dict(mixup=0.5, cutmix=1.0)
+
+
+def make(source: str, name: Path | str, augment: dict | None = None, **changes):
+    settings = dict(
+        train_split="train",
+        eval_splits=("test",),
+        batch_size=8,
+        image_size=SIZE,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        seed=0,
+    )
+    return input_pipeline.make(source=source, name=str(name), augment=augment or {}, **(settings | changes))
+
+
+def first(batches, count: int) -> list[dict[str, np.ndarray]]:
+    return list(itertools.islice(batches, count))
+
+
+def assert_same(a: list[dict[str, np.ndarray]], b: list[dict[str, np.ndarray]]) -> None:
+    assert len(a) == len(b) > 0
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        for key in x:
+            np.testing.assert_array_equal(x[key], y[key], err_msg=key)
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory) -> Path:
+    """20 training and 19 test images; all pixels of an image are its number, which is its label too."""
+    path = tmp_path_factory.mktemp("arrays") / "set.npz"
+
+    def images(n: int) -> np.ndarray:
+        return np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, SIZE, SIZE, 3))
+
+    np.savez(
+        path, train_images=images(20), train_labels=np.arange(20), test_images=images(19), test_labels=np.arange(19)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes of JPEG and PNG images of many sizes."""
+    root, rng = tmp_path_factory.mktemp("folder"), np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 5)):
+        for number in range(count):
+            path = root / split / ("cat" if number % 2 else "dog") / f"{number}.{'jpg' if number % 3 else 'png'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shape = (*rng.integers(9, 40, 2), 3)
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    return root
+
+
+def test_each_epoch_shows_every_example_once_in_another_order(arrays):
+    labels = np.concatenate([b["label"] for b in first(make("arrays", arrays).train_batches(0), 10)])
+    epochs = labels[:80].reshape(4, 20)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(20))
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_images_stay_with_their_labels_and_are_normalised(arrays):
+    pipeline = make("arrays", arrays, mean=(0.5, 0.25, 0.0), std=(0.5, 1.0, 2.0))
+    for batch in (*first(pipeline.train_batches(0), 3), *pipeline.eval_batches("test")):
+        value = batch["label"][:, None, None, None] / 255
+        expected = (value - np.array([0.5, 0.25, 0.0])) / np.array([0.5, 1.0, 2.0])
+        real = batch["mask"] > 0
+        np.testing.assert_allclose(
+            batch["image"][real], np.broadcast_to(expected, batch["image"].shape)[real], atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("kind", ["arrays", "folder"])
+def test_a_pipeline_started_at_step_k_goes_on_as_the_uninterrupted_one(kind, request):
+    path = request.getfixturevalue(kind)
+    whole = first(make(kind, path, EVERYTHING | MIXES).train_batches(0), 7)
+    assert_same(first(make(kind, path, EVERYTHING | MIXES).train_batches(4), 3), whole[4:])
+    other_seed = first(make(kind, path, EVERYTHING | MIXES, seed=1).train_batches(0), 7)
+    assert any((a["image"] != b["image"]).any() for a, b in zip(whole, other_seed, strict=True))
+
+
+def test_hosts_read_slices_of_the_batch_that_one_host_reads(arrays):
+    augment = EVERYTHING | MIXES
+    one = first(make("arrays", arrays, augment).train_batches(2), 3)
+    four = [first(make("arrays", arrays, augment, host=h, hosts=4).train_batches(2), 3) for h in range(4)]
+    joined = [{k: np.concatenate([host[i][k] for host in four]) for k in one[i]} for i in range(3)]
+    assert_same(joined, one)
+
+
+@pytest.mark.parametrize(("hosts", "divisor", "eval_batch_size"), [(1, 1, 8), (1, 8, 0), (2, 8, 3), (4, 4, 100)])
+def test_evaluation_sees_every_example_once(arrays, hosts, divisor, eval_batch_size):
+    seen = []
+    for host in range(hosts):
+        settings = dict(host=host, hosts=hosts, divisor=divisor, eval_batch_size=eval_batch_size)
+        batches = list(make("arrays", arrays, **settings).eval_batches("test"))
+        assert {len(b["label"]) * hosts % divisor for b in batches} == {0}
+        seen.append([b["label"][b["mask"] > 0] for b in batches])
+    assert len({len(s) for s in seen}) == 1
+    assert sorted(np.concatenate([x for s in seen for x in s])) == list(range(19))
+
+
+def test_a_mixture_is_what_its_shares_say(arrays):
+    batch = first(make("arrays", arrays, MIXES, batch_size=16).train_batches(0), 1)[0]
+    value, other, share = batch["label"] / 255, batch["partner"] / 255, batch["share"]
+    np.testing.assert_allclose(batch["image"].mean((1, 2, 3)), share * value + (1 - share) * other, atol=1e-5)
+    np.testing.assert_array_equal(batch["partner"], batch["label"].reshape(-1, 2)[:, ::-1].ravel())
+    assert (share > 0).all()
+    assert (share < 1).any()
+
+
+def test_a_flip_mirrors_some_and_a_shift_moves_by_whole_pixels(tmp_path):
+    image = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    image[0, 2, 1] = 255
+    np.savez(tmp_path / "x.npz", train_images=image, train_labels=[0])
+    flipped = np.concatenate(
+        [b["image"] for b in first(make("arrays", tmp_path / "x.npz", {"flip": True}).train_batches(0), 4)]
+    )
+    assert {tuple(np.argwhere(x[..., 0])[0]) for x in flipped} == {(2, 1), (2, 6)}
+    moved = np.concatenate(
+        [b["image"] for b in first(make("arrays", tmp_path / "x.npz", {"shift": 0.125}).train_batches(0), 9)]
+    )
+    places = {tuple(np.argwhere(x[..., 0])[0]) for x in moved}
+    assert places == {(y, x) for y in (1, 2, 3) for x in (0, 1, 2)}
+    assert set(np.unique(moved)) == {0.0, 1.0}
+
+
+def test_a_rotation_turns_about_the_middle():
+    from data import augment
+
+    image = np.zeros((64, 9, 9, 1), np.uint8)
+    image[:, 4, 4] = 255
+    draws = augment.Draws(0, tf.constant(0), 64, 0, 64)
+    turned = augment.warp(tf.constant(image), draws, rotate=45.0, zoom=0.0, shear=0.0, shift=0.0).numpy()
+    assert (turned[:, 4, 4] == 255).all()
+    assert (augment.warp(tf.constant(image), draws, 0.0, 0.0, 0.0, 0.0).numpy() == image).all()
+
+
+def test_folders_are_read_as_evaluation_shows_single_files(folder):
+    pipeline = make("folder", folder, eval_crop="center")
+    batch = next(pipeline.eval_batches("test"))
+    files = sorted(folder.glob("test/*/*"))
+    assert pipeline.classes == ("cat", "dog")
+    assert [pipeline.classes[label] for label in batch["label"][:5]] == [f.parent.name for f in files]
+    np.testing.assert_array_equal(batch["image"][:5], pipeline.load([str(f) for f in files]))
+    assert batch["mask"].sum() == 5
+
+
+@pytest.fixture
+def damaged(folder, tmp_path) -> Path:
+    """The folder with one file that is no image."""
+    for file in folder.glob("*/*/*"):
+        copy = tmp_path / file.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    (tmp_path / "train" / "cat" / "1.jpg").write_bytes(b"this is no image")
+    return tmp_path
+
+
+def test_an_unreadable_image_stops_the_run_and_is_named(damaged):
+    with pytest.raises(UserError, match=r"cannot read .*train/cat/1.jpg: .*--config.data.unreadable=skip"):
+        first(make("folder", damaged).train_batches(0), 3)
+
+
+def test_an_unreadable_image_is_skipped_with_weight_zero(damaged, folder):
+    skipped = first(make("folder", damaged, unreadable="skip").train_batches(0), 3)
+    whole = first(make("folder", folder).train_batches(0), 3)
+    assert sum(float((b["mask"] == 0).sum()) for b in skipped) == 2  # two epochs of twelve
+    for a, b in zip(skipped, whole, strict=True):
+        np.testing.assert_array_equal(a["image"][a["mask"] > 0], b["image"][a["mask"] > 0])
+
+
+class Blobs(tfds.core.GeneratorBasedBuilder):
+    """30 PNG images of many sizes whose colour is their label."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(num_classes=30),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(30), "test": self._generate_examples(11)}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            yield i, {"image": np.full((5 + i % 4, 7, 3), i, np.uint8), "label": i}
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    """data_dir of the set by file format."""
+    root = tmp_path_factory.mktemp("blobs")
+    for file_format in ("tfrecord", "array_record"):
+        Blobs(data_dir=root / file_format, file_format=file_format).download_and_prepare()
+    return root
+
+
+ACCESS = {"records": ("tfrecord", 1024), "array_record": ("array_record", 0), "stream": ("tfrecord", 0)}
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_however_a_tfds_set_is_read_its_examples_and_their_order_hold(access, blobs):
+    file_format, limit = ACCESS[access]
+    settings = dict(
+        data_dir=str(blobs / file_format), memory_limit_mb=limit, train_split="train[:90%]", shuffle_buffer=16
+    )
+    pipeline = make("tfds", "blobs", {"crop": "random"}, **settings)
+    assert pipeline.train.access == access
+    whole = first(pipeline.train_batches(0), 10)
+    labels = np.concatenate([b["label"] for b in whole])
+    assert sorted(labels[:27]) == sorted(labels[27:54])
+    assert len(set(labels[:27])) == 27
+    assert (labels[:27] != labels[27:54]).any()
+    for batch in (*whole, *pipeline.eval_batches("test")):
+        real = batch["mask"] > 0
+        expected = np.broadcast_to(batch["label"][:, None, None, None] / 255, batch["image"].shape)
+        np.testing.assert_allclose(batch["image"][real], expected[real], atol=1e-6)
+    for start in (2, 6):
+        assert_same(
+            first(make("tfds", "blobs", {"crop": "random"}, **settings).train_batches(start), 2),
+            whole[start : start + 2],
+        )
+    tests = [b["label"][b["mask"] > 0] for b in pipeline.eval_batches("test")]
+    assert sorted(np.concatenate(tests)) == list(range(11))
+
+
+def test_hosts_that_stream_share_the_examples(blobs):
+    settings = dict(data_dir=str(blobs / "tfrecord"), memory_limit_mb=0, hosts=2)
+    hosts = [make("tfds", "blobs", host=h, **settings) for h in range(2)]
+    halves = [np.concatenate([b["label"] for b in first(p.train_batches(0), 15)])[:15] for p in hosts]
+    assert sorted(np.concatenate(halves)) == list(range(30))
+    tests = [b["label"][b["mask"] > 0] for p in hosts for b in p.eval_batches("test")]
+    assert sorted(np.concatenate(tests)) == list(range(11))
+    assert len(list(hosts[0].eval_batches("test"))) == len(list(hosts[1].eval_batches("test")))
+
+
+def test_a_stream_says_what_going_on_costs(blobs, capsys):
+    pipeline = make("tfds", "blobs", data_dir=str(blobs / "tfrecord"), memory_limit_mb=0)
+    first(pipeline.train_batches(2), 1)
+    assert "passing over 16 records" in capsys.readouterr().out
+
+
+def test_the_digits_are_a_tfds_set_of_a_train_part_and_a_held_out_fifth():
+    train, test = tfds_source.Source("digits", "train"), tfds_source.Source("digits", "test")
+    assert (train.size, test.size) == (1437, 360)
+    assert train.access == "decoded"
+    assert train.shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "changes", "message"),
+    [
+        ("tfd", "digits", {}, "did you mean 'tfds'"),
+        ("tfds", "digitz", {}, "did you mean digits"),
+        ("tfds", "digits", {"train_split": "trian"}, "digits has no split 'trian': did you mean 'train'"),
+        ("tfds", "digits", {"train_split": "train[:x%]"}, "no slice of a split"),
+        ("folder", "nowhere", {}, "there is no folder nowhere"),
+        ("arrays", "nowhere.npz", {}, "there is no file nowhere.npz"),
+        ("synthetic", "many", {}, "named by its number of classes"),
+        ("tfds", "digits", {"mean": (0.5, 0.5)}, "need one figure a channel"),
+        ("tfds", "digits", {"batch_size": 0}, "must be positive"),
+        ("tfds", "digits", {"augment": {"flipp": True}}, "did you mean 'flip'"),
+    ],
+)
+def test_what_does_not_exist_is_named_with_what_does(source, name, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(source, name, **changes).train  # noqa: B018
+
+
+def test_a_folder_without_images_or_splits_says_what_is_expected(tmp_path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds no images: one folder a class"):
+        make("folder", tmp_path).train  # noqa: B018
+    with pytest.raises(UserError, match="no folder 'valid' for that split"):
+        make("folder", tmp_path, train_split="valid").train  # noqa: B018
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_a_label_out_of_range_is_named(tmp_path, wrong):
+    labels = np.array([0, 1, wrong, 2])
+    np.savez(
+        tmp_path / "x.npz", train_images=np.zeros((4, 8, 8), np.uint8), train_labels=labels, classes=["a", "b", "c"]
+    )
+    with pytest.raises(UserError, match=f"example 2 has label {wrong}, outside 0 to 2"):
+        make("arrays", tmp_path / "x.npz").train  # noqa: B018
+
+
+def test_an_odd_share_of_a_mixed_batch_is_refused(arrays):
+    with pytest.raises(UserError, match="mixup and cutmix need an even number"):
+        make("arrays", arrays, MIXES, batch_size=7).train_batches(0)
+
+
+def test_splits_of_other_classes_are_refused(folder, tmp_path):
+    (tmp_path / "train").symlink_to(folder / "train")
+    (tmp_path / "test" / "bird").mkdir(parents=True)
+    (tmp_path / "test" / "bird" / "x.png").write_bytes(next(folder.glob("*/*/*.png")).read_bytes())
+    with pytest.raises(UserError, match="split 'test' has other classes"):
+        make("folder", tmp_path).check()

@@ -1,0 +1,113 @@
+"""Commands as a person types them: one line for a mistake and exit status 2; results where they are said to be."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import tiny
+from train import train
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    environment = os.environ | {"XLA_FLAGS": ""}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    train(tiny(**{"checkpoint.keep_best": "test/accuracy"}), workdir)
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.py", "--config.optim.learning_rat=1"], 'Did you mean "learning_rate"'),
+        (["train.py", "--config.optim.learning_rate=fast"], "could not convert string to float: 'fast'"),
+        (["train.py", "--config=configs/vit_digit.py"], "did you mean 'configs/vit_digits.py'"),
+        (["train.py", "--workdr=x"], "Did you mean: workdir"),
+        (["train.py", "configs/vit_digits.py"], "is not a flag"),
+        (
+            [
+                "train.py",
+                "--config=configs/vit_imagenet.py:X/16",
+                "--config.data.source=synthetic",
+                "--config.data.name=10",
+            ],
+            "variant='X/16' does not exist",
+        ),
+        (["evaluate.py"], "--workdir=FOLDER of a training run is needed"),
+        (["evaluate.py", "--workdir=nowhere"], "nowhere holds no run"),
+        (["predict.py", "--workdir=nowhere", "x.png"], "nowhere holds no run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(arguments, message):
+    done = command(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_lists_flags_and_configs():
+    done = command("train.py", "--help")
+    assert done.returncode == 0
+    for text in ("--workdir", "configs/vit_digits.py", "configs/vit_imagenet.py", "configs/README.md"):
+        assert text in done.stdout
+    assert "configs/base.py" not in done.stdout
+
+
+def test_evaluate_scores_the_checkpoint_that_training_scored(trained):
+    from training import log
+
+    done = command("evaluate.py", f"--workdir={trained}", "--json", "--config.data.eval_batch_size=7")
+    scores, last = json.loads(done.stdout), log.read(trained)[-1]
+    assert scores["step"] == 6
+    assert {k: v for k, v in scores.items() if "/" in k} == pytest.approx(
+        {k: v for k, v in last.items() if "/" in k}, rel=1e-5
+    )
+
+
+def test_evaluate_takes_any_split_and_step(trained):
+    done = command("evaluate.py", f"--workdir={trained}", "--split=train[:10%]", "--step=best")
+    assert "train[:10%]/accuracy" in done.stdout, done.stderr
+    for step, message in (("5", "no checkpoint of step 5"), ("newest", "should be last, best or a number")):
+        done = command("evaluate.py", f"--workdir={trained}", f"--step={step}")
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+def test_predict_names_the_likeliest_classes(trained, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shape in (("a.png", (8, 8)), ("b.jpg", (30, 20, 3))):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
+    done = command("predict.py", f"--workdir={trained}", "--json", "--top=3", tmp_path / "a.png", tmp_path / "b.jpg")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == ["a.png", "b.jpg"]
+    for line in lines:
+        probabilities = [best["probability"] for best in line["top"]]
+        assert len(probabilities) == 3
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert {best["class"] for best in line["top"]} <= set("0123456789")
+    whole = command("predict.py", f"--workdir={trained}", "--json", "--top=10", tmp_path / "a.png")
+    assert sum(b["probability"] for b in json.loads(whole.stdout)["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_names_a_file_it_cannot_read(trained, tmp_path):
+    (tmp_path / "x.png").write_text("no image")
+    for path in (tmp_path / "x.png", tmp_path / "missing.png"):
+        done = command("predict.py", f"--workdir={trained}", path)
+        assert done.returncode == 2
+        assert str(path) in done.stderr
+        assert done.stderr.count("\n") == 1

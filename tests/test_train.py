@@ -1,0 +1,212 @@
+"""The loop: what it writes, that it goes on exactly, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import experiment
+from errors import UserError
+from tests.conftest import tiny
+from train import train
+from training import log
+
+ROOT = Path(__file__).parents[1]
+CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.9}
+
+
+def states_equal(a: Path, b: Path, step: int) -> None:
+    """Both workdirs' checkpoints of a step hold the same bits."""
+    one, other = (experiment.load(experiment.saved_config(w), w, str(step), from_data=False)[1] for w in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
+
+
+def rows(workdir: Path) -> list[dict]:
+    """metrics.jsonl without the figures of speed."""
+    keep = lambda name: "/" in name or name in ("step", "learning_rate")  # noqa: E731
+    return [{k: v for k, v in row.items() if keep(k)} for row in log.read(workdir)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Six uninterrupted steps."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny(**CHANGES), workdir)
+    return workdir
+
+
+def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
+    figures = log.read(whole)
+    assert [row["step"] for row in figures] == [2, 3, 4, 6, 6]
+    assert {
+        "train/loss",
+        "train/accuracy",
+        "train/grad_norm",
+        "learning_rate",
+        "examples_per_second",
+        "input_wait",
+        "mfu",
+        "memory_gb",
+    } <= figures[0].keys()
+    assert {"test/loss", "test/accuracy"} <= figures[-1].keys()
+    record = json.loads((whole / "config.json").read_text())
+    assert record["optim"]["warmup_steps"] == 2
+    assert record["versions"]["jax"] == jax.__version__
+    assert record["classes"] == [str(i) for i in range(10)]
+    assert "commit" in record
+    assert {"4", "6"} <= {p.name for p in (whole / "checkpoints").iterdir()}
+    assert list((whole / "tensorboard").glob("events*"))
+
+
+def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, workdir, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.Run, "evaluate", interrupt_at_step(3))
+        train(tiny(**CHANGES), workdir)
+    assert [row["step"] for row in log.read(workdir)][-1] == 4
+    train(tiny(**CHANGES), workdir)
+    states_equal(whole, workdir, 6)
+    assert rows(workdir)[-1] == rows(whole)[-1]
+
+
+def interrupt_at_step(step: int):
+    """An evaluation during which SIGTERM comes."""
+    evaluate = experiment.Run.evaluate
+
+    def interrupted(run, state):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(run, state)
+
+    return interrupted
+
+
+def test_pmap_trains_as_jit_does(workdir, whole):
+    train(tiny(**CHANGES, **{"model.dropout": 0.0, "parallel.mode": "pmap"}), workdir)
+    other = workdir.with_name("jit")
+    train(tiny(**CHANGES, **{"model.dropout": 0.0}), other)
+    for a, b in zip(rows(workdir), rows(other), strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+
+
+def test_another_config_in_the_same_workdir_is_refused_by_its_keys(whole):
+    before = (whole / "config.json").read_text()
+    with pytest.raises(
+        UserError, match=r"another config, which differs in optim.learning_rate: 0.003 there, 0.1 here; seed"
+    ):
+        train(tiny(**CHANGES, **{"optim.learning_rate": 0.1, "seed": 5}), whole)
+    assert (whole / "config.json").read_text() == before
+
+
+def test_a_finished_run_says_so(whole):
+    with pytest.raises(UserError, match=r"has finished all 6 steps. Score it with: python evaluate.py"):
+        train(tiny(**CHANGES), whole)
+
+
+def test_where_a_run_goes_on_may_change(whole):
+    run = experiment.build(tiny(**CHANGES, **{"parallel.mode": "pmap", "log.every_steps": 1}), whole)
+    with pytest.raises(UserError, match="has finished"):  # and not: another config
+        experiment.start(run)
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_what_a_nan_does_is_the_configs_choice(policy, workdir, monkeypatch, capsys):
+    config = tiny(**{"step.nonfinite": policy, "checkpoint.every_steps": 1, "log.every_steps": 1})
+    pipeline = experiment.input_pipeline.Pipeline
+    batches = pipeline.train_batches
+
+    def poisoned(self, start):
+        for number, batch in enumerate(batches(self, start), start + 1):
+            yield batch | {"image": batch["image"] * (np.nan if number == 3 else 1)}
+
+    monkeypatch.setattr(pipeline, "train_batches", poisoned)
+    if policy == "stop":
+        with pytest.raises(UserError, match=r"not finite at step 3. The newest checkpoint is step 2.*nonfinite=skip"):
+            train(config, workdir)
+        assert experiment.build(config, workdir).checkpoints.latest() == 2
+    else:
+        assert train(config, workdir)["test/loss"] > 0
+        assert "not finite at step 3: skipped" in capsys.readouterr().out
+        assert [row["train/nonfinite"] for row in log.read(workdir) if "train/nonfinite" in row] == [0, 0, 1, 0, 0, 0]
+
+
+def test_a_profile_is_written_when_asked_for(workdir):
+    train(tiny(**{"steps": 4, "profile.first_step": 2, "profile.steps": 1, "evaluation.every_steps": 0}), workdir)
+    assert list((workdir / "profile").rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"data.batch_size": 12},
+            r"config.data.batch_size=12 does not divide by 8 devices x 1 micro-batches: try .*=16",
+        ),
+        ({"step.accumulate": 3}, r"does not divide by 8 devices x 3 micro-batches: try --config.data.batch_size=24"),
+        ({"model.name": "vt"}, r"there is no 'vt' in models/: did you mean 'vit'"),
+        ({"model.patch": 3}, r"an image of 8x8 does not divide into patches of 3"),
+        ({"model.variant": "B/15"}, r"config.model.variant='B/15' does not exist: did you mean 'B/1"),
+        ({"task.name": "clasify"}, r"did you mean 'classify'"),
+        ({"data.name": "digit"}, r"TFDS has no set 'digit'"),
+        ({"data.eval_splits": ("tset",)}, r"digits has no split 'tset': did you mean 'test'"),
+        ({"parallel.mode": "tpu"}, r"config.parallel.mode='tpu' should be of type 'auto' | 'pmap' | 'jit'"),
+        ({"optim.name": "adam"}, r"config.optim.name='adam' should be of type"),
+        ({"optim.decay": (".*/kernl",)}, r"config.optim.decay: '.*kernl' matches no parameter"),
+        ({"steps": 0, "epochs": 0.0}, r"the run has no steps"),
+        ({"log.every_steps": 0}, r"config.log.every_steps must be at least 1"),
+        ({"step.ema_decay": 1.5}, r"ema_decay at least 0 and less than 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(changes, message, workdir):
+    with pytest.raises(UserError, match=message):
+        train(tiny(**changes), workdir)
+    assert not workdir.exists()
+
+
+def test_a_run_killed_while_it_saves_ends_where_the_uninterrupted_one_does(tmp_path):
+    """Real processes, kill -9 at two moments. `make smoke` does it fifty times."""
+    flags = [
+        "--config.steps=40",
+        "--config.checkpoint.every_steps=5",
+        "--config.model.width=16",
+        "--config.model.mlp_dim=32",
+    ]
+    environment = os.environ | {"XLA_FLAGS": ""}
+
+    def command(workdir: Path) -> list[str]:
+        return [
+            sys.executable,
+            str(ROOT / "train.py"),
+            "--config=configs/vit_digits.py",
+            f"--workdir={workdir}",
+            *flags,
+        ]
+
+    def start(workdir: Path) -> subprocess.Popen:
+        return subprocess.Popen(command(workdir), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+    assert start(tmp_path / "whole").wait() == 0
+    for after in (5, 20):
+        process = start(tmp_path / "killed")
+        wait_for(
+            lambda after=after: (
+                (tmp_path / "killed" / "checkpoints" / str(after)).exists() or process.poll() is not None
+            )
+        )
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert start(tmp_path / "killed").wait() == 0
+    states_equal(tmp_path / "whole", tmp_path / "killed", 40)
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,0 +1,92 @@
+import json
+import math
+import time
+
+import jax.numpy as jnp
+import pytest
+
+from training import log
+from training.meter import Meter
+from training.prefetch import Prefetch
+
+
+def test_every_line_is_an_object_with_a_step_and_events_hold_the_same(tmp_path):
+    with log.Log(tmp_path, 0) as writer:
+        writer.write(10, {"train/loss": 0.5, "mfu": 0.25})
+        writer.write(20, {"test/accuracy": 1.0, "train/loss": math.nan})
+    rows = [json.loads(line) for line in (tmp_path / log.FILE).read_text().splitlines()]
+    assert rows == [
+        {"step": 10, "train/loss": 0.5, "mfu": 0.25},
+        {"step": 20, "test/accuracy": 1.0, "train/loss": None},
+    ]
+    events = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").glob("events*"))
+    assert b"train/loss" in events
+    assert b"test/accuracy" in events
+
+
+def test_a_run_that_goes_on_drops_what_it_will_write_again(tmp_path):
+    with log.Log(tmp_path, 0) as writer:
+        for step in (10, 20, 30):
+            writer.write(step, {"train/loss": step})
+    with (tmp_path / log.FILE).open("a") as file:
+        file.write('{"step": 40, "train/lo')  # what a kill leaves
+    with log.Log(tmp_path, 20) as writer:
+        writer.write(30, {"train/loss": -1.0})
+    assert [(row["step"], row["train/loss"]) for row in log.read(tmp_path)] == [(10, 10), (20, 20), (30, -1)]
+
+
+def sums(loss: float, weight: float = 1.0, bad: float = 0.0):
+    return {"loss": (jnp.asarray(loss), jnp.asarray(weight)), "nonfinite": (jnp.asarray(bad), jnp.asarray(1.0))}
+
+
+def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
+    meter = Meter(batch_size=8, flops=10, peak=100.0, fetch=lambda x: x)
+    meter.add(5, sums(6.0, 3.0))
+    meter.add(6, sums(0.0, 0.0, bad=1.0))
+    meter.add(7, sums(2.0, 1.0))
+    figures, bad = meter.read(waited=0.0)
+    assert figures["train/loss"] == 2.0
+    assert bad == [6]
+    meter.add(8, sums(1.0, bad=1.0))
+    assert meter.read(waited=0.0)[1] == [8]
+
+
+def test_rates_leave_out_what_was_not_training(monkeypatch):
+    clock = iter([0.0, 10.0, 20.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    meter = Meter(batch_size=8, flops=10, peak=100.0, fetch=lambda x: x)  # at 0
+    meter.add(1, sums(1.0))
+    meter.start(waited=3.0)  # at 10: the first step was compiling
+    for step in (2, 3, 4):
+        meter.add(step, sums(1.0))
+    meter.leave_out(4.0)
+    figures, _ = meter.read(waited=4.5)  # at 20: three steps in six seconds
+    assert figures["examples_per_second"] == pytest.approx(4.0)
+    assert figures["mfu"] == pytest.approx(0.05)
+    assert figures["input_wait"] == pytest.approx(0.25)
+
+
+def test_prefetch_keeps_order_and_carries_errors():
+    def numbers():
+        yield from range(5)
+        raise ValueError("the sixth is damaged")
+
+    with Prefetch(numbers, put=lambda x: x * 10) as batches:
+        assert [next(batches) for _ in range(5)] == [0, 10, 20, 30, 40]
+        for _ in range(2):
+            with pytest.raises(ValueError, match="the sixth"):
+                next(batches)
+
+
+def test_prefetch_runs_ahead_no_further_than_its_depth():
+    taken = []
+
+    def endless():
+        for number in range(10**6):
+            taken.append(number)
+            yield number
+
+    with Prefetch(endless, put=lambda x: x, depth=2) as batches:
+        next(batches)
+        time.sleep(0.3)
+        assert len(taken) <= 4
