@@ -23,9 +23,9 @@ FLAGS = flags.FLAGS
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
-def train_flags(default: str) -> None:
+def train_flags() -> None:
     """--config=FILE[:VARIANT] with --config.key=value, and --workdir."""
-    config_flags.DEFINE_config_file("config", default, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
+    config_flags.DEFINE_config_file("config", None, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
     flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/ and the config's name)")
 
 
@@ -35,14 +35,20 @@ def workdir_flags() -> None:
     flags.DEFINE_string("step", "last", "Which checkpoint: last, best or a step")
 
 
-def run(main: Callable[[list[str]], None], description: str) -> None:
-    """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2."""
+def run(main: Callable[[list[str]], None], description: str, config: str = "") -> None:
+    """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2.
+
+    Args:
+      config: the default of --config, for a command that has train_flags.
+    """
     logging.set_verbosity(logging.ERROR)
     keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
         return
     try:
+        if config and not any(argument.startswith("--config=") for argument in sys.argv):
+            sys.argv.insert(1, f"--config={config}")
         main(_parse(sys.argv))
     except UserError as error:
         _fail(str(error))
@@ -102,7 +108,9 @@ def _config_exists(argument: str) -> bool:
 def _one_line(error: BaseException) -> str:
     """What config_flags says, without its quotation marks and line breaks."""
     text = str(error.args[0]) if error.args else str(error)
-    text = " ".join(text.replace("\\'", "'").replace("\\n", " ").strip("'\"").split())
+    if text[:1] == text[-1:] and text[:1] in "'\"":  # the repr of a text: config_flags raises one within another
+        text = text[1:-1].replace("\\'", "'").replace("\\n", " ")
+    text = " ".join(text.split())
     return text if text.endswith((".", "?")) else f"{text}."
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import commands
 
 if __name__ == "__main__":
-    commands.train_flags(default="configs/vit_digits.py")
+    commands.train_flags()
 
 import jax
 from ml_collections import ConfigDict
@@ -31,10 +31,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     """
     begun = time.perf_counter()
     run = experiment.build(config, workdir)
+    run.pipeline.check()
     start = experiment.start(run)
     with Prefetch(lambda: run.pipeline.train_batches(start), run.devices.put) as batches, Interrupt() as interrupt:
         state = run.restore(start) if start else run.initialise()
-        run.pipeline.check()
         peak, peak_source = run.peak_flops()
         meter = Meter(run.pipeline.batch_size, run.step_flops, peak, run.devices.fetch)
         scores: dict[str, float] = {}
@@ -55,23 +55,24 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     live.say(f"First step after {time.perf_counter() - begun:.1f} s.")
                     meter.start(batches.waited)
 
-                last = step == run.steps or interrupt.asked != ""
-                if last or due(step, run.log.every_steps):
+                last = step == run.steps
+                if last or interrupt.asked or due(step, run.log.every_steps):
                     figures, bad = meter.read(batches.waited)
                     log.write(step, figures | {"learning_rate": float(run.schedule(step - 1))})
                     live.figures(step, figures)
                     not_finite(run, bad, live)
 
                 paused, scores = time.perf_counter(), {}
-                if step == run.steps or (due(step, run.evaluation.every_steps) and not interrupt.asked):
+                if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
                     scores = run.evaluate(state)
                     log.write(step, scores)
                     live.say(f"step {step:,} · {describe(scores)}")
-                if last or due(step, run.checkpoints.every_steps):
+                stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved
+                if last or stop or due(step, run.checkpoints.every_steps):
                     run.checkpoints.save(step, run.devices.get_state(state), run.record, scores or None)
                 meter.leave_out(time.perf_counter() - paused)
-                if interrupt.asked:
-                    live.say(f"{interrupt.asked}: saving step {step:,} ...")
+                if stop:
+                    live.say(f"{stop}: saving step {step:,} ...")
                     break
     print(conclusion(run, step, scores, time.perf_counter() - begun))
     return scores
@@ -135,4 +136,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main, __doc__ or "")
+    commands.run(main, __doc__ or "", config="configs/vit_digits.py")

@@ -28,7 +28,7 @@ def for_training(
     """
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
     image = _random_crop(image, crop_seed, channels, crop_min_area) if crop == "random" else decode(image, channels)
-    image = _resize(image, size, size)
+    image = _resize(tf.ensure_shape(image, (None, None, channels)), size, size)
     if randaugment_layers:
         image = randaugment.apply(image, augment_seed, randaugment_layers, randaugment_magnitude)
     return tf.ensure_shape(image, (size, size, channels))
@@ -59,8 +59,7 @@ def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
 def _random_crop(image: tf.Tensor, seed: tf.Tensor, channels: int, min_area: float) -> tf.Tensor:
     """A JPEG is decoded only where the crop lies."""
     if image.dtype != tf.string:
-        crop = tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
-        return tf.ensure_shape(crop, (None, None, channels))
+        return tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
 
     def jpeg() -> tf.Tensor:
         begin, extent = _sample_crop(tf.io.extract_jpeg_shape(image), seed, min_area)

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 STEPS = 400
-FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.evaluation.every_steps=50 --config.log.every_steps=10"
+FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.evaluation.every_steps=50 --config.log.every_steps=5"
 
 
 def command(workdir: Path) -> list[str]:

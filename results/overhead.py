@@ -41,7 +41,7 @@ def loop_overhead() -> dict[str, float]:
             held = [next(batches) for _ in range(8)]
             meter = Meter(run.pipeline.batch_size, run.step_flops, run.peak_flops()[0], run.devices.fetch)
             for batch in held:
-                state, sums = run.train_step(state, batch)
+                state, _ = run.train_step(state, batch)
             jax.block_until_ready(state)
 
             def bare() -> float:
@@ -98,10 +98,7 @@ def first_step() -> dict[str, list[float]]:
         for source, name in (("synthetic", "1000"), ("folder", f"{folder}/photos")):
             seconds = []
             for number in range(4):
-                command = [sys.executable, "-X", "importtime=0", "train.py"][:1] + [
-                    "train.py",
-                    f"--workdir={folder}/{source}{number}",
-                ]
+                command = [sys.executable, "train.py", f"--workdir={folder}/{source}{number}"]
                 begun = time.perf_counter()
                 process = subprocess.Popen(
                     [*command, *flags.format(source=source, name=name).split()],

@@ -67,7 +67,7 @@ def _schedule(kind: str, peak: float, warmup: int, total: int, end: float) -> Sc
     after = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, total - warmup, alpha=end / peak if peak else 0.0),
         "linear": lambda: optax.linear_schedule(peak, end, total - warmup),
-        "rsqrt": lambda: lambda step: peak * jnp.sqrt(max(warmup, 1) / (jnp.maximum(step, 0) + max(warmup, 1))),
+        "rsqrt": lambda: lambda step: peak * jnp.sqrt(max(warmup, 1) / (jnp.maximum(step, 0) + warmup + 1)),
         "constant": lambda: optax.constant_schedule(peak),
     }[kind]()
     if not warmup:

@@ -16,8 +16,8 @@ READ_RATE = 9_000  # records a second that a resumed stream passes over, measure
 class Source:
     """One split, TFDS's slicing included ("train[:90%]"), of a set with features `image` and `label`.
 
-    Small images of one size are decoded into memory once; other small splits are held as records; array_record files
-    are read by index; TFRecord files that are too large for memory can only be streamed.
+    Small images of one size are decoded into memory once; array_record files are read by index; TFRecord files are held
+    in memory or, where they are too large for it, can only be streamed.
     """
 
     def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 1024):
@@ -41,10 +41,10 @@ class Source:
         if 0 < pixels <= memory_limit_mb << 20:
             self.shape = shape
             self.access = "decoded"
+        elif info.file_format.value == "array_record":
+            self.access = "array_record"
         elif self._bytes() <= memory_limit_mb << 20:
             self.access = "records"
-        elif self._builder.info.file_format.value == "array_record":
-            self.access = "array_record"
         else:
             self.access = "stream"
         self.random_access = self.access != "stream"
@@ -110,14 +110,15 @@ class Source:
                 f"about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such wait.",
                 flush=True,
             )
-        columns = [
-            tf.constant(c) for c in zip(*((f.filename, f.skip, f.take) for f in part.file_instructions), strict=True)
-        ]
+        names = tf.constant([f.filename for f in part.file_instructions])
+        skips, takes = (
+            tf.constant([getattr(f, k) for f in part.file_instructions], tf.int64) for k in ("skip", "take")
+        )
         files = len(part.file_instructions)
 
         def one_epoch(epoch: Any) -> Any:
             order = tf.argsort(tf.random.stateless_uniform([files], tf.stack([tf.constant(seed, tf.int64), epoch])))
-            shuffled = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(column, order) for column in columns))
+            shuffled = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(x, order) for x in (names, skips, takes)))
             records = shuffled.interleave(
                 _records, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             ).shuffle(buffer, seed=seed + epoch, reshuffle_each_iteration=False)

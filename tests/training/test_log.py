@@ -1,11 +1,13 @@
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
 
 from training import log
+from training import meter as meter_module
 from training.meter import Meter
 from training.prefetch import Prefetch
 
@@ -52,8 +54,8 @@ def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
 
 
 def test_rates_leave_out_what_was_not_training(monkeypatch):
-    clock = iter([0.0, 10.0, 20.0])
-    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    clock = iter([0.0, 10.0, 20.0, 20.0])
+    monkeypatch.setattr(meter_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     meter = Meter(batch_size=8, flops=10, peak=100.0, fetch=lambda x: x)  # at 0
     meter.add(1, sums(1.0))
     meter.start(waited=3.0)  # at 10: the first step was compiling
