@@ -124,6 +124,7 @@ class Pipeline:
     host: int
     hosts: int
     divisor: int
+    skipped: int = 0  # training images that could not be read and were passed over, on this host, since the start
     _opened: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -211,7 +212,7 @@ class Pipeline:
         else:
             batches = self._decoded(raw.unbatch(), self.train, view).batch(rows, drop_remainder=True)
         batches = batches.map(_graph(finish), num_parallel_calls=2).prefetch(2).with_options(_options())
-        return self._numpy(batches, self.train, lambda i: self._order(rows)(start + i)["index"])
+        return self._counted(self._numpy(batches, self.train, lambda i: self._order(rows)(start + i)["index"]))
 
     def eval_batches(self, split: str) -> Iterator[Batch]:
         """Every example of a split once, in order; the last batch is filled up with examples of mask 0."""
@@ -343,6 +344,11 @@ class Pipeline:
                 raise self._unreadable(source, indices(count), error) from None
             yield batch
             count += 1
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.skipped += int((batch["mask"] == 0).sum())
+            yield batch
 
     def _unreadable(self, source: Any, indices: Any, error: Exception) -> UserError:
         """Reads a failed batch again, one by one, to find whose fault it is."""

@@ -58,7 +58,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 last = step == run.steps
                 if last or interrupt.asked or due(step, run.log.every_steps):
                     figures, bad = meter.read(batches.waited)
-                    log.write(step, figures | {"learning_rate": float(run.schedule(step - 1))})
+                    figures["learning_rate"] = float(run.schedule(step - 1))
+                    if run.pipeline.skipped:
+                        figures["skipped_images"] = run.pipeline.skipped
+                    log.write(step, figures)
                     live.figures(step, figures)
                     not_finite(run, bad, live)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-STEPS = 400
-FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.evaluation.every_steps=50 --config.log.every_steps=5"
+STEPS = 1500
+FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=10 --config.evaluation.every_steps=250 --config.log.every_steps=10"
 
 
 def command(workdir: Path) -> list[str]:
@@ -81,4 +81,4 @@ def main(kills: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-STEPS, ROUNDS = 60, 5
+STEPS, ROUNDS = 50, 20
 
 
 def loop_overhead() -> dict[str, float]:

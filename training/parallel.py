@@ -67,6 +67,8 @@ class Jit:
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This host's part of a global batch -> on its devices."""
         sharding = NamedSharding(self._mesh, PartitionSpec("data"))
+        if jax.process_count() == 1:
+            return jax.device_put(batch, sharding)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
     def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:

@@ -63,4 +63,6 @@ def describe(figures: dict[str, float]) -> str:
         parts.append(f"{figures['examples_per_second']:,.0f} images/s")
         parts.append(f"input wait {figures['input_wait']:.1%}")
         parts.append(f"MFU {figures['mfu']:.0%}")
+    if "skipped_images" in figures:
+        parts.append(f"{figures['skipped_images']:,} images skipped")
     return " · ".join(parts)

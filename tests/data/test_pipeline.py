@@ -181,7 +181,9 @@ def test_an_unreadable_image_stops_the_run_and_is_named(damaged):
 
 
 def test_an_unreadable_image_is_skipped_with_weight_zero(damaged, folder):
-    skipped = first(make("folder", damaged, unreadable="skip").train_batches(0), 3)
+    pipeline = make("folder", damaged, unreadable="skip")
+    skipped = first(pipeline.train_batches(0), 3)
+    assert pipeline.skipped == 2
     whole = first(make("folder", folder).train_batches(0), 3)
     assert sum(float((b["mask"] == 0).sum()) for b in skipped) == 2  # two epochs of twelve
     for a, b in zip(skipped, whole, strict=True):
