@@ -4,10 +4,6 @@ Each section of a config goes whole to one function, whose arguments are its key
 before any device is touched. A ConfigDict travels no further than this file.
 """
 
-import importlib.metadata
-import json
-import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,15 +19,11 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 import models
+import record
 import tasks
 from errors import UserError
 from training import checkpoint, flops, optim, parallel, step
 from training.evaluate import evaluate
-
-RECORD = "config.json"
-PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
-# What may change between the parts of one run: it alters what is shown or kept, or where it runs, not what is learned.
-FREE = ("parallel", "evaluation", "checkpoint", "log", "profile")
 
 
 @dataclass(frozen=True)
@@ -109,13 +101,14 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What is written beside metrics and weights: the config, and with what it ran."""
-        device = jax.devices()[0]
+        """What is written beside metrics and weights: the config, what it came to, and with what it ran."""
+        devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         return self.config | {
             "classes": list(self.classes),
-            "commit": _commit(),
-            "versions": versions(),
-            "devices": f"{jax.device_count()} x {device.device_kind}",
+            "total_steps": self.steps,
+            "commit": record.commit(),
+            "versions": record.versions(),
+            "devices": devices,
             "command": " ".join(sys.argv),
         }
 
@@ -252,9 +245,8 @@ def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = N
         devices=devices,
         checkpoints=checkpoints,
     )
-    _ = (
-        run.abstract_state
-    )  # the model and the optimiser accept these images and parameters, or say here that they do not
+    # The model and the optimiser accept these images and parameters, or say here that they do not.
+    _ = run.abstract_state
     return run
 
 
@@ -266,8 +258,8 @@ def start(run: Run) -> int:
     """
     begun = run.checkpoints.latest()
     if begun is not None:
-        saved = saved_record(run.workdir)
-        differ = differences({key: saved.get(key) for key in run.config}, run.config)
+        saved = record.read(run.workdir)
+        differ = record.differences({key: saved.get(key) for key in run.config}, run.config)
         if differ:
             raise UserError(
                 f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another --workdir, "
@@ -281,7 +273,7 @@ def start(run: Run) -> int:
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.check_space(run.abstract_state)
-        (run.workdir / RECORD).write_text(json.dumps(run.record, indent=2) + "\n")
+        record.write(run.workdir, run.record)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
     return begun or 0
@@ -294,7 +286,9 @@ def load(config: ConfigDict, workdir: Path, which: str, from_data: bool) -> tupl
       config: the run's own (saved_config), with what the user changed.
       which: "last", "best" or a step. from_data: whether the data set is needed, whose classes must then be the model's.
     """
-    classes = tuple(saved_record(workdir)["classes"])
+    trained = record.read(workdir)
+    classes = tuple(trained["classes"])
+    config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
     run = build(config, workdir, classes)
     if from_data and len(run.pipeline.classes) != len(classes):
         raise UserError(
@@ -310,36 +304,10 @@ def load(config: ConfigDict, workdir: Path, which: str, from_data: bool) -> tupl
     return run, run.restore(number), number
 
 
-def saved_record(workdir: Path) -> dict[str, Any]:
-    """What a run wrote into its workdir about itself."""
-    path = workdir / RECORD
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train into another --workdir.") from None
-
-
 def saved_config(workdir: Path) -> ConfigDict:
     """The config of the run in a workdir."""
-    record = saved_record(workdir)
     keys = Experiment.__dataclass_fields__
-    return ConfigDict({key: _tuples(value) for key, value in record.items() if key in keys})
-
-
-def differences(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ, but for the sections of FREE, as "optim.learning_rate: 0.001 there, 0.01 here"."""
-    found = []
-    for key in sorted(saved.keys() | wanted.keys()):
-        a, b = saved.get(key), wanted.get(key)
-        if not prefix and key in FREE:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
-        elif json.loads(json.dumps(a)) != json.loads(json.dumps(b)):
-            found.append(f"{prefix}{key}: {a!r} there, {b!r} here")
-    return found
+    return ConfigDict({key: _tuples(value) for key, value in record.read(workdir).items() if key in keys})
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:
@@ -361,27 +329,3 @@ def _tuples(value: Any) -> Any:
 
 def _unnamed(section: str) -> Any:
     raise UserError(f"config.{section}.name is not set: it chooses what config.{section} describes.")
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide the result."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _commit() -> str:
-    """The commit of this code, with "+" where files differ from it; "" outside a repository."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -94,8 +94,8 @@ def not_finite(run: experiment.Run, steps: list[int], live: Live) -> None:
         saved = run.checkpoints.latest()
         kept = f"The newest checkpoint is step {saved}" if saved is not None else "Nothing was saved yet"
         raise UserError(
-            f"the loss or its gradient was not finite at step {named}. {kept}. Try a lower --config.optim.learning_rate, "
-            "--config.optim.clip_norm=1.0, or go on past such steps with --config.step.nonfinite=skip in a new --workdir."
+            f"the loss or its gradient was not finite at step {named}. {kept}. Go on past such steps with "
+            "--config.step.nonfinite=skip, or begin anew with a lower --config.optim.learning_rate or clip_norm."
         )
     live.say(f"The loss or its gradient was not finite at step {named}: skipped.")
 

@@ -19,7 +19,7 @@ def main(out: str, workdirs: list[str]) -> None:
     figure, axes = plt.subplots(1, len(workdirs), figsize=(4.5 * len(workdirs), 3.2), squeeze=False)
     for axis, workdir in zip(axes[0], map(Path, workdirs), strict=True):
         config, rows = json.loads((workdir / "config.json").read_text()), log.read(workdir)
-        per_epoch = (config["steps"] or rows[-1]["step"]) / config["epochs"]
+        per_epoch = config["total_steps"] / config["epochs"]
         for name, label in (("train/accuracy", "training (augmented)"), ("test/accuracy", "test")):
             points = [(row["step"] / per_epoch, 100 * row[name]) for row in rows if name in row]
             axis.plot(*zip(*points, strict=True), label=label, marker="o" if label == "test" else None, markersize=3)

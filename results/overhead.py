@@ -131,7 +131,7 @@ def photos(folder: Path) -> None:
 
 def main() -> None:
     import commands
-    import experiment
+    import record
 
     times = first_step()
     commands.keep_freed_memory()
@@ -140,7 +140,7 @@ def main() -> None:
         "expected": "loop at most 1.03 of the bare step; first step of a warm ViT-Ti/16 within 8 s",
         "loop, vit_digits": loop_overhead(),
         "seconds to the first step, ViT-Ti/16, batch 8": times,
-        "versions": experiment.versions(),
+        "versions": record.versions(),
     }
     path = ROOT / "results" / "overhead.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -117,7 +117,8 @@ def test_where_a_run_goes_on_may_change(whole):
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
 def test_what_a_nan_does_is_the_configs_choice(policy, workdir, monkeypatch, capsys):
-    config = tiny(**{"step.nonfinite": policy, "checkpoint.every_steps": 1, "log.every_steps": 1})
+    changes = {"checkpoint.every_steps": 1, "log.every_steps": 1}
+    config = tiny(**changes | {"step.nonfinite": policy})
     pipeline = experiment.input_pipeline.Pipeline
     batches = pipeline.train_batches
 
@@ -130,6 +131,7 @@ def test_what_a_nan_does_is_the_configs_choice(policy, workdir, monkeypatch, cap
         with pytest.raises(UserError, match=r"not finite at step 3. The newest checkpoint is step 2.*nonfinite=skip"):
             train(config, workdir)
         assert experiment.build(config, workdir).checkpoints.latest() == 2
+        assert train(tiny(**changes | {"step.nonfinite": "skip"}), workdir)["test/loss"] > 0
     else:
         assert train(config, workdir)["test/loss"] > 0
         assert "not finite at step 3: skipped" in capsys.readouterr().out
