@@ -332,7 +332,7 @@ class Pipeline:
         )
 
     def _numpy(self, batches: Any, source: Any, indices: Any) -> Iterator[Batch]:
-        """The dataset's batches; an example that cannot be read becomes a UserError that names it."""
+        """The dataset's batches; an example that cannot be read or has no such label becomes a UserError that names it."""
         tf = _tensorflow()
         iterator, count = batches.as_numpy_iterator(), 0
         while True:
@@ -342,6 +342,11 @@ class Pipeline:
                 return
             except tf.errors.OpError as error:
                 raise self._unreadable(source, indices(count), error) from None
+            wrong = np.flatnonzero((batch["label"] < 0) | (batch["label"] >= len(source.classes)))
+            if wrong.size:
+                which = source.describe(int(indices(count)[wrong[0]])) if source.random_access else "an example"
+                label, last = batch["label"][wrong[0]], len(source.classes) - 1
+                raise UserError(f"{which} has label {label}, outside 0 to {last}: is this split labelled?")
             yield batch
             count += 1
 

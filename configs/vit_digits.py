@@ -1,4 +1,4 @@
-"""ViT on the handwritten digits of scikit-learn: the main job, offline, about a minute and a half on two cores.
+"""ViT on the handwritten digits of scikit-learn: the main job, offline, one to two minutes on two cores.
 
     python train.py --config=configs/vit_digits.py
 

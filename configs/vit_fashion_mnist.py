@@ -1,4 +1,4 @@
-"""ViT of 210k parameters on Fashion-MNIST: about an hour on two cores.
+"""ViT of 203k parameters on Fashion-MNIST: 20 epochs, 40 minutes to an hour on two cores.
 
     python train.py --config=configs/vit_fashion_mnist.py
 

@@ -309,6 +309,14 @@ def test_a_label_out_of_range_is_named(tmp_path, wrong):
         make("arrays", tmp_path / "x.npz").train  # noqa: B018
 
 
+@pytest.mark.parametrize("wrong", [-1, 20])
+def test_a_label_out_of_range_that_only_reading_shows_is_named(arrays, wrong):
+    pipeline = make("arrays", arrays)
+    pipeline.train._labels[13] = wrong
+    with pytest.raises(UserError, match=f"example 13 of .* has label {wrong}, outside 0 to 19"):
+        first(pipeline.train_batches(0), 3)
+
+
 def test_an_odd_share_of_a_mixed_batch_is_refused(arrays):
     with pytest.raises(UserError, match="mixup and cutmix need an even number"):
         make("arrays", arrays, MIXES, batch_size=7).train_batches(0)
