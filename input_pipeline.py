@@ -169,6 +169,7 @@ class Pipeline:
             return self.train.batches(start, (rows, *self.image_shape), self.seed + self.host)
         tf = _tensorflow()
         from data import augment, images
+        from data.batches import as_numpy
 
         settings = self.augment
         augment.check(bool(settings.mixup or settings.cutmix), rows)
@@ -212,7 +213,8 @@ class Pipeline:
         else:
             batches = self._decoded(raw.unbatch(), self.train, view).batch(rows, drop_remainder=True)
         batches = batches.map(_graph(finish), num_parallel_calls=2).prefetch(2).with_options(_options())
-        return self._counted(self._numpy(batches, self.train, lambda i: self._order(rows)(start + i)["index"]))
+        indices = lambda i: self._order(rows)(start + i)["index"]  # noqa: E731
+        return self._counted(as_numpy(batches, self.train, indices, self._eval_view))
 
     def eval_batches(self, split: str) -> Iterator[Batch]:
         """Every example of a split once, in order; the last batch is filled up with examples of mask 0."""
@@ -226,6 +228,7 @@ class Pipeline:
             )
         tf = _tensorflow()
         from data import augment
+        from data.batches import as_numpy
 
         def positions(step: Any) -> Any:
             return step * size + self.host * rows + tf.range(rows, dtype=tf.int64)
@@ -254,19 +257,20 @@ class Pipeline:
             view = lambda example, _: self._eval_view(example["image"])  # noqa: E731
             batches = self._decoded(raw.unbatch(), source, view).batch(rows, drop_remainder=True)
         batches = batches.map(_graph(finish)).prefetch(2).with_options(_options())
-        return self._numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1))
+        return as_numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1), self._eval_view)
 
     def load(self, paths: list[str]) -> np.ndarray:
         """Image files as the model sees them in evaluation: float32 (len(paths), image_size, image_size, channels)."""
         tf = _tensorflow()
         from data import augment
+        from data.batches import reason
 
         loaded = []
         for path in paths:
             try:
                 loaded.append(augment.normalise(self._eval_view(tf.io.read_file(path)), self.mean, self.std).numpy())
             except tf.errors.OpError as error:
-                raise UserError(f"cannot read {path}: {_reason(error)}") from None
+                raise UserError(f"cannot read {path}: {reason(error)}") from None
         return np.stack(loaded)
 
     def _eval_view(self, image: Any) -> Any:
@@ -331,46 +335,10 @@ class Pipeline:
             _graph(load_or_blank), cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
-    def _numpy(self, batches: Any, source: Any, indices: Any) -> Iterator[Batch]:
-        """The dataset's batches; an example that cannot be read or has no such label becomes a UserError that names it."""
-        tf = _tensorflow()
-        iterator, count = batches.as_numpy_iterator(), 0
-        while True:
-            try:
-                batch = next(iterator)
-            except StopIteration:
-                return
-            except tf.errors.OpError as error:
-                raise self._unreadable(source, indices(count), error) from None
-            wrong = np.flatnonzero((batch["label"] < 0) | (batch["label"] >= len(source.classes)))
-            if wrong.size:
-                which = source.describe(int(indices(count)[wrong[0]])) if source.random_access else "an example"
-                label, last = batch["label"][wrong[0]], len(source.classes) - 1
-                raise UserError(f"{which} has label {label}, outside 0 to {last}: is this split labelled?")
-            yield batch
-            count += 1
-
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self.skipped += int((batch["mask"] == 0).sum())
             yield batch
-
-    def _unreadable(self, source: Any, indices: Any, error: Exception) -> UserError:
-        """Reads a failed batch again, one by one, to find whose fault it is."""
-        tf = _tensorflow()
-        if source.random_access:
-            raw = source.read(tf.constant(indices))
-            for row, index in enumerate(np.asarray(indices)):
-                try:
-                    self._eval_view(source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw))["image"])
-                except tf.errors.OpError as reason:
-                    return UserError(
-                        f"cannot read {source.describe(int(index))}: {_reason(reason)} Mend or remove it, or pass over "
-                        "such images with --config.data.unreadable=skip."
-                    )
-        return UserError(
-            f"cannot read the data: {_reason(error)} To pass over such images: --config.data.unreadable=skip."
-        )
 
 
 def _tensorflow() -> Any:
@@ -392,13 +360,6 @@ def _options() -> Any:
     options.deterministic = True
     options.threading.max_intra_op_parallelism = 1
     return options
-
-
-def _reason(error: Exception) -> str:
-    """The part of a TensorFlow error that says what is wrong."""
-    text = " ".join((getattr(error, "message", "") or str(error)).replace("{{function_node", "").split())
-    text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip()
-    return text if text.endswith(".") else f"{text}."
 
 
 def _differ(a: tuple[str, ...], b: tuple[str, ...]) -> str:
