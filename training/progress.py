@@ -3,7 +3,7 @@
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Live:
@@ -12,12 +12,10 @@ class Live:
     def __init__(self, start: int, steps: int, show: bool = True):
         self._console = Console(highlight=False, quiet=not show)
         self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=10),
+            TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[figures]} ·"),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
             console=self._console,
             refresh_per_second=2,
             disable=not self._console.is_terminal,
@@ -51,18 +49,16 @@ class Live:
 
 
 def describe(figures: dict[str, float]) -> str:
-    """Figures of a log line or an evaluation in a few words, in the order in which a person looks for them."""
+    """Losses, accuracies and rates of a log line or an evaluation, in the order in which a person looks for them."""
     parts = []
-    for name in sorted(figures, key=lambda name: (name.split("/")[0], "loss" not in name, "accuracy" not in name)):
-        short = name.removeprefix("train/")
-        if "/" in name:
-            parts.append(
-                f"{short} {figures[name]:.2%}" if short.endswith("accuracy") else f"{short} {figures[name]:.4g}"
-            )
+    for name in sorted(figures, key=lambda name: (name.split("/")[0], "loss" not in name)):
+        if name.endswith("accuracy"):
+            parts.append(f"{name.removeprefix('train/')} {figures[name]:.2%}")
+        elif name.endswith("/loss"):
+            parts.append(f"{name.removeprefix('train/')} {figures[name]:.3f}")
     if "examples_per_second" in figures:
         parts.append(f"{figures['examples_per_second']:,.0f} images/s")
         parts.append(f"input wait {figures['input_wait']:.1%}")
-        parts.append(f"MFU {figures['mfu']:.0%}")
     if "skipped_images" in figures:
         parts.append(f"{figures['skipped_images']:,} images skipped")
     return " · ".join(parts)
