@@ -16,7 +16,6 @@ class Prefetch:
 
     def __init__(self, make: Callable[[], Iterator[Any]], put: Callable[[Any], Any], depth: int = 2):
         self.waited = 0.0
-        self.ready = threading.Event()  # the first batch is there
         self._queue: queue.Queue[Any] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(make, put), name="prefetch", daemon=True)
@@ -35,7 +34,6 @@ class Prefetch:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.1)
-                self.ready.set()
                 return True
             except queue.Full:
                 continue
