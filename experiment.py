@@ -5,6 +5,7 @@ before any device is touched. A ConfigDict travels no further than this file.
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -57,9 +58,14 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """config.evaluation. every_steps: 0 evaluates at the end only."""
+    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when a model that writes does so, to be
+    scored by what it writes (BLEU)."""
 
     every_steps: int = 0
+    generate: Literal["always", "last", "never"] = "last"
+
+    def writes(self, last: bool) -> bool:
+        return self.generate == "always" or (last and self.generate == "last")
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,7 @@ class Run:
     workdir: Path
     steps: int
     seed: int
-    classes: tuple[str, ...]
-    pipeline: input_pipeline.Pipeline
+    pipeline: Any
     model: nn.Module
     task: Any
     optimiser: optax.GradientTransformation
@@ -104,7 +109,7 @@ class Run:
         """What is written beside metrics and weights: the config, what it came to, and with what it ran."""
         devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         return self.config | {
-            "classes": list(self.classes),
+            "known": self.pipeline.known,
             "total_steps": self.steps,
             "commit": record.commit(),
             "versions": record.versions(),
@@ -114,10 +119,14 @@ class Run:
 
     @property
     def _initialise(self) -> Any:
-        inputs = (jax.ShapeDtypeStruct((1, *self.pipeline.image_shape), jnp.float32),)
-        ema = self.settings.ema_decay > 0
         return partial(
-            step.initialise, model=self.model, optimiser=self.optimiser, inputs=inputs, seed=self.seed, ema=ema
+            step.initialise,
+            model=self.model,
+            task=self.task,
+            optimiser=self.optimiser,
+            batch=_shapes(self.pipeline.example),
+            seed=self.seed,
+            ema=self.settings.ema_decay > 0,
         )
 
     @cached_property
@@ -150,30 +159,59 @@ class Run:
         return self.devices.compile(function, donate=True)
 
     @cached_property
+    def _generate(self) -> Any:
+        """Compiled (params, batch) -> the tokens that the model writes for each row."""
+
+        def generate(params: Any, batch: Any, axis: parallel.Axis) -> jax.Array:
+            key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
+            return self.task.generate(partial(self.model.apply, {"params": params}), batch, key)
+
+        return self.devices.compile_rows(generate)
+
+    def generate(self, params: Any, batches: Iterable[dict[str, np.ndarray]], rows: int) -> list[str]:
+        """What the model writes for each of `rows` rows, in the order of the batches' `index`."""
+        written = [""] * rows
+        for batch in batches:
+            tokens = self.devices.fetch_rows(self._generate(params, self.devices.put(batch)))
+            for index, row in zip(batch["index"], tokens, strict=True):
+                if index >= 0:
+                    written[index] = self.pipeline.target_tokenizer.decode(row)
+        return written
+
+    @cached_property
     def eval_step(self) -> Any:
         """Compiled (params, batch) -> sums."""
         return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
 
-    def evaluate(self, state: step.State) -> dict[str, float]:
-        """The task's figures on every evaluation split: {"test/accuracy": ...}."""
+    def evaluate(self, state: step.State, generate: bool) -> tuple[dict[str, float], list[str]]:
+        """The task's figures on every evaluation split, {"test/accuracy": ...}, and notes on how they were counted.
+
+        Args:
+          generate: whether the model also writes, where its task has it write, to be scored against the references.
+        """
         figures: dict[str, float] = {}
+        notes: list[str] = []
         for split in self.pipeline.eval_splits:
             batches = map(self.devices.put, self.pipeline.eval_batches(split))
             scores = evaluate(self.eval_step, self.devices.fetch, state.eval_params, batches)
+            scores |= self.task.summaries(scores)
+            if generate and hasattr(self.task, "generate"):
+                references = [target for _, target in self.pipeline.pairs(split)]
+                written = self.generate(state.eval_params, self.pipeline.eval_batches(split), len(references))
+                quality, notes = self.task.score(written, references)
+                scores |= quality
             figures |= {f"{split}/{name}": value for name, value in scores.items()}
-        return figures
+        return figures, notes
 
     @cached_property
-    def step_flops(self) -> int:
-        """Of the model for one global batch, forward and backward: three times the forward pass."""
-        size = self.pipeline.batch_size
-        batch = {
-            "image": jax.ShapeDtypeStruct((size, *self.pipeline.image_shape), jnp.float32),
-            "label": jax.ShapeDtypeStruct((size,), jnp.int32),
-            "mask": jax.ShapeDtypeStruct((size,), jnp.float32),
-        }
+    def step_flops(self) -> flops.ByShape:
+        """batch -> FLOPs of the model for that global batch, forward and backward: three times the forward pass."""
         forward = partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
-        return 3 * flops.forward(forward, self.abstract_state.params, batch)
+        return flops.ByShape(lambda batch: 3 * flops.forward(forward, self.abstract_state.params, batch))
+
+    def mean_step_flops(self) -> float:
+        """Over an epoch."""
+        return sum(share * self.step_flops(_shapes(batch)) for share, batch in self.pipeline.shapes)
 
     def peak_flops(self) -> tuple[float, str]:
         """FLOP/s of all devices together, and where the figure comes from."""
@@ -189,11 +227,11 @@ class Run:
         return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
 
 
-def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = None) -> Run:
+def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None) -> Run:
     """The parts of the run that a config describes, checked against one another.
 
     Args:
-      classes: what the model tells apart, when that is known without the data set; otherwise the data set says.
+      known: of a trained run, what it knows of its data, which then need not be there; None for a new run.
 
     Raises:
       UserError: anything in the config that cannot be.
@@ -211,19 +249,18 @@ def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = N
     profile = lookup.call("config.profile", ProfileSettings, whole.profile)
     checkpoints = lookup.call("config.checkpoint", checkpoint.make, whole.checkpoint, folder=workdir / "checkpoints")
     devices = lookup.call("config.parallel", parallel.make, whole.parallel)
-    pipeline = lookup.call(
-        "config.data",
-        input_pipeline.make,
-        whole.data,
+    given = dict(
         seed=whole.seed,
         host=jax.process_index(),
         hosts=jax.process_count(),
         divisor=jax.device_count(),
+        accumulate=settings.accumulate,
+        known=known,
+        folder=workdir,
     )
-    parallel.check_batch("config.data.batch_size", pipeline.batch_size, settings.accumulate)
-    classes = classes or pipeline.classes
-    model = models.build(outputs=len(classes), **whole.model) if "name" in whole.model else _unnamed("model")
-    steps = whole.steps or round(whole.epochs * pipeline.train_examples / pipeline.batch_size)
+    pipeline = input_pipeline.build(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
+    model = models.build(**pipeline.sizes, **whole.model) if "name" in whole.model else _unnamed("model")
+    steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
         raise UserError("the run has no steps: set --config.steps or --config.epochs.")
     optimiser, schedule = lookup.call("config.optim", optim.make, whole.optim, total_steps=steps)
@@ -232,7 +269,6 @@ def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = N
         workdir=workdir,
         steps=steps,
         seed=whole.seed,
-        classes=classes,
         pipeline=pipeline,
         model=model,
         task=task,
@@ -245,7 +281,7 @@ def build(config: ConfigDict, workdir: Path, classes: tuple[str, ...] | None = N
         devices=devices,
         checkpoints=checkpoints,
     )
-    # The model and the optimiser accept these images and parameters, or say here that they do not.
+    # The model, the task and the optimiser fit one another, or say here that they do not.
     _ = run.abstract_state
     return run
 
@@ -273,35 +309,45 @@ def start(run: Run) -> int:
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.check_space(run.abstract_state)
+        for name, content in run.pipeline.files.items():
+            (run.workdir / name).write_bytes(content)
         record.write(run.workdir, run.record)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
     return begun or 0
 
 
-def load(config: ConfigDict, workdir: Path, which: str, from_data: bool) -> tuple[Run, step.State, int]:
+def load(
+    config: ConfigDict, workdir: Path, which: str, from_data: bool, average: int = 1
+) -> tuple[Run, step.State, int]:
     """A trained run: its parts, its state and the step of it.
 
     Args:
       config: the run's own (saved_config), with what the user changed.
-      which: "last", "best" or a step. from_data: whether the data set is needed, whose classes must then be the model's.
+      which: "last", "best" or a step. from_data: whether the data set is needed, and must fit the model.
+      average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
     """
     trained = record.read(workdir)
-    classes = tuple(trained["classes"])
     config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
-    run = build(config, workdir, classes)
-    if from_data and len(run.pipeline.classes) != len(classes):
-        raise UserError(
-            f"the model tells {len(classes)} classes apart, and config.data.name={config.data.name!r} has "
-            f"{len(run.pipeline.classes)}: choose a data set with the same classes."
-        )
+    run = build(config, workdir, trained["known"])
+    if from_data:
+        run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():
         raise UserError(f"--step={which!r} should be last, best or a number.")
     latest = run.checkpoints.latest()
     if latest is None:
         raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
     number = {"last": lambda: latest, "best": run.checkpoints.best}.get(which, lambda: int(which))()
-    return run, run.restore(number), number
+    state = run.restore(number)
+    if average > 1:
+        steps = [s for s in run.checkpoints.steps() if s <= number][-average:]
+        if len(steps) < average:
+            raise UserError(
+                f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step {number}: "
+                "keep more with --config.checkpoint.keep_last."
+            )
+        state = step.averaged(run.restore(s) for s in steps)
+    return run, state, number
 
 
 def saved_config(workdir: Path) -> ConfigDict:
@@ -327,5 +373,9 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _unnamed(section: str) -> Any:
+def _shapes(batch: input_pipeline.Shapes) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in batch.items()}
+
+
+def _unnamed(section: str, key: str = "name") -> Any:
     raise UserError(f"config.{section}.name is not set: it chooses what config.{section} describes.")

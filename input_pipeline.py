@@ -1,370 +1,93 @@
-"""From config.data to batches.
+"""From config.data to batches: what every pipeline offers.
 
-The step is the only state. Batch k holds the positions k*B ... k*B + B - 1 of an endless sequence; position p shows
-example shuffle(p mod N) of epoch p div N, and every random choice is drawn from the seed and p or k. So a run that
-starts at step k reads what the uninterrupted run would have read, at once, and each host reads its slice and no more.
+The step is the only state. Which examples batch k holds, and every random choice made about them, follow from the seed
+and k alone. So a run that starts at step k reads what the uninterrupted run would have read, at once, and each host
+reads its slice and no more.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 import lookup
-from data import sources
-from errors import UserError
 
 Batch = dict[str, np.ndarray]
+Shapes = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """config.data.augment: what training images go through. See data/images.py and data/augment.py."""
+class Pipeline(Protocol):
+    """The input of a run. Batches are dicts of NumPy arrays, this host's share of each global batch."""
 
-    crop: Literal["random", "none"] = "none"
-    crop_min_area: float = 0.05
-    flip: bool = False
-    rotate: float = 0.0
-    zoom: float = 0.0
-    shear: float = 0.0
-    shift: float = 0.0
-    randaugment_layers: int = 0
-    randaugment_magnitude: float = 10.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    eval_splits: tuple[str, ...]
+    skipped: int  # training examples that were passed over since the start, because they could not be read
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the model must be sized to: `outputs` and what else its builder takes from the data."""
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a trained run must still know of its data, as JSON."""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The same, as files of the workdir."""
+
+    @property
+    def steps_per_epoch(self) -> float: ...
+
+    @property
+    def example(self) -> Shapes:
+        """One row of a batch, without looking at the data."""
+
+    @property
+    def shapes(self) -> list[tuple[float, Shapes]]:
+        """Every shape that a global training batch can have, each with its share of an epoch's batches."""
+
+    def describe(self) -> list[str]:
+        """Lines for a person: how much there is, what was left out and why."""
+
+    def check(self) -> None:
+        """Everything about evaluation that can be known before the first step; a UserError if it cannot be."""
+
+    def train_batches(self, start: int) -> Iterator[Batch]:
+        """Training batches from step `start` (0 is the first) on, for ever."""
+
+    def eval_batches(self, split: str) -> Iterator[Batch]:
+        """Every example of a split exactly once; what fills up the last batch weighs nothing."""
 
 
-def make(
+def build(
+    kind: str,
     *,
-    source: str,
-    name: str,
-    train_split: str,
-    eval_splits: tuple[str, ...],
-    batch_size: int,
-    image_size: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    augment: dict[str, Any],
     seed: int,
-    data_dir: str = "",
-    eval_batch_size: int = 0,
-    eval_crop: Literal["center", "none"] = "none",
-    eval_crop_share: float = 0.875,
-    unreadable: Literal["stop", "skip"] = "stop",
-    memory_limit_mb: int = 1024,
-    shuffle_buffer: int = 50_000,
-    host: int = 0,
-    hosts: int = 1,
-    divisor: int = 1,
-) -> "Pipeline":
-    """The input of a run.
+    host: int,
+    hosts: int,
+    divisor: int,
+    accumulate: int,
+    known: dict[str, Any] | None,
+    folder: Path,
+    **arguments: Any,
+) -> Any:
+    """The pipeline of config.data.
 
     Args:
-      source, name, data_dir, memory_limit_mb: see data/sources. train_split, eval_splits: names of splits there.
-      batch_size, eval_batch_size: global; 0 for the same as training.
-      image_size: height and width in pixels. mean, std: of each channel, of values in [0, 1]; their number is the
-        number of channels, to which images are converted.
-      augment: see Augment. eval_crop, eval_crop_share: see data/images.py.
-      unreadable: what an image that cannot be decoded does: "stop" the run, or be "skip"ped with weight 0 and counted.
-      shuffle_buffer: records, of a set that can only be streamed.
-      seed: of order and augmentation. host, hosts: whose slice this is. divisor: what evaluation batches divide by.
+      kind: a module of data/pipelines. arguments: what its `make` takes.
+      seed: of order and augmentation. host, hosts: whose slice this is.
+      divisor: the devices, by which every batch must divide; training batches also by `accumulate` micro-batches.
+      known: of a trained run, what its own pipeline said; None for a new one. folder: where its files are.
     """
-    if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise UserError(
-            f"config.data.mean and std need one figure a channel, 1 or 3 of them: not {len(mean)} and {len(std)}."
-        )
-    if batch_size < 1 or image_size < 1:
-        raise UserError("config.data.batch_size and image_size must be positive.")
-    settings = lookup.call("config.data.augment", Augment, augment)
-    return Pipeline(
-        train_split=train_split,
-        open_split=lambda split: sources.open(source, name, split, data_dir, memory_limit_mb),
-        eval_splits=tuple(eval_splits),
-        batch_size=batch_size,
-        eval_batch_size=eval_batch_size or batch_size,
-        image_size=image_size,
-        mean=tuple(mean),
-        std=tuple(std),
-        augment=settings,
-        eval_crop=eval_crop,
-        eval_crop_share=eval_crop_share,
-        unreadable=unreadable,
-        shuffle_buffer=shuffle_buffer,
+    return lookup.call(
+        "config.data",
+        lookup.find("data.pipelines", "make", kind),
+        arguments,
         seed=seed,
         host=host,
         hosts=hosts,
         divisor=divisor,
-    )
-
-
-@dataclass
-class Pipeline:
-    """Batches as dicts of NumPy arrays, this host's share b of each global batch B:
-
-    image float32 (b, image_size, image_size, channels), label int32 (b,), mask float32 (b,), 0 for what is padding or
-    could not be read; while mixing also partner int32 (b,) and share float32 (b,).
-    """
-
-    train_split: str
-    open_split: Callable[[str], Any]
-    eval_splits: tuple[str, ...]
-    batch_size: int
-    eval_batch_size: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: Augment
-    eval_crop: str
-    eval_crop_share: float
-    unreadable: str
-    shuffle_buffer: int
-    seed: int
-    host: int
-    hosts: int
-    divisor: int
-    skipped: int = 0  # training images that could not be read and were passed over, on this host, since the start
-    _opened: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def train(self) -> Any:
-        """The training split's source."""
-        return self._split(self.train_split)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.train.classes
-
-    @property
-    def train_examples(self) -> int:
-        return self.train.size
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.image_size, self.image_size, len(self.mean))
-
-    def check(self) -> None:
-        """Everything about evaluation that can be known before the first step.
-
-        Raises:
-          UserError: a split that does not exist, or classes that are not the training split's.
-        """
-        for split in self.eval_splits:
-            classes = self._split(split).classes
-            if classes != self.classes:
-                raise UserError(
-                    f"split {split!r} has other classes than the training split: {_differ(classes, self.classes)}"
-                )
-
-    def _split(self, split: str) -> Any:
-        if split not in self._opened:
-            self._opened[split] = self.open_split(split)
-        return self._opened[split]
-
-    def train_batches(self, start: int) -> Iterator[Batch]:
-        """Training batches from step `start` (0 is the first) on, for ever."""
-        rows = self.batch_size // self.hosts
-        if hasattr(self.train, "batches"):
-            return self.train.batches(start, (rows, *self.image_shape), self.seed + self.host)
-        tf = _tensorflow()
-        from data import augment, images
-        from data.batches import as_numpy
-
-        settings = self.augment
-        augment.check(bool(settings.mixup or settings.cutmix), rows)
-
-        def view(example: dict[str, Any], position: Any) -> Any:
-            return images.for_training(
-                example["image"],
-                tf.stack([tf.cast(self.seed, tf.int64), position]),
-                size=self.image_size,
-                channels=len(self.mean),
-                crop=settings.crop,
-                crop_min_area=settings.crop_min_area,
-                randaugment_layers=settings.randaugment_layers,
-                randaugment_magnitude=settings.randaugment_magnitude,
-            )
-
-        def finish(batch: dict[str, Any]) -> dict[str, Any]:
-            step = batch["position"][0] // self.batch_size
-            draws = augment.Draws(self.seed, step, self.batch_size, self.host * rows, rows)
-            image = tf.ensure_shape(batch["image"], (rows, *self.image_shape))
-            if settings.flip:
-                image = augment.flip(image, draws)
-            if settings.rotate or settings.zoom or settings.shear or settings.shift:
-                image = augment.warp(image, draws, settings.rotate, settings.zoom, settings.shear, settings.shift)
-            label = tf.cast(tf.ensure_shape(batch["label"], (rows,)), tf.int32)
-            out = {"image": augment.normalise(image, self.mean, self.std), "label": label, "mask": batch["mask"]}
-            if settings.mixup or settings.cutmix:
-                out = augment.mix(out, draws, settings.mixup, settings.cutmix)
-            return out
-
-        reads_whole_batches = (
-            self.train.shape == self.image_shape and settings.crop == "none" and not settings.randaugment_layers
-        )
-        if self.train.random_access:
-            indexed = tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(_graph(self._order(rows)))
-            raw = indexed.map(_graph(lambda x: (self.train.read(x["index"]), x["position"])))
-        else:
-            raw = self._streamed(start, rows)
-        if reads_whole_batches:
-            batches = raw.map(_graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
-        else:
-            batches = self._decoded(raw.unbatch(), self.train, view).batch(rows, drop_remainder=True)
-        batches = batches.map(_graph(finish), num_parallel_calls=2).prefetch(2).with_options(_options())
-        indices = lambda i: self._order(rows)(start + i)["index"]  # noqa: E731
-        return self._counted(as_numpy(batches, self.train, indices, self._eval_view))
-
-    def eval_batches(self, split: str) -> Iterator[Batch]:
-        """Every example of a split once, in order; the last batch is filled up with examples of mask 0."""
-        source = self._split(split)
-        size = -(-min(self.eval_batch_size, source.size) // self.divisor) * self.divisor
-        rows, steps = size // self.hosts, -(-source.size // size)
-        if hasattr(source, "batches"):
-            return (
-                batch
-                for batch, _ in zip(source.batches(0, (rows, *self.image_shape), self.seed), range(8), strict=False)
-            )
-        tf = _tensorflow()
-        from data import augment
-        from data.batches import as_numpy
-
-        def positions(step: Any) -> Any:
-            return step * size + self.host * rows + tf.range(rows, dtype=tf.int64)
-
-        def read(step: Any) -> Any:
-            position = positions(step)
-            return source.read(tf.minimum(position, source.size - 1)), position
-
-        def finish(batch: dict[str, Any]) -> dict[str, Any]:
-            real = tf.cast(batch["position"] < source.size, tf.float32)
-            image = tf.ensure_shape(batch["image"], (rows, *self.image_shape))
-            label = tf.cast(tf.ensure_shape(batch["label"], (rows,)), tf.int32)
-            return {
-                "image": augment.normalise(image, self.mean, self.std),
-                "label": label,
-                "mask": batch["mask"] * real,
-            }
-
-        if source.random_access:
-            raw = tf.data.Dataset.range(steps).map(_graph(read))
-        else:
-            raw = self._streamed_once(source, rows * steps).batch(rows)
-        if source.shape == self.image_shape and self.eval_crop == "none":
-            batches = raw.map(_graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
-        else:
-            view = lambda example, _: self._eval_view(example["image"])  # noqa: E731
-            batches = self._decoded(raw.unbatch(), source, view).batch(rows, drop_remainder=True)
-        batches = batches.map(_graph(finish)).prefetch(2).with_options(_options())
-        return as_numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1), self._eval_view)
-
-    def load(self, paths: list[str]) -> np.ndarray:
-        """Image files as the model sees them in evaluation: float32 (len(paths), image_size, image_size, channels)."""
-        tf = _tensorflow()
-        from data import augment
-        from data.batches import reason
-
-        loaded = []
-        for path in paths:
-            try:
-                loaded.append(augment.normalise(self._eval_view(tf.io.read_file(path)), self.mean, self.std).numpy())
-            except tf.errors.OpError as error:
-                raise UserError(f"cannot read {path}: {reason(error)}") from None
-        return np.stack(loaded)
-
-    def _eval_view(self, image: Any) -> Any:
-        from data import images
-
-        return images.for_evaluation(
-            image, size=self.image_size, channels=len(self.mean), crop=self.eval_crop, crop_share=self.eval_crop_share
-        )
-
-    def _order(self, rows: int) -> Any:
-        """step -> the positions and, shuffled anew each epoch, the examples of this host's rows: int64 (rows,) each."""
-        tf = _tensorflow()
-        examples = self.train.size
-
-        def order(step: Any) -> dict[str, Any]:
-            position = tf.cast(step, tf.int64) * self.batch_size + self.host * rows + tf.range(rows, dtype=tf.int64)
-            epoch = position // examples
-            # tf.random.experimental.index_shuffle fails on one seed a row; the operation beneath it does not.
-            seed = tf.stack([tf.zeros_like(epoch), tf.fill([rows], tf.cast(self.seed, tf.int64)), epoch], axis=1)
-            last = tf.constant(examples - 1, tf.int64)
-            index = tf.raw_ops.RandomIndexShuffle(index=position % examples, seed=seed, max_index=last, rounds=4)
-            return {"position": position, "index": index if examples > 1 else tf.zeros_like(position)}
-
-        return order
-
-    def _streamed(self, start: int, rows: int) -> Any:
-        """Batches of raw records of a source without random access, with positions as _order gives them."""
-        tf = _tensorflow()
-        records = self.train.stream(self.host, self.hosts, self.seed, start * rows, self.shuffle_buffer).batch(rows)
-        first = self.host * rows + tf.range(rows, dtype=tf.int64)
-        steps = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-        return tf.data.Dataset.zip((records, steps.map(lambda step: step * self.batch_size + first)))
-
-    def _streamed_once(self, source: Any, rows: int) -> Any:
-        """This host's part of a split without random access, filled up to `rows`; what fills has a position past its end."""
-        tf = _tensorflow()
-        records = source.in_order(self.host, self.hosts)
-        real = tf.data.Dataset.zip((records, tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()))
-        filler = tf.data.Dataset.zip(
-            (records.take(1), tf.data.Dataset.from_tensors(tf.constant(source.size, tf.int64)))
-        )
-        return real.concatenate(filler.repeat()).take(rows)
-
-    def _decoded(self, raw: Any, source: Any, view: Any) -> Any:
-        """Single raw examples -> {"image", "label", "position", "mask"}, decoded in parallel, in order."""
-        tf = _tensorflow()
-
-        def load(r: Any, position: Any) -> dict[str, Any]:
-            example = source.parse(r)
-            return {"image": view(example, position), "label": example["label"], "position": position, "mask": 1.0}
-
-        if self.unreadable == "stop":
-            return raw.map(_graph(load), num_parallel_calls=tf.data.AUTOTUNE)
-
-        def load_or_blank(r: Any, position: Any) -> Any:
-            blank = {"image": tf.zeros(self.image_shape, tf.uint8), "label": tf.constant(0, tf.int64)}
-            blank |= {"position": position, "mask": tf.constant(0.0)}
-            one = tf.data.Dataset.from_tensors((r, position)).map(_graph(load)).ignore_errors()
-            return one.concatenate(tf.data.Dataset.from_tensors(blank)).take(1)
-
-        return raw.interleave(
-            _graph(load_or_blank), cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-
-    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self.skipped += int((batch["mask"] == 0).sum())
-            yield batch
-
-
-def _tensorflow() -> Any:
-    """TensorFlow, imported when a source first needs it, without Keras (a second less) and without the accelerators."""
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
-    return tf
-
-
-def _graph(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of tensors as it stands, not rewritten by AutoGraph."""
-    return _tensorflow().autograph.experimental.do_not_convert(function)
-
-
-def _options() -> Any:
-    options = _tensorflow().data.Options()
-    options.deterministic = True
-    options.threading.max_intra_op_parallelism = 1
-    return options
-
-
-def _differ(a: tuple[str, ...], b: tuple[str, ...]) -> str:
-    return (
-        f"{len(a)} against {len(b)}."
-        if len(a) != len(b)
-        else f"{next(x for x in zip(a, b, strict=True) if x[0] != x[1])}."
+        accumulate=accumulate,
+        known=known,
+        folder=folder,
     )

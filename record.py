@@ -14,8 +14,8 @@ FILE = "config.json"
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
 # What may change between the parts of one run: where it runs and what is shown or kept, or how it gets past a bad step.
 FREE = (
-    *("parallel", "evaluation", "checkpoint", "log", "profile"),
-    *("step.nonfinite", "data.unreadable", "data.data_dir", "data.eval_batch_size"),
+    *("parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
+    *("step.nonfinite", "data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens"),
 )
 
 

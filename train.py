@@ -36,8 +36,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     with Prefetch(lambda: run.pipeline.train_batches(start), run.devices.put) as batches, Interrupt() as interrupt:
         state = run.restore(start) if start else run.initialise()
         peak, peak_source = run.peak_flops()
-        meter = Meter(run.pipeline.batch_size, run.step_flops, peak, run.devices.fetch)
+        meter = Meter(run.task.unit, peak, run.devices.fetch)
         scores: dict[str, float] = {}
+        compiled: set[str] = set()
         with (
             Live(start, run.steps) as live,
             Log(workdir, start) as log,
@@ -47,8 +48,13 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
             live.say(introduction(run, start, peak, peak_source))
             for step in range(start + 1, run.steps + 1):
                 profile.before(step)
-                state, sums = run.train_step(state, next(batches))
-                meter.add(step, sums)
+                batch = next(batches)
+                shapes, called = run.devices.shapes(batch), time.perf_counter()
+                state, sums = run.train_step(state, batch)
+                if str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
+                    compiled.add(str(shapes))
+                    meter.leave_out(time.perf_counter() - called)
+                meter.add(step, sums, run.step_flops(shapes))
                 live.step(step)
                 if step == start + 1:
                     jax.block_until_ready(sums)
@@ -67,9 +73,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
                 paused, scores = time.perf_counter(), {}
                 if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
-                    scores = run.evaluate(state)
+                    scores, notes = run.evaluate(state, run.evaluation.writes(last))
                     log.write(step, scores)
-                    live.say(f"step {step:,} · {describe(scores)}")
+                    live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
                 stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved
                 if last or stop or due(step, run.checkpoints.every_steps):
                     run.checkpoints.save(step, run.devices.get_state(state), run.record, scores or None)
@@ -101,11 +107,11 @@ def not_finite(run: experiment.Run, steps: list[int], live: Live) -> None:
 
 
 def introduction(run: experiment.Run, start: int, peak: float, peak_source: str) -> str:
-    pipeline, devices = run.pipeline, jax.devices()
+    devices = jax.devices()
     return "\n".join(
         [
-            f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.step_flops / 1e9:,.1f} GFLOP a step; "
-            f"{pipeline.train_examples:,} examples of {len(run.classes)} classes, batch {pipeline.batch_size}.",
+            f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} GFLOP a step.",
+            *run.pipeline.describe(),
             f"{len(devices)} x {devices[0].device_kind} by {run.devices.mode}, peak {peak / 1e12:,.2f} TFLOP/s ({peak_source}).",
             f"Going on from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
@@ -126,7 +132,7 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
         [
             f"Done in {int(seconds) // 60}:{int(seconds) % 60:02}. {describe(scores)}",
             *lines,
-            f"Next: python predict.py --workdir={where} IMAGE ...    python evaluate.py --workdir={where}",
+            f"Next: python predict.py --workdir={where} ...    python evaluate.py --workdir={where}",
             "      python train.py --config=configs/vit_fashion_mnist.py    (configs/README.md lists all)",
         ]
     )

@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
     config.epochs = 0.0
     config.model = ConfigDict()  # models.build
     config.task = ConfigDict()  # tasks.build
-    config.data = ConfigDict()  # input_pipeline.make
+    config.data = ConfigDict()  # input_pipeline.build
     config.optim = ConfigDict(  # training.optim.make
         dict(
             name="adamw",
@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     )
     config.step = ConfigDict(dict(accumulate=1, ema_decay=0.0, nonfinite="stop"))  # experiment.StepSettings
     config.parallel = ConfigDict(dict(mode="auto"))  # training.parallel.make
-    config.evaluation = ConfigDict(dict(every_steps=0))  # experiment.EvaluationSettings
+    config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # experiment.EvaluationSettings
     config.checkpoint = ConfigDict(  # training.checkpoint.make
         dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max")
     )
@@ -41,18 +41,29 @@ def get_config() -> ConfigDict:
     return config
 
 
+DEBUG_SIZE = {
+    "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "seq2seq": dict(embedding_dim=16, hidden_dim=16),
+}
+
+
 def shrink(config: ConfigDict, variant: str) -> ConfigDict:
     """The config as it is, or, where its variant ends in "debug", its least form: a small model and a few steps."""
     if variant.endswith("debug"):
         config.steps = 4
-        config.data.update(batch_size=16, eval_batch_size=64)
-        config.data.image_size = min(config.data.image_size, 32)
         config.optim.warmup_steps = 1
         config.evaluation.every_steps = 2
         config.checkpoint.every_steps = 2
         config.log.every_steps = 1
-        config.model.update(width=16, depth=2, mlp_dim=32, heads=2)
-        config.model.patch = max(4, config.data.image_size // 8)
+        if config.data.kind == "images":
+            config.data.update(batch_size=16, eval_batch_size=64)
+            config.data.image_size = min(config.data.image_size, 32)
+            config.model.patch = max(4, config.data.image_size // 8)
+        else:
+            config.data.update(batch_tokens=512, max_length=64, buckets=2, vocabulary_size=300)
+            config.task.beams = 2
+        config.model.update(DEBUG_SIZE[config.model.name])
     return config
 
 
@@ -84,13 +95,84 @@ def vit(variant: str = "") -> ConfigDict:
 
 def classify() -> ConfigDict:
     """config.task of a classifier: tasks/classify.py."""
-    return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False))
+    return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+
+
+def transformer(variant: str = "") -> ConfigDict:
+    """config.model of an encoder-decoder Transformer: models/transformer.py."""
+    return ConfigDict(
+        dict(
+            name="transformer",
+            variant=variant,
+            width=placeholder(int),
+            depth=placeholder(int),
+            mlp_dim=placeholder(int),
+            heads=placeholder(int),
+            decoder_depth=placeholder(int),
+            head_dim=placeholder(int),
+            value_dim=placeholder(int),
+            norm="post",
+            positions="sinusoid_1d",
+            max_length=256,
+            tie="all",
+            dropout=0.1,
+            attention_dropout=0.0,
+            mlp_dropout=0.0,
+            activation="relu",
+            remat="none",
+            kernel="xla",
+            dtype="float32",
+        )
+    )
+
+
+def translate() -> ConfigDict:
+    """config.task of translation: tasks/translate.py."""
+    return ConfigDict(
+        dict(
+            name="translate",
+            label_smoothing=0.1,
+            beams=4,
+            alpha=0.6,
+            extra_length=50,
+            temperature=0.0,
+            top_k=0,
+            top_p=1.0,
+            bleu_tokenize="13a",
+            bleu_lowercase=False,
+        )
+    )
+
+
+def pairs(source: str, name: str, languages: tuple[str, str], batch_tokens: int) -> ConfigDict:
+    """config.data of parallel text: data/pipelines/pairs.py."""
+    return ConfigDict(
+        dict(
+            kind="pairs",
+            source=source,
+            name=name,
+            data_dir="",
+            languages=languages,
+            train_split="train",
+            eval_splits=("validation", "test"),
+            tokenizer="bpe",
+            vocabulary_size=8000,
+            joint=True,
+            byte_fallback=False,
+            packing=False,
+            max_length=128,
+            buckets=6,
+            batch_tokens=batch_tokens,
+            eval_batch_tokens=0,
+        )
+    )
 
 
 def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> ConfigDict:
-    """config.data of labelled images from TFDS: input_pipeline.make."""
+    """config.data of labelled images from TFDS: data/pipelines/images.py."""
     return ConfigDict(
         dict(
+            kind="images",
             source="tfds",
             name=name,
             data_dir="",

@@ -3,6 +3,7 @@
 B batch, T queries, S keys, D width, H heads, K head size.
 """
 
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
@@ -18,6 +19,12 @@ Kernel = Literal["xla", "cudnn"]
 def causal_mask(length: int) -> jax.Array:
     """Position t may attend to positions s <= t: bool (1, 1, T, T), True where allowed."""
     return jnp.tril(jnp.ones((1, 1, length, length), bool))
+
+
+def segment_mask(query: jax.Array, key: jax.Array) -> jax.Array:
+    """Tokens attend within their own sentence of a packed row: segments int (B, T) and (B, S), 0 where there is none,
+    -> bool (B, 1, T, S)."""
+    return ((query[:, :, None] == key[:, None, :]) & (key[:, None, :] > 0))[:, None]
 
 
 def padding_mask(valid: jax.Array) -> jax.Array:
@@ -76,21 +83,39 @@ class MultiHeadAttention(nn.Module):
     """MultiHead(Q, K, V) = Concat(head_1 ... head_H) W^O (section 3.2.2).
 
     Attributes:
-      heads: H. head_dim: K, D / H when None.
+      width: D. heads: H. head_dim: of queries and keys, d_k; D / H when None. value_dim: of values, d_v; as head_dim
+        when None.
       dropout: rate on the attention weights while training.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       kernel: see dot_product_attention; the weights are kept apart only when a probe or dropout needs them.
       dtype: of the computation; parameters are float32.
     """
 
+    width: int
     heads: int
     head_dim: int | None = None
+    value_dim: int | None = None
     dropout: float = 0.0
     use_bias: bool = True
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
-    @nn.compact
+    def setup(self) -> None:
+        if self.head_dim is None and self.width % self.heads:
+            raise UserError(f"a width of {self.width} does not divide by {self.heads} heads.")
+        head_dim = self.head_dim or self.width // self.heads
+        project = partial(
+            nn.DenseGeneral,
+            use_bias=self.use_bias,
+            kernel_init=nn.initializers.xavier_uniform(),
+            dtype=self.dtype,
+        )
+        self.query = project((self.heads, head_dim))
+        self.key = project((self.heads, head_dim))
+        self.value = project((self.heads, self.value_dim or head_dim))
+        self.out = project(self.width, axis=(-2, -1))
+        self.drop = nn.Dropout(self.dropout)
+
     def __call__(
         self, x: jax.Array, memory: jax.Array | None = None, mask: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
@@ -102,34 +127,21 @@ class MultiHeadAttention(nn.Module):
         Returns:
           (B, T, D).
         """
-        width = x.shape[-1]
-        if self.head_dim is None and width % self.heads:
-            raise UserError(f"a width of {width} does not divide by {self.heads} heads.")
-        head_dim = self.head_dim or width // self.heads
-        memory = x if memory is None else memory
+        return self.attend(x, *self.keys_values(x if memory is None else memory), mask, train=train)
 
-        def project(name: str, inputs: jax.Array) -> jax.Array:
-            return nn.DenseGeneral(
-                (self.heads, head_dim),
-                use_bias=self.use_bias,
-                kernel_init=nn.initializers.xavier_uniform(),
-                dtype=self.dtype,
-                name=name,
-            )(inputs)
+    def keys_values(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What is attended to, (B, S, D), as keys (B, S, H, d_k) and values (B, S, H, d_v): decoding keeps these."""
+        return self.key(memory), self.value(memory)
 
-        query, key, value = project("query", x), project("key", memory), project("value", memory)
+    def attend(
+        self, x: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """x (B, T, D) attends to keys (B, S, H, d_k) and values (B, S, H, d_v): (B, T, D)."""
+        query = self.query(x)
         if (self.dropout and train) or self.is_mutable_collection("probe"):
             weights = attention_weights(query, key, mask)
             self.sow("probe", "attention", weights)
-            weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
-            heads = weighted_values(weights, value)
+            heads = weighted_values(self.drop(weights, deterministic=not train), value)
         else:
             heads = dot_product_attention(query, key, value, mask, self.kernel)
-        return nn.DenseGeneral(
-            width,
-            axis=(-2, -1),
-            use_bias=self.use_bias,
-            kernel_init=nn.initializers.xavier_uniform(),
-            dtype=self.dtype,
-            name="out",
-        )(heads)
+        return self.out(heads)

@@ -3,6 +3,7 @@
 B batch, N tokens, D width, F width of the MLP, L layers.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
@@ -19,8 +20,11 @@ Activation = Literal["gelu", "gelu_tanh", "relu"]
 Remat = Literal["none", "dots", "full"]
 
 
+Norm = Literal["pre", "post"]
+
+
 class Mlp(nn.Module):
-    """D -> F -> D with dropout after each dense layer."""
+    """D -> F -> D (1706.03762, equation 2), with dropout between the two layers."""
 
     mlp_dim: int
     dropout: float = 0.0
@@ -40,65 +44,88 @@ class Mlp(nn.Module):
         width = x.shape[-1]
         x = ACTIVATIONS[self.activation](dense(self.mlp_dim, "expand")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = dense(width, "contract")(x)
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        return dense(width, "contract")(x)
+
+
+def layer_norm(dtype: DTypeLike, name: str | None = None) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
 
 
 class Block(nn.Module):
-    """One pre-LN layer: x + attention(LN(x)), then x + mlp(LN(x)) (2010.11929, equations 2 and 3).
+    """One layer. Pre-LN: x + attention(LN(x)), then x + mlp(LN(x)) (2010.11929, equations 2 and 3). Post-LN:
+    LN(x + attention(x)), then LN(x + mlp(x)) (1706.03762, section 3.1).
 
     Attributes:
-      heads, mlp_dim: H and F. dropout: after every dense layer but query, key and value.
-      attention_dropout: on the attention weights. stochastic_depth: whether branches are dropped at all.
+      heads, mlp_dim: H and F. head_dim, value_dim: see MultiHeadAttention. norm: where LN stands.
+      dropout: on what each branch adds. attention_dropout: on the attention weights. mlp_dropout: within the MLP.
+      stochastic_depth: whether branches are dropped at all.
     """
 
     heads: int
     mlp_dim: int
+    head_dim: int | None = None
+    value_dim: int | None = None
+    norm: Norm = "pre"
     dropout: float = 0.0
     attention_dropout: float = 0.0
+    mlp_dropout: float = 0.0
     stochastic_depth: bool = False
     activation: Activation = "gelu"
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, drop_rate: jax.Array, train: bool) -> tuple[jax.Array, None]:
-        """x: (B, N, D); drop_rate: float32 scalar, this layer's chance to lose a branch. Returns ((B, N, D), nothing)."""
+    def __call__(
+        self, x: jax.Array, drop_rate: jax.Array, mask: jax.Array | None, train: bool
+    ) -> tuple[jax.Array, None]:
+        """x: (B, N, D); drop_rate: float32 scalar, this layer's chance to lose a branch; mask: bool, broadcastable to
+        (B, H, N, N). Returns ((B, N, D), nothing)."""
 
-        def norm(name: str) -> nn.LayerNorm:
-            return nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name=name)
+        def residual(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
+            y = branch(norm(x) if self.norm == "pre" else x)
+            y = nn.Dropout(self.dropout, deterministic=not train)(y)
+            if train and self.stochastic_depth:
+                kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop_rate, (x.shape[0], 1, 1))
+                y = jnp.where(kept, y / (1 - drop_rate).astype(y.dtype), 0)
+            return x + y if self.norm == "pre" else norm(x + y)
 
-        def residual(x: jax.Array, branch: jax.Array) -> jax.Array:
-            if not (train and self.stochastic_depth):
-                return x + branch
-            kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop_rate, (x.shape[0], 1, 1))
-            return x + jnp.where(kept, branch / (1 - drop_rate).astype(branch.dtype), 0)
-
-        y = MultiHeadAttention(
-            self.heads, dropout=self.attention_dropout, kernel=self.kernel, dtype=self.dtype, name="attention"
-        )(norm("attention_norm")(x), train=train)
-        x = residual(x, nn.Dropout(self.dropout, deterministic=not train)(y))
-        y = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")(norm("mlp_norm")(x), train=train)
-        x = residual(x, y)
+        attention = MultiHeadAttention(
+            x.shape[-1],
+            self.heads,
+            self.head_dim,
+            self.value_dim,
+            dropout=self.attention_dropout,
+            kernel=self.kernel,
+            dtype=self.dtype,
+            name="attention",
+        )
+        mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, name="mlp")
+        x = residual(x, layer_norm(self.dtype, "attention_norm"), lambda y: attention(y, mask=mask, train=train))
+        x = residual(x, layer_norm(self.dtype, "mlp_norm"), lambda y: mlp(y, train=train))
         self.sow("probe", "output", x)
         return x, None
 
 
 class Encoder(nn.Module):
-    """L blocks and a last LayerNorm.
+    """L blocks and, after pre-LN ones, a last LayerNorm.
 
     Attributes:
       scan: compile one block and loop over the layers (parameters stacked under `blocks`, first axis L) instead of
         writing the layers out (`block_00` ...). Faster to compile; on a CPU slower to run.
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
       stochastic_depth: chance to drop a branch of the last layer; earlier layers less, linearly, the first none (1603.09382).
+      The others: see Block.
     """
 
     depth: int
     heads: int
     mlp_dim: int
+    head_dim: int | None = None
+    value_dim: int | None = None
+    norm: Norm = "pre"
     dropout: float = 0.0
     attention_dropout: float = 0.0
+    mlp_dropout: float = 0.0
     stochastic_depth: float = 0.0
     activation: Activation = "gelu"
     scan: bool = False
@@ -107,22 +134,24 @@ class Encoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """(B, N, D) -> (B, N, D), normalised."""
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
+        """x: (B, N, D); mask: bool, broadcastable to (B, H, N, N), True where a token may look. Returns (B, N, D),
+        normalised."""
         if not 0 <= self.stochastic_depth < 1:
             raise UserError(
                 f"config.model.stochastic_depth={self.stochastic_depth} must be at least 0 and less than 1."
             )
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
-        block: type[nn.Module] = Block
-        if self.remat != "none":
-            policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if self.remat == "dots" else None
-            block = nn.remat(block, policy=policy, prevent_cse=not self.scan, static_argnums=(3,))
+        block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
         arguments = dict(
             heads=self.heads,
             mlp_dim=self.mlp_dim,
+            head_dim=self.head_dim,
+            value_dim=self.value_dim,
+            norm=self.norm,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
+            mlp_dropout=self.mlp_dropout,
             stochastic_depth=self.stochastic_depth > 0,
             activation=self.activation,
             kernel=self.kernel,
@@ -133,11 +162,21 @@ class Encoder(nn.Module):
                 block,
                 variable_axes={"params": 0, "probe": 0},
                 split_rngs={"params": True, "dropout": True},
-                in_axes=(0, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast),
                 length=self.depth,
             )
-            x, _ = layers(**arguments, name="blocks")(x, jnp.asarray(rates), train)
+            x, _ = layers(**arguments, name="blocks")(x, jnp.asarray(rates), mask, train)
         else:
             for layer, rate in enumerate(rates):
-                x, _ = block(**arguments, name=f"block_{layer:02}")(x, jnp.asarray(rate), train)
-        return nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x)
+                x, _ = block(**arguments, name=f"block_{layer:02}")(x, jnp.asarray(rate), mask, train)
+        return layer_norm(self.dtype, "norm")(x) if self.norm == "pre" else x
+
+
+def rematerialised(
+    block: type[nn.Module], remat: Remat, static_argnums: tuple[int, ...], prevent_cse: bool = True
+) -> type[nn.Module]:
+    """The block, or the block whose backward pass computes again what `remat` says. static_argnums: self is 0."""
+    if remat == "none":
+        return block
+    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+    return nn.remat(block, policy=policy, prevent_cse=prevent_cse, static_argnums=static_argnums)

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from errors import UserError
+
 Kind = Literal["learned", "sinusoid_1d", "sinusoid_2d", "none"]
 
 
@@ -28,6 +30,39 @@ def sinusoid_2d(rows: int, columns: int, width: int) -> np.ndarray:
     row, column = sinusoid_1d(rows, width // 2), sinusoid_1d(columns, width // 2)
     grid = np.concatenate([np.repeat(row, columns, axis=0), np.tile(column, (rows, 1))], axis=-1)
     return grid.astype(np.float32)
+
+
+def positions_in_segments(segment: jax.Array) -> jax.Array:
+    """How far each token of a packed row stands from the beginning of its sentence: int (B, N) -> int32 (B, N)."""
+    index = jnp.broadcast_to(jnp.arange(segment.shape[1], dtype=jnp.int32), segment.shape)
+    begins = jnp.diff(segment, axis=1, prepend=-1) != 0
+    return index - jax.lax.cummax(jnp.where(begins, index, 0), axis=1)
+
+
+class AddTokenPositions(nn.Module):
+    """x + the positions of a sentence's tokens.
+
+    Attributes:
+      kind: sinusoid_1d | learned (Table 3 E). max_length: how many positions can be learned; sinusoids know no end.
+    """
+
+    kind: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
+    max_length: int = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, position: jax.Array, length: int) -> jax.Array:
+        """x: (B, N, D). position: int32, broadcastable to (B, N), each less than `length`. Returns x's shape."""
+        width = x.shape[-1]
+        if self.kind == "sinusoid_1d":
+            table = jnp.asarray(sinusoid_1d(length, width))
+        elif length > self.max_length:
+            raise UserError(
+                f"a sentence of {length} tokens has no learned positions beyond {self.max_length}: raise "
+                "config.model.max_length, or take config.model.positions=sinusoid_1d."
+            )
+        else:
+            table = self.param("embedding", nn.initializers.normal(width**-0.5), (self.max_length, width))
+        return x + table.astype(x.dtype)[position]
 
 
 class AddPositions(nn.Module):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from errors import UserError, nearest
 from models.attention import Kernel, MultiHeadAttention
-from models.encoder import Activation, Encoder, Mlp, Remat
+from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
 
 
@@ -122,6 +122,7 @@ class Model(nn.Module):
             mlp_dim=size.mlp_dim,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
+            mlp_dropout=self.dropout,
             stochastic_depth=self.stochastic_depth,
             activation=self.activation,
             scan=self.scan,
@@ -161,8 +162,8 @@ class AttentionPooling(nn.Module):
         """(B, N, D) -> (B, D)."""
         query = self.param("query", nn.initializers.xavier_uniform(), (1, 1, x.shape[-1])).astype(self.dtype)
         query = jnp.tile(query, (x.shape[0], 1, 1))
-        x = MultiHeadAttention(self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
+        x = MultiHeadAttention(x.shape[-1], self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
-        mlp = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")
-        return (x + mlp(norm(x), train=train))[:, 0]
+        y = layer_norm(self.dtype, "norm")(x)
+        y = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")(y, train=train)
+        return (x + nn.Dropout(self.dropout, deterministic=not train)(y))[:, 0]

@@ -17,10 +17,15 @@ Apply = Callable[..., jax.Array]  # the model with its parameters: apply(*inputs
 
 
 class Task(Protocol):
-    inputs: tuple[str, ...]  # the batch's entries that the model is called with
+    """A task whose model writes has also `generate` and `score`: see tasks/translate.py."""
+
+    unit: str  # what the loss is a mean of: "images"
 
     def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
         """The loss and the metrics of one batch, each as (weighted sum, weight)."""
+
+    def summaries(self, scores: dict[str, float]) -> dict[str, float]:
+        """Figures that follow from the means of a whole split."""
 
 
 def build(name: str, **arguments: Any) -> Task:

@@ -17,31 +17,35 @@ class Meter:
     """Collects the sums of steps without waiting for them and reads them all at once.
 
     Attributes:
-      batch_size: global. flops: of the model in one step of the global batch (three times the forward pass: what the
-        arithmetic needs, whatever is computed again). peak: FLOP/s of all devices together.
+      unit: what the loss is a mean of, "images", and so what a rate is counted in: the loss's weight, without padding.
+      peak: FLOP/s of all devices together.
     """
 
-    def __init__(self, batch_size: int, flops: int, peak: float, fetch: Callable[[Any], Any]):
-        self.batch_size, self.flops, self.peak = batch_size, flops, peak
+    def __init__(self, unit: str, peak: float, fetch: Callable[[Any], Any]):
+        self.unit, self.peak = unit.replace(" ", "_"), peak
         self._fetch = fetch
         self._sums: list[Any] = []
+        self._flops: list[int] = []
         self._first = 0
         self._since = time.perf_counter()
         self._waited = 0.0
-        self._timed = 0  # steps to add to those collected, to have those that were timed
+        self._untimed = 0  # how many of the steps collected were over before the time began
 
     def start(self, waited: float) -> None:
         """Measures from here: what went before was compiling. The steps so far keep their place in the means."""
-        self._since, self._waited, self._timed = time.perf_counter(), waited, -len(self._sums)
+        self._since, self._waited, self._timed = time.perf_counter(), waited, len(self._sums)
 
     def leave_out(self, seconds: float) -> None:
         """Time that was not training's: it went into compiling, an evaluation or a save."""
         self._since += seconds
 
-    def add(self, step: int, sums: Any) -> None:
+    def add(self, step: int, sums: Any, flops: int) -> None:
+        """flops: of the model in this step (three times the forward pass: what the arithmetic needs, whatever is
+        computed again)."""
         if not self._sums:
             self._first = step
         self._sums.append(sums)
+        self._flops.append(flops)
         if len(self._sums) > AHEAD:
             jax.block_until_ready(self._sums[-1 - AHEAD])
 
@@ -53,17 +57,18 @@ class Meter:
         """
         sums = [self._fetch(s) for s in self._sums]
         seconds = time.perf_counter() - self._since
-        rate = (len(sums) + self._timed) / seconds
+        done = sum(float(s["loss"][1]) for s in sums[self._untimed :])
+        rate = sum(self._flops[self._untimed :]) / seconds
         bad = [self._first + i for i, s in enumerate(sums) if s["nonfinite"][0] > 0]
         figures = {f"train/{name}": value for name, value in means(sums).items()}
         figures |= {
-            "examples_per_second": rate * self.batch_size,
+            f"{self.unit}_per_second": done / seconds,
             "input_wait": (waited - self._waited) / seconds,
-            "teraflops_per_second": rate * self.flops / 1e12,
-            "mfu": rate * self.flops / self.peak,
+            "teraflops_per_second": rate / 1e12,
+            "mfu": rate / self.peak,
             "memory_gb": memory_bytes() / 1e9,
         }
-        self._sums, self._since, self._waited, self._timed = [], time.perf_counter(), waited, 0
+        self._sums, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
         return figures, bad
 
 

@@ -10,8 +10,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from errors import UserError
-
 
 class Axis(NamedTuple):
     """All that a step knows of the devices that share it."""
@@ -80,6 +78,19 @@ class Jit:
         """What a compiled function returned -> NumPy on the host."""
         return jax.device_get(tree)
 
+    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """function(state, batch, axis) compiled, whose results have a row for each row of the batch."""
+        rows = NamedSharding(self._mesh, PartitionSpec("data"))
+        return jax.jit(partial(function, axis=WHOLE), out_shardings=rows)
+
+    def fetch_rows(self, rows: Any) -> Any:
+        """What compile_rows' function returned -> NumPy on the host, in the batch's order."""
+        return jax.device_get(rows)
+
+    def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+        """Of the global batch that `put` has brought here."""
+        return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
+
 
 @dataclass(frozen=True)
 class Pmap:
@@ -113,16 +124,14 @@ class Pmap:
     def fetch(self, tree: Any) -> Any:
         return jax.device_get(flax.jax_utils.unreplicate(tree))
 
+    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self.compile(function)
+
+    def fetch_rows(self, rows: Any) -> Any:
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
+
+    def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+        return {name: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for name, x in batch.items()}
+
 
 Devices = Jit | Pmap
-
-
-def check_batch(name: str, batch_size: int, accumulate: int = 1) -> None:
-    """A global batch must divide by the devices and, on each, by the micro-batches."""
-    parts = jax.device_count() * accumulate
-    if batch_size % parts:
-        nearest = max(parts, round(batch_size / parts) * parts)
-        raise UserError(
-            f"{name}={batch_size} does not divide by {jax.device_count()} devices x {accumulate} micro-batches: "
-            f"try --{name}={nearest}."
-        )

@@ -56,8 +56,13 @@ def describe(figures: dict[str, float]) -> str:
             parts.append(f"{name.removeprefix('train/')} {figures[name]:.2%}")
         elif name.endswith("/loss"):
             parts.append(f"{name.removeprefix('train/')} {figures[name]:.3f}")
-    if "examples_per_second" in figures:
-        parts.append(f"{figures['examples_per_second']:,.0f} images/s")
+        elif name.endswith(("/perplexity", "/bleu", "/chrf")):
+            parts.append(f"{name} {figures[name]:.2f}")
+        elif name.endswith("/exact_match"):
+            parts.append(f"{name} {figures[name]:.2%}")
+        elif name.endswith("_per_second") and not name.startswith("teraflops"):
+            parts.append(f"{figures[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")
+    if "input_wait" in figures:
         parts.append(f"input wait {figures['input_wait']:.1%}")
     if "skipped_images" in figures:
         parts.append(f"{figures['skipped_images']:,} images skipped")

@@ -1,6 +1,6 @@
 """One step of training, one of evaluation: pure functions of (state, batch)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -34,16 +34,34 @@ class State:
 def initialise(
     *,
     model: nn.Module,
+    task: Any,
     optimiser: optax.GradientTransformation,
-    inputs: tuple[jax.ShapeDtypeStruct, ...],
+    batch: dict[str, jax.ShapeDtypeStruct],
     seed: int,
     ema: bool,
 ) -> State:
-    """The state before the first step. inputs: shapes and dtypes of what the model is called with."""
-    zeros = [jnp.zeros(x.shape, x.dtype) for x in inputs]
-    params = model.init(jax.random.key(seed), *zeros, train=False)["params"]
+    """The state before the first step. batch: shapes and dtypes of one; the model is called as the task calls it."""
+    found: list[Any] = []
+
+    def apply(*inputs: jax.Array) -> Any:
+        found.append(model.init(jax.random.key(seed), *inputs, train=False)["params"])
+        return model.apply({"params": found[0]}, *inputs, train=False)
+
+    task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}, train=False)
+    params = found[0]
     average = jax.tree.map(jnp.copy, params) if ema else {}
     return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average)
+
+
+def averaged(states: Iterable[State]) -> State:
+    """The last of these states with the mean of all their weights (and moving averages)."""
+    total, count = None, 0
+    for state in states:
+        weights = (state.params, state.ema)
+        total = weights if total is None else jax.tree.map(jnp.add, total, weights)
+        count += 1
+    params, ema = jax.tree.map(lambda x: x / count, total)
+    return state.replace(params=params, ema=ema)
 
 
 def train_step(

@@ -147,7 +147,7 @@ def test_scores_in_bfloat16_are_normalised_in_float32():
 def attention(filled):
     """A layer with dropout as one compiled function, its parameters, x and memory."""
     x, memory = normal(3, B, T, D), normal(4, B, S, D)
-    model = MultiHeadAttention(heads=H, dropout=0.5)
+    model = MultiHeadAttention(D, H, dropout=0.5)
 
     def run(variables, x, memory=None, mask=None, seed=0, train=False, probe=False):
         rngs = {"dropout": jax.random.key(seed, impl="rbg")}  # compiles in a third of the time
@@ -216,7 +216,7 @@ def test_weights_are_kept_apart_only_for_a_probe_or_dropout(attention, monkeypat
     _, variables, x, _ = attention
     asked = []
     monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *inputs, **_: asked.append("kernel") or inputs[0])
-    model, rngs = MultiHeadAttention(heads=H, dropout=0.5, kernel="cudnn"), {"dropout": jax.random.key(0)}
+    model, rngs = MultiHeadAttention(D, H, dropout=0.5, kernel="cudnn"), {"dropout": jax.random.key(0)}
     jax.eval_shape(lambda: model.apply(variables, x, train=train, rngs=rngs, mutable="probe" if probe else False))
     assert asked == ([] if train or probe else ["kernel"])
 
@@ -226,14 +226,14 @@ def test_weights_are_kept_apart_only_for_a_probe_or_dropout(attention, monkeypat
     [({}, 4 * D * D + 4 * D), ({"use_bias": False}, 4 * D * D), ({"head_dim": 3}, 4 * D * H * 3 + 3 * H * 3 + D)],
 )
 def test_four_projections_with_or_without_bias_and_of_any_head_size(arguments, parameters):
-    model, x = MultiHeadAttention(H, **arguments), jnp.zeros((B, T, D))
+    model, x = MultiHeadAttention(D, H, **arguments), jnp.zeros((B, T, D))
     out, variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))
     assert out.shape == x.shape
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == parameters
 
 
 def test_computing_in_bfloat16_keeps_float32_parameters():
-    model, x = MultiHeadAttention(H, dtype=jnp.bfloat16), jnp.zeros((B, T, D))
+    model, x = MultiHeadAttention(D, H, dtype=jnp.bfloat16), jnp.zeros((B, T, D))
     out, variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))
     assert out.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(variables["params"])} == {jnp.dtype("float32")}

@@ -179,13 +179,13 @@ def test_stochastic_depth_changes_nothing_out_of_training(outputs_by_layer, plai
 def test_an_image_keeps_a_branch_with_probability_one_minus_the_rate_and_scaled_by_its_inverse(filled):
     images, rate = 2000, np.float32(0.25)
     model = Block(H, F, stochastic_depth=True)
-    variables = filled(model, X, rate)
+    variables = filled(model, X, rate, None)
     mlp = variables["params"]["mlp"]
     mlp["contract"] = jax.tree.map(np.zeros_like, mlp["contract"])
     x = np.tile(X[:1], (images, 1, 1))
-    run = jax.jit(model.apply, static_argnums=3)
-    branch = run(variables, X[:1], rate, False)[0] - X[:1]
-    added = run(variables, x, rate, True, rngs={"dropout": jax.random.key(0, impl="rbg")})[0] - x
+    run = jax.jit(model.apply, static_argnums=4)
+    branch = run(variables, X[:1], rate, None, False)[0] - X[:1]
+    added = run(variables, x, rate, None, True, rngs={"dropout": jax.random.key(0, impl="rbg")})[0] - x
     kept = np.abs(added).max(axis=(1, 2)) > 0
     close(added[kept], np.tile(branch / (1 - rate), (kept.sum(), 1, 1)))
     assert abs(kept.mean() - (1 - rate)) < 4 * math.sqrt(rate * (1 - rate) / images)

@@ -1,0 +1,1 @@
+"""Pipelines by kind: config.data.kind = "images" is `data/pipelines/images.py`'s `make(...)`."""

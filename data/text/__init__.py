@@ -1,0 +1,33 @@
+"""Sources of texts, by name: `pairs("files", ...)` is `data/text/files.py`'s `pairs(...)`, and so for `labelled`.
+
+A module defines one or both:
+
+    def pairs(name, split, data_dir, languages) -> list[tuple[str, str]]
+    def labelled(name, split, data_dir) -> tuple[list[str], list[int], tuple[str, ...]]
+
+Texts come as they stand in the source, in its order, none dropped: empty ones too, which the caller may count.
+"""
+
+import lookup
+
+
+def pairs(source: str, name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The pairs (source text, target text) of one split, for translation.
+
+    Args:
+      source: a module of data/text. name: the set's name there, or a path. split: its name, or a part of it as TFDS
+        writes one: "train[:90%]", "train[1000:]". data_dir: the folder that `name` lies in.
+      languages: the source's and the target's, as the set spells them: ("de", "en").
+
+    Raises:
+      UserError: what does not exist, cannot be read, is not aligned, or is empty.
+    """
+    return lookup.find("data.text", "pairs", source)(name, split, data_dir, languages)
+
+
+def labelled(source: str, name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
+    """The texts of one split, as many labels in 0 ... C - 1, and the names of the C classes. See `pairs`.
+
+    Two splits' labels mean the same only where their classes are equal.
+    """
+    return lookup.find("data.text", "labelled", source)(name, split, data_dir)

@@ -1,0 +1,91 @@
+"""Texts of TensorFlow Datasets: any set of the catalogue by name, or a folder in tfds.TranslateFolder's layout."""
+
+from pathlib import Path
+from typing import Any
+
+from data.sources.tfds import _one_line, _prepared, _split
+from data.text.files import cut, two
+from errors import UserError, nearest
+
+BATCH = 10_000  # examples that leave TensorFlow at a time
+
+
+def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """A translation set ("wmt14_translate/de-en"), or any set with a text feature named as each language."""
+    folder, languages = Path(data_dir, name).expanduser(), two(languages)
+    if any(folder.glob("*.*.txt")):  # a folder of this name may also be the prepared set itself
+        builder, name = _translate_folder(folder), str(folder)
+        stem = _part(builder.info, name, split.split("[")[0])
+        return cut(_pairs(builder, name, stem, languages), split, name)  # this builder cuts no splits itself
+    builder = _prepared(name, data_dir)
+    return _pairs(builder, name, _part(builder.info, name, split), languages)
+
+
+def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
+    """A set with a feature `sentence` or `text` and a class `label`, such as "glue/sst2"."""
+    builder = _prepared(name, data_dir)
+    part, features = _part(builder.info, name, split), dict(builder.info.features)
+    text = next((key for key in ("sentence", "text") if key in _texts(features)), None)
+    if text is None or not hasattr(features.get("label"), "names"):
+        raise UserError(f"config.data.name={name!r} has no sentence or text with a label, only {', '.join(features)}.")
+    texts, labels = _read(builder, name, part, (text, "label"))
+    unlabelled = next((i for i, label in enumerate(labels) if label < 0), None)
+    if unlabelled is not None:  # GLUE keeps its test labels to itself
+        raise UserError(
+            f"{name} {split} is not labelled: example {unlabelled} has label {labels[unlabelled]}. "
+            f"Take another of {', '.join(builder.info.splits)}."
+        )
+    return texts, labels, tuple(features["label"].names)
+
+
+def _pairs(builder: Any, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
+    texts = _texts(builder.info.features)
+    for language in languages:
+        if language not in texts:
+            raise UserError(f"{name} has no texts in {language!r}: {nearest(language, texts)}")
+    return list(zip(*_read(builder, name, split, languages), strict=True))
+
+
+def _translate_folder(folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    for path in sorted(folder.iterdir()):
+        if path.name.count(".") != 2:
+            raise UserError(
+                f"{folder}: tfds.TranslateFolder takes every file for LANGUAGE.SPLIT.txt, and {path.name} is none. "
+                "Take it away, or read the folder with --config.data.source=files."
+            )
+    try:
+        return tfds.TranslateFolder(root_dir=str(folder))
+    except ValueError as error:  # lengths that differ, or text that is not UTF-8
+        raise UserError(
+            f"tfds.TranslateFolder cannot read {folder}: {_one_line(error)} --config.data.source=files names the line."
+        ) from None
+
+
+def _part(info: Any, name: str, split: str) -> str:
+    return _split(info, name, split).name if info.splits else split  # tfds.testing.mock_data knows of no splits
+
+
+def _texts(features: Any) -> list[str]:
+    import tensorflow_datasets as tfds
+
+    return [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
+
+
+def _read(builder: Any, name: str, split: str, keys: tuple[str, str]) -> list[list[Any]]:
+    """The features of these names, each a list over the examples; bytes are decoded."""
+    import tensorflow_datasets as tfds
+
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)  # else the examples of several files are mixed
+    dataset = builder.as_dataset(split=split, read_config=in_order)
+    columns: list[list[Any]] = [[], []]
+    for batch in dataset.map(lambda example: {key: example[key] for key in keys}).batch(BATCH).as_numpy_iterator():
+        for column, key in zip(columns, keys, strict=True):
+            column.extend(batch[key].tolist())
+    if not columns[0]:
+        raise UserError(f"{name} {split} is empty.")
+    try:
+        return [[x.decode() if isinstance(x, bytes) else x for x in column] for column in columns]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} {split} holds a text that is not UTF-8: {error}.") from None

@@ -1,0 +1,147 @@
+"""Text to ids and back: a subword tokenizer by sentencepiece, learned from the training texts.
+
+Its serialised model is all there is to it: kept beside a checkpoint, it reads and writes what that run did.
+"""
+
+import hashlib
+import io
+import itertools
+import os
+import random
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import sentencepiece
+
+from errors import UserError
+
+PAD, UNKNOWN, BOS, EOS = 0, 1, 2, 3
+SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
+THREADS = 16  # of training: a part of the model, so not the machine's own number
+
+
+class Tokenizer:
+    """`model`: the bytes to store. `size`: V, the number of ids, the four special ones included. `digest`: a name for
+    the model's content, 16 hexadecimal digits.
+
+    Text is normalised first (NFKC; white space becomes single spaces and falls away at both ends; control characters
+    fall away). decode(encode(text)) is the normalised text, but for characters that are not in the vocabulary.
+    """
+
+    def __init__(self, model: bytes):
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise UserError(f"this is no tokenizer, or a damaged one: {_reason(error)}.") from None
+        p = self._processor
+        if (p.pad_id(), p.unk_id(), p.bos_id(), p.eos_id()) != (PAD, UNKNOWN, BOS, EOS):
+            raise UserError("this tokenizer was not made here: its padding, unknown, begin and end are not ids 0 to 3.")
+        self.model = model
+        self.size: int = p.vocab_size()
+        self.digest = hashlib.sha256(model).hexdigest()[:16]
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        kind: Literal["bpe", "unigram", "char", "word"],
+        size: int,
+        byte_fallback: bool = False,
+        coverage: float = 1.0,
+    ) -> "Tokenizer":
+        """A tokenizer of these texts; the same texts give the same bytes.
+
+        Args:
+          kind: "word" splits at white space only, so texts should have spaces around punctuation.
+          size: V. Of "char" and "word" an upper bound: the vocabulary is what occurs, the most frequent first.
+          byte_fallback: spell a character that is not in the vocabulary as its UTF-8 bytes, 256 further ids, instead of
+            UNKNOWN.
+          coverage: the share of the texts' characters, counted as often as they occur, that the alphabet must hold.
+            1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
+
+        Raises:
+          UserError: no text, or a size that these texts cannot have; it says which they can.
+        """
+        sample = _sample(texts, SENTENCES)
+        if not any(text.strip() for text in sample):
+            raise UserError("there is no text to learn a tokenizer from.")
+        if size <= EOS + 1:
+            raise UserError(f"a tokenizer of size={size} has no room beside its four special ids.")
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sample),
+                model_writer=model,
+                model_type=kind,
+                vocab_size=size,
+                hard_vocab_limit=kind in ("bpe", "unigram"),
+                character_coverage=coverage,
+                byte_fallback=byte_fallback,
+                normalization_rule_name="nmt_nfkc",
+                max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
+                num_threads=THREADS,
+                minloglevel=2,
+                pad_id=PAD,
+                unk_id=UNKNOWN,
+                bos_id=BOS,
+                eos_id=EOS,
+            )
+        except (RuntimeError, ValueError) as error:
+            if most := re.search(r"too high .* <= (\d+)", str(error)):
+                raise UserError(
+                    f"these texts are too few for a {kind} tokenizer of size={size}: it can have {most[1]} at most."
+                ) from None
+            if least := re.search(r"smaller than required_chars. \d+ vs (\d+)", str(error)):
+                raise UserError(
+                    f"a {kind} tokenizer of size={size} cannot hold these texts' alphabet: it needs {least[1]} at "
+                    f"least, or a coverage below {coverage}."
+                ) from None
+            raise UserError(f"no {kind} tokenizer of size={size} can be learned: {_reason(error)}.") from None
+        return cls(model.getvalue())
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text and EOS after them, int32 (length + 1,), read-only. An empty text is EOS alone."""
+        return self._processor.encode(list(texts), add_eos=True, return_type="numpy", num_threads=_cores())
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text up to EOS. PAD and BOS are passed over, UNKNOWN is shown as ⁇.
+
+        Raises:
+          IndexError: an id outside 0 ... size - 1.
+        """
+        return self._processor.decode(list(itertools.takewhile(lambda i: i != EOS, map(int, ids))))
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """What each id stands for, special ones included ("</s>"); "▁" marks the beginning of a word."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
+    def unknown(self, ids: Iterable[int]) -> int:
+        """How many ids are UNKNOWN."""
+        return sum(int(i) == UNKNOWN for i in ids)
+
+    @property
+    def vocabulary(self) -> list[str]:
+        return self.pieces(range(self.size))
+
+
+def _sample(texts: Iterable[str], most: int) -> list[str]:
+    """`most` of the texts, each as likely as the others. sentencepiece's own sample is another in every process."""
+    chance, kept = random.Random(0), []
+    for i, text in enumerate(texts):
+        if i < most:
+            kept.append(text)
+        elif (place := chance.randrange(i + 1)) < most:
+            kept[place] = text
+    return kept
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _reason(error: Exception) -> str:
+    """sentencepiece's message in one line, without the place in its source."""
+    return " ".join(re.sub(r"^\w+: \S+\.cc\(\d+\) ", "", str(error)).split()).rstrip(".")

@@ -1,0 +1,210 @@
+"""The Transformer (1706.03762): an encoder reads the source, a decoder writes the target, attending to both.
+
+B batch, S source tokens, T target tokens, D width, V vocabulary, K beams, L the longest target that is decoded.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from errors import UserError, nearest
+from models.attention import Kernel, causal_mask, padding_mask, segment_mask
+from models.decoder import Decoder
+from models.encoder import Activation, Encoder, Norm, Remat
+from models.positions import AddTokenPositions, positions_in_segments
+
+Cache = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+
+
+# Table 3: the rows that are models of their own. The others change one or two figures of "base".
+SIZES = {"base": Size(512, 6, 2048, 8), "big": Size(1024, 6, 4096, 16)}
+
+
+class Model(nn.Module):
+    """Embeddings, encoder, decoder, output layer.
+
+    Attributes:
+      outputs: V of the target. source_vocabulary: V of the source, the same one when `tie` is "all".
+      variant: a row of SIZES; "" when width, depth, mlp_dim and heads are all given, which otherwise replace the variant's.
+      decoder_depth: where it is not the encoder's.
+      head_dim, value_dim: d_k and d_v of Table 3; D / heads when None.
+      norm: "post" as in the paper, or "pre". positions: see AddTokenPositions, with max_length.
+      tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |
+        "none". Embeddings are multiplied by sqrt(D); the output layer has no bias.
+      dropout: on what each sub-layer adds and on embeddings with positions (section 5.4). attention_dropout,
+        mlp_dropout: on attention weights and within MLPs, where the paper has none and its later code has.
+      remat, activation: see Encoder. kernel: see dot_product_attention.
+      dtype: of the computation ("bfloat16"); parameters and logits are float32.
+    """
+
+    outputs: int
+    source_vocabulary: int
+    variant: str = ""
+    width: int | None = None
+    depth: int | None = None
+    mlp_dim: int | None = None
+    heads: int | None = None
+    decoder_depth: int | None = None
+    head_dim: int | None = None
+    value_dim: int | None = None
+    norm: Norm = "post"
+    positions: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
+    max_length: int = 256
+    tie: Literal["all", "target", "none"] = "all"
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    mlp_dropout: float = 0.0
+    activation: Activation = "relu"
+    remat: Remat = "none"
+    kernel: Kernel = "xla"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> Size:
+        """The variant's, each figure replaced where it is given by itself."""
+        if self.variant and self.variant not in SIZES:
+            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, SIZES)}")
+        fields: dict[str, int] = dict(vars(SIZES[self.variant])) if self.variant else {}
+        given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
+        fields |= {key: value for key, value in given.items() if value is not None}
+        if missing := given.keys() - fields.keys():
+            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
+        if wrong := [key for key, value in fields.items() if value < 1]:
+            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
+        if self.head_dim is None and fields["width"] % fields["heads"]:
+            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        if fields["width"] % 2:
+            raise UserError(f"config.model.width={fields['width']} must be even, for sines and cosines.")
+        return Size(**fields)
+
+    def setup(self) -> None:
+        size, dtype = self.size, jnp.dtype(self.dtype)
+        if self.tie == "all" and self.source_vocabulary != self.outputs:
+            raise UserError(
+                f"config.model.tie='all' needs one vocabulary, not {self.source_vocabulary} and {self.outputs} tokens: "
+                "set --config.data.joint=true or --config.model.tie=target."
+            )
+        embed = partial(
+            nn.Embed, features=size.width, embedding_init=nn.initializers.normal(size.width**-0.5), dtype=dtype
+        )
+        self.embedding = embed(self.outputs)
+        if self.tie != "all":
+            self.source_embedding = embed(self.source_vocabulary)
+        if self.tie == "none":
+            self.head = nn.Dense(
+                self.outputs, use_bias=False, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype
+            )
+        self.source_positions = AddTokenPositions(self.positions, self.max_length)
+        self.target_positions = AddTokenPositions(self.positions, self.max_length)
+        layers = dict(
+            heads=size.heads,
+            mlp_dim=size.mlp_dim,
+            head_dim=self.head_dim,
+            value_dim=self.value_dim,
+            norm=self.norm,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            mlp_dropout=self.mlp_dropout,
+            activation=self.activation,
+            remat=self.remat,
+            kernel=self.kernel,
+            dtype=dtype,
+        )
+        self.encoder = Encoder(depth=size.depth, **layers)
+        self.decoder = Decoder(size.width, self.decoder_depth or size.depth, **layers)
+        self.drop = nn.Dropout(self.dropout)
+
+    def __call__(
+        self,
+        source: jax.Array,
+        inputs: jax.Array,
+        source_segment: jax.Array | None = None,
+        target_segment: jax.Array | None = None,
+        *,
+        train: bool,
+    ) -> jax.Array:
+        """The distribution of every next token, all at once.
+
+        Args:
+          source: int (B, S), 0 where there is nothing. inputs: int (B, T), the target shifted right.
+          source_segment, target_segment: int (B, S) and (B, T): of rows that hold several sentences, the number 1, 2,
+            ... of each token's sentence and 0 where there is nothing; sentences see only themselves.
+
+        Returns:
+          Logits float32 (B, T, V).
+        """
+        memory = self.encode(source, source_segment, train=train)
+        if source_segment is None or target_segment is None:
+            self_mask, cross_mask = causal_mask(inputs.shape[1]), padding_mask(source != 0)
+        else:
+            self_mask = causal_mask(inputs.shape[1]) & segment_mask(target_segment, target_segment)
+            cross_mask = segment_mask(target_segment, source_segment)
+        x = self._embed(self.embedding, self.target_positions, inputs, target_segment, train)
+        return self._logits(self.decoder(x, memory, self_mask, cross_mask, train=train))
+
+    def encode(self, source: jax.Array, source_segment: jax.Array | None = None, *, train: bool) -> jax.Array:
+        """The source as the decoder sees it: (B, S) -> (B, S, D)."""
+        mask = padding_mask(source != 0) if source_segment is None else segment_mask(source_segment, source_segment)
+        embedding = self.embedding if self.tie == "all" else self.source_embedding
+        x = self._embed(embedding, self.source_positions, source, source_segment, train)
+        return self.encoder(x, mask, train=train)
+
+    def start(self, source: jax.Array, *, beams: int, length: int) -> Cache:
+        """What decoding begins with: source int (B, S), K = beams rows for each sentence, at most L = length tokens."""
+        layers = self.decoder.start(self.encode(source, train=False), beams, length)
+        return {
+            "layers": layers,
+            "source_mask": padding_mask(source != 0),
+            "index": jnp.zeros((), jnp.int32),
+            # For each beam, which beam wrote each of its past tokens: keys and values stay where they were written.
+            "writer": jnp.zeros((source.shape[0], beams, length), jnp.int32),
+        }
+
+    def step(self, tokens: jax.Array, parents: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """The distribution of the next token.
+
+        Args:
+          tokens: int (B, K), the last token of each beam. parents: int (B, K): the beam of the step before that each
+            goes on from. cache: of `start` or of the step before.
+
+        Returns:
+          Logits float32 (B, K, V), and the cache.
+        """
+        batch, beams = tokens.shape
+        index, length = cache["index"], cache["writer"].shape[2]
+        writer = jnp.take_along_axis(cache["writer"], parents[:, :, None], axis=1)
+        own = jnp.broadcast_to(jnp.arange(beams)[None, :, None], (batch, beams, 1))
+        writer = jax.lax.dynamic_update_slice_in_dim(writer, own, index, axis=2)
+        past = (jnp.arange(length) <= index)[:, None]
+        mask = ((writer[..., None] == jnp.arange(beams)) & past).reshape(batch, 1, beams, length * beams)
+        x = self.embedding(tokens) * self.size.width**0.5
+        x = self.target_positions(x, index[None, None], length)
+        x, layers = self.decoder.step(x, cache["layers"], index, mask, cache["source_mask"])
+        return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
+
+    def _embed(
+        self,
+        embedding: nn.Embed,
+        positions: AddTokenPositions,
+        tokens: jax.Array,
+        segment: jax.Array | None,
+        train: bool,
+    ) -> jax.Array:
+        position = jnp.arange(tokens.shape[1])[None] if segment is None else positions_in_segments(segment)
+        x = embedding(tokens) * self.size.width**0.5
+        return self.drop(positions(x, position, tokens.shape[1]), deterministic=not train)
+
+    def _logits(self, x: jax.Array) -> jax.Array:
+        return (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)
