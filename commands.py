@@ -20,6 +20,7 @@ from ml_collections import ConfigDict, config_flags  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
+OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
@@ -33,6 +34,7 @@ def workdir_flags() -> None:
     """--workdir of a trained run, --step, and --config.key=value upon the config found there."""
     flags.DEFINE_string("workdir", None, "Folder of the run")
     flags.DEFINE_string("step", "last", "Which checkpoint: last, best or a step")
+    flags.DEFINE_integer("average", 1, "The mean of the weights of so many checkpoints, up to --step", lower_bound=1)
 
 
 def run(main: Callable[[list[str]], None], description: str, config: str = "") -> None:
@@ -115,7 +117,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _flag_help() -> str:
-    own = [FLAGS[name] for name in ("config", "workdir", "step", "split", "top", "json") if name in FLAGS]
+    own = [FLAGS[name] for name in OWN_FLAGS if name in FLAGS]
     return "\n".join(f"  --{flag.name:10} {flag.help}" for flag in own)
 
 

@@ -1,4 +1,6 @@
-"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--config.data.key=value ...]"""
+"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--average=N] [--config.KEY=VALUE ...]
+
+What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on."""
 
 import json
 import time
@@ -14,6 +16,7 @@ if __name__ == "__main__":
 
 import experiment
 from errors import UserError
+from training.progress import figure
 
 
 def main(arguments: list[str]) -> None:
@@ -22,15 +25,18 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
-    run, state, step = experiment.load(config, workdir, which=flags.step, from_data=True)
+    run, state, step = experiment.load(config, workdir, flags.step, from_data=True, average=flags.average)
     start = time.perf_counter()
-    scores = run.evaluate(state)
+    scores, notes = run.evaluate(state, generate=True)
     if flags.json:
-        print(json.dumps({"step": step} | scores))
+        print(json.dumps({"step": step} | scores | ({"notes": notes} if notes else {})))
         return
-    print(f"{workdir}, step {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
+    which = f"the mean of {flags.average} checkpoints up to step" if flags.average > 1 else "step"
+    print(f"{workdir}, {which} {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
     for name, value in scores.items():
-        print(f"  {name:24} {value:.2%}" if name.endswith("accuracy") else f"  {name:24} {value:.4f}")
+        print(f"  {name:28} {figure(name, value)}")
+    for line in [*run.pipeline.notes(), *notes]:
+        print(f"  {line}")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ class Pipeline(Protocol):
     def describe(self) -> list[str]:
         """Lines for a person: how much there is, what was left out and why."""
 
+    def notes(self) -> list[str]:
+        """The same of the evaluation splits that were read."""
+
     def check(self) -> None:
         """Everything about evaluation that can be known before the first step; a UserError if it cannot be."""
 

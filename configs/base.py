@@ -44,6 +44,7 @@ def get_config() -> ConfigDict:
 DEBUG_SIZE = {
     "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "classifier": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "seq2seq": dict(embedding_dim=16, hidden_dim=16),
 }
 
@@ -61,8 +62,12 @@ def shrink(config: ConfigDict, variant: str) -> ConfigDict:
             config.data.image_size = min(config.data.image_size, 32)
             config.model.patch = max(4, config.data.image_size // 8)
         else:
-            config.data.update(batch_tokens=512, max_length=64, buckets=2, vocabulary_size=300)
+            config.data.update(max_length=64, buckets=2, vocabulary_size=300)
+        if config.data.kind == "pairs":
+            config.data.update(batch_tokens=512)
             config.task.beams = 2
+        if config.data.kind == "sentences":
+            config.data.update(batch_size=16, eval_batch_size=64)
         config.model.update(DEBUG_SIZE[config.model.name])
     return config
 
@@ -159,6 +164,7 @@ def pairs(source: str, name: str, languages: tuple[str, str], batch_tokens: int)
             vocabulary_size=8000,
             joint=True,
             byte_fallback=False,
+            coverage=1.0,
             packing=False,
             max_length=128,
             buckets=6,
@@ -201,5 +207,69 @@ def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> Co
             unreadable="stop",
             memory_limit_mb=1024,
             shuffle_buffer=50_000,
+        )
+    )
+
+
+def seq2seq(cell: str, attention: str) -> ConfigDict:
+    """config.model of a recurrent encoder-decoder: models/seq2seq.py."""
+    return ConfigDict(
+        dict(
+            name="seq2seq",
+            cell=cell,
+            attention=attention,
+            bidirectional=True,
+            embedding_dim=256,
+            hidden_dim=512,
+            layers=1,
+            dropout=0.3,
+            tie=True,
+            dtype="float32",
+        )
+    )
+
+
+def classifier() -> ConfigDict:
+    """config.model of a classifier of sentences: models/classifier.py."""
+    return ConfigDict(
+        dict(
+            name="classifier",
+            width=128,
+            depth=2,
+            mlp_dim=256,
+            heads=4,
+            pooling="mean",
+            positions="sinusoid_1d",
+            max_length=256,
+            norm="pre",
+            dropout=0.1,
+            attention_dropout=0.0,
+            activation="relu",
+            scan=False,
+            remat="none",
+            kernel="xla",
+            dtype="float32",
+        )
+    )
+
+
+def sentences(source: str, name: str, batch_size: int) -> ConfigDict:
+    """config.data of labelled sentences: data/pipelines/sentences.py."""
+    return ConfigDict(
+        dict(
+            kind="sentences",
+            source=source,
+            name=name,
+            data_dir="",
+            train_split="train",
+            eval_splits=("validation",),
+            tokenizer="bpe",
+            vocabulary_size=8000,
+            byte_fallback=False,
+            coverage=1.0,
+            max_length=128,
+            buckets=6,
+            batch_size=batch_size,
+            eval_batch_size=0,
         )
     )

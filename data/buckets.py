@@ -49,6 +49,7 @@ class Buckets:
         self.counts = np.bincount(bucket, minlength=len(bounds))
         self.batches = -(-self.counts // self.rows)
         self.steps = int(self.batches.sum())
+        self.room = int((self.batches * self.rows * self.bounds).sum())  # tokens of an epoch, padding counted
         self._members = np.argsort(bucket, kind="stable")
         self._tables: tuple[Any, ...] | None = None
 

@@ -83,8 +83,8 @@ class DecoderBlock(nn.Module):
         def self_attention(y: jax.Array) -> jax.Array:
             for name, new in zip(("key", "value"), self.self_attention.keys_values(y), strict=True):
                 cache[name] = jax.lax.dynamic_update_index_in_dim(cache[name], new, index, axis=1)
-            past = (cache[name].reshape(x.shape[0], -1, *cache[name].shape[3:]) for name in ("key", "value"))
-            return self.self_attention.attend(y, *past, self_mask, train=False)
+            key, value = (cache[name].reshape(x.shape[0], -1, *cache[name].shape[3:]) for name in ("key", "value"))
+            return self.self_attention.attend(y, key, value, self_mask, train=False)
 
         def cross_attention(y: jax.Array) -> jax.Array:
             return self.cross_attention.attend(y, cache["cross_key"], cache["cross_value"], cross_mask, train=False)

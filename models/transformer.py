@@ -108,7 +108,7 @@ class Model(nn.Module):
             )
         self.source_positions = AddTokenPositions(self.positions, self.max_length)
         self.target_positions = AddTokenPositions(self.positions, self.max_length)
-        layers = dict(
+        layers: dict[str, Any] = dict(
             heads=size.heads,
             mlp_dim=size.mlp_dim,
             head_dim=self.head_dim,

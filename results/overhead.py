@@ -39,7 +39,7 @@ def loop_overhead() -> dict[str, float]:
             Live(0, run.steps, show=False) as live,
         ):
             held = [next(batches) for _ in range(8)]
-            meter = Meter(run.pipeline.batch_size, run.step_flops, run.peak_flops()[0], run.devices.fetch)
+            meter = Meter(run.task.unit, run.peak_flops()[0], run.devices.fetch)
             for batch in held:
                 state, _ = run.train_step(state, batch)
             jax.block_until_ready(state)
@@ -59,7 +59,7 @@ def loop_overhead() -> dict[str, float]:
                 begun = time.perf_counter()
                 for number in range(STEPS):
                     state, sums = run.train_step(state, next(batches))
-                    meter.add(number, sums)
+                    meter.add(number, sums, 1)
                     live.step(number)
                 figures, _ = meter.read(batches.waited)
                 log.write(STEPS, figures)

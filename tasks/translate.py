@@ -6,7 +6,7 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class Task:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
-    bleu_tokenize: str = "13a"
+    bleu_tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200"] = "13a"
     bleu_lowercase: bool = False
     unit = "target tokens"
 
@@ -99,12 +99,29 @@ class Task:
         def step(tokens: jax.Array, parents: jax.Array, cache: Any) -> Any:
             return apply(tokens, parents, cache, method="step")
 
-        ids = dict(limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD)
+        ids: dict[str, Any] = dict(limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD)
         if beams > 1:
             tokens, _ = search.beam(step, cache, **ids, beams=beams, alpha=self.alpha)
             return tokens[:, 0]
-        drawing = dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        drawing: dict[str, Any] = dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
         return search.sample(step, cache, **ids, key=key, **drawing)[0]
+
+    def alignment(self, apply: Callable[..., Any], source: jax.Array, target: jax.Array) -> jax.Array:
+        """How much each target token looks at each source token: float (B, T, S).
+
+        Of a Transformer, the mean over the heads of the last layer but one, which aligns best (1909.02074).
+        """
+        inputs = shift_right(target, (target != PAD).astype(jnp.int32))
+        _, seen = apply(source, inputs, train=False, mutable="probe")
+        found = [
+            weights
+            for path, weights in jax.tree_util.tree_leaves_with_path(seen.get("probe", {}))
+            if "cross_attention" in jax.tree_util.keystr(path)
+        ]
+        if not found:
+            raise UserError("this model has no attention to draw: its decoder sees one fixed vector.")
+        weights = found[max(len(found) - 2, 0)]
+        return weights.mean(1) if weights.ndim == 4 else weights
 
     def score(self, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[dict[str, float], list[str]]:
         """BLEU and chrF in points, the share of exact matches; and the signatures that say how they were counted."""

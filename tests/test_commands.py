@@ -94,7 +94,7 @@ def test_predict_names_the_likeliest_classes(trained, tmp_path):
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
     done = command("predict.py", f"--workdir={trained}", "--json", "--top=3", tmp_path / "a.png", tmp_path / "b.jpg")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(line["image"]).name for line in lines] == ["a.png", "b.jpg"]
+    assert [Path(line["input"]).name for line in lines] == ["a.png", "b.jpg"]
     for line in lines:
         probabilities = [best["probability"] for best in line["top"]]
         assert len(probabilities) == 3

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
@@ -11,10 +12,20 @@ import experiment
 from configs import base
 from models.vit import VARIANTS
 from train import train
+from training import optim
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__"))
-DEFAULT = {"vit_imagenet": "Ti/16:debug", "vit_imagenet21k": "Ti/16:debug"}
+DEFAULT = {
+    "vit_imagenet": "Ti/16:debug",
+    "vit_imagenet21k": "Ti/16:debug",
+    "transformer_multi30k": "en-de:debug",
+    "seq2seq_multi30k": "gru+bahdanau:debug",
+    "transformer_wmt14": "base:debug",
+    "encoder_sst2": "mean:debug",
+}
+IMAGES = [name for name in NAMES if name.startswith("vit_")]
+TEXTS = [name for name in NAMES if name not in IMAGES]
 
 
 def load(name: str, *variant: str):
@@ -60,14 +71,14 @@ def data_dir(tmp_path) -> Path:
         Path(builder.data_dir).mkdir(parents=True)
         builder.info.write_to_directory(builder.data_dir)
 
-    for name in NAMES:
+    for name in IMAGES:
         if (data := load(name).data).name != "digits":
             prepare(data.name)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, data_dir):
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, data_dir):
     config = load(name, DEFAULT.get(name, "debug"))
     config.log.peak_teraflops = 1.0
     config.parallel.mode = "jit"
@@ -82,6 +93,40 @@ def test_every_config_takes_its_steps_on_data_of_its_sets_features(name, workdir
             scores = train(config, workdir)
     split = config.data.eval_splits[0]
     assert 0 <= scores[f"{split}/accuracy"] <= 1
+    assert (workdir / "checkpoints" / "4").is_dir()
+
+
+@pytest.fixture
+def texts(tmp_path) -> Path:
+    """Where text configs find their set: the real builder's features, but a few sentences."""
+    chance = np.random.default_rng(0)
+    words = ["ein", "Mann", "geht", "durch", "den", "Park", "und", "sieht", "eine", "Frau", "mit", "Hund"]
+    sentences = [" ".join(chance.choice(words, chance.integers(3, 12))) for _ in range(80)]
+    for split in ("train", "validation", "test"):
+        for language in ("de", "en"):
+            (tmp_path / f"{split}.{language}").write_text("\n".join(sentences) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_text_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, texts, monkeypatch):
+    config = load(name, DEFAULT.get(name, "debug"))
+    config.log.peak_teraflops = 1.0
+    config.parallel.mode = "jit"
+    config.data.buckets = 1
+    if config.data.tokenizer == "bpe":
+        config.data.tokenizer = "char"  # so few sentences have no 300 subwords
+    if config.data.source == "files":
+        config.data.name = str(texts)
+    elif config.data.source in ("dates", "reverse"):
+        module = importlib.import_module(f"data.text.{config.data.source}")
+        every = module.pairs
+        monkeypatch.setattr(module, "pairs", lambda *which: every(*which)[:80])
+    with tfds.testing.mock_data(80):
+        scores = train(config, workdir)
+    split = config.data.eval_splits[0]
+    assert 0 <= scores[f"{split}/accuracy"] <= 1
+    assert config.data.kind == "sentences" or 0 <= scores[f"{split}/bleu"] <= 100
     assert (workdir / "checkpoints" / "4").is_dir()
 
 
@@ -118,3 +163,26 @@ def test_the_papers_recipes():
         "linear",
     )
     assert (imagenet21k.epochs, imagenet21k.model.dropout, imagenet21k.model.representation) == (90, 0.1, True)
+
+
+def test_the_transformers_recipe():
+    base_, big = load("transformer_wmt14", "base"), load("transformer_wmt14", "big")
+    for config, width, steps, kept, dropout in ((base_, 512, 100_000, 5, 0.1), (big, 1024, 300_000, 20, 0.3)):
+        assert (config.steps, config.checkpoint.keep_last, config.model.dropout) == (steps, kept, dropout)
+        _, rate = optim.make(**{**config.optim, "total_steps": config.steps})
+        for step in (1, 100, 4000, 4001, 50_000):  # equation 3
+            noam = width**-0.5 * min(step**-0.5, step * 4000**-1.5)
+            assert float(rate(step - 1)) == pytest.approx(noam, rel=1e-3)
+    assert (base_.data.batch_tokens, base_.data.vocabulary_size, base_.task.label_smoothing) == (25_000, 37_000, 0.1)
+    assert (base_.task.beams, base_.task.alpha, base_.task.extra_length) == (4, 0.6, 50)
+    with pytest.raises(ValueError, match="no row 'A2' in Table 3"):
+        load("transformer_wmt14", "A2")
+
+
+@pytest.mark.parametrize("variant", ["rnn+none", "lstm+luong_dot", "lstm+none", "gru+luong_general"])
+def test_the_recurrent_models_are_variants_of_one_config(variant):
+    config = load("seq2seq_multi30k", variant)
+    assert (config.model.cell, config.model.attention) == tuple(variant.split("+"))
+    transformer = load("transformer_multi30k", "de-en")
+    assert config.data == transformer.data
+    assert config.epochs == transformer.epochs

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import experiment
+from data.pipelines import images
 from errors import UserError
 from tests.conftest import tiny
 from train import train
@@ -50,7 +51,7 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
         "train/accuracy",
         "train/grad_norm",
         "learning_rate",
-        "examples_per_second",
+        "images_per_second",
         "input_wait",
         "mfu",
         "memory_gb",
@@ -59,7 +60,7 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
     record = json.loads((whole / "config.json").read_text())
     assert record["optim"]["warmup_steps"] == 2
     assert record["versions"]["jax"] == jax.__version__
-    assert record["classes"] == [str(i) for i in range(10)]
+    assert record["known"]["classes"] == [str(i) for i in range(10)]
     assert "commit" in record
     assert {"4", "6"} <= {p.name for p in (whole / "checkpoints").iterdir()}
     assert list((whole / "tensorboard").glob("events*"))
@@ -80,9 +81,9 @@ def interrupted_evaluation():
     """An evaluation during which SIGTERM comes."""
     evaluate = experiment.Run.evaluate
 
-    def interrupted(run, state):
+    def interrupted(run, state, generate):
         os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(run, state)
+        return evaluate(run, state, generate)
 
     return interrupted
 
@@ -119,7 +120,7 @@ def test_where_a_run_goes_on_may_change(whole):
 def test_what_a_nan_does_is_the_configs_choice(policy, workdir, monkeypatch, capsys):
     changes = {"checkpoint.every_steps": 1, "log.every_steps": 1}
     config = tiny(**changes | {"step.nonfinite": policy})
-    pipeline = experiment.input_pipeline.Pipeline
+    pipeline = images.Pipeline
     batches = pipeline.train_batches
 
     def poisoned(self, start):

@@ -33,7 +33,7 @@ class Meter:
 
     def start(self, waited: float) -> None:
         """Measures from here: what went before was compiling. The steps so far keep their place in the means."""
-        self._since, self._waited, self._timed = time.perf_counter(), waited, len(self._sums)
+        self._since, self._waited, self._untimed = time.perf_counter(), waited, len(self._sums)
 
     def leave_out(self, seconds: float) -> None:
         """Time that was not training's: it went into compiling, an evaluation or a save."""

@@ -131,7 +131,9 @@ class Pmap:
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
 
     def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
-        return {name: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for name, x in batch.items()}
+        return {
+            name: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for name, x in batch.items()
+        }
 
 
 Devices = Jit | Pmap

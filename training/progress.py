@@ -48,18 +48,21 @@ class Live:
         self._console.print(line, soft_wrap=True)
 
 
+def figure(name: str, value: float) -> str:
+    """One figure as a person reads it: shares in per cent, points and perplexities with two digits."""
+    if name.endswith(("accuracy", "exact_match")):
+        return f"{value:.2%}"
+    return f"{value:.2f}" if name.endswith(("bleu", "chrf", "perplexity")) else f"{value:.4f}"
+
+
 def describe(figures: dict[str, float]) -> str:
     """Losses, accuracies and rates of a log line or an evaluation, in the order in which a person looks for them."""
     parts = []
     for name in sorted(figures, key=lambda name: (name.split("/")[0], "loss" not in name)):
-        if name.endswith("accuracy"):
-            parts.append(f"{name.removeprefix('train/')} {figures[name]:.2%}")
-        elif name.endswith("/loss"):
+        if name.endswith("/loss"):
             parts.append(f"{name.removeprefix('train/')} {figures[name]:.3f}")
-        elif name.endswith(("/perplexity", "/bleu", "/chrf")):
-            parts.append(f"{name} {figures[name]:.2f}")
-        elif name.endswith("/exact_match"):
-            parts.append(f"{name} {figures[name]:.2%}")
+        elif name.endswith(("accuracy", "exact_match", "/perplexity", "/bleu", "/chrf")):
+            parts.append(f"{name.removeprefix('train/')} {figure(name, figures[name])}")
         elif name.endswith("_per_second") and not name.startswith("teraflops"):
             parts.append(f"{figures[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")
     if "input_wait" in figures:

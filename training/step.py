@@ -61,7 +61,7 @@ def averaged(states: Iterable[State]) -> State:
         total = weights if total is None else jax.tree.map(jnp.add, total, weights)
         count += 1
     params, ema = jax.tree.map(lambda x: x / count, total)
-    return state.replace(params=params, ema=ema)
+    return State(state.step, params, state.opt_state, ema)
 
 
 def train_step(

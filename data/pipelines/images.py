@@ -172,6 +172,9 @@ class Pipeline:
     def shapes(self) -> list[tuple[float, dict[str, tuple[tuple[int, ...], str]]]]:
         return [(1.0, {name: ((self.batch_size, *shape[1:]), dtype) for name, (shape, dtype) in self.example.items()})]
 
+    def notes(self) -> list[str]:
+        return []
+
     def describe(self) -> list[str]:
         return [f"{self.train.size:,} images of {len(self.classes)} classes, batch {self.batch_size}."]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-import input_pipeline
+from data.pipelines import images
 from data.sources import tfds as tfds_source
 from errors import UserError
 
@@ -28,7 +28,7 @@ def make(source: str, name: Path | str, augment: dict | None = None, **changes):
         std=(1.0,) * 3,
         seed=0,
     )
-    return input_pipeline.make(source=source, name=str(name), augment=augment or {}, **(settings | changes))
+    return images.make(source=source, name=str(name), augment=augment or {}, **(settings | changes))
 
 
 def first(batches, count: int) -> list[dict[str, np.ndarray]]:

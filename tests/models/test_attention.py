@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.attention import MultiHeadAttention, attention_weights, causal_mask, dot_product_attention, padding_mask
+from models.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    causal_mask,
+    dot_product_attention,
+    padding_mask,
+    segment_mask,
+)
 
 B, T, S, H, K = 2, 4, 5, 2, 3
 D = 8
@@ -100,6 +107,16 @@ def test_a_padding_mask_accepts_integers_and_broadcasts_over_heads_and_queries()
     mask = padding_mask(jnp.array([[1, 1, 0], [1, 0, 0]]))
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, np.array([[[[1, 1, 0]]], [[[1, 0, 0]]]], bool))
+
+
+@many
+@given(arrays(np.int32, (B, T), elements=st.integers(0, 2)), arrays(np.int32, (B, S), elements=st.integers(0, 2)))
+def test_a_segment_mask_allows_the_same_sentence_and_no_padding(query, key):
+    mask = np.asarray(segment_mask(jnp.asarray(query), jnp.asarray(key)))
+    assert mask.shape == (B, 1, T, S)
+    assert mask.dtype == bool
+    for b, t, s in np.ndindex(B, T, S):
+        assert mask[b, 0, t, s] == (query[b, t] == key[b, s] != 0)
 
 
 def test_a_query_that_may_look_nowhere_gives_zeros_and_finite_gradients():

@@ -51,24 +51,25 @@ def plain():
     return compiled(encoder(dropout=0.5, attention_dropout=0.5))
 
 
+def norm(x, p):
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def attention(x, p, mask=1.0):
+    q, k, v = (np.einsum("bnd,dhk->bhnk", x, p[n]["kernel"]) + p[n]["bias"][:, None] for n in ("query", "key", "value"))
+    weights = np.exp(q @ k.swapaxes(2, 3) / math.sqrt(D // H)) * mask
+    heads = weights / weights.sum(-1, keepdims=True) @ v
+    return np.einsum("bhnk,hkd->bnd", heads, p["out"]["kernel"]) + p["out"]["bias"]
+
+
+def mlp(x, p):
+    x = x @ p["expand"]["kernel"] + p["expand"]["bias"]
+    x = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    return x @ p["contract"]["kernel"] + p["contract"]["bias"]
+
+
 def test_a_block_is_equations_2_and_3_with_the_exact_gelu(plain, unrolled):
-    def norm(x, p):
-        x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
-
-    def attention(x, p):
-        q, k, v = (
-            np.einsum("bnd,dhk->bhnk", x, p[n]["kernel"]) + p[n]["bias"][:, None] for n in ("query", "key", "value")
-        )
-        weights = np.exp(q @ k.swapaxes(2, 3) / math.sqrt(D // H))
-        heads = weights / weights.sum(-1, keepdims=True) @ v
-        return np.einsum("bhnk,hkd->bnd", heads, p["out"]["kernel"]) + p["out"]["bias"]
-
-    def mlp(x, p):
-        x = x @ p["expand"]["kernel"] + p["expand"]["bias"]
-        x = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-        return x @ p["contract"]["kernel"] + p["contract"]["bias"]
-
     params, x = jax.tree.map(np.float64, unrolled["params"]), np.float64(X)
     out, seen = plain(unrolled, X)
     for layer in range(L):
@@ -77,6 +78,20 @@ def test_a_block_is_equations_2_and_3_with_the_exact_gelu(plain, unrolled):
         x = x + mlp(norm(x, p["mlp_norm"]), p["mlp"])
         close(seen[f"block_{layer:02}"]["output"][0], x)
     close(out, norm(x, params["norm"]))
+
+
+def test_a_post_ln_block_normalises_each_sum_and_sees_what_the_mask_allows(filled):
+    model = encoder(norm="post")
+    variables = filled(model, X)
+    assert "norm" not in variables["params"]
+    mask = np.array([[True, True, False], [True, False, False]])[:, None, None]
+    out = jax.jit(lambda variables: model.apply(variables, X, mask, train=False))(variables)
+    params, x = jax.tree.map(np.float64, variables["params"]), np.float64(X)
+    for layer in range(L):
+        p = params[f"block_{layer:02}"]
+        x = norm(x + attention(x, p["attention"], mask), p["attention_norm"])
+        x = norm(x + mlp(x, p["mlp"]), p["mlp_norm"])
+    close(out, x)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.typing import DTypeLike
 
-from models.positions import AddPositions, Kind, sinusoid_1d, sinusoid_2d
+from errors import UserError
+from models.positions import AddPositions, AddTokenPositions, Kind, positions_in_segments, sinusoid_1d, sinusoid_2d
 
+restarting = jax.jit(positions_in_segments)
 many = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 GRID, D = (2, 3), 8
 KINDS = ("learned", "sinusoid_1d", "sinusoid_2d", "none")
@@ -35,13 +37,17 @@ def test_sinusoid_1d_equals_the_formula():
 
 
 @many
-@given(st.integers(0, 300), st.sampled_from([2, 6, 64]))
-def test_k_steps_further_is_a_rotation_that_depends_on_k_alone(k, width):
-    table = sinusoid_1d(400, width).reshape(400, width // 2, 2)
-    angle = k / 10000 ** (2 * np.arange(width // 2) / width)
-    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    moved = np.einsum("jci,pic->pij", rotation, table[: 400 - k])
-    np.testing.assert_allclose(moved, table[k:], atol=1e-5)
+@given(st.integers(0, 5000), st.integers(0, 5000), st.sampled_from([2, 6, 64]))
+def test_k_steps_further_is_a_rotation_that_depends_on_k_alone(p, k, width):
+    rotation = np.zeros((width, width))
+    for i in range(width // 2):
+        angle = k / 10000 ** (2 * i / width)
+        rotation[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [
+            [np.cos(angle), np.sin(angle)],
+            [-np.sin(angle), np.cos(angle)],
+        ]
+    table = sinusoid_1d(p + k + 1, width)
+    np.testing.assert_allclose(rotation @ table[p], table[p + k], atol=1e-6)
 
 
 def test_the_first_half_of_sinusoid_2d_is_the_row_and_the_second_the_column():
@@ -101,3 +107,61 @@ def test_positions_are_added_to_x_in_its_own_dtype(kind):
     x = np.random.default_rng(0).normal(size=(2, 7, D)).astype(np.float32)
     np.testing.assert_allclose(AddPositions(kind).apply(variables, x, GRID), x + positions, rtol=1e-6)
     added(kind, 1, jnp.bfloat16)
+
+
+@many
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+def test_positions_begin_again_with_every_sentence_of_a_packed_row(lengths):
+    lengths = [*lengths, 12 - sum(lengths)]  # the last of which is padding
+    segment = np.repeat([*range(1, len(lengths)), 0], lengths)
+    position = restarting(np.stack([segment, segment[::-1]]))
+    expected = [[p for length in row for p in range(length)] for row in (lengths, lengths[::-1])]
+    assert position.dtype == jnp.int32
+    np.testing.assert_array_equal(position, expected)
+
+
+POSITION = np.array([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize("position", [POSITION, POSITION[:1]], ids=["each its own", "all the same"])
+def test_each_token_gets_the_sinusoid_of_its_own_position(position):
+    x = np.random.default_rng(0).normal(size=(2, 5, D)).astype(np.float32)
+    out, variables = AddTokenPositions().init_with_output(jax.random.key(0), x, position, 4)
+    assert not variables
+    np.testing.assert_array_equal(out, x + sinusoid_1d(4, D)[position])
+
+
+def test_each_token_gets_the_learned_vector_of_its_own_position():
+    x = np.random.default_rng(0).normal(size=(2, 5, D)).astype(np.float32)
+    out, variables = AddTokenPositions("learned", 6).init_with_output(jax.random.key(0), x, POSITION, 4)
+    assert jax.tree.map(jnp.shape, variables) == {"params": {"embedding": (6, D)}}
+    table = np.asarray(variables["params"]["embedding"])
+    assert np.unique(table).size == table.size
+    np.testing.assert_array_equal(out, x + table[POSITION])
+
+
+def test_learned_positions_of_tokens_start_as_wide_as_the_embeddings():
+    model, x = AddTokenPositions("learned", 512), jnp.zeros((1, 1, 64))
+    init = jax.jit(lambda key: model.init(key, x, jnp.zeros((1, 1), jnp.int32), 1)["params"]["embedding"])
+    table = init(jax.random.key(0, impl="rbg"))
+    assert float(table.std()) == pytest.approx(64**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["sinusoid_1d", "learned"])
+def test_positions_of_tokens_are_added_in_the_dtype_of_x(kind):
+    x = jnp.zeros((2, 5, D), jnp.bfloat16)
+    out = jax.eval_shape(
+        lambda: AddTokenPositions(kind, 4).init_with_output(jax.random.key(0), x, jnp.asarray(POSITION), 4)[0]
+    )
+    assert (out.shape, out.dtype) == (x.shape, jnp.bfloat16)
+
+
+def test_a_sentence_that_is_longer_than_what_is_learned_is_refused_and_not_by_sinusoids():
+    def shape(kind, length):
+        model, x = AddTokenPositions(kind, 5), jnp.zeros((1, length, D))
+        return jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, jnp.arange(length)[None], length))[0]
+
+    assert shape("learned", 5).shape == (1, 5, D)
+    assert shape("sinusoid_1d", 6).shape == (1, 6, D)
+    with pytest.raises(UserError, match=r"of 6 tokens has no learned positions beyond 5.*max_length"):
+        shape("learned", 6)

@@ -30,8 +30,9 @@ def batch(seed: int) -> dict[str, np.ndarray]:
 
 
 def initialise(model: nn.Module = MODEL, ema: bool = True) -> step.State:
-    inputs = (jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32),)
-    return jax.jit(partial(step.initialise, model=model, optimiser=OPTIMISER, inputs=inputs, seed=0, ema=ema))()
+    like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch(0).items()}
+    initial = partial(step.initialise, model=model, task=TASK, optimiser=OPTIMISER, batch=like, seed=0, ema=ema)
+    return jax.jit(initial)()
 
 
 def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, batches=batch):

@@ -1,0 +1,21 @@
+"""Recurrent encoder-decoders on Multi30k: --config=configs/seq2seq_multi30k.py:gru+bahdanau (rnn, lstm or gru; none, bahdanau, luong_dot or luong_general)
+
+    python train.py --config=configs/seq2seq_multi30k.py:gru+bahdanau --config.data.name=FOLDER
+
+German to English, with the data, tokenizer, batches and number of steps of configs/transformer_multi30k.py, so that
+models are compared and nothing else. FOLDER is as described there; other languages by --config.data.languages.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, transformer_multi30k
+
+
+def get_config(variant: str = "gru+bahdanau") -> ConfigDict:
+    config = transformer_multi30k.get_config("de-en")
+    cell, _, attention = variant.split(":")[0].partition("+")
+    config.model = base.seq2seq(cell, attention)
+    config.model.update(embedding_dim=256, hidden_dim=256, dropout=0.3)
+    config.task.label_smoothing = 0.1
+    config.optim.learning_rate = 2e-3
+    return base.shrink(config, variant)

@@ -1,0 +1,185 @@
+"""Translation through the commands: a run of pairs, resumed, scored, used; and what users get wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import experiment
+from configs import transformer_reverse
+from errors import UserError
+from train import train
+from training import log
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory) -> Path:
+    """Sentences of two and three numbers and the same backwards."""
+    folder, chance = tmp_path_factory.mktemp("texts"), np.random.default_rng(0)
+    for split, count in (("train", 60), ("test", 20)):
+        rows = [[str(n) for n in chance.integers(0, 9, chance.integers(2, 4))] for _ in range(count)]
+        (folder / f"{split}.x").write_text("".join(" ".join(row) + "\n" for row in rows))
+        (folder / f"{split}.y").write_text("".join(" ".join(reversed(row)) + "\n" for row in rows))
+    return folder
+
+
+def tiny(texts: Path, **changes: object) -> ConfigDict:
+    config = transformer_reverse.get_config("debug")
+    config.steps = 6
+    config.model.update(depth=1, dropout=0.1)
+    config.task.update(beams=1, extra_length=2)
+    config.data.update(source="files", name=str(texts), languages=("x", "y"), eval_splits=("test",))
+    config.data.update(batch_tokens=128, max_length=8, buckets=2)
+    config.evaluation.every_steps = 0
+    config.log.peak_teraflops = 1.0
+    config.parallel.mode = "jit"
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.fixture(scope="module")
+def whole(texts, tmp_path_factory) -> Path:
+    """Six uninterrupted steps."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny(texts), workdir)
+    return workdir
+
+
+def figures(workdir: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if "/" in k} for row in log.read(workdir)]
+
+
+def test_a_run_logs_tokens_and_is_scored_by_what_it_writes(whole):
+    rows = log.read(whole)
+    assert {"train/loss", "train/sentence_accuracy", "target_tokens_per_second"} <= rows[0].keys()
+    assert {"test/perplexity", "test/bleu", "test/chrf", "test/exact_match"} <= rows[-1].keys()
+    assert rows[-1]["test/perplexity"] == pytest.approx(np.exp(rows[-1]["test/nll"]), rel=1e-5)
+    assert json.loads((whole / "config.json").read_text())["known"]["tokenizers"].keys() == {"tokenizer.model"}
+    assert (whole / "tokenizer.model").stat().st_size > 0
+
+
+def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
+    config = tiny(texts)
+    run = experiment.build(config, workdir)
+    experiment.start(run)
+    state = run.initialise()
+    for _, batch in zip(range(2), run.pipeline.train_batches(0), strict=False):
+        state, _ = run.train_step(state, run.devices.put(batch))
+    with run.checkpoints:
+        run.checkpoints.save(2, run.devices.get_state(state), run.record, None)
+    train(tiny(texts), workdir)
+    one, other = (experiment.load(experiment.saved_config(w), w, "6", from_data=False)[1] for w in (whole, workdir))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
+
+
+def test_pmap_trains_scores_and_writes_as_jit_does(texts, tmp_path):
+    for mode in ("pmap", "jit"):
+        train(tiny(texts, **{"parallel.mode": mode, "model.dropout": 0.0, "optim.name": "sgd"}), tmp_path / mode)
+    for a, b in zip(figures(tmp_path / "pmap"), figures(tmp_path / "jit"), strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+
+
+def test_packed_rows_train_too(texts, workdir):
+    scores = train(tiny(texts, **{"data.packing": True}), workdir)
+    assert scores["test/loss"] > 0
+
+
+def test_the_mean_of_checkpoints_is_their_weights_mean(whole):
+    load = lambda step, average=1: (
+        experiment.load(  # noqa: E731
+            experiment.saved_config(whole), whole, step, from_data=False, average=average
+        )[1].params
+    )
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, load("4"), load("6"))
+    jax.tree.map(np.testing.assert_allclose, load("last", 2), mean)
+    with pytest.raises(UserError, match=r"--average=9 needs as many checkpoints, and .* has kept \d"):
+        load("last", 9)
+
+
+def command(script: str, *flags: object, given: bytes = b"") -> subprocess.CompletedProcess:
+    environment = os.environ | {"XLA_FLAGS": ""}
+    line = [sys.executable, str(ROOT / script), *map(str, flags)]
+    return subprocess.run(line, cwd=ROOT, env=environment, input=given, capture_output=True)
+
+
+def test_predict_translates_standard_input_line_by_line(whole, texts):
+    sentences = (texts / "test.x").read_text().splitlines()[:3]
+    done = command("predict.py", f"--workdir={whole}", "--json", given="\n".join([*sentences, "", "☃"]).encode())
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["source"] for row in rows] == [*sentences, "", "☃"]
+    assert rows[3]["translation"] == ""
+    assert b"1 tokens that are not in the vocabulary in: '\xe2\x98\x83'" in done.stderr
+    run, state, _ = experiment.load(experiment.saved_config(whole), whole, "last", from_data=True)
+    written = run.generate(state.params, run.pipeline.eval_batches("test"), 20)
+    assert [row["translation"] for row in rows[:3]] == written[:3]
+
+
+def test_predict_draws_the_alignment_map(whole, tmp_path):
+    done = command("predict.py", f"--workdir={whole}", f"--alignment={tmp_path / 'map.png'}", "1 2 3")
+    assert done.returncode == 0, done.stderr
+    saved = np.load(tmp_path / "map.npz")
+    assert saved["weights"].shape == (len(saved["target"]), len(saved["source"]))
+    assert list(saved["source"]) == ["▁1", "▁2", "▁3", "</s>"]
+    np.testing.assert_allclose(saved["weights"].sum(-1), 1, atol=1e-5)
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_prints_the_signature_and_takes_other_ways_to_search(whole):
+    done = command("evaluate.py", f"--workdir={whole}", "--average=2", "--config.task.beams=3")
+    assert done.returncode == 0, done.stderr
+    assert b"the mean of 2 checkpoints up to step 6" in done.stdout
+    assert b"BLEU nrefs:1|case:mixed|eff:no|tok:13a" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "given", "message"),
+    [
+        ((), b"", b"there is nothing to translate"),
+        ((), b"1 2\n\xff\xfe\n", b"line 2 of standard input is not UTF-8"),
+        (("--file=nowhere.txt",), b"", b"cannot read nowhere.txt: No such file"),
+        (("--alignment=map.png", "1 2", "3 4"), b"", b"--alignment draws one sentence"),
+    ],
+)
+def test_what_predict_cannot_do_is_one_line(whole, flags, given, message):
+    done = command("predict.py", f"--workdir={whole}", *flags, given=given)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_tokenizer_that_is_not_the_runs_own_is_refused(whole, texts, tmp_path):
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(whole, other)
+    (other / "tokenizer.model").unlink()
+    with pytest.raises(UserError, match=r"has lost its tokenizer.model"):
+        experiment.load(experiment.saved_config(other), other, "last", from_data=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.kind": "pair"}, r"there is no 'pair' in data/pipelines/: did you mean 'pairs'"),
+        ({"data.source": "file"}, r"there is no 'file' in data/text/: did you mean 'files'"),
+        ({"data.languages": ("x",)}, r"should be the source's and the target's"),
+        ({"data.languages": ("x", "z")}, r"z"),
+        ({"data.batch_tokens": 4}, r"holds not one sentence of max_length=8"),
+        ({"model.norm": "last"}, r"config.model.norm='last' should be of type 'post' | 'pre'"),
+        ({"data.joint": False}, r"tie='all' needs one vocabulary"),
+        ({"task.bleu_tokenize": "14a"}, r"14a"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(texts, changes, message, workdir):
+    with pytest.raises(UserError, match=message):
+        train(tiny(texts, **changes), workdir)
+    assert not workdir.exists()
