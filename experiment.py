@@ -301,6 +301,11 @@ def start(run: Run) -> int:
                 f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another --workdir, "
                 "or give these keys their old values to go on."
             )
+        if saved["known"] != run.pipeline.known:
+            raise UserError(
+                f"the training data are not those that the run in {run.workdir} began with: it has {_brief(saved['known'])} "
+                f"and they give {_brief(run.pipeline.known)}. Put the data back, or choose another --workdir."
+            )
         if begun >= run.steps:
             raise UserError(
                 f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py --workdir={run.workdir}; "
@@ -371,6 +376,11 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(v) for key, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _brief(known: dict[str, Any]) -> str:
+    text = str(known)
+    return text if len(text) < 120 else f"{text[:120]}..."
 
 
 def _shapes(batch: input_pipeline.Shapes) -> dict[str, jax.ShapeDtypeStruct]:

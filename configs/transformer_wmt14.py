@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import base
 
 # Table 3: what each row changes of "base", as model keys.
-ROWS = {
+ROWS: dict[str, dict] = {
     "base": {},
     "A1": dict(heads=1),
     "A4": dict(heads=4),

@@ -37,8 +37,22 @@ def shuffled(place: Any, size: Any, *seed: Any) -> Any:
     tf = tensorflow()
     place, size = tf.cast(place, tf.int64), tf.cast(size, tf.int64)
     parts = [tf.broadcast_to(tf.cast(part, tf.int64), tf.shape(place)) for part in seed]
-    # tf.random.experimental.index_shuffle fails on one seed a row; the operation beneath it does not.
+    # tf.random.experimental.index_shuffle fails on one seed a row; the operation beneath it does not. Of small sets it
+    # reads the low bits of each word alone, so that these must depend on all of the seed.
+    words = [_mixed([tf.fill(tf.shape(place), tf.constant(word, tf.int64)), *parts]) for word in range(3)]
     index = tf.raw_ops.RandomIndexShuffle(
-        index=place, seed=tf.stack(parts, axis=1), max_index=tf.maximum(size - 1, 1), rounds=4
+        index=place, seed=tf.stack(words, axis=1), max_index=tf.maximum(size - 1, 1), rounds=4
     )
     return tf.where(size > 1, index, tf.zeros_like(place))
+
+
+def _mixed(words: list[Any]) -> Any:
+    """int64 tensors (n,) -> one of 31 bits, each of which depends on every bit of all (the finaliser of splitmix64)."""
+    tf = tensorflow()
+    state = tf.zeros_like(words[0])
+    for word in words:
+        state += word - 0x61C8864680B583EB
+        for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15), (31, 1)):
+            logical = tf.bitwise.right_shift(state, shift) & ((1 << (64 - shift)) - 1)
+            state = tf.bitwise.bitwise_xor(state, logical) * factor
+    return tf.bitwise.bitwise_and(state, 0x7FFFFFFF)

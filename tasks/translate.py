@@ -97,7 +97,9 @@ class Task:
         cache = apply(source, beams=beams, length=length, method="start")
 
         def step(tokens: jax.Array, parents: jax.Array, cache: Any) -> Any:
-            return apply(tokens, parents, cache, method="step")
+            logits, cache = apply(tokens, parents, cache, method="step")
+            token = jnp.arange(logits.shape[-1])
+            return jnp.where((token == PAD) | (token == BOS), -jnp.inf, logits), cache
 
         ids: dict[str, Any] = dict(limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD)
         if beams > 1:

@@ -93,11 +93,10 @@ def test_packed_rows_train_too(texts, workdir):
 
 
 def test_the_mean_of_checkpoints_is_their_weights_mean(whole):
-    load = lambda step, average=1: (
-        experiment.load(  # noqa: E731
-            experiment.saved_config(whole), whole, step, from_data=False, average=average
-        )[1].params
-    )
+    def load(step: str, average: int = 1):
+        config = experiment.saved_config(whole)
+        return experiment.load(config, whole, step, from_data=False, average=average)[1].params
+
     mean = jax.tree.map(lambda a, b: (a + b) / 2, load("4"), load("6"))
     jax.tree.map(np.testing.assert_allclose, load("last", 2), mean)
     with pytest.raises(UserError, match=r"--average=9 needs as many checkpoints, and .* has kept \d"):

@@ -1,5 +1,6 @@
 """Labelled sentences in batches: each with its own label, once an epoch, the same from any step and on any host."""
 
+import inspect
 import itertools
 import json
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import input_pipeline
+from configs import base
 from data.pipelines import sentences
 from data.tokenizer import EOS, PAD
 from errors import UserError
@@ -220,3 +222,9 @@ def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
 def test_it_offers_all_of_a_pipeline(folder):
     protocol = {name for name in dir(input_pipeline.Pipeline) if not name.startswith("_")}
     assert not [name for name in protocol if not hasattr(make(folder), name)]
+
+
+def test_the_config_lists_every_setting():
+    given = inspect.signature(input_pipeline.build).parameters
+    taken = {name for name in inspect.signature(sentences.make).parameters if name not in given}
+    assert set(base.sentences("tsv", "x", 8)) == {*taken, "kind"}

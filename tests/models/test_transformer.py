@@ -332,7 +332,7 @@ def test_without_dropout_training_is_the_same_program():
 
 @pytest.mark.parametrize(("remat", "layers"), [("none", 0), ("dots", 3), ("full", 3)])
 def test_every_layer_of_both_stacks_is_computed_again_where_that_is_asked_for(remat, layers):
-    assert program(transformer(remat=remat), train=True).count("checkpoint[") == layers
+    assert program(transformer(remat=remat), train=True).count("remat2[") == layers
 
 
 def formula(

@@ -198,8 +198,8 @@ def test_a_row_of_padding_is_translated_by_nothing(greedy, best_of_four):
         assert tokens[SIZE > 0].any(-1).all()
 
 
-@pytest.mark.parametrize("how", [dict(beams=1), dict(beams=4), dict(beams=4, temperature=1.0, top_k=1)])
-def test_a_translation_that_does_not_end_stops_at_the_length_of_its_source_and_the_extra(how):
+def generated(task, likely):
+    """What a model writes whose every next token is as likely as this, and how it was asked to begin."""
     asked = []
 
     def apply(*arguments, method, **settings):
@@ -207,13 +207,27 @@ def test_a_translation_that_does_not_end_stops_at_the_length_of_its_source_and_t
             asked.append(settings)
             return jnp.zeros(())
         tokens, _, cache = arguments
-        return jnp.broadcast_to(jnp.zeros(V).at[5].set(1).at[EOS].set(-1e9), (*tokens.shape, V)), cache
+        logits = np.full(V, -1e9, np.float32)
+        logits[list(likely)] = np.log(list(likely.values()))
+        return jnp.broadcast_to(logits, (*tokens.shape, V)), cache
 
-    task = Task(extra_length=EXTRA, **how)
     tokens = jax.jit(lambda key: task.generate(apply, {"source": SOURCE}, key))(jax.random.key(0))
+    return np.asarray(tokens), *asked
+
+
+@pytest.mark.parametrize("how", [dict(beams=1), dict(beams=4), dict(beams=4, temperature=1.0, top_k=1)])
+def test_a_translation_that_does_not_end_stops_at_the_length_of_its_source_and_the_extra(how):
+    tokens, asked = generated(Task(extra_length=EXTRA, **how), {5: 0.6, 6: 0.4})
     lengths = np.where(SIZE > 0, SIZE + EXTRA, 0)
     np.testing.assert_array_equal(tokens, np.where(np.arange(L) < lengths[:, None], 5, PAD))
-    assert asked == [dict(beams=1 if "temperature" in how else how["beams"], length=L)]
+    assert asked == dict(beams=1 if "temperature" in how else how["beams"], length=L)
+
+
+@pytest.mark.parametrize(("alpha", "best"), [(0.0, [EOS]), (6.0, [5, EOS])])
+def test_a_larger_alpha_favours_a_longer_translation(alpha, best):
+    tokens, _ = generated(Task(extra_length=EXTRA, beams=2, alpha=alpha), {5: 0.6, EOS: 0.4})
+    assert tokens[0, : len(best)].tolist() == best
+    assert not tokens[0, len(best) :].any()
 
 
 @pytest.fixture(scope="module")

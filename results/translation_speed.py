@@ -1,0 +1,133 @@
+"""Tokens a second of the Transformer (base, V = 8000) on this machine: training, greedy search, beam search.
+
+    python results/translation_speed.py
+
+Writes results/translation_speed.json. Every figure stands beside the rate of this machine's own float32 matrix product,
+measured in the same minute.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import commands  # noqa: E402
+
+commands.keep_freed_memory()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+import models  # noqa: E402
+import record  # noqa: E402
+import tasks  # noqa: E402
+from training import flops, optim, parallel, step  # noqa: E402
+
+V, ROUNDS = 8000, 8
+MODEL = models.build("transformer", outputs=V, source_vocabulary=V, variant="base")
+
+
+def seconds(function: Callable[..., Any], *arguments: Any) -> float:
+    begun = time.perf_counter()
+    jax.block_until_ready(function(*arguments))
+    return time.perf_counter() - begun
+
+
+def batch(rows: int, length: int) -> dict[str, jax.Array]:
+    """Full rows: as many tokens as places."""
+    chance = np.random.default_rng(0)
+    return {name: jnp.asarray(chance.integers(4, V, (rows, length), np.int32)) for name in ("source", "target")}
+
+
+def shapes(data: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in data.items()}
+
+
+def training(rows: int, length: int) -> dict[str, float]:
+    """Target tokens a second of the whole step: forward, backward, Adam, dropout and label smoothing as in the paper."""
+    task = tasks.build("translate")
+    optimiser, _ = optim.make(name="adamw", learning_rate=1e-4, total_steps=1000, schedule="rsqrt", warmup_steps=10)
+    data, devices = batch(rows, length), parallel.make("jit")
+    state = step.initialise(model=MODEL, task=task, optimiser=optimiser, batch=shapes(data), seed=0, ema=False)
+    function = partial(
+        step.train_step, model=MODEL, task=task, optimiser=optimiser, seed=0, accumulate=1, ema_decay=0.0
+    )
+    train_step = devices.compile(function, donate=True)
+    forward = partial(step.eval_step, axis=parallel.WHOLE, model=MODEL, task=task)
+    work = 3 * flops.forward(forward, state.params, data)
+    state, _ = train_step(state, data)
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        state, sums = train_step(state, data)
+        jax.block_until_ready(sums)
+        times.append(time.perf_counter() - begun)
+    fastest, median = min(times), statistics.median(times)
+    return {
+        "target_tokens_per_second": round(rows * length / median, 1),
+        "best": round(rows * length / fastest, 1),
+        "gflop_a_token": round(work / rows / length / 1e9, 3),
+        "share_of_gemm_rate": round(work / median / gemm_rate(), 3),
+    }
+
+
+def decoding(beams: int, rows: int = 8, length: int = 32) -> dict[str, float]:
+    """Tokens a second of the translations that come out. Random weights never end a sentence, so all are `length` long."""
+    data = batch(rows, length)
+    params = MODEL.init(jax.random.key(0), data["source"], data["target"], train=False)["params"]
+    task: Any = tasks.build("translate", beams=beams, extra_length=1)
+
+    @jax.jit
+    def generate(params: Any, data: Any) -> jax.Array:
+        return task.generate(partial(MODEL.apply, {"params": params}), data, jax.random.key(0))
+
+    written = int((np.asarray(generate(params, data)) != 0).sum())
+    times = [seconds(generate, params, data) for _ in range(ROUNDS)]
+    median = statistics.median(times)
+    encode = flops.forward(
+        lambda params, source: MODEL.apply({"params": params}, source, train=False, method="encode"),
+        params,
+        data["source"],
+    )
+    per_token = 2 * (sum(x.size for x in jax.tree.leaves(params["decoder"])) + V * 512)
+    return {
+        "tokens_per_second": round(written / median, 1),
+        "best": round(written / min(times), 1),
+        "tokens": written,
+        "share_of_gemm_rate": round((encode + per_token * beams * written) / median / gemm_rate(), 3),
+    }
+
+
+def gemm_rate() -> float:
+    """FLOP/s of a float32 matrix product of 1024."""
+    return flops.peak(jax.devices()[0], seconds=1.0)[0]
+
+
+def main() -> None:
+    found = {
+        "command": "python results/translation_speed.py",
+        "model": "Transformer base, V = 8000, float32",
+        "commit": record.commit(),
+        "versions": record.versions(),
+        "gemm_gflops": round(gemm_rate() / 1e9, 1),
+        "training 16 x 32": training(16, 32),
+        "training 8 x 64": training(8, 64),
+        "greedy, batch 8": decoding(1),
+        "beam 4, batch 8": decoding(4),
+    }
+    path = ROOT / "results" / "translation_speed.json"
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+    print(f"Written to {path}.")
+
+
+if __name__ == "__main__":
+    main()
