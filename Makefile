@@ -18,10 +18,12 @@ lint: .venv/ready
 
 smoke: .venv/ready  ## slow evidence: accuracy over three seeds, a storm of kills; records in results/
 	$(BIN)/python results/digits_seeds.py
+	$(BIN)/python results/translation.py dates reverse
 	$(BIN)/python results/kill_storm.py
 
 bench: .venv/ready  ## the loop against the bare step, and the time to the first step; records in results/
 	$(BIN)/python results/overhead.py
+	$(BIN)/python results/translation_speed.py
 
 clean:
 	rm -rf .venv

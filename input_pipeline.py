@@ -24,7 +24,7 @@ class Pipeline(Protocol):
     skipped: int  # training examples that were passed over since the start, because they could not be read
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int | None]:
         """What the model must be sized to: `outputs` and what else its builder takes from the data."""
 
     @property

@@ -40,7 +40,7 @@ class Model(nn.Module):
     Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
-      outputs: V, the target's vocabulary. source_vocabulary: the source's.
+      outputs: V, the target's vocabulary. source_vocabulary: the source's; None: the same one.
       cell: "rnn" (tanh) | "lstm" | "gru". attention: see above. bidirectional: whether the encoder reads both ways.
       embedding_dim, hidden_dim: E and H. layers: of the encoder and of the decoder.
       dropout: on embeddings, between layers and before the output layer.
@@ -52,7 +52,7 @@ class Model(nn.Module):
     """
 
     outputs: int
-    source_vocabulary: int
+    source_vocabulary: int | None
     cell: Cell
     attention: Kind
     bidirectional: bool
@@ -65,13 +65,13 @@ class Model(nn.Module):
 
     def setup(self) -> None:
         for key in ("outputs", "source_vocabulary", "embedding_dim", "hidden_dim", "layers"):
-            if getattr(self, key) < 1:
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"config.model.{key}={getattr(self, key)} must be positive.")
         if not 0 <= self.dropout < 1:
             raise UserError(f"config.model.dropout={self.dropout} must be at least 0 and less than 1.")
         dtype = jnp.dtype(self.dtype)
         shared = (self.cell, self.attention, self.hidden_dim, self.layers, self.dropout, dtype)
-        self.source_embedding = nn.Embed(self.source_vocabulary, self.embedding_dim, dtype=dtype)
+        self.source_embedding = nn.Embed(self.source_vocabulary or self.outputs, self.embedding_dim, dtype=dtype)
         self.target_embedding = nn.Embed(self.outputs, self.embedding_dim, dtype=dtype)
         self.encoder = Encoder(*shared, bidirectional=self.bidirectional)
         self.decoder = Decoder(*shared)

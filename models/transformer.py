@@ -36,7 +36,7 @@ class Model(nn.Module):
     """Embeddings, encoder, decoder, output layer.
 
     Attributes:
-      outputs: V of the target. source_vocabulary: V of the source, the same one when `tie` is "all".
+      outputs: V of the target. source_vocabulary: V of the source; None: it shares the target's vocabulary.
       variant: a row of SIZES; "" when width, depth, mlp_dim and heads are all given, which otherwise replace the variant's.
       decoder_depth: where it is not the encoder's.
       head_dim, value_dim: d_k and d_v of Table 3; D / heads when None.
@@ -50,7 +50,7 @@ class Model(nn.Module):
     """
 
     outputs: int
-    source_vocabulary: int
+    source_vocabulary: int | None
     variant: str = ""
     width: int | None = None
     depth: int | None = None
@@ -91,17 +91,17 @@ class Model(nn.Module):
 
     def setup(self) -> None:
         size, dtype = self.size, jnp.dtype(self.dtype)
-        if self.tie == "all" and self.source_vocabulary != self.outputs:
+        if self.tie == "all" and self.source_vocabulary is not None:
             raise UserError(
-                f"config.model.tie='all' needs one vocabulary, not {self.source_vocabulary} and {self.outputs} tokens: "
-                "set --config.data.joint=true or --config.model.tie=target."
+                "config.model.tie='all' needs one vocabulary for both languages: set --config.data.joint=true or "
+                "--config.model.tie=target."
             )
         embed = partial(
             nn.Embed, features=size.width, embedding_init=nn.initializers.normal(size.width**-0.5), dtype=dtype
         )
         self.embedding = embed(self.outputs)
         if self.tie != "all":
-            self.source_embedding = embed(self.source_vocabulary)
+            self.source_embedding = embed(self.source_vocabulary or self.outputs)
         if self.tie == "none":
             self.head = nn.Dense(
                 self.outputs, use_bias=False, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype

@@ -32,7 +32,7 @@ import tasks  # noqa: E402
 from training import flops, optim, parallel, step  # noqa: E402
 
 V, ROUNDS = 8000, 8
-MODEL = models.build("transformer", outputs=V, source_vocabulary=V, variant="base")
+MODEL = models.build("transformer", outputs=V, source_vocabulary=None, variant="base")
 
 
 def seconds(function: Callable[..., Any], *arguments: Any) -> float:

@@ -114,6 +114,9 @@ def test_every_text_config_takes_its_steps_on_data_of_its_sets_features(name, wo
     config.log.peak_teraflops = 1.0
     config.parallel.mode = "jit"
     config.data.buckets = 1
+    config.model.update(dict(depth=1) if "depth" in config.model else {})
+    if name not in ("transformer_multi30k", "seq2seq_multi30k"):
+        config.evaluation.generate = "never"  # beam search compiles for long, and is the same
     if config.data.tokenizer == "bpe":
         config.data.tokenizer = "char"  # so few sentences have no 300 subwords
     if config.data.source == "files":
@@ -126,7 +129,7 @@ def test_every_text_config_takes_its_steps_on_data_of_its_sets_features(name, wo
         scores = train(config, workdir)
     split = config.data.eval_splits[0]
     assert 0 <= scores[f"{split}/accuracy"] <= 1
-    assert config.data.kind == "sentences" or 0 <= scores[f"{split}/bleu"] <= 100
+    assert config.evaluation.generate == "never" or 0 <= scores[f"{split}/bleu"] <= 100
     assert (workdir / "checkpoints" / "4").is_dir()
 
 
@@ -150,7 +153,7 @@ def test_every_variant_of_the_imagenet_config_has_its_shapes(variant, workdir):
         run.abstract_state.params,
     )
     assert logits.shape == (2, 1000)
-    assert run.steps == round(300 * run.pipeline.train_examples / 4096)
+    assert run.steps == round(300 * run.pipeline.train.size / 4096)
 
 
 def test_the_papers_recipes():

@@ -137,8 +137,11 @@ class Pipeline:
         return self.tokenizers[-1]
 
     @property
-    def sizes(self) -> dict[str, int]:
-        return {"outputs": self.target_tokenizer.size, "source_vocabulary": self.source_tokenizer.size}
+    def sizes(self) -> dict[str, int | None]:
+        return {
+            "outputs": self.target_tokenizer.size,
+            "source_vocabulary": None if self.joint else self.source_tokenizer.size,
+        }
 
     @property
     def known(self) -> dict[str, Any]:

@@ -244,6 +244,7 @@ def test_languages_share_a_tokenizer_or_have_each_its_own(folder):
         "outputs": apart.target_tokenizer.size,
         "source_vocabulary": apart.source_tokenizer.size,
     }
+    assert joint.sizes == {"outputs": joint.target_tokenizer.size, "source_vocabulary": None}
     assert apart.sizes["outputs"] != apart.sizes["source_vocabulary"]
     for tokenizer, text in zip(apart.tokenizers, ("q1 ⁇", "⁇ z1"), strict=True):
         (ids,) = tokenizer.encode(["q1 z1"])

@@ -160,7 +160,9 @@ def test_one_beam_writes_the_likeliest_token_after_all_that_it_wrote(drawn, gree
         last = np.full(B, BOS)
         for t in range(L):
             inputs[:, t] = last
-            last = np.asarray(logits(variables, SOURCE, inputs)[:, t].argmax(-1))
+            likely = np.array(logits(variables, SOURCE, inputs)[:, t])
+            likely[:, [PAD, BOS]] = -np.inf
+            last = likely.argmax(-1)
             expected[:, t] = np.where(done, PAD, last)
             done |= (last == EOS) | (t + 1 == SIZE + EXTRA)
         np.testing.assert_array_equal(tokens, expected)
@@ -177,7 +179,8 @@ def recomputed(variables):
         written = jnp.take_along_axis(written, parents[..., None], axis=1).at[:, :, t].set(tokens)
         source = jnp.repeat(SOURCE, 4, axis=0)
         out = MODEL.apply(variables, source, written.reshape(-1, L), train=False)[:, t]
-        return out.reshape(B, 4, V), (t + 1, written)
+        out = out.reshape(B, 4, V).at[..., jnp.array([PAD, BOS])].set(-jnp.inf)
+        return out, (t + 1, written)
 
     limit = jnp.where(SIZE > 0, SIZE + EXTRA, 0)
     cache = jnp.int32(0), jnp.zeros((B, 4, L), jnp.int32)
@@ -207,7 +210,7 @@ def generated(task, likely):
             asked.append(settings)
             return jnp.zeros(())
         tokens, _, cache = arguments
-        logits = np.full(V, -1e9, np.float32)
+        logits = np.full(V, -np.inf, np.float32)
         logits[list(likely)] = np.log(list(likely.values()))
         return jnp.broadcast_to(logits, (*tokens.shape, V)), cache
 

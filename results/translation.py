@@ -1,0 +1,94 @@
+"""Trains and scores the translation configs: python results/translation.py [NAME ...] [--multi30k=FOLDER]
+
+Writes results/translation.json, an entry a run. NAME is a key of RUNS; without any, all are run, one after the other. Runs
+are kept in runs/translation/NAME, so that one that was stopped goes on; its minutes are added up.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+RECORD = ROOT / "results" / "translation.json"
+MULTI30K = "configs/transformer_multi30k.py"
+# name: config, what evaluate.py is told, what is expected.
+RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "dates": ("configs/transformer_dates.py", (), "at least 99 % exact match within 5 minutes"),
+    "reverse": ("configs/transformer_reverse.py", (), "at least 99 % exact match"),
+    "multi30k de-en": (f"{MULTI30K}:de-en", ("--config.task.beams=5",), "at least 34 BLEU within 90 minutes"),
+    "multi30k en-de": (f"{MULTI30K}:en-de", ("--config.task.beams=5",), "at least 36 BLEU within 90 minutes"),
+    "multi30k de-en gru+bahdanau": (
+        "configs/seq2seq_multi30k.py:gru+bahdanau",
+        ("--config.task.beams=5",),
+        "at least 24 BLEU, the same number of steps",
+    ),
+    "multi30k de-en gru+none": (
+        "configs/seq2seq_multi30k.py:gru+none",
+        ("--config.task.beams=5",),
+        "clearly below gru+bahdanau, the same number of steps",
+    ),
+}
+
+
+def main(arguments: list[str]) -> None:
+    import record
+
+    folder = next((a.removeprefix("--multi30k=") for a in arguments if a.startswith("--multi30k=")), "multi30k")
+    names = [a for a in arguments if not a.startswith("--")] or list(RUNS)
+    for name in names:
+        config, scoring, expected = RUNS[name]
+        workdir = ROOT / "runs" / "translation" / name.replace(" ", "-")
+        data = [f"--config.data.name={folder}"] if "multi30k" in name else []
+        command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *data]
+        print(f"{name}: python {' '.join(command)}", flush=True)
+        minutes = spent(workdir, command)
+        test = evaluate(workdir, "--split=test", *scoring)
+        run: dict[str, Any] = {
+            "command": f"python {' '.join(command)}",
+            "scored by": " ".join(["python evaluate.py --split=test", *scoring]),
+            "expected": expected,
+            "minutes of training": round(minutes, 1),
+            "parameters": parameters(workdir),
+        }
+        run |= {key: value for key, value in test.items() if key.startswith("test/") or key == "notes"}
+        run |= {"commit": record.commit(), "versions": record.versions()}
+        found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        RECORD.write_text(json.dumps(found | {name: run}, indent=2) + "\n")
+        print(json.dumps(run, indent=2), f"\nWritten to {RECORD}.", flush=True)
+
+
+def spent(workdir: Path, command: list[str]) -> float:
+    """Minutes that training took, of earlier parts too. A run that has finished takes no more."""
+    clock = workdir.with_suffix(".minutes")
+    before = float(clock.read_text()) if clock.exists() else 0.0
+    begun = time.perf_counter()
+    status = subprocess.run([sys.executable, *command], cwd=ROOT, env=os.environ).returncode
+    if status not in (0, 2):
+        sys.exit(status)
+    minutes = before + (time.perf_counter() - begun) / 60 * (status == 0)
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.write_text(str(minutes))
+    return minutes
+
+
+def evaluate(workdir: Path, *flags: str) -> dict[str, Any]:
+    command = [sys.executable, "evaluate.py", f"--workdir={workdir}", "--json", *flags]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def parameters(workdir: Path) -> int:
+    import experiment
+
+    return experiment.build(
+        experiment.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
+    ).parameters()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
