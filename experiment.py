@@ -333,6 +333,8 @@ def load(
       average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
     """
     trained = record.read(workdir)
+    if "known" not in trained:
+        raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
     config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
     run = build(config, workdir, trained["known"])
     if from_data:

@@ -63,14 +63,14 @@ class DecoderBlock(nn.Module):
 
     def start(self, memory: jax.Array, beams: int, length: int) -> Cache:
         """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for the
-        target's, (B, L, K, H, d)."""
-        key, value = self.cross_attention.keys_values(memory)
-        room = (memory.shape[0], length, beams)
+        target's, (B, H, L, K, d)."""
+        key, value = self.cross_attention.kept(memory)
+        room = (*key.shape[:2], length, beams)
         return {
             "cross_key": key,
             "cross_value": value,
-            "key": jnp.zeros((*room, *key.shape[2:]), key.dtype),
-            "value": jnp.zeros((*room, *value.shape[2:]), value.dtype),
+            "key": jnp.zeros((*room, key.shape[-1]), key.dtype),
+            "value": jnp.zeros((*room, value.shape[-1]), value.dtype),
         }
 
     def step(
@@ -81,13 +81,13 @@ class DecoderBlock(nn.Module):
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
-            for name, new in zip(("key", "value"), self.self_attention.keys_values(y), strict=True):
-                cache[name] = jax.lax.dynamic_update_index_in_dim(cache[name], new, index, axis=1)
-            key, value = (cache[name].reshape(x.shape[0], -1, *cache[name].shape[3:]) for name in ("key", "value"))
-            return self.self_attention.attend(y, key, value, self_mask, train=False)
+            for name, new in zip(("key", "value"), self.self_attention.kept(y), strict=True):
+                cache[name] = jax.lax.dynamic_update_index_in_dim(cache[name], new, index, axis=2)
+            key, value = (cache[name].reshape(*new.shape[:2], -1, cache[name].shape[-1]) for name in ("key", "value"))
+            return self.self_attention.attend_to_kept(y, key, value, self_mask)
 
         def cross_attention(y: jax.Array) -> jax.Array:
-            return self.cross_attention.attend(y, cache["cross_key"], cache["cross_value"], cross_mask, train=False)
+            return self.cross_attention.attend_to_kept(y, cache["cross_key"], cache["cross_value"], cross_mask)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
