@@ -30,14 +30,14 @@ def get_config() -> ConfigDict:
             nesterov=False,
         )
     )
-    config.step = ConfigDict(dict(accumulate=1, ema_decay=0.0, nonfinite="stop"))  # experiment.StepSettings
+    config.step = ConfigDict(dict(accumulate=1, ema_decay=0.0, nonfinite="stop"))  # settings.StepSettings
     config.parallel = ConfigDict(dict(mode="auto"))  # training.parallel.make
-    config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # experiment.EvaluationSettings
+    config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
     config.checkpoint = ConfigDict(  # training.checkpoint.make
         dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max")
     )
-    config.log = ConfigDict(dict(every_steps=50, peak_teraflops=0.0))  # experiment.LogSettings
-    config.profile = ConfigDict(dict(first_step=10, steps=0))  # experiment.ProfileSettings
+    config.log = ConfigDict(dict(every_steps=50, peak_teraflops=0.0))  # settings.LogSettings
+    config.profile = ConfigDict(dict(first_step=10, steps=0))  # settings.ProfileSettings
     return config
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import lookup
 from data import sources
 from data.order import graph, options, shuffled, tensorflow
+from data.pipelines import check_batch
 from errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -81,12 +82,7 @@ def make(
         )
     if batch_size < 1 or image_size < 1:
         raise UserError("config.data.batch_size and image_size must be positive.")
-    if batch_size % (divisor * accumulate):
-        nearest = max(1, round(batch_size / divisor / accumulate)) * divisor * accumulate
-        raise UserError(
-            f"config.data.batch_size={batch_size} does not divide by {divisor} devices x {accumulate} micro-batches: "
-            f"try --config.data.batch_size={nearest}."
-        )
+    check_batch(batch_size, divisor, accumulate)
     settings = lookup.call("config.data.augment", Augment, augment)
     return Pipeline(
         train_split=train_split,

@@ -13,7 +13,7 @@ import numpy as np
 
 from data import text
 from data.buckets import Buckets, boundaries
-from data.pipelines import ragged
+from data.pipelines import check_batch, ragged
 from data.pipelines.ragged import Ids, Shapes
 from data.tokenizer import Tokenizer
 from errors import UserError, nearest
@@ -59,12 +59,7 @@ def make(
         raise UserError("config.data.buckets must be at least 1 and config.data.max_length at least 2.")
     if batch_size < 1 or eval_batch_size < 0:
         raise UserError("config.data.batch_size must be at least 1 and config.data.eval_batch_size at least 0.")
-    if batch_size % (divisor * accumulate):
-        near = max(1, round(batch_size / divisor / accumulate)) * divisor * accumulate
-        raise UserError(
-            f"config.data.batch_size={batch_size} does not divide by {divisor} devices x {accumulate} micro-batches: "
-            f"try --config.data.batch_size={near}."
-        )
+    check_batch(batch_size, divisor, accumulate)
     return Pipeline(
         read=lambda split: text.labelled(source, name, split, data_dir),
         train_split=train_split,
