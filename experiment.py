@@ -76,13 +76,11 @@ class Run:
     @cached_property
     def abstract_state(self) -> step.State:
         """Shapes, dtypes and shardings of the state, without computing it."""
-        shapes = jax.eval_shape(self._initialise)
-        sharding = self.devices.state_sharding
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+        return self.devices.lay_out(jax.eval_shape(self._initialise))
 
     def initialise(self) -> step.State:
         """The state before the first step, on the devices."""
-        return self.devices.put_state(jax.jit(self._initialise)())
+        return self.devices.initialise(self._initialise)
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
@@ -100,15 +98,15 @@ class Run:
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
         )
-        return self.devices.compile(function, donate=True)
+        return self.devices.compile_train(function, self.abstract_state)
 
     @cached_property
     def _generate(self) -> Any:
-        """Compiled (params, batch) -> the tokens that the model writes for each row."""
+        """Compiled (params, batch) -> the tokens that the model writes for each row, and the rows' index."""
 
-        def generate(params: Any, batch: Any, axis: parallel.Axis) -> jax.Array:
+        def generate(params: Any, batch: Any, axis: parallel.Axis) -> tuple[jax.Array, jax.Array]:
             key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
-            return self.task.generate(partial(self.model.apply, {"params": params}), batch, key)
+            return self.task.generate(partial(self.model.apply, {"params": params}), batch, key), batch["index"]
 
         return self.devices.compile_rows(generate)
 
@@ -116,8 +114,8 @@ class Run:
         """What the model writes for each of `rows` rows, in the order of the batches' `index`."""
         written = [""] * rows
         for batch in batches:
-            tokens = self.devices.fetch_rows(self._generate(params, self.devices.put(batch)))
-            for index, row in zip(batch["index"], tokens, strict=True):
+            tokens, indices = self.devices.fetch_rows(self._generate(params, self.devices.put(batch)))
+            for index, row in zip(indices, tokens, strict=True):
                 if index >= 0:
                     written[index] = self.pipeline.target_tokenizer.decode(row)
         return written
@@ -192,12 +190,13 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
         raise UserError("config.log.every_steps must be at least 1.")
     profile = lookup.call("config.profile", ProfileSettings, whole.profile)
     checkpoints = lookup.call("config.checkpoint", checkpoint.make, whole.checkpoint, folder=workdir / "checkpoints")
-    devices = lookup.call("config.parallel", parallel.make, whole.parallel)
-    given = dict(
+    devices = lookup.call("config.parallel", parallel.make, whole.parallel, devices=None)
+    host, hosts = devices.feed
+    given: dict[str, Any] = dict(
         seed=whole.seed,
-        host=jax.process_index(),
-        hosts=jax.process_count(),
-        divisor=jax.device_count(),
+        host=host,
+        hosts=hosts,
+        divisor=devices.divisor,
         accumulate=settings.accumulate,
         known=known,
         folder=workdir,

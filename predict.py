@@ -37,7 +37,7 @@ ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
 def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
-    config.parallel.mode = "jit"
+    config.parallel.mode = "mesh"
     if config.data.kind == "images" and not arguments:
         raise UserError("no image is given: python predict.py --workdir=... image.png ...")
     run, state, _ = experiment.load(config, workdir, flags.step, from_data=False, average=flags.average)

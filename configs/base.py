@@ -31,7 +31,9 @@ def get_config() -> ConfigDict:
         )
     )
     config.step = ConfigDict(dict(accumulate=1, ema_decay=0.0, nonfinite="stop"))  # settings.StepSettings
-    config.parallel = ConfigDict(dict(mode="auto"))  # training.parallel.make
+    config.parallel = ConfigDict(  # training.parallel.make
+        dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
+    )
     config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
     config.checkpoint = ConfigDict(  # training.checkpoint.make
         dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max")

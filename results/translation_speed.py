@@ -55,12 +55,12 @@ def training(rows: int, length: int) -> dict[str, float]:
     """Target tokens a second of the whole step: forward, backward, Adam, dropout and label smoothing as in the paper."""
     task = tasks.build("translate")
     optimiser, _ = optim.make(name="adamw", learning_rate=1e-4, total_steps=1000, schedule="rsqrt", warmup_steps=10)
-    data, devices = batch(rows, length), parallel.make("jit")
+    data, devices = batch(rows, length), parallel.make("mesh")
     state = step.initialise(model=MODEL, task=task, optimiser=optimiser, batch=shapes(data), seed=0, ema=False)
     function = partial(
         step.train_step, model=MODEL, task=task, optimiser=optimiser, seed=0, accumulate=1, ema_decay=0.0
     )
-    train_step = devices.compile(function, donate=True)
+    train_step = devices.compile_train(function, state)
     forward = partial(step.eval_step, axis=parallel.WHOLE, model=MODEL, task=task)
     work = 3 * flops.forward(forward, state.params, data)
     state, _ = train_step(state, data)

@@ -42,7 +42,7 @@ def tiny(**changes: object) -> ConfigDict:
     config.evaluation.every_steps = 3
     config.checkpoint.every_steps = 2
     config.log.update(every_steps=2, peak_teraflops=1.0)
-    config.parallel.mode = "jit"
+    config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
     return config
 

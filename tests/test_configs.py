@@ -81,7 +81,7 @@ def data_dir(tmp_path) -> Path:
 def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, data_dir):
     config = load(name, DEFAULT.get(name, "debug"))
     config.log.peak_teraflops = 1.0
-    config.parallel.mode = "jit"
+    config.parallel.mode = "mesh"
     if name == "vit_imagenet21k":
         assert config.data.eval_splits == (f"train[:{HELD_OUT}]",)
         config.data.eval_splits = ("train[:80]",)
@@ -112,7 +112,7 @@ def texts(tmp_path) -> Path:
 def test_every_text_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, texts, monkeypatch):
     config = load(name, DEFAULT.get(name, "debug"))
     config.log.peak_teraflops = 1.0
-    config.parallel.mode = "jit"
+    config.parallel.mode = "mesh"
     config.data.buckets = 1
     config.model.update(dict(depth=1) if "depth" in config.model else {})
     if name not in ("transformer_multi30k", "seq2seq_multi30k"):

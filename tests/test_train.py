@@ -88,9 +88,9 @@ def interrupted_evaluation():
     return interrupted
 
 
-def test_pmap_trains_as_jit_does(workdir, whole):
+def test_pmap_trains_as_a_mesh_does(workdir, whole):
     train(tiny(**CHANGES | {"model.dropout": 0.0, "parallel.mode": "pmap"}), workdir)
-    other = workdir.with_name("jit")
+    other = workdir.with_name("mesh")
     train(tiny(**CHANGES | {"model.dropout": 0.0}), other)
     for a, b in zip(rows(workdir), rows(other), strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
@@ -158,7 +158,7 @@ def test_a_profile_is_written_when_asked_for(workdir):
         ({"task.name": "clasify"}, r"did you mean 'classify'"),
         ({"data.name": "digit"}, r"TFDS has no set 'digit'"),
         ({"data.eval_splits": ("tset",)}, r"digits has no split 'tset': did you mean 'test'"),
-        ({"parallel.mode": "tpu"}, r"config.parallel.mode='tpu' should be of type 'auto' | 'pmap' | 'jit'"),
+        ({"parallel.mode": "tpu"}, r"config.parallel.mode='tpu' should be of type 'auto' | 'pmap' | 'mesh'"),
         ({"optim.name": "adam"}, r"config.optim.name='adam' should be of type"),
         ({"optim.decay": (".*/kernl",)}, r"config.optim.decay: '.*kernl' matches no parameter"),
         ({"steps": 0, "epochs": 0.0}, r"the run has no steps"),

@@ -40,7 +40,7 @@ def tiny(texts: Path, **changes: object) -> ConfigDict:
     config.data.update(batch_tokens=128, max_length=8, buckets=2)
     config.evaluation.every_steps = 0
     config.log.peak_teraflops = 1.0
-    config.parallel.mode = "jit"
+    config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
     return config
 
@@ -81,9 +81,9 @@ def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
 
 
 def test_pmap_trains_scores_and_writes_as_jit_does(texts, tmp_path):
-    for mode in ("pmap", "jit"):
+    for mode in ("pmap", "mesh"):
         train(tiny(texts, **{"parallel.mode": mode, "model.dropout": 0.0, "optim.name": "sgd"}), tmp_path / mode)
-    for a, b in zip(figures(tmp_path / "pmap"), figures(tmp_path / "jit"), strict=True):
+    for a, b in zip(figures(tmp_path / "pmap"), figures(tmp_path / "mesh"), strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from errors import UserError
+from training import paths
 
 Schedule = Callable[[Any], jax.Array]
 
@@ -83,9 +84,9 @@ def decayed(params: Any, patterns: tuple[str, ...]) -> Any:
     Raises:
       UserError: a pattern that matches no parameter.
     """
-    paths = ["/".join(str(k.key) for k in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    names = paths.names(params)
     for pattern in patterns:
-        if not any(re.fullmatch(pattern, path) for path in paths):
-            raise UserError(f"config.optim.decay: {pattern!r} matches no parameter, such as {paths[0]!r}.")
-    leaves = [any(re.fullmatch(pattern, path) for pattern in patterns) for path in paths]
+        if not any(re.fullmatch(pattern, name) for name in names):
+            raise UserError(f"config.optim.decay: {pattern!r} matches no parameter, such as {names[0]!r}.")
+    leaves = [any(re.fullmatch(pattern, name) for pattern in patterns) for name in names]
     return jax.tree.unflatten(jax.tree.structure(params), leaves)

@@ -1,14 +1,27 @@
-"""Devices: the only place that knows of pmap, jit, meshes and shardings."""
+"""Devices: the only place that knows of pmap, jit, meshes and shardings.
 
-from collections.abc import Callable
+A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device. Both offer the same.
+"""
+
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import flax.jax_utils
+import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.experimental import mesh_utils, multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
+
+from errors import UserError
+from training import sharding
+from training.sharding import Rule
+
+ROWS = PartitionSpec(("data", "fsdp"))  # how a batch is split
+BLOCK = re.compile(r"blocks|block_\d+")  # modules between which activations are split as the batch is
 
 
 class Axis(NamedTuple):
@@ -18,7 +31,7 @@ class Axis(NamedTuple):
     fold: Callable[[jax.Array], jax.Array]  # makes a key this device's own
 
 
-# Under jit the program sees the whole batch: there is nothing to add, and one key serves.
+# On a mesh the program sees the whole batch: there is nothing to add, and one key serves.
 WHOLE = Axis(sum=lambda tree: tree, fold=lambda key: key)
 PER_DEVICE = Axis(
     sum=lambda tree: jax.lax.psum(tree, "data"),
@@ -26,114 +39,253 @@ PER_DEVICE = Axis(
 )
 
 
-def make(mode: Literal["auto", "pmap", "jit"] = "auto") -> "Devices":
-    """How a step runs on this machine's devices.
+def make(
+    mode: Literal["auto", "pmap", "mesh"] = "auto",
+    *,
+    data: int = 0,
+    fsdp: int = 1,
+    tensor: int = 1,
+    rules: tuple[Rule, ...] = (),
+    devices: Sequence[jax.Device] | None = None,
+) -> "Devices":
+    """How a step runs on the devices of all hosts.
 
     Args:
-      mode: "pmap": one program a device, gradients added by psum. "jit": one program over all devices, the batch
-        sharded, the compiler adds. "auto": pmap where there are several local devices, jit where there is one.
+      mode: "pmap": one program a device, gradients added by psum. "mesh": one program over all devices, which the
+        compiler splits. "auto": pmap where there are several devices and the whole model fits on each, else a mesh.
+      data, fsdp, tensor: sizes of the mesh's axes, which multiply to the number of devices; data=0 is what is left.
+        The batch is split over data and fsdp, parameters and optimiser state over fsdp and tensor.
+      rules: how single parameters are split, before the rules of training/sharding.py.
+      devices: others than those there are (a machine to compile for).
+
+    Raises:
+      UserError: a mesh that is not of so many devices, or pmap with a split model.
     """
-    if mode == "auto":
-        mode = "pmap" if jax.local_device_count() > 1 else "jit"
-    return Pmap(tuple(jax.local_devices())) if mode == "pmap" else Jit(tuple(jax.devices()))
+    devices = tuple(devices or jax.devices())
+    count, split = len(devices), fsdp * tensor
+    if min(fsdp, tensor) < 1 or data < 0:
+        raise UserError("config.parallel: fsdp and tensor must be at least 1, and data at least 0.")
+    if mode == "pmap" or (mode == "auto" and count > 1 and split == 1 and not rules and data in (0, count)):
+        if split > 1 or rules or data not in (0, count):
+            raise UserError(
+                "config.parallel.mode=pmap keeps the whole model on each device: for axes and rules take mode=mesh."
+            )
+        return Pmap(devices)
+    if (data or max(count // split, 1)) * split != count:
+        raise UserError(
+            f"config.parallel: data {data or '?'} x fsdp {fsdp} x tensor {tensor} does not make the {count} devices there "
+            f"are: try {_nearest_mesh(count, fsdp, tensor)}."
+        )
+    return Mesh(devices, count // split, fsdp, tensor, tuple(rules))
+
+
+def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
+    divisors = [n for n in range(1, count + 1) if count % n == 0]
+    tensor = max(n for n in divisors if n <= tensor)
+    fsdp = max(n for n in divisors if n <= fsdp and (count // tensor) % n == 0)
+    return f"--config.parallel.data={count // fsdp // tensor} --config.parallel.fsdp={fsdp} --config.parallel.tensor={tensor}"
 
 
 @dataclass(frozen=True)
-class Jit:
-    """One program over a mesh of `devices`, of all hosts: the state on each, the batch split between them."""
+class Mesh:
+    """One program over a mesh of `devices`. Attributes: see make."""
 
     devices: tuple[jax.Device, ...]
-    mode = "jit"
+    data: int
+    fsdp: int = 1
+    tensor: int = 1
+    rules: tuple[Rule, ...] = ()
+    mode = "mesh"
+
+    @cached_property
+    def mesh(self) -> jax.sharding.Mesh:
+        shape = (self.data, self.fsdp, self.tensor)
+        on_tpu = self.devices[0].platform == "tpu"  # whose links have a shape
+        grid = mesh_utils.create_device_mesh(shape, self.devices) if on_tpu else np.reshape(self.devices, shape)
+        return jax.sharding.Mesh(grid, ("data", "fsdp", "tensor"))
+
+    def __str__(self) -> str:
+        return f"mesh {self.data} x {self.fsdp} x {self.tensor} (data x fsdp x tensor)"
 
     @property
-    def _mesh(self) -> Mesh:
-        return Mesh(np.array(self.devices), ("data",))
+    def divisor(self) -> int:
+        """By which a batch must divide."""
+        return self.data * self.fsdp
 
     @property
-    def state_sharding(self) -> Sharding:
-        """Where a restored checkpoint's arrays belong."""
-        return NamedSharding(self._mesh, PartitionSpec())
+    def feed(self) -> tuple[int, int]:
+        """Which slice of the global batch this host reads, and of how many: (host, hosts). Hosts that hold the same rows
+        (a tensor axis longer than a host) read the same slice."""
+        rows = self.mesh.devices.reshape(self.divisor, self.tensor)
+        held: dict[int, set[int]] = {}
+        for row, devices in enumerate(rows):
+            for device in devices:
+                held.setdefault(device.process_index, set()).add(row)
+        slices = sorted({tuple(sorted(found)) for found in held.values()})
+        if sum(map(len, slices)) != self.divisor or len({len(s) for s in slices}) > 1:
+            raise UserError(
+                f"config.parallel: on {len(held)} hosts the batch of a {self} does not fall into equal shares: let tensor "
+                "be a divisor or a multiple of the devices of a host."
+            )
+        return slices.index(tuple(sorted(held.get(jax.process_index(), held[min(held)])))), len(slices)
+
+    def lay_out(self, state: Any) -> Any:
+        """The state's shapes -> ShapeDtypeStructs that say where each part belongs."""
+        return jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, self._shardings(state)
+        )
+
+    def lay_out_batch(self, batch: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.ShapeDtypeStruct]:
+        """The same of a global batch."""
+        rows = NamedSharding(self.mesh, ROWS)
+        return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for name, x in batch.items()}
+
+    def _shardings(self, state: Any) -> Any:
+        sizes = {"fsdp": self.fsdp, "tensor": self.tensor}
+        return jax.tree.map(partial(NamedSharding, self.mesh), sharding.specs(state, sizes, self.rules))
+
+    def initialise(self, function: Callable[[], Any]) -> Any:
+        """The state that `function` computes, of which each device computes its part."""
+        return jax.jit(function, out_shardings=self._shardings(jax.eval_shape(function)))()
 
     def put_state(self, state: Any) -> Any:
-        """A state from the host or one device -> on every device."""
-        return jax.device_put(state, self.state_sharding)
+        """A state from the host, one device or a checkpoint (laid out as `lay_out` says) -> on the devices."""
+        return jax.device_put(state, self._shardings(state))
 
     def get_state(self, state: Any) -> Any:
-        """The state as one copy, to be saved or looked at."""
+        """The state as it is saved."""
         return state
 
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This host's part of a global batch -> on its devices."""
-        sharding = NamedSharding(self._mesh, PartitionSpec("data"))
+        rows = NamedSharding(self.mesh, ROWS)
         if jax.process_count() == 1:
-            return jax.device_put(batch, sharding)
-        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+            return jax.device_put(batch, rows)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
 
-    def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
-        """function(state, batch, axis) compiled; its results are the same on every device."""
-        step = partial(function, axis=WHOLE)
-        return jax.jit(step, donate_argnums=0 if donate else (), out_shardings=self.state_sharding)
+    def compile_train(self, function: Callable[..., Any], state: Any) -> Callable[..., Any]:
+        """function(state, batch, axis) -> (state, sums), compiled; the state given to it is consumed. state: its shapes."""
+        results = (self._shardings(state), NamedSharding(self.mesh, PartitionSpec()))
+        return jax.jit(self._split(function), donate_argnums=0, out_shardings=results)
 
-    def fetch(self, tree: Any) -> Any:
-        """What a compiled function returned -> NumPy on the host."""
-        return jax.device_get(tree)
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """function(params, batch, axis) compiled; its results are the same on every device."""
+        return jax.jit(self._split(function), out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
     def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """function(state, batch, axis) compiled, whose results have a row for each row of the batch."""
-        rows = NamedSharding(self._mesh, PartitionSpec("data"))
-        return jax.jit(partial(function, axis=WHOLE), out_shardings=rows)
+        """function(params, batch, axis) compiled, whose results have a row for each row of the batch."""
+        return jax.jit(self._split(function), out_shardings=NamedSharding(self.mesh, ROWS))
+
+    def fetch(self, tree: Any) -> Any:
+        """What `compile`'s or `compile_train`'s function returned, but the state -> NumPy on the host."""
+        return jax.device_get(tree)
 
     def fetch_rows(self, rows: Any) -> Any:
-        """What compile_rows' function returned -> NumPy on the host, in the batch's order."""
-        return jax.device_get(rows)
+        """What `compile_rows`' function returned, of all hosts -> NumPy on every host."""
+        if jax.process_count() == 1:
+            return jax.device_get(rows)
+        return multihost_utils.process_allgather(rows, tiled=True)
 
     def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
         """Of the global batch that `put` has brought here."""
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
 
+    def _split(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with activations between blocks split as the batch is. Left to itself, the compiler may keep
+        them whole where parameters are split: several times the memory."""
+        if len(self.devices) == 1:
+            return partial(function, axis=WHOLE)
+        rows = NamedSharding(self.mesh, ROWS)
+
+        def constrain(x: Any) -> Any:
+            whole_batch = isinstance(x, jax.Array) and x.ndim == 3 and x.shape[0] % self.divisor == 0
+            return jax.lax.with_sharding_constraint(x, rows) if whole_batch else x
+
+        def between_blocks(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:
+            result = call(*arguments, **keywords)
+            if context.method_name == "__call__" and BLOCK.fullmatch(context.module.name or ""):
+                return jax.tree.map(constrain, result)
+            return result
+
+        def split(*arguments: Any) -> Any:
+            with nn.intercept_methods(between_blocks):
+                return function(*arguments, axis=WHOLE)
+
+        return split
+
 
 @dataclass(frozen=True)
 class Pmap:
-    """One program on each of this host's `devices`, each with its own copy of the state."""
+    """One program on each of the `devices` of all hosts, each with its own copy of the state."""
 
     devices: tuple[jax.Device, ...]
     mode = "pmap"
 
     @property
-    def state_sharding(self) -> Sharding:
-        return SingleDeviceSharding(self.devices[0])
+    def _local(self) -> tuple[jax.Device, ...]:
+        return tuple(d for d in self.devices if d.process_index == jax.process_index())
+
+    @property
+    def _whole(self) -> NamedSharding:
+        """On every device of every host: what is saved is the same there."""
+        return NamedSharding(jax.sharding.Mesh(np.array(self.devices), ("data",)), PartitionSpec())
+
+    def __str__(self) -> str:
+        return "pmap"
+
+    @property
+    def divisor(self) -> int:
+        return len(self.devices)
+
+    @property
+    def feed(self) -> tuple[int, int]:
+        return jax.process_index(), jax.process_count()
+
+    def lay_out(self, state: Any) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._whole), state)
+
+    def initialise(self, function: Callable[[], Any]) -> Any:
+        return self.put_state(jax.jit(function)())
 
     def put_state(self, state: Any) -> Any:
-        return flax.jax_utils.replicate(state, self.devices)
+        return flax.jax_utils.replicate(jax.device_get(state), list(self._local))
 
     def get_state(self, state: Any) -> Any:
-        return flax.jax_utils.unreplicate(state)  # not x[0], which is slow on a pmapped array
+        one = flax.jax_utils.unreplicate(state)  # not x[0], which is slow on a pmapped array
+        if jax.process_count() == 1:
+            return one
+        return jax.tree.map(partial(jax.make_array_from_process_local_data, self._whole), jax.device_get(one))
 
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        sharding = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec("data"))
-        split = jax.tree.map(lambda x: x.reshape(len(self.devices), -1, *x.shape[1:]), batch)
-        return jax.device_put(split, sharding)
+        local = NamedSharding(jax.sharding.Mesh(np.array(self._local), ("data",)), PartitionSpec("data"))
+        return jax.device_put({n: x.reshape(len(self._local), -1, *x.shape[1:]) for n, x in batch.items()}, local)
 
-    def compile(self, function: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
-        step = partial(function, axis=PER_DEVICE)
-        donated = 0 if donate else ()
-        return jax.pmap(
-            lambda state, batch: step(state, batch), axis_name="data", devices=self.devices, donate_argnums=donated
-        )
+    def compile_train(self, function: Callable[..., Any], state: Any) -> Callable[..., Any]:
+        del state  # whole on every device, whatever its shapes
+        return self._program(function, donate_argnums=0)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self._program(function)
+
+    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self._program(function)
+
+    def _program(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        program = lambda state, batch: function(state, batch, axis=PER_DEVICE)  # noqa: E731
+        return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
     def fetch(self, tree: Any) -> Any:
         return jax.device_get(flax.jax_utils.unreplicate(tree))
 
-    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return self.compile(function)
-
     def fetch_rows(self, rows: Any) -> Any:
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
+        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
+        return rows if jax.process_count() == 1 else multihost_utils.process_allgather(rows, tiled=True)
 
     def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+        hosts = jax.process_count()
         return {
-            name: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for name, x in batch.items()
+            n: jax.ShapeDtypeStruct((hosts * x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for n, x in batch.items()
         }
 
 
-Devices = Jit | Pmap
+Devices = Mesh | Pmap

@@ -11,7 +11,7 @@ import pytest
 from models.vit import Model
 from tasks.classify import Task
 from training import optim, step
-from training.parallel import Jit, Pmap
+from training.parallel import Mesh, Pmap
 
 B, C = 32, 10
 MODEL = Model(C, width=16, depth=2, mlp_dim=32, heads=2, patch=4, head="gap")
@@ -46,8 +46,9 @@ def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, 
         accumulate=accumulate,
         ema_decay=ema_decay,
     )
-    train_step = devices.compile(function)
-    state = devices.put_state(state or initialise(model))
+    state = jax.device_get(state or initialise(model))
+    train_step = devices.compile_train(function, state)
+    state = devices.put_state(state)
     sums = []
     for number in range(steps):
         state, out = train_step(state, devices.put(batches(number)))
@@ -57,14 +58,24 @@ def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, 
 
 @pytest.fixture(scope="module")
 def reference():
-    return run(Jit(ONE))
+    return run(Mesh(ONE, 1), steps=20)
 
 
 @pytest.mark.parametrize(
-    ("devices", "accumulate"), [(Jit(ALL), 1), (Pmap(ALL), 1), (Jit(ONE), 4), (Jit(ALL), 2), (Pmap(ALL), 2)]
+    ("devices", "accumulate"),
+    [
+        (Mesh(ALL, 8), 1),
+        (Pmap(ALL), 1),
+        (Mesh(ONE, 1), 4),
+        (Mesh(ALL, 8), 2),
+        (Pmap(ALL), 2),
+        (Mesh(ALL, 1, fsdp=8), 1),
+        (Mesh(ALL, 4, tensor=2), 1),
+        (Mesh(ALL, 2, fsdp=2, tensor=2), 2),
+    ],
 )
 def test_devices_and_micro_batches_change_nothing(reference, devices, accumulate):
-    state, sums = run(devices, accumulate)
+    state, sums = run(devices, accumulate, steps=20)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state, reference[0])
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), sums, reference[1])
 
@@ -77,7 +88,7 @@ def test_padding_weighs_nothing(reference):
         changed["label"][padding] = 3
         return changed
 
-    state, _ = run(Jit(ONE), batches=other)
+    state, _ = run(Mesh(ONE, 1), batches=other, steps=20)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), state, reference[0])
 
 
@@ -96,14 +107,14 @@ def test_the_gradient_is_that_of_the_mean_over_real_examples(reference):
 
 
 def test_the_average_follows_the_weights(reference):
-    state, previous = reference[0], run(Jit(ONE), steps=2)[0]
+    state, previous = reference[0], run(Mesh(ONE, 1), steps=19)[0]
     expected = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, previous.ema, state.params)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), state.ema, expected)
     assert state.eval_params is state.ema
     assert initialise(ema=False).ema == {}
 
 
-@pytest.mark.parametrize("devices", [Jit(ONE), Pmap(ALL)])
+@pytest.mark.parametrize("devices", [Mesh(ONE, 1), Pmap(ALL)])
 def test_a_batch_that_is_not_finite_leaves_the_weights_alone(devices):
     def poisoned(number: int) -> dict[str, np.ndarray]:
         data = batch(number)
@@ -123,7 +134,7 @@ def test_a_batch_of_padding_alone_moves_nothing_by_its_loss():
     def empty(number: int) -> dict[str, np.ndarray]:
         return batch(number) | {"mask": np.zeros(B, np.float32)}
 
-    _, sums = run(Jit(ONE), steps=1, batches=empty)
+    _, sums = run(Mesh(ONE, 1), steps=1, batches=empty)
     assert sums[0]["grad_norm"][0] == 0
     assert sums[0]["nonfinite"][0] == 0
 
@@ -138,8 +149,8 @@ def test_dropout_differs_between_steps_and_devices_and_repeats_with_the_step():
     state = state.replace(params=params)
     same = lambda number: {**batch(0), "mask": np.ones(B, np.float32)}  # noqa: E731
     frozen = partial(run, model=model, state=state, batches=same, steps=1)
-    once, again = frozen(Jit(ONE))[1][0], frozen(Jit(ONE))[1][0]
-    later = frozen(Jit(ONE), state=state.replace(step=jnp.asarray(1, jnp.int32)))[1][0]
+    once, again = frozen(Mesh(ONE, 1))[1][0], frozen(Mesh(ONE, 1))[1][0]
+    later = frozen(Mesh(ONE, 1), state=state.replace(step=jnp.asarray(1, jnp.int32)))[1][0]
     assert once["loss"][0] == again["loss"][0]
     assert once["loss"][0] != later["loss"][0]
 
@@ -154,7 +165,7 @@ def test_dropout_differs_between_steps_and_devices_and_repeats_with_the_step():
 
 def test_golden_losses():
     """Twenty steps on fixed data: whoever changes what is computed changes these figures, knowingly."""
-    _, sums = run(Jit(ONE), steps=20, batches=lambda number: batch(number % 4))
+    _, sums = run(Mesh(ONE, 1), steps=20, batches=lambda number: batch(number % 4))
     losses = [s["loss"][0] / s["loss"][1] for s in sums]
     np.testing.assert_allclose([losses[0], losses[4], losses[9], losses[19]], GOLDEN, rtol=1e-3)
 
