@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from ml_collections import ConfigDict, config_flags  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
-OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json")
+OWN_FLAGS = (
+    *("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json"),
+    *("coordinator", "hosts", "host", "host_timeout"),
+)
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
@@ -28,6 +32,14 @@ def train_flags() -> None:
     """--config=FILE[:VARIANT] with --config.key=value, and --workdir."""
     config_flags.DEFINE_config_file("config", None, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
     flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/ and the config's name)")
+
+
+def host_flags() -> None:
+    """Of a command that runs on several hosts: who they are, where nothing else says it."""
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of host 0, of several that nothing else has brought together")
+    flags.DEFINE_integer("hosts", 0, "How many hosts there are", lower_bound=0)
+    flags.DEFINE_integer("host", -1, "Which of them this is: 0 ... hosts - 1")
+    flags.DEFINE_float("host_timeout", 100.0, "Seconds that hosts wait for one another", lower_bound=1.0)
 
 
 def workdir_flags() -> None:
@@ -51,11 +63,36 @@ def run(main: Callable[[list[str]], None], description: str, config: str = "") -
     try:
         if config and not any(argument.startswith("--config=") for argument in sys.argv):
             sys.argv.insert(1, f"--config={config}")
-        main(_parse(sys.argv))
+        arguments = _parse(sys.argv)
+        if "coordinator" not in FLAGS:
+            main(arguments)
+            return
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    _run_on_hosts(main, arguments)
+
+
+def _run_on_hosts(main: Callable[[list[str]], None], arguments: list[str]) -> None:
+    """The same of a command that may be one of several: an end of one is told to all."""
+    from training import hosts
+
+    try:
+        hosts.join(FLAGS.coordinator, FLAGS.hosts, FLAGS.host, FLAGS.host_timeout)
+        main(arguments)
+        hosts.part()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        hosts.fail(2, str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        hosts.fail(130, "Ctrl-C")
+        sys.exit(130)
+    except Exception as error:
+        traceback.print_exc()
+        hosts.fail(1, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        sys.exit(1)
 
 
 def default_workdir() -> Path:

@@ -9,6 +9,7 @@ import commands
 
 if __name__ == "__main__":
     commands.workdir_flags()
+    commands.host_flags()
     commands.flags.DEFINE_string(
         "split", None, "What to score, such as train[:10%] (default: the config's eval_splits)"
     )
@@ -16,6 +17,7 @@ if __name__ == "__main__":
 
 import experiment
 from errors import UserError
+from training import hosts
 from training.progress import figure
 
 
@@ -28,6 +30,8 @@ def main(arguments: list[str]) -> None:
     run, state, step = experiment.load(config, workdir, flags.step, from_data=True, average=flags.average)
     start = time.perf_counter()
     scores, notes = run.evaluate(state, generate=True)
+    if not hosts.primary():
+        return
     if flags.json:
         print(json.dumps({"step": step} | scores | ({"notes": notes} if notes else {})))
         return

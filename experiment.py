@@ -4,6 +4,7 @@ Each section of a config goes whole to one function, whose arguments are its key
 before any device is touched. A ConfigDict travels no further than this file.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import record
 import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
-from training import checkpoint, flops, optim, parallel, step
+from training import checkpoint, flops, hosts, optim, parallel, step
 from training.evaluate import evaluate
 
 
@@ -235,6 +236,7 @@ def start(run: Run) -> int:
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
+    _agree(run)
     begun = run.checkpoints.latest()
     if begun is not None:
         saved = record.read(run.workdir)
@@ -257,12 +259,29 @@ def start(run: Run) -> int:
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.check_space(run.abstract_state)
-        for name, content in run.pipeline.files.items():
-            (run.workdir / name).write_bytes(content)
-        record.write(run.workdir, run.record)
+        if hosts.primary():
+            for name, content in run.pipeline.files.items():
+                (run.workdir / name).write_bytes(content)
+            record.write(run.workdir, run.record)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
+    hosts.wait("start")
     return begun or 0
+
+
+def _agree(run: Run) -> None:
+    """That all hosts do the same.
+
+    Raises:
+      UserError: config, code or data are not those of host 0; every host ends.
+    """
+    mine = json.loads(json.dumps(run.config | {key: run.record[key] for key in ("known", "commit", "versions")}))
+    theirs = json.loads(hosts.shared("run", json.dumps(mine)))
+    if differ := record.differences(theirs, mine, free=("data.data_dir",)):
+        raise UserError(
+            f"host {jax.process_index()} does not run what host 0 runs: {'; '.join(differ)}. Give all the same command, "
+            "code and data."
+        )
 
 
 def load(

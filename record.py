@@ -19,15 +19,17 @@ FREE = (
 )
 
 
-def differences(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ, but for those of FREE, as "optim.learning_rate: 0.001 there, 0.01 here"."""
+def differences(
+    saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "", free: tuple[str, ...] = FREE
+) -> list[str]:
+    """Keys whose values differ, but for those of `free`, as "optim.learning_rate: 0.001 there, 0.01 here"."""
     found = []
     for key in sorted(saved.keys() | wanted.keys()):
         a, b = saved.get(key), wanted.get(key)
-        if prefix + key in FREE:
+        if prefix + key in free:
             continue
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
+            found += differences(a, b, f"{prefix}{key}.", free)
         elif json.loads(json.dumps(a)) != json.loads(json.dumps(b)):
             found.append(f"{prefix}{key}: {a!r} there, {b!r} here")
     return found

@@ -9,12 +9,14 @@ import commands
 
 if __name__ == "__main__":
     commands.train_flags()
+    commands.host_flags()
 
 import jax
 from ml_collections import ConfigDict
 
 import experiment
 from errors import UserError
+from training import hosts
 from training.interrupt import Interrupt
 from training.log import Log
 from training.meter import Meter
@@ -40,8 +42,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         scores: dict[str, float] = {}
         compiled: set[str] = set()
         with (
-            Live(start, run.steps) as live,
-            Log(workdir, start) as log,
+            Live(start, run.steps, hosts.primary()) as live,
+            Log(workdir, start, hosts.primary()) as log,
             Profile(workdir, run.profile.first_step, run.profile.steps) as profile,
             run.checkpoints,
         ):
@@ -51,6 +53,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 batch = next(batches)
                 shapes, called = run.devices.shapes(batch), time.perf_counter()
                 state, sums = run.train_step(state, batch)
+                interrupt.poll(step)
                 if str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
                     compiled.add(str(shapes))
                     meter.leave_out(time.perf_counter() - called)
@@ -83,7 +86,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 if stop:
                     live.say(f"{stop}: saving step {step:,} ...")
                     break
-    print(conclusion(run, step, scores, time.perf_counter() - begun))
+    if hosts.primary():
+        print(conclusion(run, step, scores, time.perf_counter() - begun))
     return scores
 
 

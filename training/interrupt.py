@@ -1,18 +1,40 @@
 """Ctrl-C and SIGTERM: the loop saves and leaves instead of dying."""
 
+import os
 import signal
 from types import FrameType
 from typing import Any, Self
 
+import jax
+from jax.experimental import multihost_utils
+
 
 class Interrupt:
-    """While entered, the first of the two signals is noted in `asked`; a second Ctrl-C ends the process at once."""
+    """While entered, the first of the two signals is noted in `asked`; a second Ctrl-C ends the process at once.
+
+    Of several hosts, all take note at the same step, whichever has got the signal: JAX's coordination service listens for
+    SIGTERM, which must stay its own.
+    """
 
     asked = ""
 
     def __enter__(self) -> Self:
-        self._before: dict[int, Any] = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._several = jax.process_count() > 1
+        taken = (
+            {signal.SIGINT: self._pass_on}
+            if self._several
+            else dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._note)
+        )
+        self._before: dict[int, Any] = {s: signal.signal(s, handler) for s, handler in taken.items()}
         return self
+
+    def poll(self, step: int) -> None:
+        """To be called after each step."""
+        if self._several and multihost_utils.reached_preemption_sync_point(step):
+            self.asked = "SIGTERM"
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

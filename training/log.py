@@ -16,10 +16,13 @@ class Log:
     """One JSON object a line with `step` and named figures; the same figures as TensorBoard scalars.
 
     A run that goes on from step `start` writes later steps again, so that lines of later steps, and a last line cut
-    short by a kill, are dropped first.
+    short by a kill, are dropped first. write: whether this is the host that writes.
     """
 
-    def __init__(self, workdir: Path, start: int):
+    def __init__(self, workdir: Path, start: int, write: bool = True):
+        self._on = write
+        if not write:
+            return
         path = workdir / FILE
         kept = [row for row in read(workdir) if row["step"] <= start]
         fresh = path.with_suffix(".tmp")
@@ -30,6 +33,8 @@ class Log:
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Figures that are not finite are written as null: JSON knows no NaN."""
+        if not self._on:
+            return
         plain = {name: float(np.float32(value)) for name, value in figures.items()}
         row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in plain.items()}
         self._file.write(json.dumps(row) + "\n")
@@ -41,8 +46,9 @@ class Log:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
-        self._events.close()
+        if self._on:
+            self._file.close()
+            self._events.close()
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

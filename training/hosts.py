@@ -1,0 +1,179 @@
+"""Several hosts: how they find one another, agree on what they do, and learn of one another's end.
+
+All speak through the key-value store of JAX's coordination service, which host 0 keeps. Devices may wait for a host that
+is gone for ever; this does not.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+import jax
+from jax._src import distributed  # the store has no public name
+
+from errors import UserError
+
+# What says that this process is one of several: JAX itself knows how they find one another (docs: launch/README.md).
+COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+SIGNS = ("JOB_COMPLETION_INDEX", "TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "JAX_COORDINATOR_ADDRESS")
+
+
+def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> None:
+    """Makes this process one of several, if it is. Before any device is touched.
+
+    Args:
+      coordinator: HOST:PORT of host 0, with `hosts` and this one's number `host`; "", 0 and -1 where SLURM, Open MPI,
+        Kubernetes or a TPU pod say it.
+      timeout_seconds: how long hosts wait for one another, at the start and when one falls silent.
+
+    Raises:
+      UserError: flags that are not all there, or hosts that do not come.
+    """
+    given: dict[str, Any] = {}
+    if coordinator or hosts or host >= 0:
+        if not (coordinator and hosts and host >= 0):
+            raise UserError("--coordinator=HOST:PORT, --hosts=N and --host=0 ... N-1 go together: give all three.")
+        if not coordinator.rpartition(":")[2].isdigit() or not coordinator.rpartition(":")[0]:
+            raise UserError(f"--coordinator={coordinator} should be HOST:PORT, such as 10.0.0.1:1234.")
+        if host >= hosts:
+            raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
+        given = dict(coordinator_address=coordinator, num_processes=hosts, process_id=host)
+    elif not _several():
+        return
+    timeout = max(1, round(timeout_seconds))
+    try:
+        jax.distributed.initialize(
+            **given,
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=2 * timeout,  # JAX's own: later, and with less to say
+            shutdown_timeout_seconds=timeout,
+        )
+    except ValueError:  # nothing that JAX knows: one host
+        if given:
+            raise
+        return
+    except RuntimeError as error:
+        where = coordinator or "host 0"
+        raise UserError(
+            f"not all hosts met at {where} within {timeout} s ({str(error).splitlines()[0][:200]}): start the same command "
+            "on each, with the same --coordinator and --hosts; --host_timeout waits longer."
+        ) from None
+    if jax.process_count() > 1:
+        global _link
+        _link = Link(timeout)
+
+
+def _several() -> bool:
+    on_tpu = importlib.util.find_spec("libtpu") is not None and "cpu" not in os.environ.get("JAX_PLATFORMS", "")
+    counted = any(int(os.environ.get(name, "1")) > 1 for name in COUNTS)
+    return counted or on_tpu or any(name in os.environ for name in SIGNS)
+
+
+def primary() -> bool:
+    """Whether this host is the one that writes and speaks."""
+    return jax.process_index() == 0
+
+
+def shared(name: str, value: str) -> str:
+    """Host 0's value, on every host."""
+    return _link.shared(name, value) if _link else value
+
+
+def wait(name: str) -> None:
+    """Until every host is here."""
+    if _link:
+        _link.wait(name)
+
+
+def part() -> None:
+    """The good end: waits for the others."""
+    if _link:
+        _link.close("")
+        jax.distributed.shutdown()
+
+
+def fail(status: int, message: str) -> None:
+    """The bad end, told to the others, which end as well. Does nothing where there is but one host."""
+    if _link:
+        _link.close(f"{status} {message}")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # not sys.exit, which would wait for the others in vain
+
+
+_link: "Link | None" = None
+
+
+class Link:
+    """This host's heartbeat, and its watch over the others'."""
+
+    def __init__(self, timeout: float):
+        self._client: Any = distributed.global_state.client
+        self._host, self._hosts = jax.process_index(), jax.process_count()
+        self._timeout = timeout
+        self._answered = time.monotonic()
+        self._known: dict[str, str] = {}
+        self._parted = threading.Event()
+        # Of two threads, one may be held up by a coordinator that is stopped.
+        for work in (self._beat, self._watch):
+            threading.Thread(target=work, name=f"hosts {work.__name__}", daemon=True).start()
+        if self._host:
+            self._end_clearly_when_aborted()
+
+    def shared(self, name: str, value: str) -> str:
+        if self._host == 0:
+            self._client.key_value_set(f"attend/shared/{name}", value, allow_overwrite=True)
+        return self._client.blocking_key_value_get(f"attend/shared/{name}", round(1000 * self._timeout))
+
+    def wait(self, name: str) -> None:
+        self._client.wait_at_barrier(f"attend/{name}", round(1000 * 10 * self._timeout))
+
+    def close(self, ended: str) -> None:
+        """Tells the others of this host's end, "" for a good one."""
+        with contextlib.suppress(RuntimeError):  # the coordinator is gone: they know
+            self._client.key_value_set(f"attend/ended/{self._host}", ended, allow_overwrite=True)
+        self._parted.set()
+
+    def _beat(self) -> None:
+        for beat in range(2**62):
+            with contextlib.suppress(RuntimeError):  # no answer is what `_watch` looks for
+                self._client.key_value_set(f"attend/alive/{self._host}", str(beat), allow_overwrite=True)
+                self._known = dict(self._client.key_value_dir_get("attend/"))
+                self._answered = time.monotonic()
+            if self._parted.wait(min(1.0, self._timeout / 5)):
+                return
+
+    def _watch(self) -> None:
+        others = {host: ("", time.monotonic()) for host in range(self._hosts) if host != self._host}
+        while not self._parted.wait(min(1.0, self._timeout / 5)):
+            now = time.monotonic()
+            if now - self._answered > self._timeout:
+                self._leave(1, f"host 0, the coordinator, has not answered for {self._timeout:.0f} s")
+            for host, (beat, since) in others.items():
+                ended, last = self._known.get(f"attend/ended/{host}"), self._known.get(f"attend/alive/{host}", "")
+                if ended:
+                    status, _, message = ended.partition(" ")
+                    self._leave(int(status), f"host {host} ended: {message}")
+                if last != beat or ended is not None:
+                    others[host] = (last, now)
+                elif now - since > self._timeout:
+                    self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
+
+    def _leave(self, status: int, why: str) -> NoReturn:
+        again = "" if status == 2 else " The same command goes on from the newest checkpoint."
+        os.write(2, f"error: {why.rstrip('.')}. Host {self._host} ends too.{again}\n".encode())
+        os._exit(status)
+
+    def _end_clearly_when_aborted(self) -> None:
+        """JAX aborts a host whose coordinator died, with pages of C++; the last line is ours."""
+        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(
+            lambda _: self._leave(1, "host 0, the coordinator, died or is out of reach")
+        )
+        self._handler = handler  # kept alive
+        ctypes.CDLL(None).signal(signal.SIGABRT, handler)
