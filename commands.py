@@ -20,14 +20,15 @@ from ml_collections import ConfigDict, config_flags  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
-OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json")
+OWN_FLAGS = ("config", "workdir", "stopped_status", "step", "average", "split", "top", "file", "alignment", "json")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def train_flags() -> None:
-    """--config=FILE[:VARIANT] with --config.key=value, and --workdir."""
+    """--config=FILE[:VARIANT] with --config.key=value, --workdir, and --stopped_status for launchers."""
     config_flags.DEFINE_config_file("config", None, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
     flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/ and the config's name)")
+    flags.DEFINE_integer("stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 
 
 def workdir_flags() -> None:

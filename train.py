@@ -2,6 +2,7 @@
 
 Run the same command again to go on from the newest checkpoint."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -23,11 +24,11 @@ from training.profile import Profile
 from training.progress import Live, describe
 
 
-def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
+def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     """Trains the model of a config into a workdir, from its newest checkpoint if it has one.
 
     Returns:
-      The last evaluation's figures; none if the run was interrupted.
+      The last evaluation's figures; None if the run was interrupted.
     """
     begun = time.perf_counter()
     run = experiment.build(config, workdir)
@@ -84,7 +85,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     live.say(f"{stop}: saving step {step:,} ...")
                     break
     print(conclusion(run, step, scores, time.perf_counter() - begun))
-    return scores
+    return scores if step == run.steps else None
 
 
 def due(step: int, every: int) -> bool:
@@ -141,7 +142,8 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
 def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --workdir=.... See --help.")
-    train(commands.FLAGS.config, Path(commands.FLAGS.workdir or commands.default_workdir()))
+    if train(commands.FLAGS.config, Path(commands.FLAGS.workdir or commands.default_workdir())) is None:
+        sys.exit(commands.FLAGS.stopped_status)
 
 
 if __name__ == "__main__":
