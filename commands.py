@@ -22,16 +22,17 @@ from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
 OWN_FLAGS = (
-    *("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json"),
+    *("config", "workdir", "stopped_status", "step", "average", "split", "top", "file", "alignment", "json"),
     *("coordinator", "hosts", "host", "host_timeout"),
 )
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def train_flags() -> None:
-    """--config=FILE[:VARIANT] with --config.key=value, and --workdir."""
+    """--config=FILE[:VARIANT] with --config.key=value, --workdir, and --stopped_status for launchers."""
     config_flags.DEFINE_config_file("config", None, "configs/FILE.py[:VARIANT]; single keys by --config.KEY=VALUE")
     flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/ and the config's name)")
+    flags.DEFINE_integer("stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 
 
 def host_flags() -> None:
@@ -49,8 +50,10 @@ def workdir_flags() -> None:
     flags.DEFINE_integer("average", 1, "The mean of the weights of so many checkpoints, up to --step", lower_bound=1)
 
 
-def run(main: Callable[[list[str]], None], description: str, config: str = "") -> None:
-    """Parses the command line, calls main with what is no flag, and turns a UserError into one line and exit status 2.
+def run(main: Callable[[list[str]], int | None], description: str, config: str = "") -> None:
+    """Parses the command line, calls main with what is no flag, and exits with the status that it returns.
+
+    A UserError becomes one line and status 2. Where this is one of several hosts, its end is told to all.
 
     Args:
       config: the default of --config, for a command that has train_flags.
@@ -60,43 +63,41 @@ def run(main: Callable[[list[str]], None], description: str, config: str = "") -
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
         return
+    fail: Callable[[int, str], None] = lambda status, message: None  # noqa: E731
     try:
         if config and not any(argument.startswith("--config=") for argument in sys.argv):
             sys.argv.insert(1, f"--config={config}")
         arguments = _parse(sys.argv)
-        if "coordinator" not in FLAGS:
-            main(arguments)
-            return
+        if "coordinator" in FLAGS:
+            from training import hosts
+
+            fail = hosts.fail
+            hosts.join(FLAGS.coordinator, FLAGS.hosts, FLAGS.host, FLAGS.host_timeout)
+        status = main(arguments) or 0
+        if "coordinator" in FLAGS:
+            hosts.part()
     except UserError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    _run_on_hosts(main, arguments)
-
-
-def _run_on_hosts(main: Callable[[list[str]], None], arguments: list[str]) -> None:
-    """The same of a command that may be one of several: an end of one is told to all."""
-    from training import hosts
-
-    try:
-        hosts.join(FLAGS.coordinator, FLAGS.hosts, FLAGS.host, FLAGS.host_timeout)
-        main(arguments)
-        hosts.part()
-    except UserError as error:
+        status = 2
         print(f"error: {error}", file=sys.stderr, flush=True)
-        hosts.fail(2, str(error))
-        sys.exit(2)
+        fail(status, str(error))
     except KeyboardInterrupt:
-        hosts.fail(130, "Ctrl-C")
-        sys.exit(130)
+        status = 130
+        fail(status, "Ctrl-C")
     except Exception as error:
+        status = 1
         traceback.print_exc()
-        hosts.fail(1, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-        sys.exit(1)
+        fail(status, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    sys.exit(status)
 
 
-def default_workdir() -> Path:
-    """runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
+def workdir() -> Path:
+    """--workdir, or runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
+    if "://" in (FLAGS.workdir or ""):
+        raise UserError(
+            f"--workdir={FLAGS.workdir} is no folder: mount the bucket or share and give the folder where it is."
+        )
+    if FLAGS.workdir:
+        return Path(FLAGS.workdir)
     path, _, variant = config_flags.get_config_filename(FLAGS["config"]).partition(":")
     name = Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
     return Path("runs", name)
@@ -104,7 +105,7 @@ def default_workdir() -> Path:
 
 def run_of_workdir() -> tuple[ConfigDict, Path]:
     """The config of the run in --workdir, with the command line's changes, and that folder."""
-    return FLAGS.config, Path(FLAGS.workdir)
+    return FLAGS.config, workdir()
 
 
 def keep_freed_memory() -> None:
@@ -165,8 +166,3 @@ def _config_help() -> str:
             title = path.read_text().split('"""')[1].splitlines()[0]
             rows.append(f"  configs/{path.name:28} {title}")
     return "\n".join([*rows, "  Expected time and figure of each: configs/README.md"])
-
-
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.exit(2)

@@ -4,6 +4,7 @@ Each section of a config goes whole to one function, whose arguments are its key
 before any device is touched. A ConfigDict travels no further than this file.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -320,9 +321,11 @@ def load(
 
 
 def saved_config(workdir: Path) -> ConfigDict:
-    """The config of the run in a workdir."""
+    """The config of the run in a workdir; but for the devices that it ran on, which this machine need not have."""
     keys = Experiment.__dataclass_fields__
-    return ConfigDict({key: _tuples(value) for key, value in record.read(workdir).items() if key in keys})
+    saved = {key: _tuples(value) for key, value in record.read(workdir).items() if key in keys}
+    here = inspect.signature(parallel.make).parameters.values()
+    return ConfigDict(saved | {"parallel": {p.name: p.default for p in here if p.name != "devices"}})
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:

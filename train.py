@@ -25,11 +25,11 @@ from training.profile import Profile
 from training.progress import Live, describe
 
 
-def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
+def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     """Trains the model of a config into a workdir, from its newest checkpoint if it has one.
 
     Returns:
-      The last evaluation's figures; none if the run was interrupted.
+      The last evaluation's figures; None if the run was interrupted.
     """
     begun = time.perf_counter()
     run = experiment.build(config, workdir)
@@ -88,7 +88,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     break
     if hosts.primary():
         print(conclusion(run, step, scores, time.perf_counter() - begun))
-    return scores
+    return scores if step == run.steps else None
 
 
 def due(step: int, every: int) -> bool:
@@ -142,10 +142,11 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
     )
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --workdir=.... See --help.")
-    train(commands.FLAGS.config, Path(commands.FLAGS.workdir or commands.default_workdir()))
+    scores = train(commands.FLAGS.config, commands.workdir())
+    return 0 if scores is not None else commands.FLAGS.stopped_status
 
 
 if __name__ == "__main__":

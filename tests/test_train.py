@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
+import commands
 import experiment
 from data.pipelines import images
 from errors import UserError
 from tests.conftest import tiny
-from train import train
+from train import main, train
 from training import log
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +71,7 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
 def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, workdir, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(experiment.Run, "evaluate", interrupted_evaluation())
-        train(tiny(**CHANGES), workdir)
+        assert train(tiny(**CHANGES), workdir) is None
     assert [row["step"] for row in log.read(workdir)] == [2, 3]
     assert experiment.build(tiny(**CHANGES), workdir).checkpoints.latest() == 3
     train(tiny(**CHANGES), workdir)
@@ -86,6 +88,14 @@ def interrupted_evaluation():
         return evaluate(run, state, generate)
 
     return interrupted
+
+
+def test_a_launcher_can_tell_a_saved_run_from_a_finished_one(monkeypatch):
+    monkeypatch.setattr(commands, "FLAGS", SimpleNamespace(config=None, workdir="run", stopped_status=75))
+    monkeypatch.setattr("train.train", lambda config, workdir: {})
+    assert main([]) == 0
+    monkeypatch.setattr("train.train", lambda config, workdir: None)
+    assert main([]) == 75
 
 
 def test_pmap_trains_as_a_mesh_does(workdir, whole):

@@ -44,6 +44,7 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
         if host >= hosts:
             raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
         given = dict(coordinator_address=coordinator, num_processes=hosts, process_id=host)
+        given["cluster_detection_method"] = "deactivate"
     elif not _several():
         return
     timeout = max(1, round(timeout_seconds))

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Trains on one machine with NVIDIA GPUs, on all of them: launch/gpu.sh [--dry-run] --config=... (the flags of train.py)
+#
+# Sets up .venv with the JAX that fits the driver. After a crash the same command runs again and goes on from the newest
+# checkpoint, RESTARTS times (3) at most; never after status 0 (finished, or saved after a signal) or 2 (a mistake).
+# Ctrl-C, SIGTERM and SIGHUP are passed on: train.py saves and leaves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "error: $*" >&2; exit 2; }
+run() { if [[ $dry ]]; then line=$(printf '%q ' "$@"); echo "${line% }"; else "$@"; fi; }
+
+dry=
+if [[ ${1-} == --dry-run ]]; then dry=yes; shift; fi
+restarts=${RESTARTS:-3}
+[[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
+command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi here: install NVIDIA's driver, or train on the CPU with make train."
+
+# JAX's CUDA 13 needs driver 580 and compute capability 7.5 (Turing); its CUDA 12 serves older ones, from driver 525 on.
+answer=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader) || true
+[[ $answer =~ ^([0-9]+)\.[0-9.]+,\ ([0-9]+)\.([0-9]+) ]] || fail "nvidia-smi finds no GPU: ${answer%%$'\n'*}"
+driver=${BASH_REMATCH[1]} capability=$((BASH_REMATCH[2] * 10 + BASH_REMATCH[3]))
+if ((driver >= 580 && capability >= 75)); then
+  extra=cuda13
+elif ((driver >= 525)); then
+  extra=cuda12
+else
+  fail "NVIDIA's driver $driver is too old for JAX: install 525 or newer."
+fi
+jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
+if [[ ! -e .venv/$extra-$jax ]]; then
+  run make .venv/ready
+  run .venv/bin/python -m pip install --quiet "jax[$extra]==$jax"
+  run touch ".venv/$extra-$jax"
+fi
+
+if [[ $dry ]]; then
+  run .venv/bin/python train.py "$@"
+  exit
+fi
+
+# In a process group of its own the child gets a signal once, from here. A signal ends `wait`, which then waits anew.
+set -m
+child='' asked='' again=''
+trap 'asked=yes again=yes; kill -INT "$child" 2>/dev/null || true' INT
+trap 'asked=yes again=yes; kill -TERM "$child" 2>/dev/null || true' TERM HUP
+for ((attempt = 1; ; attempt++)); do
+  .venv/bin/python train.py "$@" & child=$!
+  while true; do
+    again='' status=0
+    wait "$child" || status=$?
+    [[ $again ]] || break
+  done
+  [[ $status == 0 || $status == 2 || $asked || $attempt -gt $restarts ]] && exit "$status"
+  echo "train.py ended with status $status: going on from the newest checkpoint, restart $attempt of $restarts." >&2
+done
