@@ -48,7 +48,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
                 start, since = experiment.roll_back(run, mishap), time.perf_counter()
                 if hosts.primary():
                     first, last = run.left_out[-1]
-                    print(f"{mishap}: back to step {start:,} and on without batches {first:,} to {last:,}.", flush=True)
+                    print(f"Back to step {start:,} and on without batches {first:,} to {last:,}: {mishap}.", flush=True)
     step, scores = ended
     if hosts.primary():
         print(conclusion(run, step, scores, time.perf_counter() - begun))

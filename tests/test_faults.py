@@ -71,8 +71,8 @@ def test_a_run_rolled_back_is_one_that_never_saw_those_batches(without, workdir,
     train(tiny(**ROLLBACK), workdir)
     assert left_out(workdir) == [[1, 1], [4, 5]]
     said = capsys.readouterr().out
-    assert "not finite at step 1: back to step 0 and on without batches 1 to 1." in said
-    assert "not finite at step 4: back to step 2 and on without batches 4 to 5." in said
+    assert "Back to step 0 and on without batches 1 to 1: the loss or its gradient was not finite at step 1." in said
+    assert "Back to step 2 and on without batches 4 to 5: the loss or its gradient was not finite at step 4." in said
     states_equal(workdir, without, 8)
     assert rows(workdir)[1:] == rows(without)[1:]  # the first line is of the steps since the rollback
 
