@@ -7,8 +7,8 @@ before any device is touched. A ConfigDict travels no further than this file.
 import inspect
 import json
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import record
 import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
-from training import checkpoint, flops, hosts, optim, parallel, step
+from training import checkpoint, flops, hosts, mishaps, optim, parallel, step
 from training.evaluate import evaluate
 
 
@@ -49,10 +49,15 @@ class Run:
     profile: ProfileSettings
     devices: parallel.Devices
     checkpoints: checkpoint.Checkpoints
+    left_out: mishaps.LeftOut = field(default_factory=list)  # batches, by the rollbacks so far
 
-    @cached_property
+    @property
     def record(self) -> dict[str, Any]:
         """What is written beside metrics and weights: the config, what it came to, and with what it ran."""
+        return self._begun | {"left_out": self.left_out}
+
+    @cached_property
+    def _begun(self) -> dict[str, Any]:
         devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         return self.config | {
             "known": self.pipeline.known,
@@ -86,7 +91,15 @@ class Run:
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
-        return self.devices.put_state(self.checkpoints.restore(number, self.abstract_state))
+        wanted = dict(vars(self.abstract_state))
+        if not self.checkpoints.holds(number, "usual"):  # older versions had none
+            del wanted["usual"]
+        saved = {"usual": step.nothing_usual()} | self.checkpoints.restore(number, wanted)
+        return self.devices.put_state(step.State(**saved))
+
+    def batches(self, start: int) -> Iterator[input_pipeline.Batch]:
+        """Training batches of the steps after `start`, without those left out."""
+        return mishaps.batches(self.pipeline.train_batches, start, self.left_out)
 
     @cached_property
     def train_step(self) -> Any:
@@ -99,6 +112,7 @@ class Run:
             seed=self.seed,
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
+            spike=self.settings.spike,
         )
         return self.devices.compile_train(function, self.abstract_state)
 
@@ -127,21 +141,33 @@ class Run:
         """Compiled (params, batch) -> sums."""
         return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
 
-    def evaluate(self, state: step.State, generate: bool) -> tuple[dict[str, float], list[str]]:
+    def evaluate(
+        self, state: step.State, generate: bool, alive: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, float], list[str]]:
         """The task's figures on every evaluation split, {"test/accuracy": ...}, and notes on how they were counted.
 
         Args:
           generate: whether the model also writes, where its task has it write, to be scored against the references.
+          alive: called whenever a batch is through.
         """
+
+        def fetch(sums: Any) -> Any:
+            alive()
+            return self.devices.fetch(sums)
+
+        def counted(split: str) -> Iterator[input_pipeline.Batch]:
+            for batch in self.pipeline.eval_batches(split):
+                alive()
+                yield batch
+
         figures: dict[str, float] = {}
         notes: list[str] = []
         for split in self.pipeline.eval_splits:
-            batches = map(self.devices.put, self.pipeline.eval_batches(split))
-            scores = evaluate(self.eval_step, self.devices.fetch, state.eval_params, batches)
+            scores = evaluate(self.eval_step, fetch, state.eval_params, map(self.devices.put, counted(split)))
             scores |= self.task.summaries(scores)
             if generate and hasattr(self.task, "generate"):
                 references = [target for _, target in self.pipeline.pairs(split)]
-                written = self.generate(state.eval_params, self.pipeline.eval_batches(split), len(references))
+                written = self.generate(state.eval_params, counted(split), len(references))
                 quality, notes = self.task.score(written, references)
                 scores |= quality
             figures |= {f"{split}/{name}": value for name, value in scores.items()}
@@ -184,8 +210,6 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
     whole = lookup.call("config", Experiment, plain)
     task = tasks.build(**whole.task) if "name" in whole.task else _unnamed("task")
     settings = lookup.call("config.step", StepSettings, whole.step)
-    if settings.accumulate < 1 or not 0 <= settings.ema_decay < 1:
-        raise UserError("config.step: accumulate must be at least 1 and ema_decay at least 0 and less than 1.")
     evaluation = lookup.call("config.evaluation", EvaluationSettings, whole.evaluation)
     log = lookup.call("config.log", LogSettings, whole.log)
     if log.every_steps < 1:
@@ -257,6 +281,7 @@ def start(run: Run) -> int:
                 f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py --workdir={run.workdir}; "
                 "to train again choose another --workdir."
             )
+        run.left_out[:] = run.left_out or saved.get("left_out", [])
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.check_space(run.abstract_state)
@@ -266,8 +291,26 @@ def start(run: Run) -> int:
             record.write(run.workdir, run.record)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
-    hosts.wait("start")
+    hosts.wait(f"start {len(run.left_out)}")
     return begun or 0
+
+
+def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
+    """Leaves out the batches from the newest checkpoint on to the bad step's, and returns the step to go on from.
+
+    From here the run is one that was stopped and goes on, so that a kill changes nothing.
+
+    Raises:
+      UserError: it has been done as often as it may be.
+    """
+    if len(run.left_out) >= run.settings.rollbacks:
+        raise UserError(
+            f"{mishap}, and the run has been rolled back {len(run.left_out)} times (config.step.rollbacks="
+            f"{run.settings.rollbacks}). Allow more, or begin anew with a lower --config.optim.learning_rate or clip_norm."
+        )
+    first = mishaps.batch_of(run.checkpoints.latest() or 0, run.left_out) + 1
+    run.left_out.append([first, mishaps.batch_of(mishap.step, run.left_out)])
+    return start(run)
 
 
 def _agree(run: Run) -> None:

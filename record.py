@@ -15,7 +15,8 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflo
 # What may change between the parts of one run: where it runs and what is shown or kept, or how it gets past a bad step.
 FREE = (
     *("parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
-    *("step.nonfinite", "data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens"),
+    *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds"),
+    *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens"),
 )
 
 

@@ -5,6 +5,8 @@ The other sections are the arguments of the functions that take them."""
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from errors import UserError
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -27,12 +29,30 @@ class Experiment:
 
 @dataclass(frozen=True)
 class StepSettings:
-    """config.step. accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is
-    evaluated; 0 for none. nonfinite: what a loss or gradient that is NaN or infinite does to the run."""
+    """config.step.
+
+    accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is evaluated; 0 for none.
+    nonfinite: what a bad step does to the run, one whose loss or gradient is NaN or infinite or whose loss is a spike. Its
+      batch changes no weights; then the run "stop"s, or goes on ("skip"), or goes back to the newest checkpoint before it
+      and on without the batches from there to the bad one ("rollback").
+    spike: a loss more than so many times the usual one, that of about the last hundred steps, is a spike; 0: none is.
+    rollbacks: how often a run may go back; then it stops.
+    timeout_seconds: a step that has not ended by then ends the process with exit status 3 and every thread's stack;
+      compiling, a batch of an evaluation and a save have an hour more; 0 for no limit.
+    """
 
     accumulate: int = 1
     ema_decay: float = 0.0
-    nonfinite: Literal["stop", "skip"] = "stop"
+    nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    spike: float = 0.0
+    rollbacks: int = 3
+    timeout_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1 or not 0 <= self.ema_decay < 1:
+            raise UserError("config.step: accumulate must be at least 1 and ema_decay at least 0 and less than 1.")
+        if 0 < self.spike <= 1 or min(self.spike, self.rollbacks, self.timeout_seconds) < 0:
+            raise UserError("config.step: spike must be 0 or more than 1, rollbacks and timeout_seconds at least 0.")
 
 
 @dataclass(frozen=True)

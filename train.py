@@ -1,8 +1,11 @@
 """Train a model: python train.py --config=configs/vit_digits.py [--workdir=...] [--config.key=value ...]
 
-Run the same command again to go on from the newest checkpoint."""
+Run the same command again to go on from the newest checkpoint. Exit status: 0 at the end, or when a signal stopped the
+run and it was saved; 2 for a mistake or a run that cannot go on, with one line that says why; 3 for a step that hung
+(config.step.timeout_seconds), with the stacks of all threads."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import commands
@@ -20,9 +23,11 @@ from training import hosts
 from training.interrupt import Interrupt
 from training.log import Log
 from training.meter import Meter
+from training.mishaps import Mishaps, RollBack
 from training.prefetch import Prefetch
 from training.profile import Profile
 from training.progress import Live, describe
+from training.watchdog import Watchdog
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
@@ -31,83 +36,96 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     Returns:
       The last evaluation's figures; None if the run was interrupted.
     """
-    begun = time.perf_counter()
+    begun = since = time.perf_counter()
     run = experiment.build(config, workdir)
     run.pipeline.check()
-    start = experiment.start(run)
-    with Prefetch(lambda: run.pipeline.train_batches(start), run.devices.put) as batches, Interrupt() as interrupt:
+    start, ended = experiment.start(run), None
+    with Interrupt() as interrupt:
+        while ended is None:
+            try:
+                ended = train_from(start, run, interrupt, since)
+            except RollBack as mishap:
+                start, since = experiment.roll_back(run, mishap), time.perf_counter()
+                if hosts.primary():
+                    first, last = run.left_out[-1]
+                    print(f"Back to step {start:,} and on without batches {first:,} to {last:,}: {mishap}.", flush=True)
+    step, scores = ended
+    if hosts.primary():
+        print(conclusion(run, step, scores, time.perf_counter() - begun))
+    return scores if step == run.steps else None
+
+
+def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: float) -> tuple[int, dict[str, float]]:
+    """The loop, from a saved step or 0: the step it ended with, and the figures of an evaluation there.
+
+    Raises:
+      RollBack: the loop must be left for an earlier step.
+    """
+    with Prefetch(lambda: run.batches(start), run.devices.put) as batches:
         state = run.restore(start) if start else run.initialise()
         peak, peak_source = run.peak_flops()
         meter = Meter(run.task.unit, peak, run.devices.fetch)
         scores: dict[str, float] = {}
         compiled: set[str] = set()
         with (
+            Watchdog(run.checkpoints.folder, run.settings.timeout_seconds, jax.process_index()) as watchdog,
             Live(start, run.steps, hosts.primary()) as live,
-            Log(workdir, start, hosts.primary()) as log,
-            Profile(workdir, run.profile.first_step, run.profile.steps) as profile,
+            Log(run.workdir, start, hosts.primary()) as log,
+            Profile(run.workdir, run.profile.first_step, run.profile.steps) as profile,
             run.checkpoints,
         ):
             live.say(introduction(run, start, peak, peak_source))
+            mishaps = Mishaps(run.settings.nonfinite, run.settings.spike, run.checkpoints.latest, live.say)
             for step in range(start + 1, run.steps + 1):
+                watchdog.feed(f"step {step}", slow=step == start + 1)
                 profile.before(step)
                 batch = next(batches)
                 shapes, called = run.devices.shapes(batch), time.perf_counter()
+                if fresh := str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
+                    watchdog.feed(f"step {step}", slow=True)
                 state, sums = run.train_step(state, batch)
                 interrupt.poll(step)
-                if str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
+                if fresh:
                     compiled.add(str(shapes))
                     meter.leave_out(time.perf_counter() - called)
                 meter.add(step, sums, run.step_flops(shapes))
                 live.step(step)
                 if step == start + 1:
                     jax.block_until_ready(sums)
-                    live.say(f"First step after {time.perf_counter() - begun:.1f} s.")
+                    live.say(f"First step after {time.perf_counter() - since:.1f} s.")
                     meter.start(batches.waited)
 
                 last = step == run.steps
                 if last or interrupt.asked or due(step, run.log.every_steps):
-                    figures, bad = meter.read(batches.waited)
+                    figures = meter.read(batches.waited)
                     figures["learning_rate"] = float(run.schedule(step - 1))
                     if run.pipeline.skipped:
                         figures["skipped_images"] = run.pipeline.skipped
                     log.write(step, figures)
                     live.figures(step, figures)
-                    not_finite(run, bad, live)
+                    mishaps.judge(meter.bad())
 
                 paused, scores = time.perf_counter(), {}
                 if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
-                    scores, notes = run.evaluate(state, run.evaluation.writes(last))
+                    mishaps.judge(meter.bad())
+                    alive = partial(watchdog.feed, f"a batch of the evaluation at step {step}", slow=True)
+                    scores, notes = run.evaluate(state, run.evaluation.writes(last), alive)
                     log.write(step, scores)
                     live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
                 stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved
                 if last or stop or due(step, run.checkpoints.every_steps):
+                    mishaps.judge(meter.bad())  # no checkpoint comes after a bad step that is not known
+                    watchdog.feed(f"the save of step {step}", slow=True)
                     run.checkpoints.save(step, run.devices.get_state(state), run.record, scores or None)
                 meter.leave_out(time.perf_counter() - paused)
                 if stop:
                     live.say(f"{stop}: saving step {step:,} ...")
                     break
-    if hosts.primary():
-        print(conclusion(run, step, scores, time.perf_counter() - begun))
-    return scores if step == run.steps else None
+    return step, scores
 
 
 def due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def not_finite(run: experiment.Run, steps: list[int], live: Live) -> None:
-    """Says which steps had a loss or gradient that was not finite; none of them changed the weights."""
-    if not steps:
-        return
-    named = ", ".join(map(str, steps[:5])) + (" ..." if len(steps) > 5 else "")
-    if run.settings.nonfinite == "stop":
-        saved = run.checkpoints.latest()
-        kept = f"The newest checkpoint is step {saved}" if saved is not None else "Nothing was saved yet"
-        raise UserError(
-            f"the loss or its gradient was not finite at step {named}. {kept}. Go on past such steps with "
-            "--config.step.nonfinite=skip, or begin anew with a lower --config.optim.learning_rate or clip_norm."
-        )
-    live.say(f"The loss or its gradient was not finite at step {named}: skipped.")
 
 
 def introduction(run: experiment.Run, start: int, peak: float, peak_source: str) -> str:

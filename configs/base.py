@@ -30,7 +30,9 @@ def get_config() -> ConfigDict:
             nesterov=False,
         )
     )
-    config.step = ConfigDict(dict(accumulate=1, ema_decay=0.0, nonfinite="stop"))  # settings.StepSettings
+    config.step = ConfigDict(  # settings.StepSettings
+        dict(accumulate=1, ema_decay=0.0, nonfinite="stop", spike=0.0, rollbacks=3, timeout_seconds=1800.0)
+    )
     config.parallel = ConfigDict(  # training.parallel.make
         dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
     )

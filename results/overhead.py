@@ -61,7 +61,7 @@ def loop_overhead() -> dict[str, float]:
                     state, sums = run.train_step(state, next(batches))
                     meter.add(number, sums, 1)
                     live.step(number)
-                figures, _ = meter.read(batches.waited)
+                figures = meter.read(batches.waited)
                 log.write(STEPS, figures)
                 live.figures(STEPS, figures)
                 jax.block_until_ready(state)

@@ -83,9 +83,9 @@ def interrupted_evaluation():
     """An evaluation during which SIGTERM comes."""
     evaluate = experiment.Run.evaluate
 
-    def interrupted(run, state, generate):
+    def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(run, state, generate)
+        return evaluate(*arguments)
 
     return interrupted
 
@@ -174,6 +174,12 @@ def test_a_profile_is_written_when_asked_for(workdir):
         ({"steps": 0, "epochs": 0.0}, r"the run has no steps"),
         ({"log.every_steps": 0}, r"config.log.every_steps must be at least 1"),
         ({"step.ema_decay": 1.5}, r"ema_decay at least 0 and less than 1"),
+        ({"step.spike": 0.5}, r"spike must be 0 or more than 1"),
+        ({"step.timeout_seconds": -1.0}, r"rollbacks and timeout_seconds at least 0"),
+        (
+            {"step.nonfinite": "rolback"},
+            r"config.step.nonfinite='rolback' should be of type 'stop' \| 'skip' \| 'rollback'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(changes, message, workdir):

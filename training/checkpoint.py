@@ -142,6 +142,10 @@ class Checkpoints:
         """What was saved beside the weights."""
         return self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
 
+    def holds(self, step: int, entry: str) -> bool:
+        """Whether the state of a step has this entry at its top; False where there is no such step."""
+        return step in self.steps() and entry in self._manager.item_metadata(step)["state"].tree
+
     def restore(self, step: int, abstract_state: Any) -> Any:
         """The state of a step, laid out as `abstract_state` (ShapeDtypeStructs with shardings) says.
 

@@ -24,16 +24,18 @@ class Meter:
     def __init__(self, unit: str, peak: float, fetch: Callable[[Any], Any]):
         self.unit, self.peak = unit.replace(" ", "_"), peak
         self._fetch = fetch
-        self._sums: list[Any] = []
+        self._sums: list[Any] = []  # on the device
+        self._fetched: list[Any] = []  # of the steps before those
         self._flops: list[int] = []
-        self._first = 0
+        self._last = 0
+        self._bad: dict[int, str] = {}
         self._since = time.perf_counter()
         self._waited = 0.0
         self._untimed = 0  # how many of the steps collected were over before the time began
 
     def start(self, waited: float) -> None:
         """Measures from here: what went before was compiling. The steps so far keep their place in the means."""
-        self._since, self._waited, self._untimed = time.perf_counter(), waited, len(self._sums)
+        self._since, self._waited, self._untimed = time.perf_counter(), waited, len(self._flops)
 
     def leave_out(self, seconds: float) -> None:
         """Time that was not training's: it went into compiling, an evaluation or a save."""
@@ -42,24 +44,38 @@ class Meter:
     def add(self, step: int, sums: Any, flops: int) -> None:
         """flops: of the model in this step (three times the forward pass: what the arithmetic needs, whatever is
         computed again)."""
-        if not self._sums:
-            self._first = step
+        self._last = step
         self._sums.append(sums)
         self._flops.append(flops)
         if len(self._sums) > AHEAD:
             jax.block_until_ready(self._sums[-1 - AHEAD])
 
-    def read(self, waited: float) -> tuple[dict[str, float], list[int]]:
-        """Figures of the steps since the last call, and which of them were not finite.
+    def _fetch_all(self) -> None:
+        """Waits for the steps that are queued."""
+        first = self._last - len(self._sums) + 1
+        fetched = [self._fetch(sums) for sums in self._sums]
+        for step, sums in enumerate(fetched, first):
+            if kinds := [kind for kind in ("nonfinite", "spike") if kind in sums and sums[kind][0] > 0]:
+                self._bad[step] = kinds[0]
+        self._fetched, self._sums = self._fetched + fetched, []
+
+    def bad(self) -> dict[int, str]:
+        """The steps since the last call whose batch changed nothing, each with why: "nonfinite" or "spike"."""
+        self._fetch_all()
+        bad, self._bad = self._bad, {}
+        return bad
+
+    def read(self, waited: float) -> dict[str, float]:
+        """Figures of the steps since the last call.
 
         Args:
           waited: seconds the loop has waited for input so far.
         """
-        sums = [self._fetch(s) for s in self._sums]
+        self._fetch_all()
+        sums = self._fetched
         seconds = time.perf_counter() - self._since
         done = sum(float(s["loss"][1]) for s in sums[self._untimed :])
         rate = sum(self._flops[self._untimed :]) / seconds
-        bad = [self._first + i for i, s in enumerate(sums) if s["nonfinite"][0] > 0]
         figures = {f"train/{name}": value for name, value in means(sums).items()}
         figures |= {
             f"{self.unit}_per_second": done / seconds,
@@ -68,8 +84,8 @@ class Meter:
             "mfu": rate / self.peak,
             "memory_gb": memory_bytes() / 1e9,
         }
-        self._sums, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
-        return figures, bad
+        self._fetched, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
+        return figures
 
 
 def memory_bytes() -> int:

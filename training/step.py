@@ -1,6 +1,7 @@
 """One step of training, one of evaluation: pure functions of (state, batch)."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +15,9 @@ from training.parallel import Axis
 Batch = dict[str, jax.Array]
 Sums = dict[str, tuple[jax.Array, jax.Array]]
 
+MEMORY = 0.99  # of the usual loss: about the last hundred steps
+SETTLED = 0.18  # the usual loss's weight after twenty steps; before, no loss is a spike
+
 
 @flax.struct.dataclass
 class State:
@@ -24,6 +28,7 @@ class State:
     params: Any
     opt_state: Any
     ema: Any  # the weights' exponential moving average; empty when it is off
+    usual: dict[str, jax.Array]  # moving sums of the steps' `loss` and `weight`: their quotient is the usual loss
 
     @property
     def eval_params(self) -> Any:
@@ -50,7 +55,12 @@ def initialise(
     task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}, train=False)
     params = found[0]
     average = jax.tree.map(jnp.copy, params) if ema else {}
-    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average)
+    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual())
+
+
+def nothing_usual() -> dict[str, jax.Array]:
+    """State.usual before the first step."""
+    return {"loss": jnp.zeros(()), "weight": jnp.zeros(())}
 
 
 def averaged(states: Iterable[State]) -> State:
@@ -61,7 +71,7 @@ def averaged(states: Iterable[State]) -> State:
         total = weights if total is None else jax.tree.map(jnp.add, total, weights)
         count += 1
     params, ema = jax.tree.map(lambda x: x / count, total)
-    return State(state.step, params, state.opt_state, ema)
+    return replace(state, params=params, ema=ema)
 
 
 def train_step(
@@ -75,19 +85,22 @@ def train_step(
     seed: int,
     accumulate: int,
     ema_decay: float,
+    spike: float = 0.0,
 ) -> tuple[State, Sums]:
     """One gradient step.
 
     The gradient is that of (summed loss) / (summed weight) over the whole global batch: both are added over
     micro-batches and devices and divided once, so that neither padding nor the number of devices changes it. A step
-    whose loss or gradient is not finite leaves the weights alone and counts in `nonfinite`.
+    whose loss or gradient is not finite leaves the weights alone and counts in `nonfinite`; so does one whose loss is
+    more than `spike` times the usual one, which counts in `spike`. Where `spike` is 0 none is.
 
     Args:
       batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
       axis: sums over the devices that share the step.
 
     Returns:
-      The new state, and the task's sums together with grad_norm (before clipping) and nonfinite, each with weight 1.
+      The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are told,
+      spike, each with weight 1.
     """
     key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
 
@@ -113,17 +126,21 @@ def train_step(
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = optax.incremental_update(params, state.ema, 1 - ema_decay) if ema_decay else state.ema
+    one, loss = jnp.ones(()), sums["loss"][0] / weight
+    forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
+    usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
 
-    def keep(new: Any, old: Any) -> Any:
-        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
-
-    one = jnp.ones(())
-    sums = keep(sums | {"grad_norm": (grad_norm, one)}, jax.tree.map(jnp.zeros_like, sums | {"grad_norm": (one, one)}))
-    sums["nonfinite"] = (1.0 - finite, one)
-    return (
-        State(state.step + 1, keep(params, state.params), keep(opt_state, state.opt_state), keep(ema, state.ema)),
-        sums,
-    )
+    sums |= {"grad_norm": (grad_norm, one)}
+    sums = jax.tree.map(lambda x: jnp.where(finite, x, 0), sums) | {"nonfinite": (1.0 - finite, one)}
+    good = finite
+    if spike:
+        settled = state.usual["weight"] > SETTLED
+        spiked = finite & settled & (loss * state.usual["weight"] > spike * state.usual["loss"])
+        sums["spike"] = (spiked.astype(jnp.float32), one)
+        good = finite & ~spiked
+    after = State(state.step, params, opt_state, ema, usual)
+    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
+    return replace(kept, step=state.step + 1), sums
 
 
 def _accumulated(

@@ -34,6 +34,10 @@ def load(digests: dict[str, str], folder: Path) -> tuple[Tokenizer, ...]:
     """The tokenizers that a run was trained with, from its workdir. digests: of each, by its file's name."""
     found = []
     for name, digest in digests.items():
+        if not re.fullmatch(r"tokenizer(\.[^/\\]+)?\.model", name):
+            raise UserError(
+                f"the config.json in {folder} names a tokenizer outside that folder, {name}: do not trust it."
+            )
         try:
             tokenizer = Tokenizer((folder / name).read_bytes())
         except FileNotFoundError:

@@ -1,5 +1,7 @@
 """Images in memory: a NumPy archive, or arrays handed over by another source."""
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,18 @@ class Source:
         path = Path(data_dir, name)
         if not path.is_file():
             raise UserError(f"config.data.name: there is no file {path}.")
-        with np.load(path, allow_pickle=False) as archive:
-            splits = {key.removesuffix("_images") for key in archive if key.endswith("_images")}
-            if split not in splits or f"{split}_labels" not in archive:
-                raise UserError(f"{path} has no {split}_images with {split}_labels: {nearest(split, splits)}")
-            images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
-            names = tuple(str(c) for c in archive["classes"]) if "classes" in archive else None
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                splits = {key.removesuffix("_images") for key in archive if key.endswith("_images")}
+                if split not in splits or f"{split}_labels" not in archive:
+                    raise UserError(f"{path} has no {split}_images with {split}_labels: {nearest(split, splits)}")
+                images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
+                names = tuple(str(c) for c in archive["classes"]) if "classes" in archive else None
+        except (TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            raise UserError(
+                f"{path} is no archive of plain arrays, or a damaged one: write it with np.savez. Arrays of Python objects "
+                "are pickles, which run what they hold, and are not loaded."
+            ) from None
         self._hold(images, labels, names, f"{path} {split}")
 
     @classmethod

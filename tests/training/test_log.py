@@ -37,8 +37,13 @@ def test_a_run_that_goes_on_drops_what_it_will_write_again(tmp_path):
     assert [(row["step"], row["train/loss"]) for row in log.read(tmp_path)] == [(10, 10), (20, 20), (30, -1)]
 
 
-def sums(loss: float, weight: float = 1.0, bad: float = 0.0):
-    return {"loss": (jnp.asarray(loss), jnp.asarray(weight)), "nonfinite": (jnp.asarray(bad), jnp.asarray(1.0))}
+def sums(loss: float, weight: float = 1.0, bad: float = 0.0, spike: float = 0.0):
+    one = jnp.asarray(1.0)
+    return {
+        "loss": (jnp.asarray(loss), jnp.asarray(weight)),
+        "nonfinite": (jnp.asarray(bad), one),
+        "spike": (jnp.asarray(spike), one),
+    }
 
 
 def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
@@ -46,11 +51,15 @@ def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
     meter.add(5, sums(6.0, 3.0), 10)
     meter.add(6, sums(0.0, 0.0, bad=1.0), 10)
     meter.add(7, sums(2.0, 1.0), 10)
-    figures, bad = meter.read(waited=0.0)
-    assert figures["train/loss"] == 2.0
-    assert bad == [6]
-    meter.add(8, sums(1.0, bad=1.0), 10)
-    assert meter.read(waited=0.0)[1] == [8]
+    assert meter.bad() == {6: "nonfinite"}
+    meter.add(8, sums(10.0, 2.0, spike=1.0), 10)
+    figures = meter.read(waited=0.0)
+    assert figures["train/loss"] == 3.0  # of all four, whether asked before or not
+    assert figures["train/nonfinite"] == 0.25
+    meter.add(9, sums(1.0, bad=1.0), 10)
+    assert meter.bad() == {8: "spike", 9: "nonfinite"}
+    assert meter.bad() == {}
+    assert meter.read(waited=0.0)["train/loss"] == 1.0
 
 
 def test_rates_leave_out_what_was_not_training(monkeypatch):
@@ -62,7 +71,7 @@ def test_rates_leave_out_what_was_not_training(monkeypatch):
     for step in (2, 3, 4):
         meter.add(step, sums(1.0, step), 5 * step)
     meter.leave_out(4.0)
-    figures, _ = meter.read(waited=4.5)  # at 20: nine tokens and 45 FLOPs in six seconds
+    figures = meter.read(waited=4.5)  # at 20: nine tokens and 45 FLOPs in six seconds
     assert figures["target_tokens_per_second"] == pytest.approx(1.5)
     assert figures["mfu"] == pytest.approx(0.075)
     assert figures["input_wait"] == pytest.approx(0.25)

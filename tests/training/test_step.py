@@ -1,5 +1,6 @@
 """The step itself: the same on any devices, exact about padding, unmoved by what is not finite."""
 
+from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -35,8 +36,7 @@ def initialise(model: nn.Module = MODEL, ema: bool = True) -> step.State:
     return jax.jit(initial)()
 
 
-def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, batches=batch):
-    """The state after some steps, and the sums of each."""
+def compiled(devices, state, model=MODEL, accumulate=1, ema_decay=0.9, spike=0.0):
     function = partial(
         step.train_step,
         model=model,
@@ -45,9 +45,15 @@ def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, 
         seed=0,
         accumulate=accumulate,
         ema_decay=ema_decay,
+        spike=spike,
     )
+    return devices.compile_train(function, state)
+
+
+def run(devices, accumulate=1, steps=3, model=MODEL, state=None, ema_decay=0.9, batches=batch):
+    """The state after some steps, and the sums of each."""
     state = jax.device_get(state or initialise(model))
-    train_step = devices.compile_train(function, state)
+    train_step = compiled(devices, state, model, accumulate, ema_decay)
     state = devices.put_state(state)
     sums = []
     for number in range(steps):
@@ -130,11 +136,40 @@ def test_a_batch_that_is_not_finite_leaves_the_weights_alone(devices):
     jax.tree.map(np.testing.assert_array_equal, (before.params, before.opt_state), (after.params, after.opt_state))
 
 
+@pytest.mark.parametrize("devices", [Mesh(ONE, 1), Pmap(ALL)])
+def test_a_loss_far_above_the_usual_one_leaves_the_weights_alone(devices):
+    """The first loss is that of a head of zeros, ln 10."""
+    begun = jax.device_get(initialise())
+    train_step = compiled(devices, begun, spike=2.0)
+    for loss, weight, expected in ((1.1, 1.0, 1), (0.55, 0.5, 1), (1.2, 1.0, 0), (0.01, 0.1, 0)):  # 0.1: too early
+        before = replace(begun, usual={"loss": np.float32(loss), "weight": np.float32(weight)})
+        after, sums = train_step(devices.put_state(before), devices.put(batch(0)))
+        after, sums = jax.device_get(devices.get_state(after)), devices.fetch(sums)
+        assert sums["spike"] == (expected, 1)
+        assert sums["nonfinite"] == (0, 1)
+        assert sums["loss"][0] / sums["loss"][1] == pytest.approx(np.log(10), rel=1e-5)
+        assert after.step == 1
+        moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), after.params, before.params)
+        assert any(jax.tree.leaves(moved)) == (not expected)
+        if expected:
+            jax.tree.map(np.testing.assert_array_equal, after, replace(before, step=after.step))
+
+
+def test_the_usual_loss_is_that_of_recent_good_steps(reference):
+    expected = {"loss": 0.0, "weight": 0.0}
+    for sums in reference[1]:
+        expected["loss"] = 0.99 * expected["loss"] + 0.01 * sums["loss"][0] / sums["loss"][1]
+        expected["weight"] = 0.99 * expected["weight"] + 0.01
+    assert reference[0].usual == pytest.approx(expected, rel=1e-4)
+    assert reference[0].usual["weight"] > step.SETTLED > 1 - 0.99 ** (len(reference[1]) - 1)
+
+
 def test_a_batch_of_padding_alone_moves_nothing_by_its_loss():
     def empty(number: int) -> dict[str, np.ndarray]:
         return batch(number) | {"mask": np.zeros(B, np.float32)}
 
-    _, sums = run(Mesh(ONE, 1), steps=1, batches=empty)
+    state, sums = run(Mesh(ONE, 1), steps=1, batches=empty)
+    assert state.usual == {"loss": 0, "weight": 0}
     assert sums[0]["grad_norm"][0] == 0
     assert sums[0]["nonfinite"][0] == 0
 

@@ -1,0 +1,123 @@
+"""Weights, archives and records from others are data: nothing in them runs, and none of their paths leads elsewhere."""
+
+import ast
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.builders.imagenet21k import _files
+from data.pipelines import ragged
+from data.sources.arrays import Source
+from errors import UserError
+
+ROOT = Path(__file__).parents[1]
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+RUNS = {"eval", "exec", "compile", "__import__"}
+UNPACKS = {"extractall", "extract", "unpack_archive"}
+
+
+def dangers(source: str) -> list[str]:
+    """The lines of a program that load pickles, run text, hand it to a shell, or unpack an archive unfiltered."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        bad = any(name.split(".")[0] in PICKLES for name in names)
+        if isinstance(node, ast.Call):
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            constant = {name: value.value for name, value in given.items() if isinstance(value, ast.Constant)}
+            unsafe = (name in given and constant.get(name, True) is not False for name in ("allow_pickle", "shell"))
+            bad |= any(unsafe)
+            if isinstance(node.func, ast.Name):
+                bad |= node.func.id in RUNS
+            if isinstance(node.func, ast.Attribute):
+                bad |= node.func.attr in UNPACKS and constant.get("filter") != "data"
+                of = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+                bad |= (of, node.func.attr) in {("yaml", "load"), ("torch", "load"), ("os", "system"), ("os", "popen")}
+        if bad:
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("import pickle", "from pickle import load", "import joblib as j", "import pickle.x"),
+        *("np.load(p, allow_pickle=True)", "np.load(p, allow_pickle=trust)", "torch.load(p)", "yaml.load(p)"),
+        *("tar.extractall(d)", "tar.extract(m, d, filter='fully_trusted')", "shutil.unpack_archive(a, d)"),
+        *("eval(text)", "x = exec(text)", "__import__(n)", "os.system(c)", "subprocess.run(c, shell=True)"),
+    ],
+)
+def test_what_is_dangerous_is_found(line):
+    assert len(dangers(line)) == 1
+
+
+def test_nothing_of_the_project_is_dangerous():
+    safe = "np.load(p, allow_pickle=False); tar.extractall(d, filter='data'); model.eval(); re.compile(p); subprocess.run(c)"
+    assert not dangers(safe)
+    paths = [p for p in ROOT.rglob("*.py") if not {".venv", "runs", ".cache"} & set(p.relative_to(ROOT).parts)]
+    assert len(paths) > 80
+    assert {str(p.relative_to(ROOT)): dangers(p.read_text()) for p in paths if dangers(p.read_text())} == {}
+
+
+class Running:
+    """An object whose pickle makes a folder when it is loaded."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("which", ["train_images", "train_labels", "classes"])
+def test_an_archive_with_a_pickle_in_it_is_refused_and_does_not_run(tmp_path, which):
+    content = {"train_images": np.zeros((2, 8, 8), np.uint8), "train_labels": np.zeros(2, int)}
+    np.savez(tmp_path / "set.npz", **content | {which: np.array([Running(tmp_path / "ran")], object)})
+    with pytest.raises(UserError, match="Arrays of Python objects are pickles, which run what they hold"):
+        Source(str(tmp_path / "set.npz"), "train")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "one array", "a flipped bit", "cut short"])
+def test_a_file_that_is_no_archive_is_one_line(tmp_path, damage):
+    path = tmp_path / "set.npz"
+    np.savez(path, train_images=np.zeros((2, 8, 8), np.uint8), train_labels=np.zeros(2, int))
+    whole = bytearray(path.read_bytes())
+    np.save(array := io.BytesIO(), np.zeros(3))
+    flipped = whole[:150] + bytes([whole[150] ^ 1]) + whole[151:]
+    content = {"text": b"text", "empty": b"", "one array": array.getvalue()}
+    content |= {"a flipped bit": flipped, "cut short": whole[:-30]}
+    path.write_bytes(content[damage])
+    with pytest.raises(UserError, match=r"set.npz is no archive of plain arrays, or a damaged one") as raised:
+        Source(str(path), "train")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_tar_is_read_and_never_unpacked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open(fileobj=(archive := io.BytesIO()), mode="w") as out:
+        for name in ("../outside.JPEG", "/absolute.JPEG", "n1/../../up.JPEG"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            out.addfile(member, io.BytesIO(b"abc"))
+    archive.seek(0)
+    assert [(path.name, file.read()) for path, file in _files(archive, "r|")] == [
+        ("outside.JPEG", b"abc"),
+        ("absolute.JPEG", b"abc"),
+        ("up.JPEG", b"abc"),
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../tokenizer.model", "tokenizer./../../x.model", "/etc/passwd", ".."])
+def test_a_workdir_names_no_tokenizer_outside_it(tmp_path, name):
+    with pytest.raises(UserError, match="names a tokenizer outside that folder"):
+        ragged.load({name: "0" * 16}, tmp_path)
