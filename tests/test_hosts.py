@@ -64,6 +64,7 @@ commands.run(main, "")
 LONGER = {
     "steps": 40,
     "optim.name": "sgd",
+    "checkpoint.keep_best": "",
     "data.eval_splits": ("test[:97]",),
     "evaluation.every_steps": 0,
     "checkpoint.every_steps": 100,
