@@ -55,6 +55,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     compiled.add(str(shapes))
                     meter.leave_out(time.perf_counter() - called)
                 meter.add(step, sums, run.step_flops(shapes))
+                run.checkpoints.check()
                 live.step(step)
                 if step == start + 1:
                     jax.block_until_ready(sums)
