@@ -96,10 +96,14 @@ def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):
         checkpoints.check()
     monkeypatch.setattr(manifest, "write", full)
     checkpoints.save(2, STATE, {}, None)
-    with pytest.raises(UserError, match=r"no space left in .*: step 1 is safe"):
+
+    def later_steps() -> None:
         for _ in range(6000):
             checkpoints.check()
             time.sleep(0.01)
+
+    with pytest.raises(UserError, match=r"no space left in .*: step 1 is safe"):
+        later_steps()
     checkpoints.close()
     assert checkpoint.make(tmp_path).latest() == 1
 
@@ -160,7 +164,7 @@ def test_the_best_is_one_that_is_whole(folder, capsys):
     (folder / "2" / "metrics" / "metrics").write_text('{"test/accuracy": 0.8}')
     assert checkpoint.make(folder, keep_best="test/accuracy").best() == 3
     assert "step 2" in capsys.readouterr().err
-    with pytest.raises(UserError, match="no checkpoint in .* was kept as the best"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* was kept as the best"):
         checkpoint.make(folder).best()
 
 
