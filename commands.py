@@ -1,9 +1,11 @@
 """How every command starts and ends: flags, help, one line for an error, the exit status."""
 
 import ctypes
+import errno
 import os
 import sys
 from collections.abc import Callable
+from logging import getLogger
 from pathlib import Path
 
 ROOT = Path(__file__).parent
@@ -14,10 +16,10 @@ os.environ.setdefault(
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from absl import flags, logging  # noqa: E402
+from absl import flags  # noqa: E402
 from ml_collections import ConfigDict, config_flags  # noqa: E402
 
-from errors import UserError, nearest  # noqa: E402
+from errors import DiskFull, UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
 OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json")
@@ -43,7 +45,8 @@ def run(main: Callable[[list[str]], None], description: str, config: str = "") -
     Args:
       config: the default of --config, for a command that has train_flags.
     """
-    logging.set_verbosity(logging.ERROR)
+    for logger in ("absl", "asyncio"):  # Orbax's threads log the traceback of each error that it raises as well
+        getLogger(logger).setLevel("CRITICAL")
     keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
@@ -53,7 +56,11 @@ def run(main: Callable[[list[str]], None], description: str, config: str = "") -
             sys.argv.insert(1, f"--config={config}")
         main(_parse(sys.argv))
     except UserError as error:
-        _fail(str(error))
+        _fail(str(error), at_once=isinstance(error, DiskFull))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail("no space left on the disk. Free some and run the same command again to go on.", at_once=True)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -130,6 +137,8 @@ def _config_help() -> str:
     return "\n".join([*rows, "  Expected time and figure of each: configs/README.md"])
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, at_once: bool = False) -> None:
     print(f"error: {message}", file=sys.stderr, flush=True)
+    if at_once:
+        os._exit(2)
     sys.exit(2)

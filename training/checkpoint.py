@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from errors import UserError, nearest
+from errors import DiskFull, UserError, nearest
 from training import manifest
 from training.difference import difference
 
@@ -245,7 +245,7 @@ class Checkpoints:
         if "No space left" not in text and "RESOURCE_EXHAUSTED" not in text and "Disk quota" not in text:
             return error
         kept = f"step {steps[-1]} is safe" if (steps := self.steps()) else "nothing was saved yet"
-        return UserError(f"no space left in {self.folder}: {kept}. Free some and run the same command again to go on.")
+        return DiskFull(f"no space left in {self.folder}: {kept}. Free some and run the same command again to go on.")
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the weights."""

@@ -41,8 +41,12 @@ class Log:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+            self._events.close()
+        except OSError:  # a full disk, which has ended the run already if there is an exception
+            if exception[0] is None:
+                raise
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

@@ -92,3 +92,17 @@ def test_prefetch_runs_ahead_no_further_than_its_depth():
         next(batches)
         time.sleep(0.3)
         assert len(taken) <= 4
+
+
+def test_a_disk_too_full_to_close_the_events_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    for inside, raised in ((lambda: 1 / 0, ZeroDivisionError), (lambda: None, OSError)):
+        opened = log.Log(tmp_path, 0)
+        events = opened._events
+        with monkeypatch.context() as patch, pytest.raises(raised):
+            patch.setattr(events, "close", full)
+            with opened:
+                inside()
+        events.close()
