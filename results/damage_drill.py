@@ -264,7 +264,7 @@ def main(damages: int) -> int:
     )
     result = {
         "command": f"python results/damage_drill.py {damages}",
-        "expected": "every damage is detected or changes nothing that is read; the newest good step is used, bit for bit",
+        "expected": "every damage is detected and the newest good step used, bit for bit; a step without manifest is used and said to be unverified",
         "summary": summary,
         "to_the_end_by_train_py": ends,
         "full_disk": full,

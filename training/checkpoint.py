@@ -208,7 +208,8 @@ class Checkpoints:
             self.check_space(state)
             self._saving = step
             items = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
-            self._manager.save(step, args=items, metrics=figures)
+            if not self._manager.save(step, args=items, metrics=figures):
+                raise RuntimeError(f"step {step} was not saved: a later one is there.")
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
 
@@ -223,9 +224,12 @@ class Checkpoints:
             return
         try:
             self._opened.wait_until_finished()
-            self._saving = None
+            if self._primary and self._saving is not None:
+                manifest.complete(self.folder / str(self._saving))
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
+        finally:
+            self._saving = None
 
     def __enter__(self) -> Self:
         return self

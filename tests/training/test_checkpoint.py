@@ -188,19 +188,23 @@ def test_where_all_are_damaged_nothing_begins_anew(folder):
     for step in "123":
         flip(folder / step / manifest.FILE)
     with pytest.raises(
-        UserError, match=r"every checkpoint in .* \(step 1: manifest.sha256 or .*; step 3: .*Put back a copy"
+        UserError, match=r"every checkpoint in .* \(step 1: manifest.sha256 is not .*; step 3: .*Put back a copy"
     ):
         checkpoint.make(folder).latest()
 
 
-def test_a_step_without_a_manifest_is_used_and_that_is_said(folder, capsys):
+def test_a_step_without_a_manifest_is_used_and_that_is_said(folder, capsys, monkeypatch):
     (folder / "3" / manifest.FILE).unlink()
     checkpoints = checkpoint.make(folder)
     assert checkpoints.latest() == 3
     assert checkpoints.restore(3, laid_out(ABSTRACT))["step"] == 3
     assert re.fullmatch("warning: .*step 3 .* no manifest: it was not verified.\n", capsys.readouterr().err)
-    next((folder / "3" / "state" / "d").iterdir()).unlink()
-    with pytest.raises(UserError, match=r"step 3 in .* cannot be read, and has no manifest"):
+
+    def unreadable(*arguments: object) -> None:
+        raise ValueError("NOT_FOUND: Error reading")
+
+    monkeypatch.setattr(checkpoint.ocp.StandardCheckpointer, "restore", unreadable)
+    with pytest.raises(UserError, match=r"step 3 in .* cannot be read, and has no manifest .*NOT_FOUND"):
         checkpoint.make(folder).restore(3, laid_out(ABSTRACT))
 
 
@@ -221,3 +225,15 @@ def test_a_run_that_goes_on_saves_a_damaged_step_again_and_loses_nothing(folder,
         assert checkpoint.make(folder).steps() == [1, 2, 3]
         assert checkpoint.make(folder).latest() == 3
     assert "the damaged checkpoint of step 3 is now" in capsys.readouterr().err
+
+
+def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
+    (folder / "1" / "metrics" / "metrics").write_bytes(b"\xff")  # over which Orbax would fail to open
+    (folder / "2" / "record" / "metadata").unlink()  # what a kill leaves of a step that was being deleted
+    (folder / "2" / manifest.METADATA).unlink()
+    checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+    assert checkpoints.latest() == 3
+    checkpoints.tidy()
+    assert (checkpoints.steps(), (folder / "damaged" / "1").is_dir()) == ([2, 3], True)
+    save(folder, {4: 0.6, 5: 0.8}, keep_best="test/accuracy")
+    assert checkpoint.make(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]

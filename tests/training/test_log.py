@@ -1,6 +1,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -95,14 +96,18 @@ def test_prefetch_runs_ahead_no_further_than_its_depth():
 
 
 def test_a_disk_too_full_to_close_the_events_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
-    def full() -> None:
+    close = log.SummaryWriter.close
+
+    def full(events: log.SummaryWriter) -> None:
+        close(events)
         raise OSError(28, "No space left on device")
 
-    for inside, raised in ((lambda: 1 / 0, ZeroDivisionError), (lambda: None, OSError)):
-        opened = log.Log(tmp_path, 0)
-        events = opened._events
-        with monkeypatch.context() as patch, pytest.raises(raised):
-            patch.setattr(events, "close", full)
-            with opened:
-                inside()
-        events.close()
+    def run(inside: Callable[[], object]) -> None:
+        with log.Log(tmp_path, 0):
+            inside()
+
+    monkeypatch.setattr(log.SummaryWriter, "close", full)
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+    with pytest.raises(OSError, match="No space left"):
+        run(lambda: None)
