@@ -1,10 +1,12 @@
 """How every command starts and ends: flags, help, one line for an error, the exit status."""
 
 import ctypes
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from logging import getLogger
 from pathlib import Path
 
 ROOT = Path(__file__).parent
@@ -15,10 +17,10 @@ os.environ.setdefault(
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from absl import flags, logging  # noqa: E402
+from absl import flags  # noqa: E402
 from ml_collections import ConfigDict, config_flags  # noqa: E402
 
-from errors import UserError, nearest  # noqa: E402
+from errors import DiskFull, UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
 OWN_FLAGS = (
@@ -58,7 +60,8 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     Args:
       config: the default of --config, for a command that has train_flags.
     """
-    logging.set_verbosity(logging.ERROR)
+    for logger in ("absl", "asyncio"):  # Orbax's threads log the traceback of each error that it raises as well
+        getLogger(logger).setLevel("CRITICAL")
     keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
         print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
@@ -76,17 +79,20 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         status = main(arguments) or 0
         if "coordinator" in FLAGS:
             hosts.part()
-    except UserError as error:
-        status = 2
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        fail(status, str(error))
     except KeyboardInterrupt:
         status = 130
         fail(status, "Ctrl-C")
     except Exception as error:
-        status = 1
-        traceback.print_exc()
-        fail(status, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = DiskFull("no space left on the disk. Free some and run the same command again to go on.")
+        status = 2 if isinstance(error, UserError) else 1
+        if status == 2:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        fail(status, str(error) if status == 2 else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        if isinstance(error, DiskFull):
+            os._exit(status)  # sys.exit would wait for the libraries' threads, which go on trying to write
     sys.exit(status)
 
 

@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake that the user can mend. The message is one line and names the mend; commands print it and exit with 2."""
 
 
+class DiskFull(UserError):
+    """There is no space left. What waits to be written cannot be, so that commands end without trying it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error line about an unknown name: the closest known one, and all of them."""
     known = sorted(known)

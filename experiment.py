@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,7 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
 
 
 def start(run: Run) -> int:
-    """The step a training run goes on from: 0 in a new workdir, the newest checkpoint's in one that holds this run.
+    """The step a training run goes on from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
 
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
@@ -284,6 +285,7 @@ def start(run: Run) -> int:
         run.left_out[:] = run.left_out or saved.get("left_out", [])
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.tidy()
         run.checkpoints.check_space(run.abstract_state)
         if hosts.primary():
             for name, content in run.pipeline.files.items():
@@ -347,13 +349,12 @@ def load(
         run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():
         raise UserError(f"--step={which!r} should be last, best or a number.")
-    latest = run.checkpoints.latest()
-    if latest is None:
+    number = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))()
+    if number is None:
         raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
-    number = {"last": lambda: latest, "best": run.checkpoints.best}.get(which, lambda: int(which))()
     state = run.restore(number)
     if average > 1:
-        steps = [s for s in run.checkpoints.steps() if s <= number][-average:]
+        steps = sorted(islice(run.checkpoints.good(up_to=number), average))
         if len(steps) < average:
             raise UserError(
                 f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step {number}: "

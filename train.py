@@ -89,6 +89,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
                     compiled.add(str(shapes))
                     meter.leave_out(time.perf_counter() - called)
                 meter.add(step, sums, run.step_flops(shapes))
+                run.checkpoints.check()
                 live.step(step)
                 if step == start + 1:
                     jax.block_until_ready(sums)

@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     )
     config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
     config.checkpoint = ConfigDict(  # training.checkpoint.make
-        dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max")
+        dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max", damaged="fall_back")
     )
     config.log = ConfigDict(dict(every_steps=50, peak_teraflops=0.0))  # settings.LogSettings
     config.profile = ConfigDict(dict(first_step=10, steps=0))  # settings.ProfileSettings

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,20 @@ def test_a_mistake_is_one_line_and_exit_status_2(arguments, message):
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_tried_after_it():
+    code = """if True:
+        import atexit, commands
+        atexit.register(print, "flushing")
+        def main(arguments):
+            raise OSError(28, "No space left on device")
+        commands.train_flags()
+        commands.run(main, "", config="configs/vit_digits.py")
+    """
+    done = command("-c", code)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: no space left on the disk\. Free some .*\n", done.stderr)
 
 
 def test_help_lists_flags_and_configs():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,31 @@ def test_a_launcher_can_tell_a_saved_run_from_a_finished_one(monkeypatch):
     assert main([]) == 0
     monkeypatch.setattr("train.train", lambda config, workdir: None)
     assert main([]) == 75
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(whole, workdir, capsys):
+    shutil.copytree(whole, workdir)
+    data = max((workdir / "checkpoints" / "6").rglob("*"), key=lambda path: path.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 3] ^= 16
+    data.write_bytes(content)
+    with pytest.raises(UserError, match=r"step 6 in .* is damaged.*checkpoint.damaged=fall_back"):
+        train(tiny(**CHANGES, **{"checkpoint.damaged": "refuse"}), workdir)
+    train(tiny(**CHANGES), workdir)
+    assert "Going on from step 4" in capsys.readouterr().out
+    states_equal(whole, workdir, 6)
+    assert rows(workdir) == rows(whole)
+    assert (workdir / "checkpoints" / "damaged" / "6" / data.relative_to(workdir / "checkpoints" / "6")).exists()
+
+
+def test_a_checkpoint_serves_another_precision_of_compute(whole):
+    config = experiment.saved_config(whole)
+    config.model.dtype = "bfloat16"
+    run, state, _ = experiment.load(config, whole, "last", from_data=True)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
+    scores, _ = run.evaluate(state, generate=False)
+    assert scores["test/loss"] != log.read(whole)[-1]["test/loss"]
+    assert scores["test/loss"] == pytest.approx(log.read(whole)[-1]["test/loss"], rel=1e-2)
 
 
 def test_pmap_trains_as_a_mesh_does(workdir, whole):

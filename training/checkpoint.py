@@ -1,14 +1,23 @@
-"""Checkpoints by Orbax: the state, and beside it what is needed to use it again."""
+"""Checkpoints by Orbax: the state, beside it what is needed to use it again, and a manifest of their digests."""
 
+import itertools
+import json
+import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from errors import UserError, nearest
+from errors import DiskFull, UserError, nearest
+from training import manifest
+from training.difference import difference
+
+ASIDE = "damaged"  # the folder beside the steps that holds the damaged ones
 
 
 def make(
@@ -18,6 +27,8 @@ def make(
     keep_last: int = 2,
     keep_best: str = "",
     keep_best_mode: Literal["max", "min"] = "max",
+    damaged: Literal["fall_back", "refuse"] = "fall_back",
+    primary: bool = True,
 ) -> "Checkpoints":
     """Where and how often a run is saved.
 
@@ -25,59 +36,147 @@ def make(
       folder: holds one folder a step.
       every_steps: 0 saves at the end only. keep_last: how many of the newest stay.
       keep_best: an evaluation figure, "test/accuracy", whose best checkpoint stays as well; "" for none.
+      damaged: whether a damaged checkpoint is passed over for the one before it, or ends the command.
+      primary: of several hosts, the one that reports damage and moves it aside.
     """
     if keep_last < 1:
         raise UserError("config.checkpoint.keep_last must be at least 1: a run goes on from the newest.")
-    policies: list[Any] = [managers.LatestN(keep_last)]
-    if keep_best:
-        # Orbax sorts upwards and keeps the end, so that the best must come last.
-        best = managers.BestN(
-            get_metric_fn=lambda figures: figures[keep_best],
-            reverse=keep_best_mode == "min",
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
-        policies.append(best)
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=managers.AnyPreservationPolicy(policies),
-        best_fn=(lambda figures: figures[keep_best]) if keep_best else None,
-        best_mode=keep_best_mode,
-        cleanup_tmp_directories=True,
-    )
-    return Checkpoints(folder, options, every_steps)
+    return Checkpoints(folder, every_steps, Keep(keep_last, keep_best, keep_best_mode), damaged, primary)
+
+
+class Keep(NamedTuple):
+    """Which checkpoints stay."""
+
+    last: int
+    best: str
+    mode: Literal["max", "min"]
+
+    @property
+    def policy(self) -> managers.PreservationPolicy:
+        policies: list[Any] = [managers.LatestN(self.last)]
+        if self.best:
+            # Orbax sorts upwards and keeps the end, so that the best must come last.
+            best = managers.BestN(
+                get_metric_fn=lambda figures: figures[self.best],
+                reverse=self.mode == "min",
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            policies.append(best)
+        return managers.AnyPreservationPolicy(policies)
 
 
 class Checkpoints:
-    """Saves go on in the background; a state counts as saved when its folder has its final name."""
+    """Saves go on in the background; a state counts as saved when its folder has its final name.
 
-    def __init__(self, folder: Path, options: ocp.CheckpointManagerOptions, every_steps: int):
+    Saving goes by Orbax's manager. Looking and restoring do not: the manager fails to open over some kinds of damage,
+    and would take what another process is just saving for the leavings of a dead one.
+    """
+
+    def __init__(self, folder: Path, every_steps: int, keep: Keep, damaged: str, primary: bool):
         self.folder = folder
         self.every_steps = every_steps
-        self._options = options
+        self._keep = keep
+        self._refuse = damaged == "refuse"
+        self._primary = primary
         self._opened: ocp.CheckpointManager | None = None
+        self._saving: int | None = None
+        self._found: dict[int, str] = {}  # what is wrong with each step that was looked at
 
     @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=self._keep.policy,
+                best_fn=(lambda figures: figures[self._keep.best]) if self._keep.best else None,
+                best_mode=self._keep.mode,
+                # Orbax calls this when all files are written, just before it gives their folder its final name.
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
+            )
             handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
-            folder = self.folder.absolute()
-            self._opened = ocp.CheckpointManager(folder, options=self._options, item_handlers=handlers)
+            self._opened = ocp.CheckpointManager(self.folder.absolute(), options=options, item_handlers=handlers)
         return self._opened
 
+    def _write_manifest(self) -> None:
+        manifest.write(self.folder / f"{self._saving}{ocp.path.step.TMP_DIR_SUFFIX}")
+
     def steps(self) -> list[int]:
-        """The steps that are saved, in order."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(self._manager.all_steps())
+        """The steps that are saved, whole or damaged, in order."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(int(path.name) for path in found if re.fullmatch(r"0|[1-9]\d*", path.name) and path.is_dir())
+
+    def good(self, up_to: int | None = None) -> Iterator[int]:
+        """The saved steps that are whole, the newest first; those that are not are reported on the way.
+
+        Raises:
+          UserError: one is damaged, and `damaged` is "refuse".
+        """
+        for step in reversed(self.steps()):
+            if up_to is not None and step > up_to:
+                continue
+            told = step in self._found
+            if not (damage := self._damage(step)):
+                yield step
+            elif self._refuse:
+                raise UserError(
+                    f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. Put back a copy of it, or use "
+                    "the newest good one with --config.checkpoint.damaged=fall_back."
+                )
+            elif not told:
+                self._report(f"the checkpoint of step {step} in {self.folder} is damaged and not used: {damage}.")
 
     def latest(self) -> int | None:
-        return max(self.steps(), default=None)
+        """The newest step that is whole; none where nothing was saved.
+
+        Raises:
+          UserError: all are damaged, or one newer than it is and `damaged` is "refuse".
+        """
+        self._wait()
+        step = next(self.good(), None)
+        if step is None and (steps := self.steps()):
+            damage = "; ".join(f"step {s}: {self._found[s]}" for s in steps[-3:])
+            raise UserError(
+                f"every checkpoint in {self.folder} is damaged ({damage}). Put back a copy of one, or choose another "
+                "--workdir to begin anew."
+            )
+        return step
 
     def best(self) -> int:
-        step = self._manager.best_step() if self.steps() else None
-        if step is None:
+        """The step with the best figure of `keep_best`, of those that are whole; of equal ones the newest."""
+        scores = {}
+        for step in self.good():
+            path = self.folder / str(step) / "metrics" / "metrics"
+            figures = json.loads(path.read_text()) if path.exists() else {}
+            if self._keep.best in figures:
+                scores[step] = figures[self._keep.best]
+        if not scores:
             raise UserError(f"no checkpoint in {self.folder} was kept as the best: ask for --step=last or a number.")
-        return step
+        sign = 1 if self._keep.mode == "max" else -1
+        return max(scores, key=lambda step: (sign * scores[step], step))
+
+    def tidy(self) -> None:
+        """Clears the way for a run that goes on: damaged steps are moved to `damaged/`, interrupted saves removed."""
+        self._wait()
+        if self._primary and self.folder.is_dir():
+            for unfinished in self.folder.glob(f"*{ocp.path.step.TMP_DIR_SUFFIX}"):
+                shutil.rmtree(unfinished)
+            for step in self.steps():
+                # Orbax reads the small files of every step when it opens the folder.
+                damage = self._found.get(step) or manifest.damage(self.folder / str(step), quick=True)
+                if damage:
+                    self._report(f"the damaged checkpoint of step {step} is now {self._set_aside(step)} ({damage}).")
+        if self._opened is not None:
+            self._opened.reload()
+
+    def _set_aside(self, step: int) -> Path:
+        target = self.folder / ASIDE / str(step)
+        for number in itertools.count(2):
+            if not target.exists():
+                break
+            target = target.with_name(f"{step}-{number}")
+        target.parent.mkdir(exist_ok=True)
+        self._found.pop(step, None)
+        return (self.folder / str(step)).rename(target)
 
     def check_space(self, state: Any) -> None:
         """Whether two more states would fit: one is written before an older one goes.
@@ -104,13 +203,33 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
+        self._wait()
         try:
             self.check_space(state)
-            self._manager.check_for_errors()
+            self._saving = step
             items = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
-            self._manager.save(step, args=items, metrics=figures)
+            if not self._manager.save(step, args=items, metrics=figures):
+                raise RuntimeError(f"step {step} was not saved: a later one is there.")
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
+
+    def check(self) -> None:
+        """Raises what the save in the background has run into, without waiting for it; costs nothing in between."""
+        if self._saving is not None and self._opened is not None and not self._opened.is_saving_in_progress():
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until what was begun is saved. Orbax's check_for_errors would not raise: its own thread takes the error."""
+        if self._opened is None:
+            return
+        try:
+            self._opened.wait_until_finished()
+            if self._primary and self._saving is not None:
+                manifest.complete(self.folder / str(self._saving))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._explained(error) from error
+        finally:
+            self._saving = None
 
     def __enter__(self) -> Self:
         return self
@@ -120,27 +239,21 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is written."""
-        if self._opened is None:
-            return
-        try:
-            self._opened.wait_until_finished()
-            self._opened.check_for_errors()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise self._explained(error) from error
-        self._opened.close()
-        self._opened = None
+        self._wait()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _explained(self, error: Exception) -> Exception:
         text = str(error)
         if "No space left" not in text and "RESOURCE_EXHAUSTED" not in text and "Disk quota" not in text:
             return error
-        saved = self.latest()
-        kept = f"step {saved} is safe" if saved is not None else "nothing was saved yet"
-        return UserError(f"no space left in {self.folder}: {kept}. Free some and run the same command again to go on.")
+        kept = f"step {steps[-1]} is safe" if (steps := self.steps()) else "nothing was saved yet"
+        return DiskFull(f"no space left in {self.folder}: {kept}. Free some and run the same command again to go on.")
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the weights."""
-        return self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        return json.loads((self.folder / str(step) / "record" / "metadata").read_text())
 
     def holds(self, step: int, entry: str) -> bool:
         """Whether the state of a step has this entry at its top; False where there is no such step."""
@@ -150,36 +263,40 @@ class Checkpoints:
         """The state of a step, laid out as `abstract_state` (ShapeDtypeStructs with shardings) says.
 
         Raises:
-          UserError: there is no such step, or it holds another model's state.
+          UserError: there is no such step, it is damaged, or it holds another model's state.
         """
         if step not in self.steps():
             known = [str(s) for s in self.steps()]
             raise UserError(f"{self.folder} has no checkpoint of step {step}: {nearest(str(step), known)}")
-        saved = self._manager.item_metadata(step)["state"]
-        difference = _difference(saved.tree, abstract_state)
-        if difference:
-            raise UserError(f"the checkpoint of step {step} in {self.folder} does not fit this model: {difference}.")
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
-        return self._manager.restore(step, args=items)["state"]
+        if damage := self._damage(step):
+            good = next((s for s in reversed(self.steps()) if not self._damage(s)), None)
+            other = f"The newest good one is step {good}" if good is not None else "None of the others is good"
+            raise UserError(f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. {other}.")
+        path = self.folder.absolute() / str(step) / "state"
+        with ocp.StandardCheckpointer() as checkpointer:
+            try:
+                saved = checkpointer.metadata(path).item_metadata
+                differs = difference(saved.tree, abstract_state)
+                if not differs:
+                    return checkpointer.restore(path, abstract_state)
+            except Exception as error:  # whatever Orbax meets with in a damaged file
+                if manifest.exists(path.parent):
+                    raise
+                raise UserError(
+                    f"the checkpoint of step {step} in {self.folder} cannot be read, and has no manifest to tell why: put "
+                    f"back a copy of it, or move its folder away to use an older one ({str(error).partition(chr(10))[0]})."
+                ) from error
+        raise UserError(f"the checkpoint of step {step} in {self.folder} does not fit this model: {differs}.")
 
+    def _damage(self, step: int) -> str:
+        """What is wrong with a saved step, "" for nothing; looked at once."""
+        if step not in self._found:
+            folder = self.folder / str(step)
+            self._found[step] = manifest.damage(folder)
+            if not self._found[step] and not manifest.exists(folder):
+                self._report(f"the checkpoint of step {step} in {self.folder} has no manifest: it was not verified.")
+        return self._found[step]
 
-def _difference(saved: Any, wanted: Any) -> str:
-    """The first parameter whose presence, shape or dtype differs; Orbax itself would cast or cut it silently."""
-
-    def table(tree: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-        leaves = jax.tree_util.tree_leaves_with_path(tree)
-        return {_path(path): (tuple(x.shape), str(x.dtype)) for path, x in leaves if hasattr(x, "shape")}
-
-    have, want = table(saved), table(wanted)
-    for path in sorted(have.keys() | want.keys()):
-        if have.get(path) != want.get(path):
-            return f"{path} is {_spell(have.get(path))} there and {_spell(want.get(path))} here"
-    return ""
-
-
-def _path(path: tuple[Any, ...]) -> str:
-    return "/".join(str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path)
-
-
-def _spell(leaf: tuple[tuple[int, ...], str] | None) -> str:
-    return "absent" if leaf is None else f"{leaf[1]}{list(leaf[0])}"
+    def _report(self, line: str) -> None:
+        if self._primary:
+            print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -46,9 +46,14 @@ class Log:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._on:
+        if not self._on:
+            return
+        try:
             self._file.close()
             self._events.close()
+        except OSError:  # a full disk, which has ended the run already if there is an exception
+            if exception[0] is None:
+                raise
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

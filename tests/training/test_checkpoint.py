@@ -1,3 +1,6 @@
+import re
+import shutil
+import time
 from pathlib import Path
 
 import jax
@@ -6,7 +9,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from training import checkpoint
+from training import checkpoint, manifest
 
 STATE = {"step": jnp.zeros((), jnp.int32), "params": {"kernel": jnp.arange(6.0).reshape(2, 3)}, "ema": {}}
 ABSTRACT = jax.eval_shape(lambda: STATE)
@@ -80,6 +83,31 @@ def test_a_disk_that_fills_while_saving_says_what_is_safe(tmp_path):
     assert checkpoints._explained(other) is other
 
 
+def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):
+    """Orbax says so in a thread, while the steps after the save go on."""
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    checkpoints = checkpoint.make(tmp_path)
+    checkpoints.check()
+    checkpoints.save(1, STATE, {}, None)
+    while not (tmp_path / "1").exists():
+        checkpoints.check()
+    monkeypatch.setattr(manifest, "write", full)
+    checkpoints.save(2, STATE, {}, None)
+
+    def later_steps() -> None:
+        for _ in range(6000):
+            checkpoints.check()
+            time.sleep(0.01)
+
+    with pytest.raises(UserError, match=r"no space left in .*: step 1 is safe"):
+        later_steps()
+    checkpoints.close()
+    assert checkpoint.make(tmp_path).latest() == 1
+
+
 def test_a_save_returns_before_donated_buffers_change(tmp_path):
     """The next step overwrites the state's memory while it is being written."""
     bump = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
@@ -93,3 +121,119 @@ def test_a_save_returns_before_donated_buffers_change(tmp_path):
     for number, step in enumerate(range(1, 5)):
         saved = checkpoint.make(tmp_path, keep_last=9).restore(step, laid_out(jax.eval_shape(lambda: state)))
         np.testing.assert_array_equal(saved["w"], np.full((512, 512), 4 * number + 1))
+
+
+def flip(path: Path) -> None:
+    """One bit of a file's middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> Path:
+    """Steps 1 to 3; 2 has the best figure."""
+    folder = tmp_path_factory.mktemp("three") / "checkpoints"
+    save(folder, {1: 0.5, 2: 0.9, 3: 0.7}, keep_last=3, keep_best="test/accuracy")
+    return folder
+
+
+@pytest.fixture
+def folder(three, tmp_path) -> Path:
+    return shutil.copytree(three, tmp_path / "checkpoints")
+
+
+def test_the_newest_good_step_is_used_and_each_damaged_one_is_said(folder, capsys):
+    flip(folder / "3" / "state" / "_METADATA")
+    shutil.rmtree(folder / "2")
+    (folder / "2").mkdir()
+    checkpoints = checkpoint.make(folder)
+    assert (checkpoints.latest(), checkpoints.latest(), checkpoints.steps()) == (1, 1, [1, 2, 3])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert re.match("warning: the checkpoint of step 3 .* not used: state/_METADATA is not as it was written", said[0])
+    assert re.match("warning: the checkpoint of step 2 .* not used: its folder is empty", said[1])
+    assert checkpoints.restore(1, laid_out(ABSTRACT))["step"] == 1
+    assert checkpoint.make(folder, primary=False).latest() == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_the_best_is_one_that_is_whole(folder, capsys):
+    checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+    assert checkpoints.best() == 2
+    (folder / "2" / "metrics" / "metrics").write_text('{"test/accuracy": 0.8}')
+    assert checkpoint.make(folder, keep_best="test/accuracy").best() == 3
+    assert "step 2" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no checkpoint in .* was kept as the best"):
+        checkpoint.make(folder).best()
+
+
+def test_damage_is_refused_where_that_is_asked_for(folder):
+    (folder / "3" / "record" / "metadata").unlink()
+    with pytest.raises(UserError, match=r"step 3 in .* record/metadata is missing.*checkpoint.damaged=fall_back"):
+        checkpoint.make(folder, damaged="refuse").latest()
+    shutil.rmtree(folder / "3")
+    assert checkpoint.make(folder, damaged="refuse").latest() == 2
+
+
+def test_a_damaged_step_that_is_asked_for_names_the_newest_good_one(folder):
+    flip(next((folder / "3" / "state" / "d").iterdir()))
+    checkpoints = checkpoint.make(folder)
+    with pytest.raises(UserError, match=r"step 3 in .* is damaged: state/d/\w+ is not as .*newest good one is step 2"):
+        checkpoints.restore(3, laid_out(ABSTRACT))
+    assert checkpoints.restore(2, laid_out(ABSTRACT))["step"] == 2
+
+
+def test_where_all_are_damaged_nothing_begins_anew(folder):
+    for step in "123":
+        flip(folder / step / manifest.FILE)
+    with pytest.raises(
+        UserError, match=r"every checkpoint in .* \(step 1: manifest.sha256 is not .*; step 3: .*Put back a copy"
+    ):
+        checkpoint.make(folder).latest()
+
+
+def test_a_step_without_a_manifest_is_used_and_that_is_said(folder, capsys, monkeypatch):
+    (folder / "3" / manifest.FILE).unlink()
+    checkpoints = checkpoint.make(folder)
+    assert checkpoints.latest() == 3
+    assert checkpoints.restore(3, laid_out(ABSTRACT))["step"] == 3
+    assert re.fullmatch("warning: .*step 3 .* no manifest: it was not verified.\n", capsys.readouterr().err)
+
+    def unreadable(*arguments: object) -> None:
+        raise ValueError("NOT_FOUND: Error reading")
+
+    monkeypatch.setattr(checkpoint.ocp.StandardCheckpointer, "restore", unreadable)
+    with pytest.raises(UserError, match=r"step 3 in .* cannot be read, and has no manifest .*NOT_FOUND"):
+        checkpoint.make(folder).restore(3, laid_out(ABSTRACT))
+
+
+def test_a_run_that_goes_on_saves_a_damaged_step_again_and_loses_nothing(folder, capsys):
+    for number in range(2):
+        flip(folder / "3" / "state" / "_METADATA")
+        damaged = (folder / "3" / "state" / "_METADATA").read_bytes()
+        (folder / "2" / "metrics" / "metrics").write_bytes(b"\xff")  # over which Orbax would fail to open
+        (folder / "4.orbax-checkpoint-tmp").mkdir()
+        (folder / "4.orbax-checkpoint-tmp" / "part").write_text("half")
+        checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+        assert checkpoints.latest() == 1
+        assert (folder / "4.orbax-checkpoint-tmp").exists()  # another process may be saving it
+        checkpoints.tidy()
+        assert not (folder / "4.orbax-checkpoint-tmp").exists()
+        assert (folder / "damaged" / ("3", "3-2")[number] / "state" / "_METADATA").read_bytes() == damaged
+        save(folder, {2: 0.9, 3: 0.7}, keep_last=3, keep_best="test/accuracy")
+        assert checkpoint.make(folder).steps() == [1, 2, 3]
+        assert checkpoint.make(folder).latest() == 3
+    assert "the damaged checkpoint of step 3 is now" in capsys.readouterr().err
+
+
+def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
+    (folder / "1" / "metrics" / "metrics").write_bytes(b"\xff")  # over which Orbax would fail to open
+    (folder / "2" / "record" / "metadata").unlink()  # what a kill leaves of a step that was being deleted
+    (folder / "2" / manifest.METADATA).unlink()
+    checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+    assert checkpoints.latest() == 3
+    checkpoints.tidy()
+    assert (checkpoints.steps(), (folder / "damaged" / "1").is_dir()) == ([2, 3], True)
+    save(folder, {4: 0.6, 5: 0.8}, keep_best="test/accuracy")
+    assert checkpoint.make(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]

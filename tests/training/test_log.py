@@ -1,6 +1,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -101,3 +102,21 @@ def test_prefetch_runs_ahead_no_further_than_its_depth():
         next(batches)
         time.sleep(0.3)
         assert len(taken) <= 4
+
+
+def test_a_disk_too_full_to_close_the_events_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
+    close = log.SummaryWriter.close
+
+    def full(events: log.SummaryWriter) -> None:
+        close(events)
+        raise OSError(28, "No space left on device")
+
+    def run(inside: Callable[[], object]) -> None:
+        with log.Log(tmp_path, 0):
+            inside()
+
+    monkeypatch.setattr(log.SummaryWriter, "close", full)
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+    with pytest.raises(OSError, match="No space left"):
+        run(lambda: None)

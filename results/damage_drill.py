@@ -1,0 +1,282 @@
+"""Damages the checkpoints of a real run and looks whether it goes on from the newest good one with the same bits:
+python results/damage_drill.py [DAMAGES]. Writes results/damage_drill.json and exits with 1 if a wrong bit was used.
+
+Most damages are met by a fresh Checkpoints object in this process; some by train.py, to the end of the run. Then the
+time of the manifest against that of the save, and, where this may mount a file system, a disk that is full.
+"""
+
+import collections
+import contextlib
+import hashlib
+import io
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+STEPS, EVERY = 300, 50
+FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.checkpoint.keep_last=4 --config.checkpoint.keep_best= --config.log.every_steps=10"
+MANIFEST = "manifest.sha256"
+
+
+def command(workdir: Path) -> list[str]:
+    return [sys.executable, "train.py", "--config=configs/vit_digits.py", f"--workdir={workdir}", *FLAGS.split()]
+
+
+def a_file(step: Path, rng: random.Random) -> Path:
+    return rng.choice(sorted(path for path in step.rglob("*") if path.is_file()))
+
+
+def named(path: Path) -> str:
+    return "/".join(path.parts[-2:])
+
+
+def flip(path: Path, rng: random.Random) -> str:
+    content = bytearray(path.read_bytes())
+    position, bit = rng.randrange(len(content)), rng.randrange(8)
+    content[position] ^= 1 << bit
+    path.write_bytes(content)
+    return f"{named(path)}: bit {bit} of byte {position} of {len(content)}"
+
+
+def cut(path: Path, rng: random.Random) -> str:
+    content = path.read_bytes()
+    path.write_bytes(content[: (kept := rng.randrange(len(content)))])
+    return f"{named(path)}: {kept} of {len(content)} bytes"
+
+
+def remove(path: Path, rng: random.Random) -> str:
+    path.unlink()
+    return named(path)
+
+
+def empty(step: Path, rng: random.Random) -> str:
+    shutil.rmtree(step)
+    step.mkdir()
+    return ""
+
+
+def interrupt(step: Path, rng: random.Random) -> str:
+    """Leaves what a kill in the middle of a save leaves: a folder of a temporary name, and not all files."""
+    left = step.rename(f"{step}.orbax-checkpoint-tmp")
+    return f"without {remove(a_file(left, rng), rng)}"
+
+
+KINDS: dict[str, Callable[[Path, random.Random], str]] = {
+    "one bit flipped": lambda step, rng: flip(a_file(step, rng), rng),
+    "a file cut short": lambda step, rng: cut(a_file(step, rng), rng),
+    "a file missing": lambda step, rng: remove(a_file(step, rng), rng),
+    "an empty step folder": empty,
+    "an interrupted save": interrupt,
+    "a damaged manifest": lambda step, rng: rng.choice([flip, cut])(step / MANIFEST, rng),
+}
+
+
+def bits(state: Any) -> str:
+    import jax
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(jax.device_get(state)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def drill(whole: Path, folder: Path, number: int, abstract_state: Any) -> list[dict[str, Any]]:
+    """Damages the newest step, or the newest two, of copies of a run's checkpoints."""
+    from training import checkpoint
+
+    rng, rows = random.Random(0), []
+    source = checkpoint.make(whole / "checkpoints")
+    right = {step: bits(source.restore(step, abstract_state)) for step in source.steps()}
+    for index in range(number):
+        kind = list(KINDS)[index % len(KINDS)]
+        copy = shutil.copytree(whole / "checkpoints", folder / str(index))
+        hurt = sorted(right)[-rng.choice((1, 1, 2)) :]
+        what = [KINDS[kind](copy / str(step), rng) for step in hurt]
+        checkpoints, said = checkpoint.make(copy), io.StringIO()
+        with contextlib.redirect_stderr(said):
+            begun = time.perf_counter()
+            step = checkpoints.latest() or 0
+            seconds = time.perf_counter() - begun
+            checkpoints.tidy()
+        state = checkpoints.restore(step, abstract_state)
+        rows.append(
+            {
+                "damage": kind,
+                "steps": hurt,
+                "what": what,
+                "went_on_from": step,
+                "detected": step not in hurt or "not verified" in said.getvalue(),
+                "lines": len(said.getvalue().splitlines()),
+                "seconds": round(seconds, 4),
+                "same_bits": bits(state) == right[step],
+                "left_in_the_way": [p.name for p in copy.iterdir() if p.name != "damaged" and int(p.name) > step],
+            }
+        )
+        print(rows[-1], flush=True)
+        shutil.rmtree(copy)
+    return rows
+
+
+def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
+    """Damages the newest step and lets train.py go on to the end."""
+    from kill_storm import figures
+
+    from training import checkpoint
+
+    rng, rows = random.Random(1), []
+    for kind, damage in KINDS.items():
+        workdir = shutil.copytree(whole, folder / "to_the_end")
+        what = damage(workdir / "checkpoints" / str(STEPS), rng)
+        done = subprocess.run(command(workdir), cwd=ROOT, check=True, capture_output=True, text=True)
+        went_on = next(line for line in done.stdout.splitlines() if line.startswith("Going on from"))
+        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        rows.append(
+            {
+                "damage": kind,
+                "what": what,
+                "went_on": went_on.split(" in ")[0],
+                "said": [line.replace(str(workdir), "RUN") for line in done.stderr.splitlines() if "warning:" in line],
+                "same_bits": bits(states[0]) == bits(states[1]),
+                "same_figures": figures(whole) == figures(workdir),
+            }
+        )
+        print(rows[-1], flush=True)
+        shutil.rmtree(workdir)
+    return rows
+
+
+def layout(workdir: Path) -> Any:
+    import experiment
+    import record
+
+    return experiment.build(experiment.saved_config(workdir), workdir, record.read(workdir)["known"]).abstract_state
+
+
+def big_state(megabytes: int) -> dict[str, Any]:
+    import jax.numpy as jnp
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return {f"layer{i}": jnp.asarray(rng.normal(size=(500, 500)), jnp.float32) for i in range(megabytes)}
+
+
+def cost(folder: Path, rounds: int = 3) -> dict[str, Any]:
+    """Of the manifest, against the save of a state of 350 MB."""
+    from training import checkpoint, manifest
+
+    state, write = big_state(350), manifest.write
+    spent: dict[str, list[float]] = collections.defaultdict(list)
+
+    def timed(name: str, function: Callable[[], Any]) -> None:
+        begun = time.perf_counter()
+        function()
+        spent[name].append(round(time.perf_counter() - begun, 3))
+
+    def save(manifests: bool) -> None:
+        name = "save_with_manifest" if manifests else "save_without"
+        written = (lambda step: timed("manifest", lambda: write(step))) if manifests else lambda step: None
+        shutil.rmtree(folder, ignore_errors=True)
+        with mock.patch.object(manifest, "write", written), checkpoint.make(folder) as checkpoints:
+            begun = time.perf_counter()
+            timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}, None))
+            checkpoints.close()
+            spent[name].append(round(time.perf_counter() - begun, 3))
+
+    for _ in range(rounds):
+        save(False)
+        save(True)
+        timed("verify", lambda: manifest.damage(folder / "1"))
+    return {"megabytes": 350, "median_seconds": {k: statistics.median(v) for k, v in spent.items()}, "seconds": spent}
+
+
+def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
+    """Fills the disk of a training run as it begins to save; then makes space and runs the same command again."""
+    from kill_storm import figures
+
+    from training import checkpoint
+
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        return "not run: this user may not mount a file system"
+    try:
+        workdir, filler, saving = folder / "run", folder / "filler", f"{2 * EVERY}.orbax-checkpoint-tmp"
+        process = subprocess.Popen(
+            command(workdir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while process.poll() is None and not (workdir / "checkpoints" / saving).exists():
+            time.sleep(0.001)
+        begun = time.perf_counter()
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        _, said = process.communicate()
+        seconds = time.perf_counter() - begun
+        filler.unlink()
+        saved = checkpoint.make(workdir / "checkpoints").latest()
+        subprocess.run(command(workdir), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        return {
+            "seconds_from_full_to_the_end_of_the_process": round(seconds, 2),
+            "status": process.returncode,
+            "said": said.replace(str(folder), "FOLDER").splitlines(),
+            "newest_good_step": saved,
+            "same_bits": bits(states[0]) == bits(states[1]),
+            "same_figures": figures(whole) == figures(workdir),
+        }
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def main(damages: int) -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = folder / "whole"
+        subprocess.run(command(whole), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        rows = drill(whole, folder, damages, layout(whole))
+        ends = to_the_end(whole, folder)
+        seconds = cost(folder / "cost")
+        full = full_disk(whole, folder / "full")
+        record = json.loads((whole / "config.json").read_text())
+    summary = {
+        kind: {
+            "times": len(mine := [row for row in rows if row["damage"] == kind]),
+            "detected": sum(row["detected"] for row in mine),
+            "survived": sum(row["same_bits"] and not row["left_in_the_way"] for row in mine),
+            "most_seconds_to_detect": max((row["seconds"] for row in mine), default=0),
+        }
+        for kind in KINDS
+    }
+    good = all(row["same_bits"] and not row["left_in_the_way"] for row in rows) and all(
+        row["same_bits"] and row["same_figures"] for row in ends
+    )
+    result = {
+        "command": f"python results/damage_drill.py {damages}",
+        "expected": "every damage is detected and the newest good step used, bit for bit; a step without manifest is used and said to be unverified",
+        "summary": summary,
+        "to_the_end_by_train_py": ends,
+        "full_disk": full,
+        "cost": seconds,
+        "log": rows,
+        **{key: record[key] for key in ("commit", "versions", "devices")},
+    }
+    path = ROOT / "results" / "damage_drill.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(summary, indent=2), f"\nThe record is {path}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40))

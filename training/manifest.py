@@ -1,0 +1,114 @@
+"""Digests of a checkpoint's files, so that what a disk or a copy has changed is found before it is used.
+
+A manifest lies in the folder of its step and is what sha256sum writes: `cd checkpoints/600 && sha256sum --check
+manifest.sha256` does by hand what `damage` does.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+FILE = "manifest.sha256"
+# Orbax's own notes on a step, by which nothing is restored. It completes them while it commits, after the manifest.
+METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
+SMALL = 1 << 16  # bytes
+
+
+def write(folder: Path) -> None:
+    """Writes the manifest of a step whose files are complete and not yet committed: one renaming commits them all."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    names.remove(METADATA)
+    with ThreadPoolExecutor() as pool:
+        _write(folder, "".join(pool.map(partial(_line, folder), names)))
+
+
+def complete(folder: Path) -> None:
+    """Adds Orbax's notes to the manifest of a step that is committed. Until then they are looked at for sense alone."""
+    _write(folder, _lines(folder) + _line(folder, METADATA) + _line(folder, COMMITTED))
+
+
+def _write(folder: Path, lines: str) -> None:
+    fresh = (folder / FILE).with_suffix(".tmp")
+    fresh.write_text(lines + _seal(lines))
+    os.replace(fresh, folder / FILE)
+
+
+def exists(folder: Path) -> bool:
+    return (folder / FILE).exists()
+
+
+def damage(folder: Path, quick: bool = False) -> str:
+    """The first thing that is wrong with the files of a saved step; "" if all are as they were written.
+
+    Of a step without manifest, as older versions wrote them, only Orbax's metadata can be looked at.
+
+    Args:
+      quick: looks at small files only, and does not miss those that are gone.
+    """
+    if not any(folder.iterdir()):
+        return "" if quick else "its folder is empty"
+    checks: list[tuple[str, Callable[[Path], bool]]] = [(METADATA, _names_items), (COMMITTED, _filled)]
+    if not exists(folder):
+        checks += [("record/metadata", _is_json), ("state/_METADATA", _is_json), ("state/manifest.ocdbt", _filled)]
+        return next(filter(None, (_wrong(folder, *check, quick) for check in checks)), "")
+    for check in (*checks, (FILE, _sealed)):
+        if wrong := _wrong(folder, *check, quick):
+            return wrong
+
+    def changed(line: str) -> str:
+        digest, name = line.split("  ", 1)
+        return _wrong(folder, name, lambda p: (quick and p.stat().st_size > SMALL) or _digest(p) == digest, quick)
+
+    with ThreadPoolExecutor() as pool:
+        return next(filter(None, pool.map(changed, _lines(folder).splitlines())), "")
+
+
+def _wrong(folder: Path, name: str, good: Callable[[Path], bool], quick: bool) -> str:
+    """What is wrong with a file that should be there and `good`; "" for nothing."""
+    try:
+        return "" if good(folder / name) else f"{name} is not as it was written"
+    except ValueError:  # no longer text, or no longer JSON
+        return f"{name} is not as it was written"
+    except FileNotFoundError:
+        return "" if quick else f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
+
+
+def _names_items(path: Path) -> bool:
+    return {"state", "record"} <= set(json.loads(path.read_text()).get("item_handlers") or ())
+
+
+def _filled(path: Path) -> bool:
+    return bool(path.read_bytes())
+
+
+def _is_json(path: Path) -> bool:
+    return isinstance(json.loads(path.read_text()), dict)
+
+
+def _sealed(path: Path) -> bool:
+    lines = _lines(path.parent)
+    return path.read_text() == lines + _seal(lines)
+
+
+def _seal(lines: str) -> str:
+    """The manifest's last line, by which it vouches for itself; to sha256sum a comment."""
+    return f"# {hashlib.sha256(lines.encode()).hexdigest()}\n"
+
+
+def _lines(folder: Path) -> str:
+    return (folder / FILE).read_text().partition("# ")[0]
+
+
+def _line(folder: Path, name: str) -> str:
+    return f"{_digest(folder / name)}  {name}\n"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
