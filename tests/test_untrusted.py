@@ -33,8 +33,9 @@ def dangers(source: str) -> list[str]:
         if isinstance(node, ast.Call):
             given = {keyword.arg: keyword.value for keyword in node.keywords}
             constant = {name: value.value for name, value in given.items() if isinstance(value, ast.Constant)}
-            unsafe = (name in given and constant.get(name, True) is not False for name in ("allow_pickle", "shell"))
-            bad |= any(unsafe)
+            fixed = bool(node.args) and isinstance(node.args[0], ast.Constant)  # a command that is always the same
+            bad |= "allow_pickle" in given and constant.get("allow_pickle") is not False
+            bad |= "shell" in given and constant.get("shell") is not False and not fixed
             if isinstance(node.func, ast.Name):
                 bad |= node.func.id in RUNS
             if isinstance(node.func, ast.Attribute):
@@ -60,7 +61,7 @@ def test_what_is_dangerous_is_found(line):
 
 
 def test_nothing_of_the_project_is_dangerous():
-    safe = "np.load(p, allow_pickle=False); tar.extractall(d, filter='data'); model.eval(); re.compile(p); subprocess.run(c)"
+    safe = "np.load(p, allow_pickle=False); tar.extractall(d, filter='data'); model.eval(); re.compile(p); run('ls', shell=True)"
     assert not dangers(safe)
     paths = [p for p in ROOT.rglob("*.py") if not {".venv", "runs", ".cache"} & set(p.relative_to(ROOT).parts)]
     assert len(paths) > 80
