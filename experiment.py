@@ -216,19 +216,28 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
     if log.every_steps < 1:
         raise UserError("config.log.every_steps must be at least 1.")
     profile = lookup.call("config.profile", ProfileSettings, whole.profile)
-    checkpoints = lookup.call("config.checkpoint", checkpoint.make, whole.checkpoint, folder=workdir / "checkpoints")
+    folder = workdir / "checkpoints"
+    checkpoints = lookup.call(
+        "config.checkpoint", checkpoint.make, whole.checkpoint, folder=folder, primary=hosts.primary()
+    )
     devices = lookup.call("config.parallel", parallel.make, whole.parallel, devices=None)
-    host, hosts = devices.feed
+    reader, readers = devices.feed
     given: dict[str, Any] = dict(
         seed=whole.seed,
-        host=host,
-        hosts=hosts,
+        host=reader,
+        hosts=readers,
         divisor=devices.divisor,
         accumulate=settings.accumulate,
         known=known,
         folder=workdir,
     )
     pipeline = input_pipeline.build(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
+    best = whole.checkpoint.get("keep_best", "")
+    if best and best.rpartition("/")[0] not in pipeline.eval_splits:
+        raise UserError(
+            f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={pipeline.eval_splits}: name a "
+            'figure of one of them, "SPLIT/accuracy", or "".'
+        )
     model = models.build(**pipeline.sizes, **whole.model) if "name" in whole.model else _unnamed("model")
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
@@ -263,7 +272,7 @@ def start(run: Run) -> int:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
     _agree(run)
-    begun = run.checkpoints.latest()
+    begun = _newest(run)
     if begun is not None:
         saved = record.read(run.workdir)
         differ = record.differences({key: saved.get(key) for key in run.config}, run.config)
@@ -293,7 +302,7 @@ def start(run: Run) -> int:
             record.write(run.workdir, run.record)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
-    hosts.wait(f"start {len(run.left_out)}")
+    hosts.wait("start")
     return begun or 0
 
 
@@ -310,9 +319,14 @@ def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
             f"{mishap}, and the run has been rolled back {len(run.left_out)} times (config.step.rollbacks="
             f"{run.settings.rollbacks}). Allow more, or begin anew with a lower --config.optim.learning_rate or clip_norm."
         )
-    first = mishaps.batch_of(run.checkpoints.latest() or 0, run.left_out) + 1
+    first = mishaps.batch_of(_newest(run) or 0, run.left_out) + 1
     run.left_out.append([first, mishaps.batch_of(mishap.step, run.left_out)])
     return start(run)
+
+
+def _newest(run: Run) -> int | None:
+    """The newest good checkpoint, as host 0 sees it, which alone looks for damage."""
+    return json.loads(hosts.shared("newest", json.dumps(run.checkpoints.latest())))
 
 
 def _agree(run: Run) -> None:

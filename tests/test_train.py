@@ -198,6 +198,7 @@ def test_a_profile_is_written_when_asked_for(workdir):
         ({"optim.name": "adam"}, r"config.optim.name='adam' should be of type"),
         ({"optim.decay": (".*/kernl",)}, r"config.optim.decay: '.*kernl' matches no parameter"),
         ({"steps": 0, "epochs": 0.0}, r"the run has no steps"),
+        ({"checkpoint.keep_best": "tset/accuracy"}, r"keep_best='tset/accuracy' is of no split of .*'test'"),
         ({"log.every_steps": 0}, r"config.log.every_steps must be at least 1"),
         ({"step.ema_decay": 1.5}, r"ema_decay at least 0 and less than 1"),
         ({"step.spike": 0.5}, r"spike must be 0 or more than 1"),

@@ -37,7 +37,7 @@ def make(
       every_steps: 0 saves at the end only. keep_last: how many of the newest stay.
       keep_best: an evaluation figure, "test/accuracy", whose best checkpoint stays as well; "" for none.
       damaged: whether a damaged checkpoint is passed over for the one before it, or ends the command.
-      primary: of several hosts, the one that reports damage and moves it aside.
+      primary: of several hosts, the one that writes manifests, looks for damage, reports it and moves it aside.
     """
     if keep_last < 1:
         raise UserError("config.checkpoint.keep_last must be at least 1: a run goes on from the newest.")
@@ -91,7 +91,9 @@ class Checkpoints:
                 best_fn=(lambda figures: figures[self._keep.best]) if self._keep.best else None,
                 best_mode=self._keep.mode,
                 # Orbax calls this when all files are written, just before it gives their folder its final name.
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=self._write_manifest if self._primary else None
+                ),
             )
             handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
             self._opened = ocp.CheckpointManager(self.folder.absolute(), options=options, item_handlers=handlers)
@@ -203,6 +205,11 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
+        if figures is not None and self._keep.best and self._keep.best not in figures:
+            best = self._keep.best
+            raise UserError(
+                f"config.checkpoint.keep_best={best!r} is no figure of the evaluation: {nearest(best, figures)}"
+            )
         self._wait()
         try:
             self.check_space(state)
@@ -290,6 +297,8 @@ class Checkpoints:
 
     def _damage(self, step: int) -> str:
         """What is wrong with a saved step, "" for nothing; looked at once."""
+        if not self._primary:
+            return ""
         if step not in self._found:
             folder = self.folder / str(step)
             self._found[step] = manifest.damage(folder)

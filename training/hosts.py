@@ -120,6 +120,7 @@ class Link:
         self._timeout = timeout
         self._answered = time.monotonic()
         self._known: dict[str, str] = {}
+        self._calls = 0  # of what all hosts do in the same order: each has a name of its own
         self._parted = threading.Event()
         # Of two threads, one may be held up by a coordinator that is stopped.
         for work in (self._beat, self._watch):
@@ -128,12 +129,15 @@ class Link:
             self._end_clearly_when_aborted()
 
     def shared(self, name: str, value: str) -> str:
+        self._calls += 1
+        key = f"attend/shared/{self._calls} {name}"
         if self._host == 0:
-            self._client.key_value_set(f"attend/shared/{name}", value, allow_overwrite=True)
-        return self._client.blocking_key_value_get(f"attend/shared/{name}", round(1000 * self._timeout))
+            self._client.key_value_set(key, value)
+        return self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout))
 
     def wait(self, name: str) -> None:
-        self._client.wait_at_barrier(f"attend/{name}", round(1000 * 10 * self._timeout))
+        self._calls += 1
+        self._client.wait_at_barrier(f"attend/{self._calls} {name}", round(1000 * 10 * self._timeout))
 
     def close(self, ended: str) -> None:
         """Tells the others of this host's end, "" for a good one."""

@@ -237,3 +237,10 @@ def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
     assert (checkpoints.steps(), (folder / "damaged" / "1").is_dir()) == ([2, 3], True)
     save(folder, {4: 0.6, 5: 0.8}, keep_best="test/accuracy")
     assert checkpoint.make(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]
+
+
+def test_a_best_of_no_figure_is_refused_and_what_was_saved_stays(tmp_path):
+    save(tmp_path, {1: None}, keep_best="test/acuracy")
+    with pytest.raises(UserError, match=r"keep_best='test/acuracy' is no figure .*: did you mean 'test/accuracy'"):
+        save(tmp_path, {2: 0.5}, keep_best="test/acuracy")
+    assert checkpoint.make(tmp_path).steps() == [1]
