@@ -232,12 +232,6 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
         folder=workdir,
     )
     pipeline = input_pipeline.build(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
-    best = whole.checkpoint.get("keep_best", "")
-    if best and best.rpartition("/")[0] not in pipeline.eval_splits:
-        raise UserError(
-            f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={pipeline.eval_splits}: name a "
-            'figure of one of them, "SPLIT/accuracy", or "".'
-        )
     model = models.build(**pipeline.sizes, **whole.model) if "name" in whole.model else _unnamed("model")
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
@@ -272,6 +266,12 @@ def start(run: Run) -> int:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
     _agree(run)
+    best = run.config["checkpoint"]["keep_best"]
+    if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
+        raise UserError(
+            f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={run.pipeline.eval_splits}: "
+            'name a figure of one of them, "SPLIT/accuracy", or "".'
+        )
     begun = _newest(run)
     if begun is not None:
         saved = record.read(run.workdir)
