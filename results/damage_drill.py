@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 STEPS, EVERY = 300, 50
 FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.checkpoint.keep_last=4 --config.checkpoint.keep_best= --config.log.every_steps=10"
 MANIFEST = "manifest.sha256"
-NO_MANIFEST = {"write": lambda step: None, "complete": lambda step: None}
+NO_MANIFEST: dict[str, Any] = {"write": lambda step: None, "complete": lambda step: None}
 
 
 def command(workdir: Path) -> list[str]:
@@ -188,7 +188,7 @@ def cost(folder: Path, rounds: int = 3) -> dict[str, Any]:
 
     def save(manifests: bool) -> None:
         name = "save_with_manifest" if manifests else "save_without"
-        written = {"write": lambda step: timed("manifest", lambda: write(step))}
+        written: dict[str, Any] = {"write": lambda step: timed("manifest", lambda: write(step))}
         shutil.rmtree(folder, ignore_errors=True)
         with (
             mock.patch.multiple(manifest, **(written if manifests else NO_MANIFEST)),
