@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import random
 import shutil
 import statistics
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 STEPS, EVERY = 300, 50
 FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.checkpoint.keep_last=4 --config.checkpoint.keep_best= --config.log.every_steps=10"
 MANIFEST = "manifest.sha256"
+NO_MANIFEST: dict[str, Any] = {"write": lambda step: None, "complete": lambda step: None}
 
 
 def command(workdir: Path) -> list[str]:
@@ -186,9 +188,12 @@ def cost(folder: Path, rounds: int = 3) -> dict[str, Any]:
 
     def save(manifests: bool) -> None:
         name = "save_with_manifest" if manifests else "save_without"
-        written = (lambda step: timed("manifest", lambda: write(step))) if manifests else lambda step: None
+        written: dict[str, Any] = {"write": lambda step: timed("manifest", lambda: write(step))}
         shutil.rmtree(folder, ignore_errors=True)
-        with mock.patch.object(manifest, "write", written), checkpoint.make(folder) as checkpoints:
+        with (
+            mock.patch.multiple(manifest, **(written if manifests else NO_MANIFEST)),
+            checkpoint.make(folder) as checkpoints,
+        ):
             begun = time.perf_counter()
             timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}, None))
             checkpoints.close()
@@ -241,6 +246,7 @@ def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
 
 
 def main(damages: int) -> int:
+    logging.getLogger("absl").setLevel("CRITICAL")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = folder / "whole"

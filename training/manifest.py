@@ -52,12 +52,13 @@ def damage(folder: Path, quick: bool = False) -> str:
     if not any(folder.iterdir()):
         return "" if quick else "its folder is empty"
     checks: list[tuple[str, Callable[[Path], bool]]] = [(METADATA, _names_items), (COMMITTED, _filled)]
-    if not exists(folder):
+    if exists(folder):
+        checks.append((FILE, _sealed))
+    else:
         checks += [("record/metadata", _is_json), ("state/_METADATA", _is_json), ("state/manifest.ocdbt", _filled)]
-        return next(filter(None, (_wrong(folder, *check, quick) for check in checks)), "")
-    for check in (*checks, (FILE, _sealed)):
-        if wrong := _wrong(folder, *check, quick):
-            return wrong
+    wrong = next(filter(None, (_wrong(folder, *check, quick) for check in checks)), "")
+    if wrong or not exists(folder):
+        return wrong
 
     def changed(line: str) -> str:
         digest, name = line.split("  ", 1)
@@ -80,7 +81,7 @@ def _wrong(folder: Path, name: str, good: Callable[[Path], bool], quick: bool) -
 
 
 def _names_items(path: Path) -> bool:
-    return {"state", "record"} <= set(json.loads(path.read_text()).get("item_handlers") or ())
+    return _is_json(path) and {"state", "record"} <= set(json.loads(path.read_text()).get("item_handlers") or ())
 
 
 def _filled(path: Path) -> bool:
