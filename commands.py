@@ -20,7 +20,7 @@ from ml_collections import ConfigDict, config_flags  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
-OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "json")
+OWN_FLAGS = ("config", "workdir", "step", "average", "split", "top", "file", "alignment", "topology", "json")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
@@ -58,9 +58,14 @@ def run(main: Callable[[list[str]], None], description: str, config: str = "") -
         sys.exit(130)
 
 
+def config_name() -> str:
+    """configs/vit_imagenet.py:B/16"""
+    return config_flags.get_config_filename(FLAGS["config"])
+
+
 def default_workdir() -> Path:
     """runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
-    path, _, variant = config_flags.get_config_filename(FLAGS["config"]).partition(":")
+    path, _, variant = config_name().partition(":")
     name = Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
     return Path("runs", name)
 

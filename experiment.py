@@ -5,7 +5,7 @@ before any device is touched. A ConfigDict travels no further than this file.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -169,11 +169,20 @@ class Run:
         return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
 
 
-def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None) -> Run:
+def build(
+    config: ConfigDict,
+    workdir: Path,
+    known: dict[str, Any] | None = None,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    pipeline_of: Callable[..., Any] = input_pipeline.build,
+) -> Run:
     """The parts of the run that a config describes, checked against one another.
 
     Args:
       known: of a trained run, what it knows of its data, which then need not be there; None for a new run.
+      devices: others than those there are, and
+      pipeline_of: what makes the pipeline of config.data; both for a run that is planned and not begun.
 
     Raises:
       UserError: anything in the config that cannot be.
@@ -190,18 +199,18 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
         raise UserError("config.log.every_steps must be at least 1.")
     profile = lookup.call("config.profile", ProfileSettings, whole.profile)
     checkpoints = lookup.call("config.checkpoint", checkpoint.make, whole.checkpoint, folder=workdir / "checkpoints")
-    devices = lookup.call("config.parallel", parallel.make, whole.parallel, devices=None)
-    host, hosts = devices.feed
+    laid_out = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
+    host, hosts = laid_out.feed
     given: dict[str, Any] = dict(
         seed=whole.seed,
         host=host,
         hosts=hosts,
-        divisor=devices.divisor,
+        divisor=laid_out.divisor,
         accumulate=settings.accumulate,
         known=known,
         folder=workdir,
     )
-    pipeline = input_pipeline.build(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
+    pipeline = pipeline_of(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
     model = models.build(**pipeline.sizes, **whole.model) if "name" in whole.model else _unnamed("model")
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
@@ -221,7 +230,7 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
         evaluation=evaluation,
         log=log,
         profile=profile,
-        devices=devices,
+        devices=laid_out,
         checkpoints=checkpoints,
     )
     # The model, the task and the optimiser fit one another, or say here that they do not.

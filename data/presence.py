@@ -1,0 +1,31 @@
+"""Whether a data set is on this machine, without downloading or preparing it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.sources import tfds
+
+FOUND_BY_PATH = ("folder", "arrays", "files", "tsv")
+
+
+@dataclass(frozen=True)
+class Presence:
+    """here: whether a run could begin to read it. where: the place that was looked at; "" for what is made up or comes
+    with a library. classes: their number, where it is known of a set that is not here."""
+
+    here: bool
+    where: str = ""
+    classes: int | None = None
+
+
+def look(source: str, name: str, data_dir: str) -> Presence:
+    """The data set that config.data names by these three keys.
+
+    Raises:
+      UserError: TFDS has no set of this name.
+    """
+    path = Path(data_dir, name).expanduser()
+    if source == "tfds" and not any(path.glob("*.*.txt")):  # as data/text/tfds.py reads a folder of translations
+        return Presence(*tfds.look(name, data_dir))
+    by_path = source == "tfds" or source in FOUND_BY_PATH
+    return Presence(path.exists(), str(path)) if by_path else Presence(True)
