@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
+import input_pipeline
 import lookup
 from data import presence
 from errors import UserError
@@ -51,58 +53,64 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
     build, data = _builder(config, workdir, machine)
     run = build({})
     batch = programs.largest(run.pipeline.shapes)
-    effort = programs.LOW_EFFORT if machine.platform == "tpu" else None
-
-    say(f"Compiling the step for {machine} ...")
-    first = programs.compile(run, machine, batch, effort)
-    configured, change, chosen = first, None, first
-    planned = run
-    if not first.fits:
-        say(f"It needs {first.total / 1e9:.2f} GB a device and has {first.limit / 1e9:.2f}. Trying what would fit:")
-        changes, tried = fit.nearest(build, run, machine, say)
-        change = {"flags": fit.flags(changes) if changes else None, "tried": tried}
-        if changes:
-            planned = build(changes)
-            batch = programs.largest(planned.pipeline.shapes)
-            chosen = programs.compile(planned, machine, batch, effort)
+    say(f"Compiling the step for {machine.name} ...")
+    program = programs.compile(run, machine, batch)
+    change: dict[str, Any] | None = None
     step = None
-    if chosen.fits:
-        say("Telling activations from other temporaries, and estimating the time ...")
-        share = programs.growing_share(planned, machine, batch, chosen, effort)
-        if effort is not None:  # cycles and memory as they will be
-            chosen = programs.compile(planned, machine, batch)
-        step = estimate.step_time(planned, machine, batch, chosen)
-        step = step.times(planned.mean_step_flops() / planned.step_flops(batch))
-        described = _program(chosen, machine, share)
-        if change:
-            change["program"] = described
-    state = run.abstract_state
-    saved = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    if program.fits:
+        described, step = _measured(run, machine, program, say)
+    else:
+        described = _described(program, machine)
+        say(f"It needs {program.total / 1e9:.2f} GB a device and has {program.limit / 1e9:.2f}. Trying what would fit:")
+        found, tried = fit.nearest(build, run, program, machine, say)
+        change = {"flags": None, "tried": tried}
+        if found:
+            changed, step = _measured(build(found[0]), machine, found[1], say)
+            change |= {"flags": fit.flags(found[0]), "program": changed}
+    saved = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract_state))
     kept = run.config["checkpoint"]
     return {
         "config": name,
-        "machine": {
-            "name": machine.name,
-            "platform": machine.platform,
-            "kind": machine.devices[0].device_kind,
-            "devices": len(machine.devices),
-            "hosts": len({device.process_index for device in machine.devices}),
-            "memory_bytes": machine.chip.memory,
-        },
+        "machine": machine.as_json(),
         "parallel": str(run.devices),
         "notes": notes,
         "versions": checks.versions(),
         "data": data,
         "workdir": checks.workdir(workdir, saved, kept["keep_last"] + bool(kept["keep_best"])),
-        "parameters": {"total": run.parameters(), "parts": parts(state.params)},
+        "parameters": {"total": run.parameters(), "parts": parts(run.abstract_state.params)},
         "flops_a_step": run.mean_step_flops(),
         "batch": {name: list(x.shape) for name, x in batch.items()},
-        "program": described if chosen.fits and not change else _program(configured, machine, None),
+        "program": described,
         "change": change,
-        "step": step and estimate.as_json(step),
+        "step": step and asdict(step),
         "steps": run.steps,
-        "hours": step
-        and {k: run.steps * s / 3600 for k, s in (("middle", step.seconds), ("low", step.low), ("high", step.high))},
+        "hours": step and {name: run.steps * getattr(step, name) / 3600 for name in ("seconds", "low", "high")},
+    }
+
+
+def _measured(
+    run: experiment.Run, machine: Machine, program: programs.Program, say: Callable[[str], None]
+) -> tuple[dict[str, Any], estimate.Estimate]:
+    """Of a program that fits: its memory with activations apart, and the time of a mean step."""
+    say("Telling activations from other temporaries, and estimating the time ...")
+    batch = programs.largest(run.pipeline.shapes)
+    share = programs.growing_share(run, machine, batch, program)
+    if machine.platform == "tpu":  # memory and cycles as they will be
+        program = programs.compile(run, machine, batch, quick=False)
+    step = estimate.step_time(run, machine, batch, program)
+    return _described(program, machine, share), step.times(run.mean_step_flops() / run.step_flops(batch))
+
+
+def _described(program: programs.Program, machine: Machine, share: float | None = None) -> dict[str, Any]:
+    by_default = machine.chip.memory * (
+        machines.GPU_DEFAULT_SHARE if machine.platform == "cuda" and not machine.here else 1
+    )
+    return {
+        "memory": programs.split(program.memory, share),
+        "limit": program.limit,
+        "fits": program.fits,
+        "needs_fraction": program.total > by_default,
+        "compile_seconds": round(program.seconds, 1),
     }
 
 
@@ -134,12 +142,12 @@ def _builder(
     """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
     section = config.data
     found = presence.look(section.source, section.name, section.data_dir)
-    given = {} if found.here else {"pipeline_of": unread.pipeline(found.classes)}
+    pipeline_of = input_pipeline.build if found.here else unread.pipeline(found.classes)
 
     def build(changes: Changes) -> experiment.Run:
         changed = ConfigDict(config.to_dict())
         changed.update_from_flattened_dict(changes)
-        return experiment.build(changed, workdir, devices=machine.devices, **given)
+        return experiment.build(changed, workdir, devices=machine.devices, pipeline_of=pipeline_of)
 
     if not found.here:
         lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned by config.data alone"]
@@ -152,17 +160,6 @@ def _builder(
     next(iter(run.pipeline.train_batches(0)))
     read = f"read a first batch in {time.perf_counter() - begun:.1f} s"
     return build, {"here": True, "where": found.where, "lines": [*run.pipeline.describe(), read]}
-
-
-def _program(program: programs.Program, machine: Machine, share: float | None) -> dict[str, Any]:
-    default = machine.chip.memory * (machines.GPU_DEFAULT_SHARE if machine.platform == "cuda" and not machine.here else 1)
-    return {
-        "memory": programs.split(program.memory, share),
-        "limit": program.limit,
-        "fits": program.fits,
-        "needs_fraction": program.total > default,
-        "compile_seconds": round(program.seconds, 1),
-    }
 
 
 def main(arguments: list[str]) -> None:

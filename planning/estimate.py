@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from experiment import Run
 from planning import cycles
@@ -50,7 +49,7 @@ def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Est
         how = f"{EFFICIENCY:.0%} of {peak / 1e12:,.2f} TFLOP/s ({source})"
         if busy == traffic:
             how = f"memory traffic at {machine.chip.bandwidth / 1e9:,.0f} GB/s"
-    if cost.sent:
+    if cost.sent and math.isfinite(machine.chip.link):
         how += f", and {cost.sent / 1e9:.2f} GB sent at {machine.chip.link / 1e9:,.0f} GB/s"
     return Estimate(busy + sending, least * busy, most * (busy + sending), arithmetic, cost.sent, how)
 
@@ -64,7 +63,3 @@ def _peak(run: Run, machine: Machine) -> tuple[float, str]:
     if machine.platform == "cuda" and run.config["model"].get("dtype", "float32") == "float32":
         return whole / 2, f"half of {name}'s bfloat16 peak, for float32 by TF32"
     return whole, f"data sheet of {name}"
-
-
-def as_json(estimate: Estimate) -> dict[str, Any]:
-    return {key: value for key, value in asdict(estimate).items() if not isinstance(value, float) or math.isfinite(value)}

@@ -17,6 +17,9 @@ ABSENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",  # with the next, libtpu does not complain that it finds no TPU
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "JAX_ENABLE_COMPILATION_CACHE": "false",  # a program that cannot be loaded here cannot be taken from the cache
 }
 
@@ -52,9 +55,20 @@ TPUS = {
     "v6e": Chip("TPU v6 lite", _gib(31.25), 1640e9, 400e9, 1.75e9),
 }
 SLICES = {  # names that count cores or chips -> topologies
-    **{"v2-8": "v2:2x2", "v3-8": "v3:2x2", "v3-32": "v3:4x4", "v4-8": "v4:2x2x1", "v4-16": "v4:2x2x2"},
-    **{"v4-32": "v4:2x2x4", "v5e-4": "v5e:2x2", "v5e-8": "v5e:2x4", "v5e-16": "v5e:4x4", "v5p-8": "v5p:2x2x1"},
-    **{"v5p-16": "v5p:2x2x2", "v6e-4": "v6e:2x2", "v6e-8": "v6e:2x4", "v6e-16": "v6e:4x4"},
+    "v2-8": "v2:2x2",
+    "v3-8": "v3:2x2",
+    "v3-32": "v3:4x4",
+    "v4-8": "v4:2x2x1",
+    "v4-16": "v4:2x2x2",
+    "v4-32": "v4:2x2x4",
+    "v5e-4": "v5e:2x2",
+    "v5e-8": "v5e:2x4",
+    "v5e-16": "v5e:4x4",
+    "v5p-8": "v5p:2x2x1",
+    "v5p-16": "v5p:2x2x2",
+    "v6e-4": "v6e:2x2",
+    "v6e-8": "v6e:2x4",
+    "v6e-16": "v6e:4x4",
 }
 # Memory: 92 % of the device's, what is left by the driver and by XLA_PYTHON_CLIENT_MEM_FRACTION=.92. Links: NVLink, one way.
 GPUS = {
@@ -68,7 +82,9 @@ GPU_DEFAULT_SHARE = 0.75 / 0.92  # of Chip.memory, that JAX takes if it is not t
 _AMPERE = dict(core_count=108, fpus_per_core=64, shared_memory_per_core=167936, shared_memory_per_block_optin=166912)
 _HOPPER = dict(core_count=132, fpus_per_core=128, shared_memory_per_core=233472, shared_memory_per_block_optin=232448)
 _EVERY = dict(
-    **dict(threads_per_block_limit=1024, threads_per_warp=32, threads_per_core_limit=2048, shared_memory_per_block=49152),
+    **dict(
+        threads_per_block_limit=1024, threads_per_warp=32, threads_per_core_limit=2048, shared_memory_per_block=49152
+    ),
     **dict(block_dim_limit_x=2147483647, block_dim_limit_y=65535, block_dim_limit_z=65535),
     **dict(registers_per_core_limit=65536, registers_per_block_limit=65536),
 )
@@ -81,7 +97,7 @@ TARGETS: dict[str, tuple[str, int, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run is planned for. devices: of jax, to compile for; of the platform that XLA's lowering calls `platform`."""
+    """What a run is planned for. devices: jax's, to compile for. platform: as XLA's lowering calls it."""
 
     name: str
     platform: Literal["tpu", "cuda", "cpu"]
@@ -89,9 +105,19 @@ class Machine:
     devices: tuple[Any, ...]
     here: bool = False
 
-    def __str__(self) -> str:
-        hosts = len({device.process_index for device in self.devices})
-        return f"{self.name}: {len(self.devices)} x {self.devices[0].device_kind}, {hosts} host{'s' * (hosts > 1)}"
+    @property
+    def hosts(self) -> int:
+        return len({device.process_index for device in self.devices})
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "kind": self.devices[0].device_kind,
+            "devices": len(self.devices),
+            "hosts": self.hosts,
+            "memory_bytes": self.chip.memory,
+        }
 
 
 def elsewhere(arguments: list[str]) -> bool:
@@ -153,7 +179,9 @@ def _tpu(name: str, topology: str, generation: str, shape: list[int]) -> Machine
     except Exception as error:  # of jaxlib, of several kinds
         known = [t for t in SLICES.values() if t.startswith(f"{generation}:")]
         reason = str(error).splitlines()[0].removeprefix("INVALID_ARGUMENT: ")
-        raise UserError(f"--topology={name} is no topology of {generation} ({reason}): {nearest(topology, known)}") from None
+        raise UserError(
+            f"--topology={name} is no topology of {generation} ({reason}): {nearest(topology, known)}"
+        ) from None
     return Machine(name, "tpu", TPUS[generation], tuple(devices))
 
 
@@ -161,14 +189,18 @@ def _gpu(name: str, kind: str, count: int) -> Machine:
     if count < 1 or (count > 8 and count % 8):
         raise UserError(f"--topology={name}: up to 8 GPUs, or whole hosts of 8: try {kind}x{max(8, count // 8 * 8)}.")
     if not _has_cuda():
-        raise UserError(f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {CUDA} (130 MB).")
+        raise UserError(
+            f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {CUDA} (130 MB)."
+        )
     from jax.experimental import topologies
 
     shape = f"1x{-(-count // 8)}x{min(count, 8)}"
     try:
         devices = topologies.get_topology_desc(name, "cuda", target_config=target_config(kind), topology=shape).devices
     except Exception as error:  # of jaxlib: a plugin of another version
-        raise UserError(f"JAX's CUDA plugin cannot compile for {name}: {str(error).splitlines()[0]} Try {CUDA}.") from None
+        raise UserError(
+            f"JAX's CUDA plugin cannot compile for {name}: {str(error).splitlines()[0]} Try {CUDA}."
+        ) from None
     return Machine(name, "cuda", GPUS[kind], tuple(devices))
 
 

@@ -52,10 +52,9 @@ def _model(plan: dict[str, Any]) -> list[str]:
 
 def _memory(plan: dict[str, Any]) -> list[str]:
     program, change = plan["program"], plan["change"]
-    lines = ["Memory a device, of the program compiled for it"]
+    lines = ["Memory a device, of the program compiled for it", *_kinds(program)]
     if change is None:
-        return lines + _kinds(program)
-    lines += _kinds(program)
+        return lines
     if change["flags"] is None:
         return [*lines, "", f"None of {len(change['tried'])} changes fits: take a larger machine or a smaller batch."]
     fits = f"The nearest change that fits, of {len(change['tried'])} that were tried: {change['flags']}"
@@ -83,7 +82,7 @@ def _time(plan: dict[str, Any]) -> list[str]:
     return [
         f"Time a step  {seconds(step['seconds'])} ({between}){flags}",
         f"             {step['how']}",
-        f"In all       {plan['steps']:,} steps, {_hours(hours['middle'])} ({_hours(hours['low'])} to {_hours(hours['high'])}), "
+        f"In all       {plan['steps']:,} steps, {_hours(hours['seconds'])} ({_hours(hours['low'])} to {_hours(hours['high'])}), "
         "without evaluation and waiting for input",
     ]
 

@@ -17,11 +17,13 @@ import input_pipeline
 from errors import UserError
 from experiment import Run
 from planning.machines import Machine
+from training import parallel
 
 Batch = dict[str, jax.ShapeDtypeStruct]
-LOW_EFFORT = -1.0
-# Without a device to time them on, XLA picks tiles for its own matrix products that may not compile; cuBLAS needs none.
-OPTIONS = {"cuda": {"xla_gpu_enable_triton_gemm": False}}
+# Compiler options of a platform. Without a GPU to time them on, XLA picks tiles for its own matrix products that may not
+# compile; cuBLAS needs none.
+OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"xla_gpu_enable_triton_gemm": False}}
+QUICK = {"exec_time_optimization_effort": -1.0}
 KINDS = [  # of memory, in the order in which a page names them
     *("parameters", "optimizer", "moving average", "batch", "padding of these"),
     *("activations", "gradients", "temporaries", "program"),
@@ -62,6 +64,12 @@ def largest(shapes: list[tuple[float, input_pipeline.Shapes]]) -> Batch:
     return {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()}
 
 
+def mesh(run: Run) -> parallel.Mesh:
+    """Of a run that is planned, which is one by a mesh: a pmap cannot be compiled ahead."""
+    assert isinstance(run.devices, parallel.Mesh)
+    return run.devices
+
+
 def resident(run: Run, batch: Batch) -> dict[str, int]:
     """Bytes a device of what stands in memory from step to step, and of a batch: from shapes and shardings alone."""
     state = run.abstract_state
@@ -69,7 +77,7 @@ def resident(run: Run, batch: Batch) -> dict[str, int]:
         "parameters": shards(state.params),
         "optimizer": shards(state.opt_state) + shards(state.step),
         "moving average": shards(state.ema),
-        "batch": shards(run.devices.lay_out_batch(batch)),
+        "batch": shards(mesh(run).lay_out_batch(batch)),
     }
 
 
@@ -78,27 +86,29 @@ def shards(tree: Any) -> int:
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def compile(run: Run, machine: Machine, batch: Batch, effort: float | None = None) -> Program:
+def compile(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Program:
     """The training step for a global batch of these shapes, compiled for a machine.
 
     Args:
-      effort: of the compiler: LOW_EFFORT is several times as quick and takes the same memory to some percent.
+      quick: for a TPU, with low effort: several times as quick, the same memory to some percent, but other cycles.
 
     Raises:
       UserError: XLA cannot compile it, for another reason than its size.
     """
     parts = resident(run, batch)
-    options = OPTIONS.get(machine.platform, {}) | ({} if effort is None else {"exec_time_optimization_effort": effort})
+    options = (QUICK if quick else {}) if machine.platform == "tpu" else OPTIONS.get(machine.platform)
     begun = time.perf_counter()
     with _one_at_a_time() if machine.platform == "tpu" else nullcontext():
-        traced = run.train_step.trace(run.abstract_state, run.devices.lay_out_batch(batch))
+        traced = run.train_step.trace(run.abstract_state, mesh(run).lay_out_batch(batch))
         try:
             lowered = traced.lower() if machine.here else traced.lower(lowering_platforms=(machine.platform,))
             compiled = lowered.compile(compiler_options=options)
         except jax.errors.JaxRuntimeError as error:
             needed = too_large(str(error))
             if needed is None:
-                raise UserError(f"XLA cannot compile the step for {machine.name}: {str(error).splitlines()[0]}") from None
+                raise UserError(
+                    f"XLA cannot compile the step for {machine.name}: {str(error).splitlines()[0]}"
+                ) from None
             temporaries = max(needed, machine.chip.memory + 1 - sum(parts.values()))
             memory = parts | {"temporaries": temporaries}
             return Program(memory, machine.chip.memory, "", time.perf_counter() - begun)
@@ -122,19 +132,15 @@ def too_large(message: str) -> int | None:
     return int(float(figure) * UNITS[unit])
 
 
-def growing_share(run: Run, machine: Machine, batch: Batch, program: Program, effort: float | None) -> float | None:
+def growing_share(run: Run, machine: Machine, batch: Batch, program: Program) -> float | None:
     """The share of a program's temporaries that grows with the batch, which are activations; the others (gradients,
-    copies of the weights) do not. Told apart by a second program, for half the batch; None where there is none.
-
-    Args:
-      effort: that the program was compiled with.
-    """
+    copies of the weights) do not. Told apart by a second program, for half the batch; None where there is none."""
     rows = {x.shape[0] for x in batch.values()}
     whole = program.memory.get("temporaries", 0)
     if not (program.text and whole) or len(rows) > 1 or min(rows) % (2 * run.devices.divisor * run.settings.accumulate):
         return None
     half = {name: jax.ShapeDtypeStruct((x.shape[0] // 2, *x.shape[1:]), x.dtype) for name, x in batch.items()}
-    grown = whole - compile(run, machine, half, effort).memory["temporaries"]
+    grown = whole - compile(run, machine, half).memory["temporaries"]
     return min(max(0.0, 2 * grown / whole), 1.0)
 
 
