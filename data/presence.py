@@ -19,13 +19,18 @@ class Presence:
 
 
 def look(source: str, name: str, data_dir: str) -> Presence:
-    """The data set that config.data names by these three keys.
+    """The data set that config.data names by these three keys, the home folder in `where` as ~.
 
     Raises:
       UserError: TFDS has no set of this name.
     """
     path = Path(data_dir, name).expanduser()
     if source == "tfds" and not any(path.glob("*.*.txt")):  # as data/text/tfds.py reads a folder of translations
-        return Presence(*tfds.look(name, data_dir))
+        here, folder, classes = tfds.look(name, data_dir)
+        return Presence(here, _short(folder), classes)
     by_path = source == "tfds" or source in FOUND_BY_PATH
-    return Presence(path.exists(), str(path)) if by_path else Presence(True)
+    return Presence(path.exists(), _short(path)) if by_path else Presence(True)
+
+
+def _short(path: Path) -> str:
+    return str(path).replace(str(Path.home()), "~", 1)

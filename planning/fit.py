@@ -10,6 +10,7 @@ from planning.machines import Machine
 from planning.programs import Program
 
 Changes = dict[str, Any]  # "step.accumulate" -> its value
+CLEARLY = 1.1  # so many times the memory there is need not be compiled to be known as too much
 
 
 def nearest(
@@ -46,10 +47,10 @@ def nearest(
             if sum(least.values()) > machine.chip.memory:  # whatever the activations are
                 fits(flags(split) or "state and gradients", Program(least, machine.chip.memory, "", 0.0))
                 break
-            if list(changes) == ["step.accumulate"]:  # activations fall no faster than micro-batches do
+            if list(changes) == ["step.accumulate"]:  # temporaries fall no faster than micro-batches do
                 times = changed.settings.accumulate // run.settings.accumulate
                 least["activations"] = max(0, failed.memory["temporaries"] // times - least["gradients"])
-            if sum(least.values()) > machine.chip.memory:
+            if sum(least.values()) > CLEARLY * machine.chip.memory:
                 fits(flags(changes), Program(least, machine.chip.memory, "", 0.0))
                 continue
             program = programs.compile(changed, machine, batch)

@@ -55,7 +55,7 @@ def cell(plan: dict[str, Any] | None) -> str:
     )
     step, hours = plan["step"]["seconds"], plan["hours"]["seconds"]
     time = f"{step:.2f} s" if step >= 1 else f"{1000 * step:.0f} ms"
-    return f"{f'`{flags}` ' if flags else ''}{sum(memory.values()) / 1e9:.1f} GB, {time}, {hours:,.0f} h"
+    return f"{f'`{flags}` ' if flags else ''}{sum(memory.values()) / 1e9:.1f} GB, {time}, {hours:,.{1 if hours < 10 else 0}f} h"
 
 
 def table(plans: dict[str, Any]) -> str:

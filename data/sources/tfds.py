@@ -142,11 +142,11 @@ def _records(filename: Any, skip: Any, take: Any) -> Any:
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 
-def look(name: str, data_dir: str) -> tuple[bool, str, int | None]:
+def look(name: str, data_dir: str) -> tuple[bool, Path, int | None]:
     """Whether a set is prepared, in which folder, and how many classes its labels have, if it has some."""
     builder = _builder(name, data_dir)
     classes = getattr(dict(builder.info.features).get("label"), "num_classes", None)
-    return builder.is_prepared(), str(builder.data_dir), classes
+    return builder.is_prepared(), Path(builder.data_dir), classes
 
 
 def _builder(name: str, data_dir: str) -> Any:
