@@ -24,7 +24,19 @@ from errors import DiskFull, UserError, nearest  # noqa: E402
 
 FLAGS = flags.FLAGS
 OWN_FLAGS = (
-    *("config", "workdir", "stopped_status", "step", "average", "split", "top", "file", "alignment", "json"),
+    *(
+        "config",
+        "workdir",
+        "stopped_status",
+        "step",
+        "average",
+        "split",
+        "top",
+        "file",
+        "alignment",
+        "topology",
+        "json",
+    ),
     *("coordinator", "hosts", "host", "host_timeout"),
 )
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
@@ -96,6 +108,11 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     sys.exit(status)
 
 
+def config_name() -> str:
+    """configs/vit_imagenet.py:B/16"""
+    return config_flags.get_config_filename(FLAGS["config"])
+
+
 def workdir() -> Path:
     """--workdir, or runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
     if "://" in (FLAGS.workdir or ""):
@@ -104,7 +121,7 @@ def workdir() -> Path:
         )
     if FLAGS.workdir:
         return Path(FLAGS.workdir)
-    path, _, variant = config_flags.get_config_filename(FLAGS["config"]).partition(":")
+    path, _, variant = config_name().partition(":")
     name = Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
     return Path("runs", name)
 

@@ -7,7 +7,7 @@ before any device is touched. A ConfigDict travels no further than this file.
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
@@ -198,11 +198,20 @@ class Run:
         return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
 
 
-def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None) -> Run:
+def build(
+    config: ConfigDict,
+    workdir: Path,
+    known: dict[str, Any] | None = None,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    pipeline_of: Callable[..., Any] = input_pipeline.build,
+) -> Run:
     """The parts of the run that a config describes, checked against one another.
 
     Args:
       known: of a trained run, what it knows of its data, which then need not be there; None for a new run.
+      devices: others than those there are, and
+      pipeline_of: what makes the pipeline of config.data; both for a run that is planned and not begun.
 
     Raises:
       UserError: anything in the config that cannot be.
@@ -220,18 +229,18 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
     checkpoints = lookup.call(
         "config.checkpoint", checkpoint.make, whole.checkpoint, folder=folder, primary=hosts.primary()
     )
-    devices = lookup.call("config.parallel", parallel.make, whole.parallel, devices=None)
-    reader, readers = devices.feed
+    laid_out = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
+    reader, readers = laid_out.feed
     given: dict[str, Any] = dict(
         seed=whole.seed,
         host=reader,
         hosts=readers,
-        divisor=devices.divisor,
+        divisor=laid_out.divisor,
         accumulate=settings.accumulate,
         known=known,
         folder=workdir,
     )
-    pipeline = input_pipeline.build(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
+    pipeline = pipeline_of(**whole.data, **given) if "kind" in whole.data else _unnamed("data", "kind")
     model = models.build(**pipeline.sizes, **whole.model) if "name" in whole.model else _unnamed("model")
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
@@ -251,7 +260,7 @@ def build(config: ConfigDict, workdir: Path, known: dict[str, Any] | None = None
         evaluation=evaluation,
         log=log,
         profile=profile,
-        devices=devices,
+        devices=laid_out,
         checkpoints=checkpoints,
     )
     # The model, the task and the optimiser fit one another, or say here that they do not.

@@ -73,11 +73,14 @@ def _is_program(value: Any) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
+def data_sheet(kind: str) -> str | None:
+    """The name in PEAKS of a kind of device, as jax calls it ("NVIDIA H100 80GB HBM3")."""
+    return max((name for name in PEAKS if kind.startswith(name)), key=len, default=None)
+
+
 def peak(device: jax.Device, seconds: float = 0.3) -> tuple[float, str]:
     """FLOP/s of one device and where the figure comes from: its data sheet, or else a matrix product timed here."""
-    known = [name for name in PEAKS if device.device_kind.startswith(name)]
-    if known:
-        name = max(known, key=len)
+    if name := data_sheet(device.device_kind):
         return PEAKS[name], f"data sheet of {name}"
     size = 1024
     product = jax.jit(jnp.matmul)

@@ -224,12 +224,14 @@ class Pipeline:
             columns = {"source": source, "target": target}
             row_lengths = lengths[kept].max(1)
             bounds = boundaries(row_lengths, self.buckets)
-        plan = self._plan(row_lengths, bounds, self.batch_tokens, self.divisor * self.accumulate)
+        plan = self.plan(row_lengths, bounds, self.batch_tokens)
         tokens = (sum(map(len, source)), sum(map(len, target)))
         notes = self._notes(self.train_split, (source, target))
         return _Train(plan, columns, kept.size, int(empty.sum()), int(long.sum()), tokens, notes)
 
-    def _plan(self, lengths: np.ndarray, bounds: tuple[int, ...], tokens: int, divisor: int) -> Buckets:
+    def plan(self, lengths: np.ndarray, bounds: tuple[int, ...], tokens: int, train: bool = True) -> Buckets:
+        """Batches of about `tokens` tokens of sentences of these lengths, int (n,), padded to these bounds."""
+        divisor = self.divisor * (self.accumulate if train else 1)
         rows = tuple(max(1, tokens // bound // divisor) * divisor for bound in bounds)
         return Buckets(lengths, bounds, rows)
 
@@ -241,7 +243,7 @@ class Pipeline:
         notes = self._notes(split, sides)
         sides = (ragged.cut(sides[0], self.max_length), ragged.cut(sides[1], self.max_length))
         lengths = np.array([max(len(a), len(b)) for a, b in zip(*sides, strict=True)])
-        plan = self._plan(lengths, boundaries(lengths, self.buckets), self.eval_batch_tokens, self.divisor)
+        plan = self.plan(lengths, boundaries(lengths, self.buckets), self.eval_batch_tokens, train=False)
         self._evaluated[split] = _Eval(plan, dict(zip(("source", "target"), sides, strict=True)), notes)
         return self._evaluated[split]
 

@@ -142,8 +142,15 @@ def _records(filename: Any, skip: Any, take: Any) -> Any:
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 
-def _prepared(name: str, data_dir: str) -> Any:
-    """The builder of a set that is prepared, or that can be now."""
+def look(name: str, data_dir: str) -> tuple[bool, Path, int | None]:
+    """Whether a set is prepared, in which folder, and how many classes its labels have, if it has some."""
+    builder = _builder(name, data_dir)
+    classes = getattr(dict(builder.info.features).get("label"), "num_classes", None)
+    return builder.is_prepared(), Path(builder.data_dir), classes
+
+
+def _builder(name: str, data_dir: str) -> Any:
+    """The builder of a set, prepared or not."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -154,11 +161,16 @@ def _prepared(name: str, data_dir: str) -> Any:
     if (BUILDERS / f"{own}.py").is_file():
         importlib.import_module(f"data.builders.{own}")
     try:
-        builder = tfds.builder(name, data_dir=data_dir or None)
+        return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
         raise UserError(f"config.data.name: TFDS has no set {name!r}: {_close(name, tfds.list_builders())}") from None
     except (AssertionError, ValueError, FileNotFoundError) as error:
         raise UserError(f"config.data.name={name!r}: {_one_line(error)}") from None
+
+
+def _prepared(name: str, data_dir: str) -> Any:
+    """The builder of a set that is prepared, or that can be now."""
+    builder = _builder(name, data_dir)
     if not builder.is_prepared():
         try:
             builder.download_and_prepare()

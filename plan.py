@@ -1,0 +1,184 @@
+"""What a run will need, before it begins: python plan.py --config=configs/vit_imagenet.py:L/16 --topology=v5e:4x4
+
+Memory, time and what would fit, from the step's program compiled for that machine, which need not be here. Ends with 0
+where the run fits, 1 where it does not. docs/plan.md explains the page.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+import commands
+from planning import machines
+
+if __name__ == "__main__":
+    commands.train_flags()
+    flags.DEFINE_string("topology", machines.HERE, "A machine: 'this machine', v5e:4x4, v3-8, h100x8 ...")
+    flags.DEFINE_string("json", None, "Where the plan is written as JSON (default: WORKDIR/plan-TOPOLOGY.json)")
+    if machines.elsewhere(sys.argv):
+        os.environ.update(machines.ABSENT)
+
+import jax
+from ml_collections import ConfigDict
+
+import experiment
+import input_pipeline
+import lookup
+from data import presence
+from errors import UserError
+from planning import checks, estimate, fit, page, programs, unread
+from planning.machines import Machine
+from training import parallel, paths
+
+Changes = dict[str, Any]
+
+
+def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Callable[[str], None]) -> dict[str, Any]:
+    """All that the page says, as JSON.
+
+    Args:
+      name: of the config. say: hears what is being done.
+
+    Raises:
+      UserError: anything in the config that cannot be, on that machine or at all.
+    """
+    config, notes = _compilable(config, machine)
+    build, data = _builder(config, workdir, machine)
+    run = build({})
+    batch = programs.largest(run.pipeline.shapes)
+    say(f"Compiling the step for {machine.name} ...")
+    program = programs.compile(run, machine, batch)
+    change: dict[str, Any] | None = None
+    step = None
+    if program.fits:
+        described, step = _measured(run, machine, program, say)
+    else:
+        described = _described(program, machine)
+        say(f"It needs {program.total / 1e9:.2f} GB a device and has {program.limit / 1e9:.2f}. Trying what would fit:")
+        found, tried = fit.nearest(build, run, program, machine, say)
+        change = {"flags": None, "tried": tried}
+        if found:
+            changed, step = _measured(build(found[0]), machine, found[1], say)
+            change |= {"flags": fit.flags(found[0]), "program": changed}
+    saved = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract_state))
+    kept = run.config["checkpoint"]
+    return {
+        "config": name,
+        "machine": machine.as_json(),
+        "parallel": str(run.devices),
+        "notes": notes,
+        "versions": checks.versions(),
+        "data": data,
+        "workdir": checks.workdir(workdir, saved, kept["keep_last"] + bool(kept["keep_best"])),
+        "parameters": {"total": run.parameters(), "parts": parts(run.abstract_state.params)},
+        "flops_a_step": run.mean_step_flops(),
+        "batch": {name: list(x.shape) for name, x in batch.items()},
+        "program": described,
+        "change": change,
+        "step": step and asdict(step),
+        "steps": run.steps,
+        "hours": step and {name: run.steps * getattr(step, name) / 3600 for name in ("seconds", "low", "high")},
+    }
+
+
+def _measured(
+    run: experiment.Run, machine: Machine, program: programs.Program, say: Callable[[str], None]
+) -> tuple[dict[str, Any], estimate.Estimate]:
+    """Of a program that fits: its memory with activations apart, and the time of a mean step."""
+    say("Telling activations from other temporaries, and estimating the time ...")
+    batch = programs.largest(run.pipeline.shapes)
+    share = programs.growing_share(run, machine, batch, program)
+    if machine.platform == "tpu":  # memory and cycles as they will be
+        program = programs.compile(run, machine, batch, quick=False)
+    step = estimate.step_time(run, machine, batch, program)
+    return _described(program, machine, share), step.times(run.mean_step_flops() / run.step_flops(batch))
+
+
+def _described(program: programs.Program, machine: Machine, share: float | None = None) -> dict[str, Any]:
+    by_default = machine.chip.memory * (
+        machines.GPU_DEFAULT_SHARE if machine.platform == "cuda" and not machine.here else 1
+    )
+    return {
+        "memory": programs.split(program.memory, share),
+        "limit": program.limit,
+        "fits": program.fits,
+        "needs_fraction": program.total > by_default,
+        "compile_seconds": round(program.seconds, 1),
+    }
+
+
+def parts(params: Any) -> dict[str, int]:
+    """Parameters by what they belong to: a model's parts, and of encoder and decoder the kinds of branches."""
+    found: dict[str, int] = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        names = [n for n in paths.name(path).split("/")[:-1] if not parallel.BLOCK.fullmatch(n)] or [paths.name(path)]
+        deep = names[0] in ("encoder", "decoder") and len(names) > 1
+        branch = "norm" if names[-1].endswith("norm") else names[1] if deep else ""
+        part = f"{names[0]} {branch}" if deep else names[0]
+        found[part] = found.get(part, 0) + x.size
+    return found
+
+
+def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[str]]:
+    """The config as a mesh, and what there is to say of that: a pmap cannot be compiled ahead."""
+    devices = lookup.call("config.parallel", parallel.make, config.parallel.to_dict(), devices=machine.devices)
+    if not isinstance(devices, parallel.Pmap):
+        return config, []
+    config = ConfigDict(config.to_dict())
+    config.parallel.mode = "mesh"
+    return config, ["planned as a mesh of data alone; pmap, which it would run by, keeps the same in memory"]
+
+
+def _builder(
+    config: ConfigDict, workdir: Path, machine: Machine
+) -> tuple[Callable[[Changes], experiment.Run], dict[str, Any]]:
+    """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
+    section = config.data
+    found = presence.look(section.source, section.name, section.data_dir)
+    pipeline_of = input_pipeline.build if found.here else unread.pipeline(found.classes)
+
+    def build(changes: Changes) -> experiment.Run:
+        changed = ConfigDict(config.to_dict())
+        changed.update_from_flattened_dict(changes)
+        return experiment.build(changed, workdir, devices=machine.devices, pipeline_of=pipeline_of)
+
+    if not found.here:
+        lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned by config.data alone"]
+        if section.kind != "images":
+            lines.append(f"every sentence taken as {section.max_length} tokens long, and a full vocabulary")
+        return build, {"here": False, "where": found.where, "lines": lines}
+    run = build({})
+    run.pipeline.check()
+    begun = time.perf_counter()
+    next(iter(run.pipeline.train_batches(0)))
+    read = f"read a first batch in {time.perf_counter() - begun:.1f} s"
+    return build, {"here": True, "where": found.where, "lines": [*run.pipeline.describe(), read]}
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
+    chosen = commands.FLAGS
+    workdir = commands.workdir()
+    machine = machines.find(chosen.topology)
+    result = plan(chosen.config, commands.config_name(), workdir, machine, lambda line: print(line, file=sys.stderr))
+    print(page.text(result))
+    path = Path(chosen.json or workdir / f"plan-{chosen.topology.replace(':', '-').replace(' ', '-')}.json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}. Name another place by --json=FILE.") from None
+    print(f"\nAs JSON: {path}")
+    return 0 if result["program"]["fits"] else 1
+
+
+if __name__ == "__main__":
+    commands.run(main, __doc__ or "", config="configs/vit_digits.py")

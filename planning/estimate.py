@@ -1,0 +1,65 @@
+"""How long a step takes: from the cycles that the TPU's compiler counts, else from arithmetic and memory traffic."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from experiment import Run
+from planning import cycles
+from planning.machines import Machine
+from planning.programs import Batch, Program
+from training import flops
+
+EFFICIENCY = 0.4  # of the peak, where nothing better is known: what XLA's programs of Transformers reach
+TPU_RANGE, ROOFLINE_RANGE = (0.75, 1.25), (0.6, 1.6)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one step. low and high hold the truth in most cases. arithmetic: FLOPs that the program does, rematerialised
+    ones counted again; sent: bytes a device sends. how: a line for a person."""
+
+    seconds: float
+    low: float
+    high: float
+    arithmetic: float
+    sent: int
+    how: str
+
+    def times(self, factor: float) -> "Estimate":
+        """Of a step of `factor` times as much work."""
+        timed = {name: factor * getattr(self, name) for name in ("seconds", "low", "high", "arithmetic")}
+        return Estimate(**asdict(self) | timed)
+
+
+def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Estimate:
+    """The time of a step on a batch of these shapes, whose program is at hand.
+
+    What devices send one another is added in full: the compiler may hide some of it behind arithmetic.
+    """
+    arithmetic = flops.forward(run.train_step, run.abstract_state, batch)
+    cost = cycles.cost(program.text)
+    sending = cost.sent / machine.chip.link
+    if cost.cycles and machine.chip.clock:
+        busy, (least, most) = cost.cycles / machine.chip.clock, TPU_RANGE
+        how = f"{cost.cycles / 1e6:,.1f} Mcycles that libtpu counts, at {machine.chip.clock / 1e9:g} GHz"
+    else:
+        peak, source = _peak(run, machine)
+        traffic = 2 * program.total / machine.chip.bandwidth
+        busy, (least, most) = max(arithmetic / (EFFICIENCY * peak), traffic), ROOFLINE_RANGE
+        how = f"{EFFICIENCY:.0%} of {peak / 1e12:,.2f} TFLOP/s ({source})"
+        if busy == traffic:
+            how = f"memory traffic at {machine.chip.bandwidth / 1e9:,.0f} GB/s"
+    if cost.sent and math.isfinite(machine.chip.link):
+        how += f", and {cost.sent / 1e9:.2f} GB sent at {machine.chip.link / 1e9:,.0f} GB/s"
+    return Estimate(busy + sending, least * busy, most * (busy + sending), arithmetic, cost.sent, how)
+
+
+def _peak(run: Run, machine: Machine) -> tuple[float, str]:
+    """FLOP/s of all devices together in the run's precision, and where the figure comes from."""
+    name = flops.data_sheet(machine.chip.kind)
+    if name is None:  # virtual CPU devices share the one machine that is measured
+        return flops.peak(machine.devices[0])
+    whole: float = len(machine.devices) * flops.PEAKS[name]
+    if machine.platform == "cuda" and run.config["model"].get("dtype", "float32") == "float32":
+        return whole / 2, f"half of {name}'s bfloat16 peak, for float32 by TF32"
+    return whole, f"data sheet of {name}"

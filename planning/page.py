@@ -1,0 +1,99 @@
+"""A plan as one page of text."""
+
+from typing import Any
+
+
+def text(plan: dict[str, Any]) -> str:
+    """The page of a plan, of plan.py's JSON."""
+    blocks = [_title, _surroundings, _model, _memory, _time]
+    return "\n\n".join("\n".join(block(plan)) for block in blocks)
+
+
+def _title(plan: dict[str, Any]) -> list[str]:
+    machine = plan["machine"]
+    hosts = f"{machine['hosts']} host{'s' * (machine['hosts'] > 1)}"
+    lines = [
+        f"{plan['config']} on {machine['name']}",
+        f"  {machine['devices']} x {machine['kind']} on {hosts}, {gigabytes(machine['memory_bytes'])} each; {plan['parallel']}",
+    ]
+    return lines + [f"  {note}" for note in plan["notes"]]
+
+
+def _surroundings(plan: dict[str, Any]) -> list[str]:
+    versions, data, workdir = plan["versions"], plan["data"], plan["workdir"]
+    if versions["tested"]:
+        tested = "as in requirements.txt, tested together"
+    else:
+        differ = (f"{name} {versions['installed'][name]}, not {pin}" for name, pin in versions["differ"].items())
+        tested = f"not a tested set: {'; '.join(differ)}"
+    shown = " ".join(f"{n} {versions['installed'][n]}" for n in ("python", "jax", "flax") if n in versions["installed"])
+    room = "" if workdir["room"] else ", TOO LITTLE"
+    saved = f"{workdir['checkpoints']} x {gigabytes(workdir['checkpoint_bytes'])}"
+    place = "writable" if workdir["writable"] else "NOT WRITABLE"
+    return [
+        f"Versions     {shown}: {tested}",
+        f"Data         {data['lines'][0]}",
+        *(f"             {line}" for line in data["lines"][1:]),
+        f"Workdir      {workdir['path']}: {place}; checkpoints take {saved}, {gigabytes(workdir['free_bytes'])} free{room}",
+    ]
+
+
+def _model(plan: dict[str, Any]) -> list[str]:
+    parts = plan["parameters"]["parts"]
+    width = max(map(len, parts))
+    total = plan["parameters"]["total"]
+    batch = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in plan["batch"].items())
+    return [
+        f"Parameters   {total:,}",
+        *(f"             {name:{width}}  {size:>13,}  {size / total:5.1%}" for name, size in parts.items()),
+        f"A step       {plan['flops_a_step'] / 1e12:,.4g} TFLOP, forward and backward; its largest batch: {batch}",
+    ]
+
+
+def _memory(plan: dict[str, Any]) -> list[str]:
+    program, change = plan["program"], plan["change"]
+    lines = ["Memory a device, of the program compiled for it", *_kinds(program)]
+    if change is None:
+        return lines
+    if change["flags"] is None:
+        return [*lines, "", f"None of {len(change['tried'])} changes fits: take a larger machine or a smaller batch."]
+    fits = f"The nearest change that fits, of {len(change['tried'])} that were tried: {change['flags']}"
+    return [*lines, "", fits, *_kinds(change["program"])]
+
+
+def _kinds(program: dict[str, Any]) -> list[str]:
+    memory, limit = program["memory"], program["limit"]
+    total = sum(memory.values())
+    share = f"{total / limit:.0%} of {gigabytes(limit)}"
+    verdict = f"fits: {share}" if program["fits"] else f"DOES NOT FIT: {share}"
+    if program["fits"] and program["needs_fraction"]:
+        verdict += "; set XLA_PYTHON_CLIENT_MEM_FRACTION=.92"
+    rows = [(kind, size) for kind, size in memory.items() if size or kind in ("parameters", "optimizer", "temporaries")]
+    table = [f"             {kind:16}  {gigabytes(size):>10}" for kind, size in rows]
+    return [*table, f"             {'total':16}  {gigabytes(total):>10}  {verdict}"]
+
+
+def _time(plan: dict[str, Any]) -> list[str]:
+    step, hours = plan["step"], plan["hours"]
+    if step is None:
+        return ["Time         not estimated: the program does not fit"]
+    between = f"{seconds(step['low'])} to {seconds(step['high'])}"
+    flags = f", with {plan['change']['flags']}" if plan["change"] else ""
+    return [
+        f"Time a step  {seconds(step['seconds'])} ({between}){flags}",
+        f"             {step['how']}",
+        f"In all       {plan['steps']:,} steps, {_hours(hours['seconds'])} ({_hours(hours['low'])} to {_hours(hours['high'])}), "
+        "without evaluation and waiting for input",
+    ]
+
+
+def gigabytes(count: float) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"
+
+
+def seconds(figure: float) -> str:
+    return f"{figure:,.2f} s" if figure >= 1 else f"{1000 * figure:,.1f} ms"
+
+
+def _hours(figure: float) -> str:
+    return f"{figure:,.1f} hours" if figure >= 1 else f"{60 * figure:,.1f} minutes"

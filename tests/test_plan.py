@@ -1,0 +1,276 @@
+"""A plan of this machine's own programs; what needs libtpu or JAX's CUDA plugin is results/plan_table.py's."""
+
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import experiment
+import plan
+from configs import transformer_wmt14, vit_cifar10
+from data import presence
+from errors import UserError
+from planning import checks, cycles, fit, machines, page, programs
+from tests.conftest import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def machine() -> machines.Machine:
+    return machines.find("this machine")
+
+
+def planned(machine: machines.Machine, folder: Path, **changes: object) -> dict:
+    """A batch so large that activations are most of the memory."""
+    changes = {"data.batch_size": 512} | changes
+    return plan.plan(tiny(**changes), "configs/tiny.py", folder, machine, say=lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def whole(machine, tmp_path_factory) -> dict:
+    return planned(machine, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_plan_holds_all_that_its_page_says(whole):
+    assert json.loads(json.dumps(whole)) == whole
+    assert whole["machine"]["devices"] == 8
+    assert whole["data"]["here"]
+    assert whole["workdir"]["writable"]
+    assert whole["program"]["fits"]
+    assert whole["change"] is None
+    assert whole["flops_a_step"] > 0
+    assert 0 < whole["step"]["low"] < whole["step"]["seconds"] < whole["step"]["high"]
+    assert whole["hours"]["seconds"] == pytest.approx(6 * whole["step"]["seconds"] / 3600)
+    text = page.text(whole)
+    total = sum(whole["program"]["memory"].values())
+    for said in (
+        "configs/tiny.py on this machine",
+        "mesh 8 x 1 x 1",
+        "fits: 0%",
+        page.gigabytes(total),
+        "In all       6 steps",
+    ):
+        assert said in text
+
+
+def test_parameters_by_part_add_up(machine, tmp_path, whole):
+    run = experiment.build(tiny(), tmp_path)
+    assert whole["parameters"]["total"] == run.parameters() == sum(whole["parameters"]["parts"].values())
+    assert whole["parameters"]["parts"]["head"] == 16 * 10 + 10
+    # Adam's two moments and its count; the state's own count of steps.
+    state = 3 * 4 * run.parameters() + 4 + 4
+    assert state <= whole["workdir"]["checkpoint_bytes"] <= state + 8
+
+
+def test_memory_of_arguments_is_that_of_the_shards(machine, tmp_path):
+    run = experiment.build(tiny(**{"parallel.fsdp": 2, "parallel.tensor": 2}), tmp_path, devices=machine.devices)
+    batch = programs.largest(run.pipeline.shapes)
+    parts = programs.resident(run, batch)
+    compiled = run.train_step.trace(run.abstract_state, run.devices.lay_out_batch(batch)).lower().compile()
+    assert compiled.memory_analysis().argument_size_in_bytes == sum(parts.values())
+    assert parts["parameters"] < 4 * run.parameters() / 2
+    assert parts["batch"] == 32 // 4 * (8 * 8 + 1 + 1) * 4
+
+
+def test_the_nearest_change_that_fits_is_found_by_trying(machine, tmp_path, whole):
+    limit = round(0.75 * sum(whole["program"]["memory"].values()))
+    small = planned(replace(machine, chip=replace(machine.chip, memory=limit)), tmp_path)
+    assert not small["program"]["fits"]
+    assert small["change"]["flags"] == "--config.step.accumulate=2"
+    assert [attempt["fits"] for attempt in small["change"]["tried"]] == [True]
+    assert sum(small["change"]["program"]["memory"].values()) <= limit
+    text = page.text(small)
+    assert "DOES NOT FIT" in text
+    assert "that were tried: --config.step.accumulate=2" in text
+
+
+def test_parameters_that_are_too_many_are_split(machine, tmp_path, monkeypatch):
+    """Where state and gradients alone do not fit, nothing is compiled before more devices share them."""
+
+    def build(changes: dict) -> experiment.Run:
+        return experiment.build(tiny(**changes), tmp_path, devices=machine.devices)
+
+    def compiled(run: experiment.Run, machine: machines.Machine, batch: programs.Batch) -> programs.Program:
+        memory = programs.resident(run, batch) | {"temporaries": programs.shards(run.abstract_state.params)}
+        return programs.Program(memory, machine.chip.memory, "a program", 0.0)
+
+    monkeypatch.setattr(programs, "compile", compiled)
+    run = build({})
+    failed = programs.Program({"temporaries": 0}, 0, "", 0.0)
+    state = 4 * 4 * run.parameters()  # parameters, two moments, gradients
+    tight = replace(machine, chip=replace(machine.chip, memory=round(0.9 * state)))
+    found, tried = fit.nearest(build, run, failed, tight, say=lambda line: None)
+    assert found is not None
+    assert found[0] == {"parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
+    flags = "--config.parallel.mode=mesh --config.parallel.fsdp=2"
+    assert [(attempt["flags"], attempt["fits"]) for attempt in tried] == [("state and gradients", False), (flags, True)]
+    tight = replace(machine, chip=replace(machine.chip, memory=1000))
+    found, tried = fit.nearest(build, run, failed, tight, say=lambda line: None)
+    assert found is None
+    assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["state and gradients", "2", "4", "8"]
+
+
+def test_a_mesh_that_does_not_multiply_to_the_topology_is_an_error(machine, tmp_path):
+    with pytest.raises(UserError, match="does not make the 8 devices"):
+        planned(machine, tmp_path, **{"parallel.fsdp": 3})
+
+
+def test_pmap_is_planned_as_a_mesh(machine):
+    config, notes = plan._compilable(tiny(**{"parallel.mode": "pmap"}), machine)
+    assert config.parallel.mode == "mesh"
+    assert "pmap" in notes[0]
+    with pytest.raises(UserError, match="take mode=mesh"):
+        plan._compilable(tiny(**{"parallel.mode": "pmap", "parallel.fsdp": 2}), machine)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("v5e:4by4", "is no machine: did you mean 'v5e:4x4'"),
+        ("v9:2x2", "is no machine"),
+        ("h10x8", "did you mean 'h100x8'"),
+        ("h100x12", "whole hosts of 8: try h100x8"),
+        ("v5e:4x4", r'libtpu, which is not installed: pip install "libtpu==0.0.42.\*"'),
+        ("v3-8", "libtpu, which is not installed"),
+        ("a100x8", 'CUDA plugin, which is not installed: pip install "jax-cuda13-plugin'),
+    ],
+)
+def test_a_machine_that_cannot_be_compiled_for_is_one_line(name, message, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=message):
+        machines.find(name)
+
+
+def test_the_command_ends_with_2_at_an_unknown_topology():
+    done = subprocess.run(
+        [sys.executable, "plan.py", "--topology=v5e-17"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --topology='v5e-17' is no machine: did you mean 'v5e-16'?")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_line_says_whether_the_machine_is_here():
+    assert machines.elsewhere(["plan.py", "--topology=v5e:4x4"])
+    assert machines.elsewhere(["plan.py", "--topology", "v5e:4x4"])
+    assert not machines.elsewhere(["plan.py", "--topology", "this machine"])
+    assert not machines.elsewhere(["plan.py", "--config=configs/vit_digits.py"])
+
+
+def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path):
+    config = vit_cifar10.get_config("debug")
+    config.steps, config.epochs = 0, 3.0
+    config.data.data_dir = str(tmp_path)
+    build, data = plan._builder(config, tmp_path, machine)
+    run = build({})
+    assert not data["here"]
+    assert "NOT HERE" in data["lines"][0]
+    assert run.pipeline.sizes == {"outputs": 10}
+    assert run.steps == round(3 * 50_000 / 16)
+    assert programs.largest(run.pipeline.shapes)["image"].shape == (16, 32, 32, 3)
+    assert not any(tmp_path.iterdir())  # nothing was downloaded or prepared
+
+
+def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_path):
+    config = transformer_wmt14.get_config("base:debug")
+    config.data.data_dir = str(tmp_path)
+    build, _ = plan._builder(config, tmp_path, machine)
+    run = build({"step.accumulate": 2})
+    assert run.pipeline.sizes == {"outputs": 300, "source_vocabulary": None}
+    rows = 512 // 64 // (8 * 2) or 1
+    assert programs.largest(run.pipeline.shapes)["target"].shape == (rows * 16, 64)
+    with pytest.raises(UserError, match="set --config"):
+        build({"steps": 0, "epochs": 1.0})
+
+
+def test_what_is_made_up_or_in_a_folder_is_found_by_looking(tmp_path):
+    assert presence.look("synthetic", "10", "").here
+    assert presence.look("folder", "here", str(tmp_path.parent)) == presence.Presence(
+        False, str(tmp_path.parent / "here")
+    )
+    assert presence.look("files", tmp_path.name, str(tmp_path.parent)).here
+
+
+def test_libraries_of_other_versions_are_named(monkeypatch):
+    found = {name: pin for name, pin in checks.versions()["installed"].items() if name != "python"}
+    monkeypatch.setattr(checks, "_version", lambda name: "0.1" if name == "jax" else found.get(name))
+    versions = checks.versions()
+    assert not versions["tested"]
+    assert versions["installed"]["jax"] == "0.1"
+    assert versions["differ"]["jax"] == "0.10.2"
+
+
+def test_a_workdir_without_room_is_said(tmp_path):
+    found = checks.workdir(tmp_path / "new" / "run", state_bytes=1 << 60, kept=2)
+    assert found["writable"]
+    assert not found["room"]
+    assert found["needed_bytes"] == 3 << 60
+
+
+PROGRAM = """
+HloModule step
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%turn (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %f = f32[8]{0} fusion(%x), kind=kLoop, calls=%inner, backend_config={"estimated_cycles":"100"}
+  %all-reduce.1 = (f32[4]{0}, bf16[2,4]{1,0}) all-reduce(%f, %g), replica_groups={{0,1,2,3}}, to_apply=%add
+}
+
+%least (p: (s32[], f32[8])) -> pred[] {
+  %bound = s32[]{:T(128)} constant(12)
+  ROOT %lt = pred[] compare(%i, %bound), direction=LT, backend_config={"estimated_cycles":"1"}
+}
+
+%outer (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %inside = (s32[], f32[8]) while(%t), condition=%least, body=%turn
+  %gathered = f32[16]{0} all-gather(%x), replica_groups=mesh['a'=4,'b'=2] {'a'}, dimensions={0}
+}
+
+ENTRY %main (x: f32[8]) -> f32[8] {
+  %loop = (s32[], f32[8]) while(%t), condition=%other, body=%outer, backend_config={"known_trip_count":{"n":"3"}}
+  ROOT %last = f32[8]{0} fusion(%y), kind=kLoop, calls=%inner, backend_config={"estimated_cycles":"7"}
+}
+"""
+
+
+def test_a_loops_cost_counts_as_often_as_it_turns():
+    """Of four devices in a ring each sends 2 x 3/4 of what is reduced, and 3/4 of what is gathered."""
+    turns = 3 * 12
+    reduced, gathered = (4 * 4 + 8 * 2) * 2 * 3 // 4, 16 * 4 * 3 // 4
+    assert cycles.cost(PROGRAM) == cycles.Cost(cycles=turns * (100 + 1) + 7, sent=turns * reduced + 3 * gathered)
+
+
+def test_a_program_that_libtpu_refuses_says_how_much_it_needs():
+    refused = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (45.59G) exceeds "
+        "available HBM (15.75G)."
+    )
+    assert programs.too_large(refused) == int(45.59 * 2**30)
+    assert (
+        programs.too_large("RESOURCE_EXHAUSTED: Used 19.00G of 15.75G hbm. Exceeded hbm capacity by 3.25G.")
+        == 19 * 2**30
+    )
+    assert programs.too_large("INTERNAL: something else") is None
+
+
+def test_activations_are_taken_out_of_the_temporaries():
+    memory = {"parameters": 10, "temporaries": 100, "program": 1}
+    assert programs.split(memory, 0.7) == {"parameters": 10, "activations": 70, "temporaries": 30, "program": 1}
+    assert programs.split(memory, None) == memory
+
+
+def test_target_configs_name_every_gpu():
+    for gpu in machines.GPUS:
+        text = machines.target_config(gpu)
+        assert f"memory_bandwidth: {int(machines.GPUS[gpu].bandwidth)}" in text
+        assert text.count("{") == text.count("}")
+        assert math.isclose(float(text.split("device_memory_size: ")[1].split()[0]), machines.GPUS[gpu].memory / 0.92)
