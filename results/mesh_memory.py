@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 import experiment  # noqa: E402
 import record  # noqa: E402
 from configs import vit_imagenet  # noqa: E402
+from training import parallel  # noqa: E402
 
 MESHES = ((1, 1, 1), (8, 1, 1), (1, 8, 1), (4, 1, 2), (2, 2, 2), (1, 4, 2))
 BATCH = 64
@@ -34,6 +35,7 @@ def row(data: int, fsdp: int, tensor: int) -> dict[str, Any]:
     config.parallel.update(mode="mesh", data=data, fsdp=fsdp, tensor=tensor)
     config.model.dtype = "float32"  # a CPU has no products in bfloat16, and would keep copies in float32
     run = experiment.build(config, Path("nowhere"), devices=jax.devices()[: data * fsdp * tensor])
+    assert isinstance(run.devices, parallel.Mesh)
     batch = run.devices.lay_out_batch({k: jax.ShapeDtypeStruct(*v) for k, v in run.pipeline.shapes[0][1].items()})
     memory = run.train_step.trace(run.abstract_state, batch).lower().compile().memory_analysis()
     state = sum(
