@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"models", "tasks", "training", "data", "configs", "analysis"}
+ROOMS = {"models", "tasks", "training", "data", "configs", "analysis", "planning"}
 SCRIPTS = {"train", "evaluate", "predict", "visualize", "study", "plan"}
 FREE = {"errors", "lookup"}
 MAY = {
