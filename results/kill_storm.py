@@ -1,5 +1,6 @@
-"""Kills a short run at random moments, with kill -9, and compares its end with that of a run left alone:
-python results/kill_storm.py [KILLS]. Writes results/kill_storm.json and exits with 1 if a bit differs."""
+"""Kills a short run at moments spread over it, with kill -9, half of them while a checkpoint is being written, and
+compares its end with that of a run left alone: python results/kill_storm.py [KILLS]. Writes results/kill_storm.json and
+exits with 1 if a bit differs."""
 
 import hashlib
 import json
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 STEPS = 1500
 FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=10 --config.evaluation.every_steps=250 --config.log.every_steps=10"
+STARTED = 120.0  # seconds after which a run that has not got anywhere is a failure
 
 
 def command(workdir: Path) -> list[str]:
@@ -40,6 +42,27 @@ def figures(workdir: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k == "step" or "/" in k} for row in rows]
 
 
+def kill(workdir: Path, step: int, saving: bool, pause: float) -> dict[str, object]:
+    """Runs the command until a checkpoint of `step` or later is there, or is being written, and kills it."""
+    process = subprocess.Popen(command(workdir), cwd=ROOT, stdout=subprocess.DEVNULL)
+    begun, reached = time.perf_counter(), False
+    while process.poll() is None and not reached:
+        names = [path.name for path in workdir.glob("checkpoints/*")]
+        numbers = [
+            int(name.split(".")[0]) for name in names if ("tmp" in name) == saving and name.split(".")[0].isdigit()
+        ]
+        reached = max(numbers, default=0) >= step
+        if time.perf_counter() - begun > STARTED:
+            break
+    if not saving:
+        time.sleep(pause)
+    process.kill()
+    status = process.wait()
+    unfinished = any("tmp" in path.name for path in workdir.glob("checkpoints/*"))
+    saved = sorted(int(path.name) for path in workdir.glob("checkpoints/*") if path.name.isdigit())
+    return {"after_step": step, "status": status, "left_a_save_unfinished": unfinished, "saved": saved[-2:]}
+
+
 def main(kills: int) -> int:
     rng, log = random.Random(0), []
     with tempfile.TemporaryDirectory() as folder:
@@ -48,20 +71,10 @@ def main(kills: int) -> int:
         subprocess.run(command(whole), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         alone = time.perf_counter() - begun
         for number in range(kills):
-            process = subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.DEVNULL)
-            moment = rng.uniform(3.0, 12.0)
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            status = process.wait()
-            steps = sorted(int(p.name) for p in killed.glob("checkpoints/*") if p.name.isdigit())
-            log.append({"kill": number + 1, "after_seconds": round(moment, 2), "status": status, "saved": steps[-2:]})
+            step = round(STEPS * (number + rng.random()) / (kills + 1))
+            log.append(kill(killed, step, saving=number % 2 == 1, pause=rng.uniform(0, 0.5)))
             print(log[-1], flush=True)
-            if status == 0:
-                break
-        if status != 0:
-            subprocess.run(command(killed), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command(killed), cwd=ROOT, stdout=subprocess.DEVNULL)
         same = {"weights": weights(whole) == weights(killed), "figures": figures(whole) == figures(killed)}
         record = json.loads((killed / "config.json").read_text())
     result = {
@@ -70,6 +83,7 @@ def main(kills: int) -> int:
         "steps": STEPS,
         "seconds_left_alone": round(alone, 1),
         "kills": sum(row["status"] == -9 for row in log),
+        "that left a save unfinished": sum(bool(row["left_a_save_unfinished"]) for row in log),
         "same_bits": same,
         "log": log,
         **{key: record[key] for key in ("commit", "versions", "devices")},
@@ -81,4 +95,4 @@ def main(kills: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
