@@ -54,7 +54,7 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
     run = build({})
     batch = programs.largest(run.pipeline.shapes)
     say(f"Compiling the step for {machine.name} ...")
-    program = programs.compile(run, machine, batch)
+    program = programs.compiled(run, machine, batch)
     change: dict[str, Any] | None = None
     step = None
     if program.fits:
@@ -96,7 +96,7 @@ def _measured(
     batch = programs.largest(run.pipeline.shapes)
     share = programs.growing_share(run, machine, batch, program)
     if machine.platform == "tpu":  # memory and cycles as they will be
-        program = programs.compile(run, machine, batch, quick=False)
+        program = programs.compiled(run, machine, batch, quick=False)
     step = estimate.step_time(run, machine, batch, program)
     return _described(program, machine, share), step.times(run.mean_step_flops() / run.step_flops(batch))
 

@@ -41,14 +41,15 @@ fi
 
 # In a process group of its own the child gets a signal once, from here. A signal ends `wait`, which then waits anew.
 set -m
-child='' asked='' again=''
-trap 'asked=yes again=yes; kill -INT "$child" 2>/dev/null || true' INT
-trap 'asked=yes again=yes; kill -TERM "$child" 2>/dev/null || true' TERM HUP
+asked='' again=''
+trap 'asked=yes again=yes; kill -INT "$!" 2>/dev/null || true' INT
+trap 'asked=yes again=yes; kill -TERM "$!" 2>/dev/null || true' TERM HUP
 for ((attempt = 1; ; attempt++)); do
-  .venv/bin/python train.py "$@" & child=$!
+  [[ $asked ]] && exit 143  # before there was a child to pass it on to
+  .venv/bin/python train.py "$@" &
   while true; do
     again='' status=0
-    wait "$child" || status=$?
+    wait "$!" || status=$?
     [[ $again ]] || break
   done
   [[ $status == 0 || $status == 2 || $asked || $attempt -gt $restarts ]] && exit "$status"

@@ -53,7 +53,7 @@ def nearest(
             if sum(least.values()) > CLEARLY * machine.chip.memory:
                 fits(flags(changes), Program(least, machine.chip.memory, "", 0.0))
                 continue
-            program = programs.compile(changed, machine, batch)
+            program = programs.compiled(changed, machine, batch)
             if fits(flags(changes), program):
                 return (changes, program), tried
     return None, tried

@@ -75,7 +75,7 @@ def resident(run: Run, batch: Batch) -> dict[str, int]:
     state = run.abstract_state
     return {
         "parameters": shards(state.params),
-        "optimizer": shards(state.opt_state) + shards(state.step),
+        "optimizer": shards((state.opt_state, state.step, state.usual)),
         "moving average": shards(state.ema),
         "batch": shards(mesh(run).lay_out_batch(batch)),
     }
@@ -86,7 +86,7 @@ def shards(tree: Any) -> int:
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def compile(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Program:
+def compiled(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Program:
     """The training step for a global batch of these shapes, compiled for a machine.
 
     Args:
@@ -102,7 +102,7 @@ def compile(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Pro
         traced = run.train_step.trace(run.abstract_state, mesh(run).lay_out_batch(batch))
         try:
             lowered = traced.lower() if machine.here else traced.lower(lowering_platforms=(machine.platform,))
-            compiled = lowered.compile(compiler_options=options)
+            executable = lowered.compile(compiler_options=options)
         except jax.errors.JaxRuntimeError as error:
             needed = too_large(str(error))
             if needed is None:
@@ -112,13 +112,13 @@ def compile(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Pro
             temporaries = max(needed, machine.chip.memory + 1 - sum(parts.values()))
             memory = parts | {"temporaries": temporaries}
             return Program(memory, machine.chip.memory, "", time.perf_counter() - begun)
-    found = compiled.memory_analysis()
+    found = executable.memory_analysis()
     memory = parts | {
         "padding of these": max(0, found.argument_size_in_bytes - sum(parts.values())),
         "temporaries": found.temp_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes,
         "program": found.generated_code_size_in_bytes,
     }
-    return Program(memory, machine.chip.memory, compiled.as_text(), time.perf_counter() - begun)
+    return Program(memory, machine.chip.memory, executable.as_text(), time.perf_counter() - begun)
 
 
 def too_large(message: str) -> int | None:
@@ -140,7 +140,7 @@ def growing_share(run: Run, machine: Machine, batch: Batch, program: Program) ->
     if not (program.text and whole) or len(rows) > 1 or min(rows) % (2 * run.devices.divisor * run.settings.accumulate):
         return None
     half = {name: jax.ShapeDtypeStruct((x.shape[0] // 2, *x.shape[1:]), x.dtype) for name, x in batch.items()}
-    grown = whole - compile(run, machine, half).memory["temporaries"]
+    grown = whole - compiled(run, machine, half).memory["temporaries"]
     return min(max(0.0, 2 * grown / whole), 1.0)
 
 

@@ -63,8 +63,8 @@ def test_parameters_by_part_add_up(machine, tmp_path, whole):
     run = experiment.build(tiny(), tmp_path)
     assert whole["parameters"]["total"] == run.parameters() == sum(whole["parameters"]["parts"].values())
     assert whole["parameters"]["parts"]["head"] == 16 * 10 + 10
-    # Adam's two moments and its count; the state's own count of steps.
-    state = 3 * 4 * run.parameters() + 4 + 4
+    # Adam's two moments and its count; the state's own count of steps, and the usual loss with its weight.
+    state = 3 * 4 * run.parameters() + 4 + 4 + 8
     assert state <= whole["workdir"]["checkpoint_bytes"] <= state + 8
 
 
@@ -100,7 +100,7 @@ def test_parameters_that_are_too_many_are_split(machine, tmp_path, monkeypatch):
         memory = programs.resident(run, batch) | {"temporaries": programs.shards(run.abstract_state.params)}
         return programs.Program(memory, machine.chip.memory, "a program", 0.0)
 
-    monkeypatch.setattr(programs, "compile", compiled)
+    monkeypatch.setattr(programs, "compiled", compiled)
     run = build({})
     failed = programs.Program({"temporaries": 0}, 0, "", 0.0)
     state = 4 * 4 * run.parameters()  # parameters, two moments, gradients

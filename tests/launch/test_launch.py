@@ -32,8 +32,8 @@ exit "$status"
 STOPPABLE = """#!/usr/bin/env bash
 trap 'echo INT >>"$FAKES/signals"; left=3' INT
 trap 'echo TERM >>"$FAKES/signals"; left=3' TERM
-echo ready >>"$FAKES/calls"
 left=1000
+echo ready >>"$FAKES/calls"
 while ((left-- > 0)); do sleep 0.01; done
 exit "$STOPPED"
 """
@@ -84,7 +84,7 @@ class Project:
 
     def run(self, command: str, **environment: object) -> subprocess.CompletedProcess:
         process = self.start(command, **environment)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def calls(self, of: str = "") -> list[str]:
@@ -170,7 +170,7 @@ def test_gpu_passes_a_signal_on_once_and_waits_for_the_save(project, sent, to_gr
     process = project.start(f"launch/gpu.sh {TRAIN}", STOPPED=stopped)
     project.wait()
     (os.killpg if to_group else os.kill)(process.pid, sent)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == stopped
     assert (project.fakes / "signals").read_text().split() == [got]
     assert project.calls().count("ready") == 1
@@ -224,7 +224,7 @@ def test_slurm_queues_again_when_a_task_gets_sigterm(project):
     process = project.start(f"launch/slurm.sh {TRAIN}", STOPPED=75, **JOB)
     project.wait()
     os.kill(int((project.folder / "pid").read_text()), signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert project.calls("scontrol") == ["scontrol requeue 42"]
 
