@@ -95,8 +95,6 @@ def _measured(
     say("Telling activations from other temporaries, and estimating the time ...")
     batch = programs.largest(run.pipeline.shapes)
     share = programs.growing_share(run, machine, batch, program)
-    if machine.platform == "tpu":  # memory and cycles as they will be
-        program = programs.compiled(run, machine, batch, quick=False)
     step = estimate.step_time(run, machine, batch, program)
     return _described(program, machine, share), step.times(run.mean_step_flops() / run.step_flops(batch))
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Program:
     limit: int
     text: str
     seconds: float
+    quick: "Program | None" = None  # the same with low effort, where that was compiled first
 
     @property
     def total(self) -> int:
@@ -86,11 +87,23 @@ def shards(tree: Any) -> int:
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def compiled(run: Run, machine: Machine, batch: Batch, quick: bool = True) -> Program:
-    """The training step for a global batch of these shapes, compiled for a machine.
+def compiled(run: Run, machine: Machine, batch: Batch) -> Program:
+    """The training step for a global batch of these shapes, compiled for a machine as it would run there.
+
+    For a TPU first with low effort, which is several times as quick: what does not fit then is left at that. Memory of
+    the two differs by some percent either way, so that what does fit is compiled in full before it counts as fitting.
+    """
+    first = attempt(run, machine, batch, quick=True)
+    if machine.platform != "tpu" or not first.fits:
+        return first
+    return replace(attempt(run, machine, batch, quick=False), quick=first)
+
+
+def attempt(run: Run, machine: Machine, batch: Batch, quick: bool) -> Program:
+    """One program of the step.
 
     Args:
-      quick: for a TPU, with low effort: several times as quick, the same memory to some percent, but other cycles.
+      quick: for a TPU, with low effort.
 
     Raises:
       UserError: XLA cannot compile it, for another reason than its size.
@@ -135,12 +148,13 @@ def too_large(message: str) -> int | None:
 def growing_share(run: Run, machine: Machine, batch: Batch, program: Program) -> float | None:
     """The share of a program's temporaries that grows with the batch, which are activations; the others (gradients,
     copies of the weights) do not. Told apart by a second program, for half the batch; None where there is none."""
+    program = program.quick or program  # of the same effort as the other
     rows = {x.shape[0] for x in batch.values()}
     whole = program.memory.get("temporaries", 0)
     if not (program.text and whole) or len(rows) > 1 or min(rows) % (2 * run.devices.divisor * run.settings.accumulate):
         return None
     half = {name: jax.ShapeDtypeStruct((x.shape[0] // 2, *x.shape[1:]), x.dtype) for name, x in batch.items()}
-    grown = whole - compiled(run, machine, half).memory["temporaries"]
+    grown = whole - attempt(run, machine, half, quick=True).memory["temporaries"]
     return min(max(0.0, 2 * grown / whole), 1.0)
 
 

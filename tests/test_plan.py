@@ -116,6 +116,25 @@ def test_parameters_that_are_too_many_are_split(machine, tmp_path, monkeypatch):
     assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["state and gradients", "2", "4", "8"]
 
 
+def test_a_tpu_program_fits_only_if_it_does_when_compiled_in_full(machine, monkeypatch):
+    """As ViT-H/14 was on v5e:4x4, of 16.91 GB: 16.32 with low effort, 17.28 in full."""
+    needs = {True: 1632, False: 1728}
+    tpu = replace(machine, platform="tpu")
+
+    def attempt(run: None, machine: machines.Machine, batch: dict, quick: bool) -> programs.Program:
+        return programs.Program({"temporaries": needs[quick]}, limit, "a program", 0.0)
+
+    monkeypatch.setattr(programs, "attempt", attempt)
+    limit = 1691
+    assert not programs.compiled(None, tpu, {}).fits
+    assert programs.compiled(None, machine, {}).fits  # elsewhere there is one effort
+    limit = 1800
+    program = programs.compiled(None, tpu, {})
+    assert program.fits
+    assert program.total == needs[False]
+    assert program.quick.total == needs[True]
+
+
 def test_a_mesh_that_does_not_multiply_to_the_topology_is_an_error(machine, tmp_path):
     with pytest.raises(UserError, match="does not make the 8 devices"):
         planned(machine, tmp_path, **{"parallel.fsdp": 3})
