@@ -54,7 +54,12 @@ def host_flags() -> None:
     flags.DEFINE_string("coordinator", "", "HOST:PORT of host 0, of several that nothing else has brought together")
     flags.DEFINE_integer("hosts", 0, "How many hosts there are", lower_bound=0)
     flags.DEFINE_integer("host", -1, "Which of them this is: 0 ... hosts - 1")
-    flags.DEFINE_float("host_timeout", 100.0, "Seconds that hosts wait for one another", lower_bound=1.0)
+    flags.DEFINE_float(
+        "host_timeout",
+        100.0,
+        "Seconds that hosts wait for one that falls silent; at the start, three times as long",
+        lower_bound=1.0,
+    )
 
 
 def workdir_flags() -> None:

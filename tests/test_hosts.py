@@ -56,7 +56,7 @@ def main(arguments):
         raise OSError("no such disk")
     time.sleep(600)
 commands.host_flags()
-sys.argv[1:] = [f"--coordinator=127.0.0.1:{port}", f"--hosts={count}", f"--host={host}", "--host_timeout=3", "--config="]
+sys.argv[1:] = [f"--coordinator=127.0.0.1:{port}", f"--hosts={count}", f"--host={host}", "--host_timeout=5", "--config="]
 commands._parse = lambda argv: commands.FLAGS(argv[:5])[1:]
 commands.run(main, "")
 """
@@ -115,10 +115,10 @@ def test_two_hosts_stop_together_four_go_on_and_it_is_one_run(tmp_path):
 @pytest.mark.parametrize(
     ("struck", "how", "statuses", "line"),
     [
-        (1, signal.SIGKILL, (1, -9), r"error: host 1 has not been heard of for 3 s. Host 0 ends too."),
+        (1, signal.SIGKILL, (1, -9), r"error: host 1 has not been heard of for 5 s. Host 0 ends too."),
         (0, signal.SIGKILL, (-9, 1), r"error: host 0, the coordinator, died or is out of reach. Host 1 ends too."),
-        (1, signal.SIGSTOP, (1, -9), r"error: host 1 has not been heard of for 3 s"),
-        (0, signal.SIGSTOP, (-9, 1), r"error: host 0, the coordinator, has not answered for 3 s"),
+        (1, signal.SIGSTOP, (1, -9), r"error: host 1 has not been heard of for 5 s"),
+        (0, signal.SIGSTOP, (-9, 1), r"error: host 0, the coordinator, has not answered for 5 s"),
         (1, None, (1, 1), r"error: host 1 ended: OSError: no such disk. Host 0 ends too. The same command goes on"),
     ],
 )
@@ -144,6 +144,10 @@ def test_the_end_of_one_host_is_that_of_all(struck, how, statuses, line):
         (["--hosts=2"], r"--coordinator=HOST:PORT, --hosts=N and --host=0 ... N-1 go together"),
         (["--hosts=2", "--host=2", "--coordinator=h:1"], r"--host=2 should be less than --hosts=2"),
         (["--hosts=2", "--host=1", "--coordinator=h"], r"--coordinator=h should be HOST:PORT"),
+        (
+            ["--hosts=2", "--host=1", f"--coordinator=127.0.0.1:{free_port()}", "--host_timeout=1"],
+            r"not all hosts met at 127.0.0.1:\d+ within 3 s: start the same command on each",
+        ),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(flags, line):

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
@@ -30,7 +31,7 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
     Args:
       coordinator: HOST:PORT of host 0, with `hosts` and this one's number `host`; "", 0 and -1 where SLURM, Open MPI,
         Kubernetes or a TPU pod say it.
-      timeout_seconds: how long hosts wait for one another, at the start and when one falls silent.
+      timeout_seconds: how long hosts wait for one that falls silent; at the start, three times as long.
 
     Raises:
       UserError: flags that are not all there, or hosts that do not come.
@@ -48,26 +49,58 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
     elif not _several():
         return
     timeout = max(1, round(timeout_seconds))
+    missing = (
+        f"not all hosts met at {coordinator or 'host 0'} within {3 * timeout} s: start the same command on each, with the "
+        "same --coordinator and --hosts; --host_timeout waits longer."
+    )
     try:
-        jax.distributed.initialize(
-            **given,
-            initialization_timeout=timeout,
-            heartbeat_timeout_seconds=2 * timeout,  # JAX's own: later, and with less to say
-            shutdown_timeout_seconds=timeout,
-        )
+        with _aborting(f"error: {missing}\n", status=2):
+            jax.distributed.initialize(
+                **given,
+                initialization_timeout=3 * timeout,  # machines do not all start at once
+                heartbeat_timeout_seconds=2 * timeout,  # JAX's own: later, and with less to say
+                shutdown_timeout_seconds=timeout,
+            )
     except ValueError:  # nothing that JAX knows: one host
         if given:
             raise
         return
     except RuntimeError as error:
-        where = coordinator or "host 0"
-        raise UserError(
-            f"not all hosts met at {where} within {timeout} s ({str(error).splitlines()[0][:200]}): start the same command "
-            "on each, with the same --coordinator and --hosts; --host_timeout waits longer."
-        ) from None
+        raise UserError(f"{missing} ({str(error).splitlines()[0][:200]})") from None
     if jax.process_count() > 1:
         global _link
         _link = Link(timeout)
+
+
+@contextlib.contextmanager
+def _aborting(line: str, status: int) -> Iterator[None]:
+    """JAX aborts a process whose hosts do not come, with pages of C++: within, only this line is shown instead."""
+    shown = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+
+    def end() -> None:
+        os.write(shown, line.encode())
+        os._exit(status)
+
+    _when_aborted(end)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        os.close(nowhere)
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+
+
+def _when_aborted(end: Callable[[], object]) -> None:
+    """Calls `end` in whichever thread C++ aborts, where Python's own handlers, which wait for the main one, never run."""
+    global _handler
+    _handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: end())  # kept alive
+    ctypes.CDLL(None).signal(signal.SIGABRT, _handler)
+
+
+_handler: Any = None
 
 
 def _several() -> bool:
@@ -125,8 +158,8 @@ class Link:
         # Of two threads, one may be held up by a coordinator that is stopped.
         for work in (self._beat, self._watch):
             threading.Thread(target=work, name=f"hosts {work.__name__}", daemon=True).start()
-        if self._host:
-            self._end_clearly_when_aborted()
+        if self._host:  # JAX aborts a host whose coordinator died; the last line is ours
+            _when_aborted(lambda: self._leave(1, "host 0, the coordinator, died or is out of reach"))
 
     def shared(self, name: str, value: str) -> str:
         self._calls += 1
@@ -174,11 +207,3 @@ class Link:
         again = "" if status == 2 else " The same command goes on from the newest checkpoint."
         os.write(2, f"error: {why.rstrip('.')}. Host {self._host} ends too.{again}\n".encode())
         os._exit(status)
-
-    def _end_clearly_when_aborted(self) -> None:
-        """JAX aborts a host whose coordinator died, with pages of C++; the last line is ours."""
-        handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(
-            lambda _: self._leave(1, "host 0, the coordinator, died or is out of reach")
-        )
-        self._handler = handler  # kept alive
-        ctypes.CDLL(None).signal(signal.SIGABRT, handler)
