@@ -1,7 +1,7 @@
 """The plans of the large configs on six machines that are not here: python results/plan_table.py [MACHINE ...]
 
 Writes results/plan_table.json, the table of docs/plan.md and the two whole pages in docs/. A plan that is there already
-stays: take it out of the JSON to have it made anew. Needs libtpu and JAX's CUDA plugin, see docs/plan.md; about three
+stays: take it out of the JSON to have it made anew. Needs libtpu and JAX's CUDA plugin, see docs/plan.md; some
 hours on two cores.
 """
 
