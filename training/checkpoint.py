@@ -264,7 +264,10 @@ class Checkpoints:
 
     def holds(self, step: int, entry: str) -> bool:
         """Whether the state of a step has this entry at its top; False where there is no such step."""
-        return step in self.steps() and entry in self._manager.item_metadata(step)["state"].tree
+        if step not in self.steps():
+            return False
+        with ocp.StandardCheckpointer() as checkpointer:
+            return entry in checkpointer.metadata(self.folder.absolute() / str(step) / "state").item_metadata.tree
 
     def restore(self, step: int, abstract_state: Any) -> Any:
         """The state of a step, laid out as `abstract_state` (ShapeDtypeStructs with shardings) says.
