@@ -16,14 +16,17 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-smoke: .venv/ready  ## slow evidence: accuracy over three seeds, a storm of kills; records in results/
+smoke: .venv/ready  ## slow evidence: accuracy over three seeds, storms of kills, damages and lost hosts; records in results/
 	$(BIN)/python results/digits_seeds.py
 	$(BIN)/python results/translation.py dates reverse
 	$(BIN)/python results/kill_storm.py
+	$(BIN)/python results/damage_drill.py
+	$(BIN)/python results/hosts_drill.py
 
 bench: .venv/ready  ## the loop against the bare step, and the time to the first step; records in results/
 	$(BIN)/python results/overhead.py
 	$(BIN)/python results/translation_speed.py
+	$(BIN)/python results/mesh_memory.py
 
 clean:
 	rm -rf .venv

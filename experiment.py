@@ -334,8 +334,13 @@ def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
 
 
 def _newest(run: Run) -> int | None:
-    """The newest good checkpoint, as host 0 sees it, which alone looks for damage."""
-    return json.loads(hosts.shared("newest", json.dumps(run.checkpoints.latest())))
+    """The newest good checkpoint."""
+    return _of_first_host("newest", run.checkpoints.latest())
+
+
+def _of_first_host(name: str, steps: Any) -> Any:
+    """Steps that are good, as host 0 has it, which alone looks for damage."""
+    return json.loads(hosts.shared(name, json.dumps(steps)))
 
 
 def _agree(run: Run) -> None:
@@ -372,12 +377,13 @@ def load(
         run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():
         raise UserError(f"--step={which!r} should be last, best or a number.")
-    number = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))()
+    choose = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))
+    number = _of_first_host("step", choose())
     if number is None:
         raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
     state = run.restore(number)
     if average > 1:
-        steps = sorted(islice(run.checkpoints.good(up_to=number), average))
+        steps = _of_first_host("steps", sorted(islice(run.checkpoints.good(up_to=number), average)))
         if len(steps) < average:
             raise UserError(
                 f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step {number}: "
