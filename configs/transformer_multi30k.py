@@ -14,9 +14,9 @@ from configs import base
 def get_config(variant: str = "de-en") -> ConfigDict:
     config = base.get_config()
     source, _, target = variant.split(":")[0].partition("-")
-    config.epochs = 10.0
+    config.epochs = 12.0
     config.model = base.transformer()
-    config.model.update(width=256, depth=3, mlp_dim=512, heads=4, norm="pre", dropout=0.3)
+    config.model.update(width=256, depth=3, mlp_dim=512, heads=4, norm="pre", dropout=0.1)
     config.task = base.translate()
     config.data = base.pairs("files", "multi30k", (source, target), batch_tokens=2048)
     config.data.update(eval_splits=("validation",), vocabulary_size=6000, max_length=64, buckets=5)
