@@ -72,8 +72,10 @@ class Project:
 
     def start(self, command: str, **environment: object) -> subprocess.Popen:
         variables = self.environment | {name: str(value) for name, value in environment.items()}
+        # The tests may run where these are ignored, as after nohup, and bash cannot trap what it found ignored.
+        heard = ["env", "--default-signal=INT,HUP,TERM"]
         return subprocess.Popen(
-            ["bash", *shlex.split(command)],
+            [*heard, "bash", *shlex.split(command)],
             cwd=self.folder,
             env=variables,
             text=True,
