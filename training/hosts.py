@@ -158,8 +158,7 @@ class Link:
         # Of two threads, one may be held up by a coordinator that is stopped.
         for work in (self._beat, self._watch):
             threading.Thread(target=work, name=f"hosts {work.__name__}", daemon=True).start()
-        if self._host:  # JAX aborts a host whose coordinator died; the last line is ours
-            _when_aborted(lambda: self._leave(1, "host 0, the coordinator, died or is out of reach"))
+        _when_aborted(self._aborted)
 
     def shared(self, name: str, value: str) -> str:
         self._calls += 1
@@ -202,6 +201,13 @@ class Link:
                     others[host] = (last, now)
                 elif now - since > self._timeout:
                     self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
+
+    def _aborted(self) -> None:
+        """JAX aborts a host when another dies, if it notices first; the last line is ours."""
+        time.sleep(
+            2 * min(1.0, self._timeout / 5)
+        )  # a host that raised has said so, and `_watch` ends this one with that
+        self._leave(1, "host 0, the coordinator, died or is out of reach" if self._host else "another host died")
 
     def _leave(self, status: int, why: str) -> NoReturn:
         again = "" if status == 2 else " The same command goes on from the newest checkpoint."
