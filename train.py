@@ -18,6 +18,7 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
+import resume
 from errors import UserError
 from training import hosts
 from training.interrupt import Interrupt
@@ -39,13 +40,13 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     begun = since = time.perf_counter()
     run = experiment.build(config, workdir)
     run.pipeline.check()
-    start, ended = experiment.start(run), None
+    start, ended = resume.start(run), None
     with Interrupt() as interrupt:
         while ended is None:
             try:
                 ended = train_from(start, run, interrupt, since)
             except RollBack as mishap:
-                start, since = experiment.roll_back(run, mishap), time.perf_counter()
+                start, since = resume.roll_back(run, mishap), time.perf_counter()
                 if hosts.primary():
                     first, last = run.left_out[-1]
                     print(f"Back to step {start:,} and on without batches {first:,} to {last:,}: {mishap}.", flush=True)

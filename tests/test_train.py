@@ -16,6 +16,7 @@ import pytest
 
 import commands
 import experiment
+import resume
 from data.pipelines import images
 from errors import UserError
 from tests.conftest import tiny
@@ -149,7 +150,7 @@ def test_a_finished_run_says_so(whole):
 def test_where_a_run_goes_on_may_change(whole):
     run = experiment.build(tiny(**CHANGES, **{"parallel.mode": "pmap", "log.every_steps": 1}), whole)
     with pytest.raises(UserError, match="has finished"):  # and not: another config
-        experiment.start(run)
+        resume.start(run)
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])

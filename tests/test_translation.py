@@ -12,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import experiment
+import resume
 from configs import transformer_reverse
 from errors import UserError
 from train import train
@@ -69,7 +70,7 @@ def test_a_run_logs_tokens_and_is_scored_by_what_it_writes(whole):
 def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
     config = tiny(texts)
     run = experiment.build(config, workdir)
-    experiment.start(run)
+    resume.start(run)
     state = run.initialise()
     for _, batch in zip(range(2), run.pipeline.train_batches(0), strict=False):
         state, _ = run.train_step(state, run.devices.put(batch))

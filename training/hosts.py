@@ -7,6 +7,7 @@ is gone for ever; this does not.
 import contextlib
 import ctypes
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -114,8 +115,8 @@ def primary() -> bool:
     return jax.process_index() == 0
 
 
-def shared(name: str, value: str) -> str:
-    """Host 0's value, on every host."""
+def shared(name: str, value: Any) -> Any:
+    """Host 0's value, which JSON can hold, on every host."""
     return _link.shared(name, value) if _link else value
 
 
@@ -160,12 +161,12 @@ class Link:
             threading.Thread(target=work, name=f"hosts {work.__name__}", daemon=True).start()
         _when_aborted(self._aborted)
 
-    def shared(self, name: str, value: str) -> str:
+    def shared(self, name: str, value: Any) -> Any:
         self._calls += 1
         key = f"attend/shared/{self._calls} {name}"
         if self._host == 0:
-            self._client.key_value_set(key, value)
-        return self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout))
+            self._client.key_value_set(key, json.dumps(value))
+        return json.loads(self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout)))
 
     def wait(self, name: str) -> None:
         self._calls += 1
@@ -204,9 +205,8 @@ class Link:
 
     def _aborted(self) -> None:
         """JAX aborts a host when another dies, if it notices first; the last line is ours."""
-        time.sleep(
-            2 * min(1.0, self._timeout / 5)
-        )  # a host that raised has said so, and `_watch` ends this one with that
+        # A host that raised has said so, and `_watch` ends this one with that.
+        time.sleep(2 * min(1.0, self._timeout / 5))
         self._leave(1, "host 0, the coordinator, died or is out of reach" if self._host else "another host died")
 
     def _leave(self, status: int, why: str) -> NoReturn:

@@ -1,0 +1,99 @@
+"""Where a training run begins or goes on: the step, and the workdir made ready for it."""
+
+from typing import Any
+
+import jax
+
+import experiment
+import record
+from errors import UserError
+from training import hosts, mishaps
+
+
+def start(run: experiment.Run) -> int:
+    """The step a training run goes on from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
+
+    Raises:
+      UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
+    """
+    _agree(run)
+    best = run.config["checkpoint"]["keep_best"]
+    if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
+        raise UserError(
+            f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={run.pipeline.eval_splits}: "
+            'name a figure of one of them, "SPLIT/accuracy", or "".'
+        )
+    begun = _newest(run)
+    if begun is not None:
+        saved = record.read(run.workdir)
+        differ = record.differences({key: saved.get(key) for key in run.config}, run.config)
+        if differ:
+            raise UserError(
+                f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another --workdir, "
+                "or give these keys their old values to go on."
+            )
+        if saved["known"] != run.pipeline.known:
+            raise UserError(
+                f"the training data are not those that the run in {run.workdir} began with: it has {_brief(saved['known'])} "
+                f"and they give {_brief(run.pipeline.known)}. Put the data back, or choose another --workdir."
+            )
+        if begun >= run.steps:
+            raise UserError(
+                f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py --workdir={run.workdir}; "
+                "to train again choose another --workdir."
+            )
+        run.left_out[:] = run.left_out or saved.get("left_out", [])
+    try:
+        run.workdir.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.tidy()
+        run.checkpoints.check_space(run.abstract_state)
+        if hosts.primary():
+            for name, content in run.pipeline.files.items():
+                (run.workdir / name).write_bytes(content)
+            record.write(run.workdir, run.record)
+    except OSError as error:
+        raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
+    hosts.wait("start")
+    return begun or 0
+
+
+def roll_back(run: experiment.Run, mishap: mishaps.RollBack) -> int:
+    """Leaves out the batches from the newest checkpoint on to the bad step's, and returns the step to go on from.
+
+    From here the run is one that was stopped and goes on, so that a kill changes nothing.
+
+    Raises:
+      UserError: it has been done as often as it may be.
+    """
+    if len(run.left_out) >= run.settings.rollbacks:
+        raise UserError(
+            f"{mishap}, and the run has been rolled back {len(run.left_out)} times (config.step.rollbacks="
+            f"{run.settings.rollbacks}). Allow more, or begin anew with a lower --config.optim.learning_rate or clip_norm."
+        )
+    first = mishaps.batch_of(_newest(run) or 0, run.left_out) + 1
+    run.left_out.append([first, mishaps.batch_of(mishap.step, run.left_out)])
+    return start(run)
+
+
+def _newest(run: experiment.Run) -> int | None:
+    """The newest good checkpoint, as host 0 has it, which alone looks for damage."""
+    return hosts.shared("newest", run.checkpoints.latest())
+
+
+def _agree(run: experiment.Run) -> None:
+    """That all hosts do the same.
+
+    Raises:
+      UserError: config, code or data are not those of host 0; every host ends.
+    """
+    mine = run.config | {key: run.record[key] for key in ("known", "commit", "versions")}
+    if differ := record.differences(hosts.shared("run", mine), mine, free=("data.data_dir",)):
+        raise UserError(
+            f"host {jax.process_index()} does not run what host 0 runs: {'; '.join(differ)}. Give all the same command, "
+            "code and data."
+        )
+
+
+def _brief(known: dict[str, Any]) -> str:
+    text = str(known)
+    return text if len(text) < 120 else f"{text[:120]}..."
