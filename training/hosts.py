@@ -192,7 +192,7 @@ class Link:
         while not self._parted.wait(min(1.0, self._timeout / 5)):
             now = time.monotonic()
             if now - self._answered > self._timeout:
-                self._leave(1, f"host 0, the coordinator, has not answered for {self._timeout:.0f} s")
+                self._silent(0)
             for host, (beat, since) in others.items():
                 ended, last = self._known.get(f"attend/ended/{host}"), self._known.get(f"attend/alive/{host}", "")
                 if ended:
@@ -201,13 +201,16 @@ class Link:
                 if last != beat or ended is not None:
                     others[host] = (last, now)
                 elif now - since > self._timeout:
-                    self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
+                    self._silent(host)
 
     def _aborted(self) -> None:
         """JAX aborts a host when another dies, if it notices first; the last line is ours."""
         # A host that raised has said so, and `_watch` ends this one with that.
         time.sleep(2 * min(1.0, self._timeout / 5))
         self._leave(1, "host 0, the coordinator, died or is out of reach" if self._host else "another host died")
+
+    def _silent(self, host: int) -> NoReturn:
+        self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
 
     def _leave(self, status: int, why: str) -> NoReturn:
         again = "" if status == 2 else " The same command goes on from the newest checkpoint."
