@@ -7,7 +7,7 @@ before any device is touched. A ConfigDict travels no further than this file.
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ import record
 import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
-from training import checkpoint, flops, hosts, mishaps, optim, parallel, step
+from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
 from training.evaluate import evaluate
 
 
@@ -50,6 +50,7 @@ class Run:
     devices: parallel.Devices
     checkpoints: checkpoint.Checkpoints
     left_out: mishaps.LeftOut = field(default_factory=list)  # batches, by the rollbacks so far
+    given: dict[str, np.ndarray] = field(default_factory=dict)  # weights that it begins with, by path: see transfer.py
 
     @property
     def record(self) -> dict[str, Any]:
@@ -87,7 +88,12 @@ class Run:
 
     def initialise(self) -> step.State:
         """The state before the first step, on the devices."""
-        return self.devices.initialise(self._initialise)
+        state = self.devices.initialise(self._initialise)
+        if not self.given:
+            return state
+        state = self.devices.get_state(state)
+        params = jax.tree_util.tree_map_with_path(lambda p, x: self.given.get(paths.name(p), x), state.params)
+        return self.devices.put_state(replace(state, params=params, ema=params if state.ema else {}))
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
@@ -113,6 +119,7 @@ class Run:
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
             spike=self.settings.spike,
+            frozen=self.settings.frozen,
         )
         return self.devices.compile_train(function, self.abstract_state)
 
@@ -244,7 +251,9 @@ def build(
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
         raise UserError("the run has no steps: set --config.steps or --config.epochs.")
-    optimiser, schedule = lookup.call("config.optim", optim.make, whole.optim, total_steps=steps)
+    optimiser, schedule = lookup.call(
+        "config.optim", optim.make, whole.optim, total_steps=steps, frozen=tuple(settings.frozen)
+    )
     run = Run(
         config=plain,
         workdir=workdir,

@@ -10,7 +10,8 @@ from errors import UserError
 
 @dataclass(frozen=True)
 class Experiment:
-    """A whole config. steps: gradient steps; where 0, `epochs` over the training split."""
+    """A whole config. steps: gradient steps; where 0, `epochs` over the training split. init_from, init_fresh: see
+    transfer.py."""
 
     seed: int
     steps: int
@@ -25,6 +26,8 @@ class Experiment:
     checkpoint: dict[str, Any]
     log: dict[str, Any]
     profile: dict[str, Any]
+    init_from: str = ""
+    init_fresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class StepSettings:
     """config.step.
 
     accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is evaluated; 0 for none.
+    frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
     nonfinite: what a bad step does to the run, one whose loss or gradient is NaN or infinite or whose loss is a spike. Its
       batch changes no weights; then the run "stop"s, or goes on ("skip"), or goes back to the newest checkpoint before it
       and on without the batches from there to the bad one ("rollback").
@@ -43,6 +47,7 @@ class StepSettings:
 
     accumulate: int = 1
     ema_decay: float = 0.0
+    frozen: tuple[str, ...] = ()
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     spike: float = 0.0
     rollbacks: int = 3

@@ -10,6 +10,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     config.steps = 0  # where 0, `epochs` over the training split
     config.epochs = 0.0
+    config.init_from = ""  # transfer.py
+    config.init_fresh = ("head/.*", "pre_logits/.*")
     config.model = ConfigDict()  # models.build
     config.task = ConfigDict()  # tasks.build
     config.data = ConfigDict()  # input_pipeline.build
@@ -23,6 +25,7 @@ def get_config() -> ConfigDict:
             clip_norm=1.0,
             weight_decay=0.0,
             decay=(".*/kernel",),
+            layer_decay=1.0,
             b1=0.9,
             b2=0.999,
             eps=1e-8,
@@ -31,7 +34,7 @@ def get_config() -> ConfigDict:
         )
     )
     config.step = ConfigDict(  # settings.StepSettings
-        dict(accumulate=1, ema_decay=0.0, nonfinite="stop", spike=0.0, rollbacks=3, timeout_seconds=1800.0)
+        dict(accumulate=1, ema_decay=0.0, frozen=(), nonfinite="stop", spike=0.0, rollbacks=3, timeout_seconds=1800.0)
     )
     config.parallel = ConfigDict(  # training.parallel.make
         dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
@@ -191,6 +194,7 @@ def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> Co
             batch_size=batch_size,
             eval_batch_size=0,
             image_size=image_size,
+            image_width=0,
             mean=(0.5,) * channels,
             std=(0.5,) * channels,
             augment=dict(
