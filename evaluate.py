@@ -1,6 +1,7 @@
 """Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--average=N] [--config.KEY=VALUE ...]
 
-What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on."""
+What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on. Few-shot and
+nearest neighbours: --config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
 
 import json
 import time
@@ -16,6 +17,7 @@ if __name__ == "__main__":
     commands.flags.DEFINE_bool("json", False, "Print one JSON object instead of a table")
 
 import experiment
+import scoring
 from errors import UserError
 from training import hosts
 from training.progress import figure
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> None:
         config.data.eval_splits = (flags.split,)
     run, state, step = experiment.load(config, workdir, flags.step, from_data=True, average=flags.average)
     start = time.perf_counter()
-    scores, notes = run.evaluate(state, generate=True)
+    scores, notes = scoring.score(run, state, slow=True)
     if not hosts.primary():
         return
     if flags.json:

@@ -26,8 +26,8 @@ import record
 import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
+from tasks.fewshot import Fewshot
 from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
-from training.evaluate import evaluate
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Run:
     profile: ProfileSettings
     devices: parallel.Devices
     checkpoints: checkpoint.Checkpoints
+    probed: Any  # the pipeline whose examples few-shot scores look at; None where there are none
     left_out: mishaps.LeftOut = field(default_factory=list)  # batches, by the rollbacks so far
     given: dict[str, np.ndarray] = field(default_factory=dict)  # weights that it begins with, by path: see transfer.py
 
@@ -148,37 +149,17 @@ class Run:
         """Compiled (params, batch) -> sums."""
         return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
 
-    def evaluate(
-        self, state: step.State, generate: bool, alive: Callable[[], None] = lambda: None
-    ) -> tuple[dict[str, float], list[str]]:
-        """The task's figures on every evaluation split, {"test/accuracy": ...}, and notes on how they were counted.
+    @cached_property
+    def represent(self) -> Any:
+        """Compiled (params, batch) -> each row's representation before the head, its label and its mask."""
+        model = self.model.clone(outputs=0)
 
-        Args:
-          generate: whether the model also writes, where its task has it write, to be scored against the references.
-          alive: called whenever a batch is through.
-        """
+        def represent(params: Any, batch: Any, axis: parallel.Axis) -> tuple[Any, ...]:
+            del axis
+            inputs = [batch[name] for name in self.task.inputs]
+            return model.apply({"params": params}, *inputs, train=False), batch["label"], batch["mask"]
 
-        def fetch(sums: Any) -> Any:
-            alive()
-            return self.devices.fetch(sums)
-
-        def counted(split: str) -> Iterator[input_pipeline.Batch]:
-            for batch in self.pipeline.eval_batches(split):
-                alive()
-                yield batch
-
-        figures: dict[str, float] = {}
-        notes: list[str] = []
-        for split in self.pipeline.eval_splits:
-            scores = evaluate(self.eval_step, fetch, state.eval_params, map(self.devices.put, counted(split)))
-            scores |= self.task.summaries(scores)
-            if generate and hasattr(self.task, "generate"):
-                references = [target for _, target in self.pipeline.pairs(split)]
-                written = self.generate(state.eval_params, counted(split), len(references))
-                quality, notes = self.task.score(written, references)
-                scores |= quality
-            figures |= {f"{split}/{name}": value for name, value in scores.items()}
-        return figures, notes
+        return self.devices.compile_rows(represent)
 
     @cached_property
     def step_flops(self) -> flops.ByShape:
@@ -226,7 +207,9 @@ def build(
     whole = lookup.call("config", Experiment, plain)
     task = tasks.build(**whole.task) if "name" in whole.task else _unnamed("task")
     settings = lookup.call("config.step", StepSettings, whole.step)
-    evaluation = lookup.call("config.evaluation", EvaluationSettings, whole.evaluation)
+    fewshot = lookup.call("config.evaluation.fewshot", Fewshot, whole.evaluation.get("fewshot", {}))
+    others = {key: value for key, value in whole.evaluation.items() if key != "fewshot"}
+    evaluation = lookup.call("config.evaluation", EvaluationSettings, others, fewshot=fewshot)
     log = lookup.call("config.log", LogSettings, whole.log)
     if log.every_steps < 1:
         raise UserError("config.log.every_steps must be at least 1.")
@@ -270,10 +253,28 @@ def build(
         profile=profile,
         devices=laid_out,
         checkpoints=checkpoints,
+        probed=_probed(
+            evaluation.fewshot, task, pipeline, lambda changes: pipeline_of(**whole.data | changes, **given)
+        ),
     )
     # The model, the task and the optimiser fit one another, or say here that they do not.
     _ = run.abstract_state
     return run
+
+
+def _probed(fewshot: Any, task: Any, pipeline: Any, other: Callable[[dict[str, Any]], Any]) -> Any:
+    """The pipeline of config.evaluation.fewshot, if it asks for anything."""
+    if not fewshot:
+        return None
+    if not hasattr(task, "inputs"):
+        raise UserError(
+            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to ()."
+        )
+    changes = {"name": fewshot.name, "data_dir": fewshot.data_dir, "train_split": fewshot.train_split}
+    changes |= {"eval_splits": (fewshot.test_split,) if fewshot.test_split else ()}
+    if not (changes := {key: value for key, value in changes.items() if value}):
+        return pipeline
+    return other(changes)
 
 
 def load(

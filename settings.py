@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from errors import UserError
+from tasks.fewshot import Fewshot
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,14 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when a model that writes does so, to be
-    scored by what it writes (BLEU)."""
+    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when the scores are made that take long: of
+    what a model writes (BLEU), and fewshot's, for which see tasks/fewshot.py."""
 
+    fewshot: Fewshot
     every_steps: int = 0
     generate: Literal["always", "last", "never"] = "last"
 
-    def writes(self, last: bool) -> bool:
+    def slow(self, last: bool) -> bool:
         return self.generate == "always" or (last and self.generate == "last")
 
 

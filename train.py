@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 import experiment
 import resume
+import scoring
 from errors import UserError
 from training import hosts
 from training.interrupt import Interrupt
@@ -111,7 +112,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
                 if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
                     mishaps.judge(meter.bad())
                     alive = partial(watchdog.feed, f"a batch of the evaluation at step {step}", slow=True)
-                    scores, notes = run.evaluate(state, run.evaluation.writes(last), alive)
+                    scores, notes = scoring.score(run, state, run.evaluation.slow(last), alive)
                     log.write(step, scores)
                     live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
                 stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved

@@ -40,6 +40,16 @@ def get_config() -> ConfigDict:
         dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
     )
     config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
+    config.evaluation.fewshot = dict(  # tasks/fewshot.py
+        shots=(),
+        seeds=3,
+        l2=tuple(4.0**i for i in range(-3, 8)),
+        neighbours=(),
+        name="",
+        data_dir="",
+        train_split="",
+        test_split="",
+    )
     config.checkpoint = ConfigDict(  # training.checkpoint.make
         dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max", damaged="fall_back")
     )

@@ -8,7 +8,9 @@ import pytest
 
 import experiment
 import resume
+import scoring
 import transfer
+from configs import transformer_reverse
 from errors import UserError
 from tests.conftest import tiny
 from train import train
@@ -140,3 +142,33 @@ def test_a_head_alone_learns(first, saved, workdir):
     assert not [name for name in moments if "encoder" in name]
     assert [name for name in moments if name.endswith("mu/head/kernel")]
     assert run.steps == 6
+
+
+FEWSHOT = {"evaluation.fewshot.shots": (1, 10), "evaluation.fewshot.neighbours": (5,)}
+
+
+@pytest.mark.parametrize("mode", ["mesh", "pmap"])
+def test_frozen_features_are_scored_the_same_way_on_any_devices(first, mode):
+    config = experiment.saved_config(first)
+    config.update_from_flattened_dict({"parallel.mode": mode, "data.eval_splits": ("test[:1]",)} | FEWSHOT)
+    config.evaluation.fewshot.update(train_split="train[:300]", test_split="test[:77]", seeds=2)
+    run, state, _ = experiment.load(config, first, "last", True)
+    scores, notes = scoring.score(run, state, slow=True)
+    features, labels = scoring.features(run, state, "test[:77]", lambda: None)
+    batches = list(run.probed.eval_batches("test[:77]"))
+    image, label, mask = (np.concatenate([b[name] for b in batches]) for name in ("image", "label", "mask"))
+    params = jax.device_get(run.devices.get_state(state).ema)
+    expected = run.model.clone(outputs=0).apply({"params": params}, image[mask > 0], train=False)
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    np.testing.assert_array_equal(labels, label[mask > 0])
+    assert len(labels) == 77
+    assert 0.1 < scores["digits/10_shot"] <= 1
+    assert {"digits/1_shot", "digits/10_shot", "digits/5_nn"} < set(scores)
+    assert len(notes) == 3
+
+
+def test_few_shot_scores_need_classes():
+    config = transformer_reverse.get_config("debug")
+    config.evaluation.fewshot.shots = (1,)
+    with pytest.raises(UserError, match=r"config.evaluation.fewshot is for models that tell classes apart"):
+        experiment.build(config, Path("nowhere"))
