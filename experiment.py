@@ -109,6 +109,31 @@ class Run:
         return mishaps.batches(self.pipeline.train_batches, start, self.left_out)
 
     @cached_property
+    def teacher(self) -> tuple[Any, Any] | None:
+        """Compiled (params, batch) -> logits of the model that config.task.teacher names, and its params; None without."""
+        if not (folder := getattr(self.task, "teacher", "")):
+            return None
+        config = saved_config(Path(folder))
+        config.parallel.update(self.config["parallel"])
+        run, state, _ = load(config, Path(folder), "last", from_data=False)
+        for what in ("known", "image_shape"):
+            if (theirs := getattr(run.pipeline, what)) != (ours := getattr(self.pipeline, what)):
+                raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
+
+        def logits(params: Any, batch: Any, axis: parallel.Axis) -> Any:
+            del axis
+            return run.model.apply({"params": params}, *[batch[name] for name in self.task.inputs], train=False)
+
+        return self.devices.compile_rows(logits), state.eval_params
+
+    def taught(self, batch: Any) -> Any:
+        """A training batch on the devices, with the teacher's logits where there is one."""
+        if self.teacher is None:
+            return batch
+        logits, params = self.teacher
+        return batch | {"teacher": logits(params, {name: batch[name] for name in self.task.inputs})}
+
+    @cached_property
     def train_step(self) -> Any:
         """Compiled (state, batch) -> (state, sums); the state given to it is consumed."""
         function = partial(

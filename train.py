@@ -81,7 +81,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
             for step in range(start + 1, run.steps + 1):
                 watchdog.feed(f"step {step}", slow=step == start + 1)
                 profile.before(step)
-                batch = next(batches)
+                batch = run.taught(next(batches))
                 shapes, called = run.devices.shapes(batch), time.perf_counter()
                 if fresh := str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
                     watchdog.feed(f"step {step}", slow=True)

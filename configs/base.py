@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
     config.steps = 0  # where 0, `epochs` over the training split
     config.epochs = 0.0
     config.init_from = ""  # transfer.py
-    config.init_fresh = ("head/.*", "pre_logits/.*")
+    config.init_fresh = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")
     config.model = ConfigDict()  # models.build
     config.task = ConfigDict()  # tasks.build
     config.data = ConfigDict()  # input_pipeline.build
@@ -60,6 +60,8 @@ def get_config() -> ConfigDict:
 
 DEBUG_SIZE = {
     "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "mae": dict(width=16, depth=2, mlp_dim=32, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2),
+    "masked_patches": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "classifier": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "seq2seq": dict(embedding_dim=16, hidden_dim=16),
@@ -118,6 +120,37 @@ def vit(variant: str = "") -> ConfigDict:
 def classify() -> ConfigDict:
     """config.task of a classifier: tasks/classify.py."""
     return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+
+
+def mae(variant: str = "") -> ConfigDict:
+    """config.model of a masked autoencoder: models/mae.py."""
+    config = vit(variant)
+    config.update(name="mae", masked=0.75, decoder_width=512, decoder_depth=8, decoder_heads=16)
+    return config
+
+
+def masked_patches(variant: str = "", channels: int = 3) -> ConfigDict:
+    """config.model of a ViT that tells the colours of corrupted patches: models/masked_patches.py."""
+    config = vit(variant)
+    config.update(name="masked_patches", masked=0.5, colors=8**channels)
+    return config
+
+
+def distill(teacher: str) -> ConfigDict:
+    """config.task of a classifier with a teacher: tasks/distill.py."""
+    config = classify()
+    config.update(name="distill", teacher=teacher, kind="hard", share=0.5, temperature=3.0)
+    return config
+
+
+def reconstruct() -> ConfigDict:
+    """config.task of a masked autoencoder: tasks/reconstruct.py."""
+    return ConfigDict(dict(name="reconstruct", normalised=True, inputs=("image",)))
+
+
+def mean_color(data: ConfigDict) -> ConfigDict:
+    """config.task of models/masked_patches.py: tasks/mean_color.py."""
+    return ConfigDict(dict(name="mean_color", mean=data.get_ref("mean"), std=data.get_ref("std"), inputs=("image",)))
 
 
 def transformer(variant: str = "") -> ConfigDict:

@@ -3,6 +3,7 @@
 B batch, N tokens, D width, C classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,8 @@ SIZES = {
     "L": Size(1024, 24, 4096, 16),
     "H": Size(1280, 32, 5120, 16),
 }
+# Learned tokens that stand before the patches, by head.
+TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 PATCHES = (8, 14, 16, 32)
 VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
 
@@ -44,7 +47,8 @@ class Model(nn.Module):
       variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, heads and patch are all given,
         which otherwise replace the variant's.
       head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
-        pooling by one learned query, 2106.04560).
+        pooling by one learned query, 2106.04560) | "distilled" (a class token and one that learns from a teacher, each
+        with its own head, 2012.12877: for config.task.name=distill).
       representation: whether a tanh layer of width D stands before the last one (pre-training, section 3.1).
       positions: see AddPositions.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
@@ -59,7 +63,7 @@ class Model(nn.Module):
     mlp_dim: int | None = None
     heads: int | None = None
     patch: int | None = None
-    head: Literal["token", "gap", "map"] = "token"
+    head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
     positions: Kind = "learned"
     dropout: float = 0.0
@@ -91,9 +95,47 @@ class Model(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
-        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C)."""
-        size, patch = self.size
-        dtype = jnp.dtype(self.dtype)
+        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C); while a
+        model with head="distilled" trains (B, 2, C), the class token's and the distillation token's."""
+        x = self.represent(image, train)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        if self.head != "distilled":
+            return self.classify(x, "head")
+        x = jnp.stack([self.classify(x[:, 0], "head"), self.classify(x[:, 1], "distillation_head")], axis=1)
+        return x if train else x.mean(1)
+
+    def classify(self, x: jax.Array, name: str) -> jax.Array:
+        """(B, D) -> float32 logits (B, C)."""
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=jnp.dtype(self.dtype), name=name)
+        return head(x).astype(jnp.float32)
+
+    # What follows is called from a compact method, of this class or of one that learns from masked images.
+
+    def represent(self, image: jax.Array, train: bool) -> jax.Array:
+        """image -> (B, D), what a head classifies; (B, 2, D) where there are two tokens."""
+        size, dtype = self.size[0], jnp.dtype(self.dtype)
+        x = self.encode(self.embed(image, train), train)
+        if self.head == "token":
+            x = x[:, 0]
+        elif self.head == "distilled":
+            x = x[:, :2]
+        elif self.head == "gap":
+            x = x.mean(axis=1)
+        else:
+            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
+            x = pooling(x, train=train)
+        if self.representation:
+            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
+        self.sow("probe", "representation", x)
+        return x
+
+    def embed(
+        self, image: jax.Array, train: bool, corrupt: Callable[[jax.Array], jax.Array] = lambda x: x
+    ) -> jax.Array:
+        """image -> tokens (B, N, D): those that are no patches (equation 1: the class token), then the patches row by row,
+        with positions. corrupt: what happens to the patches (B, N, D) before."""
+        (size, patch), dtype = self.size, jnp.dtype(self.dtype)
         if image.shape[1] % patch or image.shape[2] % patch:
             raise UserError(
                 f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
@@ -110,13 +152,17 @@ class Model(nn.Module):
             name="embedding",
         )(image.astype(dtype))
         grid = (x.shape[1], x.shape[2])
-        x = x.reshape(x.shape[0], -1, size.width)
-        if self.head == "token":
-            token = self.param("token", nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
+        x = corrupt(x.reshape(x.shape[0], -1, size.width))
+        for name in reversed(TOKENS[self.head]):
+            token = self.param(name, nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
         x = AddPositions(self.positions, name="positions")(x, grid)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = Encoder(
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+    def encode(self, x: jax.Array, train: bool) -> jax.Array:
+        """(B, N, D) -> (B, N, D), normalised."""
+        size = self.size[0]
+        encoder = Encoder(
             depth=size.depth,
             heads=size.heads,
             mlp_dim=size.mlp_dim,
@@ -128,24 +174,10 @@ class Model(nn.Module):
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,
-            dtype=dtype,
+            dtype=jnp.dtype(self.dtype),
             name="encoder",
-        )(x, train=train)
-
-        if self.head == "token":
-            x = x[:, 0]
-        elif self.head == "gap":
-            x = x.mean(axis=1)
-        else:
-            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
-            x = pooling(x, train=train)
-        if self.representation:
-            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
-        self.sow("probe", "representation", x)
-        if not self.outputs:
-            return x.astype(jnp.float32)
-        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
-        return head(x).astype(jnp.float32)
+        )
+        return encoder(x, train=train)
 
 
 class AttentionPooling(nn.Module):
