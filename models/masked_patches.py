@@ -12,8 +12,6 @@ import jax.numpy as jnp
 from errors import UserError
 from models import masking, vit
 
-REPLACED, OTHER = 0.8, 0.1  # shares of the corrupted patches: a learned embedding; another patch of the image; kept
-
 
 class Model(vit.Model):
     """A ViT, all of whose parameters a classifier can begin with (config.init_from), and `prediction`.
@@ -36,17 +34,14 @@ class Model(vit.Model):
         found: list[jax.Array] = []
 
         def corrupt(x: jax.Array) -> jax.Array:
-            batch, patches, width = x.shape
-            count = round(self.masked * patches)
-            if not 0 < count <= patches:
-                raise UserError(f"config.model.masked={self.masked} corrupts {count} of {patches} patches.")
-            which, how, where = jax.random.split(self.make_rng("dropout") if train else jax.random.key(0), 3)
-            found.append(masking.hidden(masking.order(which, batch, patches), count))
-            mask = self.param("prediction_mask", nn.initializers.normal(0.02), (1, 1, width)).astype(x.dtype)
-            fate = jax.random.uniform(how, (batch, patches, 1))
-            others = jnp.take_along_axis(x, jax.random.randint(where, (batch, patches, 1), 0, patches), axis=1)
-            corrupted = jnp.where(fate < REPLACED, mask, jnp.where(fate < REPLACED + OTHER, others, x))
-            return jnp.where(found[0][..., None], corrupted, x)
+            count = round(self.masked * x.shape[1])
+            if not 0 < count <= x.shape[1]:
+                raise UserError(f"config.model.masked={self.masked} corrupts {count} of {x.shape[1]} patches.")
+            mask = self.param("prediction_mask", nn.initializers.normal(0.02), (1, 1, x.shape[2])).astype(x.dtype)
+            key = self.make_rng("dropout") if train else jax.random.key(0)
+            x, chosen = masking.corrupt(key, x, mask, count)
+            found.append(chosen)
+            return x
 
         x = self.encode(self.embed(image, train, corrupt), train)[:, len(vit.TOKENS[self.head]) :]
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]

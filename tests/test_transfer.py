@@ -10,7 +10,7 @@ import experiment
 import resume
 import scoring
 import transfer
-from configs import transformer_reverse
+from configs import base, transformer_reverse
 from errors import UserError
 from tests.conftest import tiny
 from train import train
@@ -172,3 +172,27 @@ def test_few_shot_scores_need_classes():
     config.evaluation.fewshot.shots = (1,)
     with pytest.raises(UserError, match=r"config.evaluation.fewshot is for models that tell classes apart"):
         experiment.build(config, Path("nowhere"))
+
+
+@pytest.mark.parametrize("mode", ["mesh", "pmap"])
+def test_a_student_learns_from_what_its_teacher_says_of_the_same_batch(first, workdir, mode):
+    config = tiny(**{"parallel.mode": mode, "model.head": "distilled"})
+    config.task = base.distill(str(first))
+    run = experiment.build(config, workdir)
+    batch = next(run.batches(0))
+    taught = run.devices.fetch_rows(run.taught(run.devices.put(batch))["teacher"])
+    teacher, state, _ = experiment.load(experiment.saved_config(first), first, "last", False)
+    params = jax.device_get(teacher.devices.get_state(state).ema)
+    np.testing.assert_allclose(taught, teacher.model.apply({"params": params}, batch["image"], train=False), atol=1e-4)
+    if mode == "mesh":
+        assert train(config, workdir)["test/accuracy"] > 0.05
+
+
+def test_a_teacher_of_other_images_is_refused(first, workdir):
+    config = tiny(**{"data.image_size": 16, "model.head": "distilled"})
+    config.task = base.distill(str(first))
+    with pytest.raises(
+        UserError, match=r"config.task.teacher=.* learned from other data: \(8, 8, 1\) there, \(16, 16, 1\) here"
+    ):
+        resume.start(experiment.build(config, workdir))
+    assert not workdir.exists()
