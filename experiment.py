@@ -28,6 +28,7 @@ from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
 from tasks.fewshot import Fewshot
 from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
+from training.difference import difference
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,12 @@ def _probed(fewshot: Any, task: Any, pipeline: Any, other: Callable[[dict[str, A
 
 
 def load(
-    config: ConfigDict, workdir: Path, which: str, from_data: bool, average: int = 1
+    config: ConfigDict,
+    workdir: Path,
+    which: str,
+    from_data: bool,
+    average: int = 1,
+    soup: Sequence[str] = (),
 ) -> tuple[Run, step.State, int]:
     """A trained run: its parts, its state and the step of it.
 
@@ -311,6 +317,7 @@ def load(
       config: the run's own (saved_config), with what the user changed.
       which: "last", "best" or a step. from_data: whether the data set is needed, and must fit the model.
       average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
+      soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
     """
     trained = record.read(workdir)
     if "known" not in trained:
@@ -334,7 +341,24 @@ def load(
                 "keep more with --config.checkpoint.keep_last."
             )
         state = step.averaged(run.restore(s) for s in steps)
+    if soup:
+        state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
     return run, state, number
+
+
+def _evaluated(state: step.State) -> step.State:
+    """The state whose weights are those that are evaluated."""
+    return replace(state, params=state.eval_params, ema={})
+
+
+def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average: int) -> step.State:
+    """Another run of the same model, on the same devices."""
+    config = saved_config(workdir)
+    config.parallel.update(run.config["parallel"])
+    other = _evaluated(load(config, workdir, which, False, average)[1])
+    if differs := difference(other.params, state.eval_params):
+        raise UserError(f"--soup: {workdir} is of another model: {differs}.")
+    return other
 
 
 def saved_config(workdir: Path) -> ConfigDict:

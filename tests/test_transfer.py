@@ -196,3 +196,19 @@ def test_a_teacher_of_other_images_is_refused(first, workdir):
     ):
         resume.start(experiment.build(config, workdir))
     assert not workdir.exists()
+
+
+def test_a_soup_is_the_mean_of_runs_of_one_model(first, saved, workdir):
+    config = experiment.saved_config(first)
+    config.seed = 1
+    config.step.ema_decay = 0.0
+    train(config, workdir)
+    _, other, _ = experiment.load(experiment.saved_config(workdir), workdir, "last", False)
+    run, state, _ = experiment.load(experiment.saved_config(first), first, "last", False, soup=[str(workdir)])
+    params, theirs = flat(run.devices.get_state(state).eval_params), flat(run.devices.get_state(other).params)
+    for name, value in params.items():
+        np.testing.assert_allclose(value, (saved[name] + theirs[name]) / 2, rtol=1e-6, atol=1e-7)
+    config.model.depth = 1
+    train(config, workdir / "shallow")
+    with pytest.raises(UserError, match=r"--soup: .*shallow is of another model: encoder/block_01/.* is absent there"):
+        experiment.load(experiment.saved_config(first), first, "last", False, soup=[str(workdir / "shallow")])
