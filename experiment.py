@@ -27,7 +27,7 @@ import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
 from tasks.fewshot import Fewshot
-from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
+from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step, transplant
 from training.difference import difference
 
 
@@ -210,6 +210,16 @@ class Run:
     def parameters(self) -> int:
         return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the parameters, by path."""
+        return {name: tuple(x.shape) for name, x in paths.table(self.abstract_state.params).items()}
+
+    @property
+    def proportion(self) -> float:
+        """Height / width of the images, where there are some."""
+        image = self.pipeline.example.get("image", ((1, 1, 1, 1), ""))[0]
+        return image[1] / image[2]
+
 
 def build(
     config: ConfigDict,
@@ -320,6 +330,9 @@ def load(
       soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
     """
     trained = record.read(workdir)
+    size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
+    if any(config.data[key] != value for key, value in size.items()):
+        return _resized(config, size, workdir, which, from_data, average, soup)
     if "known" not in trained:
         raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
     config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
@@ -344,6 +357,20 @@ def load(
     if soup:
         state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
     return run, state, number
+
+
+def _resized(config: ConfigDict, size: dict[str, int], workdir: Path, *arguments: Any) -> tuple[Run, step.State, int]:
+    """`load` for images of another size than the model was trained on, `size`: positions are resized, where learned."""
+    trained = config.copy_and_resolve_references()
+    trained.data.update(size)
+    run, state, number = load(trained, workdir, *arguments)
+    state = jax.device_get(run.devices.get_state(_evaluated(state)))
+    config.steps = trained.steps
+    resized = build(config, workdir, run.pipeline.known)
+    found = transplant.written_out(paths.table(state.params))
+    taken, _ = transplant.fit(found, resized.shapes(), resized.proportion, str(workdir))
+    params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
+    return resized, resized.devices.put_state(replace(state, params=params, opt_state={})), number
 
 
 def _evaluated(state: step.State) -> step.State:

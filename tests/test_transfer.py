@@ -14,7 +14,7 @@ from configs import base, transformer_reverse
 from errors import UserError
 from tests.conftest import tiny
 from train import train
-from training import paths
+from training import paths, transplant
 
 POSITIONS = "positions/embedding"
 
@@ -49,9 +49,7 @@ def fitted(saved: dict[str, np.ndarray], workdir: Path, **changes) -> dict[str, 
     """The same for another config, without a run."""
     config = tiny(**{"model.head": "token", "model.positions": "learned"} | changes)
     run = experiment.build(config, workdir)
-    shapes = {n: x.shape for n, x in paths.table(run.abstract_state.params).items()}
-    height, width, _ = run.pipeline.image_shape
-    return transfer.fit(saved, shapes, tuple(config.init_fresh), height / width, "there")[0]
+    return transplant.fit(saved, run.shapes(), run.proportion, "there", tuple(config.init_fresh))[0]
 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
@@ -212,3 +210,20 @@ def test_a_soup_is_the_mean_of_runs_of_one_model(first, saved, workdir):
     train(config, workdir / "shallow")
     with pytest.raises(UserError, match=r"--soup: .*shallow is of another model: encoder/block_01/.* is absent there"):
         experiment.load(experiment.saved_config(first), first, "last", False, soup=[str(workdir / "shallow")])
+
+
+@pytest.mark.parametrize("mode", ["mesh", "pmap"])
+def test_a_model_is_scored_at_another_resolution(first, saved, mode):
+    config = experiment.saved_config(first)
+    config.parallel.mode = mode
+    config.data.image_size = 12
+    run, state, number = experiment.load(config, first, "last", True)
+    assert (run.pipeline.image_shape, number) == ((12, 12, 1), 4)
+    params = flat(run.devices.get_state(state).eval_params)
+    assert params[POSITIONS].shape[1] == 1 + 9
+    np.testing.assert_allclose(
+        params[POSITIONS][0, 1:], bilinear(saved[POSITIONS][0, 1:].reshape(2, 2, -1), 3, 3), atol=1e-5
+    )
+    np.testing.assert_array_equal(params["head/kernel"], saved["head/kernel"])
+    scores, _ = scoring.score(run, state, slow=False)
+    assert 0 < scores["test/accuracy"] < 1
