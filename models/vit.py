@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError, nearest
+from models import resnet
 from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
@@ -36,7 +37,18 @@ SIZES = {
 # Learned tokens that stand before the patches, by head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 PATCHES = (8, 14, 16, 32)
-VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
+# Hybrids (section 3.1): units in each stage of a ResNet, from whose features patches of this side are taken. R50+B/16 has
+# the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of what makes patches of 32 pixels.
+HYBRIDS = {
+    "R+Ti/16": ((), 8),
+    "R26+S/32": (resnet.DEPTHS["26"], 1),
+    "R26+B/32": (resnet.DEPTHS["26"], 1),
+    "R50+B/16": ((3, 4, 9), 1),
+    "R50+B/32": (resnet.DEPTHS["50"], 1),
+    "R50+L/16": ((3, 4, 9), 1),
+    "R50+L/32": (resnet.DEPTHS["50"], 1),
+}
+VARIANTS = (*(f"{size}/{patch}" for size in SIZES for patch in PATCHES), *HYBRIDS)
 
 
 class Model(nn.Module):
@@ -46,6 +58,8 @@ class Model(nn.Module):
       outputs: C; 0 leaves the head out and returns the representation.
       variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, heads and patch are all given,
         which otherwise replace the variant's.
+      stem: whether a ResNet stands before the patches, which are then of its features: its root, "imagenet" or "cifar", of
+        stem_width, and stem_depths units in each stage (see models/resnet.py, order="post"). A hybrid variant has one.
       head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
         pooling by one learned query, 2106.04560) | "distilled" (a class token and one that learns from a teacher, each
         with its own head, 2012.12877: for config.task.name=distill).
@@ -63,6 +77,9 @@ class Model(nn.Module):
     mlp_dim: int | None = None
     heads: int | None = None
     patch: int | None = None
+    stem: Literal["none", "imagenet", "cifar"] = "none"
+    stem_depths: tuple[int, ...] = ()
+    stem_width: int = resnet.WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
     positions: Kind = "learned"
@@ -80,8 +97,10 @@ class Model(nn.Module):
         """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
         if self.variant and self.variant not in VARIANTS:
             raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
-        name, _, patch = self.variant.partition("/")
-        fields: dict[str, int] = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
+        name, _, patch = self.variant.partition("+")[2 if self.variant in HYBRIDS else 0].partition("/")
+        fields: dict[str, int] = dict(vars(SIZES[name])) if self.variant else {}
+        if self.variant:
+            fields["patch"] = HYBRIDS[self.variant][1] if self.variant in HYBRIDS else int(patch)
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
         fields |= {key: value for key, value in given.items() if value is not None}
         if missing := given.keys() - fields.keys():
@@ -92,6 +111,16 @@ class Model(nn.Module):
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         side = fields.pop("patch")
         return Size(**fields), side
+
+    @property
+    def trunk(self) -> resnet.Trunk | None:
+        """The ResNet before the patches."""
+        root, depths = self.stem, tuple(self.stem_depths)
+        if self.variant in HYBRIDS:
+            root, depths = "imagenet", HYBRIDS[self.variant][0]
+        if root == "none":
+            return None
+        return resnet.Trunk(depths, self.stem_width, root, "post", self.remat, jnp.dtype(self.dtype), name="stem")
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
@@ -136,11 +165,15 @@ class Model(nn.Module):
         """image -> tokens (B, N, D): those that are no patches (equation 1: the class token), then the patches row by row,
         with positions. corrupt: what happens to the patches (B, N, D) before."""
         (size, patch), dtype = self.size, jnp.dtype(self.dtype)
-        if image.shape[1] % patch or image.shape[2] % patch:
+        trunk = self.trunk
+        side = patch * (resnet.stride(trunk.root, trunk.depths) if trunk else 1)
+        if image.shape[1] % side or image.shape[2] % side:
             raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
                 "change config.data.image_size or config.model.patch."
             )
+        if trunk:
+            image = trunk(image)
         # Equation 1: a convolution whose stride is its size is a linear map of each patch.
         x = nn.Conv(
             size.width,
