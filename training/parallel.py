@@ -21,7 +21,9 @@ from training import sharding
 from training.sharding import Rule
 
 ROWS = PartitionSpec(("data", "fsdp"))  # how a batch is split
-BLOCK = re.compile(r"blocks|block_\d+")  # modules between which activations are split as the batch is
+BLOCK = re.compile(
+    r"blocks|block_\d+|stage_\d+_unit_\d+"
+)  # modules between which activations are split as the batch is
 
 
 class Axis(NamedTuple):
@@ -198,7 +200,7 @@ class Mesh:
         rows = NamedSharding(self.mesh, ROWS)
 
         def constrain(x: Any) -> Any:
-            whole_batch = isinstance(x, jax.Array) and x.ndim == 3 and x.shape[0] % self.divisor == 0
+            whole_batch = isinstance(x, jax.Array) and x.ndim >= 3 and x.shape[0] % self.divisor == 0
             return jax.lax.with_sharding_constraint(x, rows) if whole_batch else x
 
         def between_blocks(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:

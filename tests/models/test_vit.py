@@ -21,6 +21,11 @@ PUBLISHED = {
     "L/16": 304_326_632,
     "L/32": 306_535_400,
     "H/14": 632_045_800,
+    "R+Ti/16": 6_337_704,
+    "R26+S/32": 36_431_912,
+    "R26+B/32": 101_383_976,
+    "R50+B/16": 98_659_112,
+    "R50+L/32": 328_994_856,
 }
 PUBLISHED_GAP = {"S/16": 22_049_896, "S/32": 22_878_184, "B/16": 86_566_120, "B/32": 88_222_696}
 
@@ -28,17 +33,42 @@ PUBLISHED_GAP = {"S/16": 22_049_896, "S/32": 22_878_184, "B/16": 86_566_120, "B/
 TABLE = {"Ti": (192, 12, 768), "S": (384, 12, 1536), "B": (768, 12, 3072), "L": (1024, 24, 4096), "H": (1280, 32, 5120)}
 
 
+# 2010.11929, section 4.1: units of a hybrid's stages, and the side of a patch of what they give.
+STEMS = {"R/16": ((), 8), "R26/32": ((2, 2, 2, 2), 1), "R50/16": ((3, 4, 9), 1), "R50/32": ((3, 4, 6, 3), 1)}
+
+
+def stem_formula(depths: tuple[int, ...]) -> tuple[int, int]:
+    """Parameters of a ResNet of bottlenecks without its head, and its channels."""
+    total, channels = 7 * 7 * 3 * 64 + 2 * 64, 64
+    for stage, depth in enumerate(depths):
+        w = 64 * 2**stage
+        for unit in range(depth):
+            total += channels * w + 9 * w * w + 4 * w * w + 2 * (w + w + 4 * w)
+            total += 0 if unit else channels * 4 * w + 2 * 4 * w
+            channels = 4 * w
+    return total, channels
+
+
 def formula(variant: str) -> int:
-    """The parameters with a class token and 1000 outputs, from the table alone."""
-    name, patch = variant.split("/")
+    """The parameters with a class token and 1000 outputs, from the tables alone."""
+    stem, _, name = variant.rpartition("+")
+    name, patch = name.split("/")
     d, layers, f = TABLE[name]
-    patches = (224 // int(patch)) ** 2
-    embedding = 3 * int(patch) ** 2 * d + d
+    if stem:
+        depths, side = STEMS[f"{stem}/{patch}"]
+        weights, channels = stem_formula(depths)
+        patches = (224 // (side * 2 ** (1 + max(len(depths), 1)))) ** 2
+        embedding = weights + channels * side**2 * d + d
+    else:
+        patches = (224 // int(patch)) ** 2
+        embedding = 3 * int(patch) ** 2 * d + d
     attention, mlp, norm = 4 * (d * d + d), 2 * d * f + f + d, 2 * d
     return embedding + d + (patches + 1) * d + layers * (attention + mlp + 2 * norm) + norm + 1000 * d + 1000
 
 
-ROWS = {f"{name}/{patch}": formula(f"{name}/{patch}") for name in TABLE for patch in (8, 14, 16, 32)} | PUBLISHED
+PLAIN = [f"{name}/{patch}" for name in TABLE for patch in (8, 14, 16, 32)]
+HYBRID = ["R50+B/32", "R50+L/16"]
+ROWS = {name: formula(name) for name in PLAIN + HYBRID} | PUBLISHED
 
 TINY = dict(width=8, depth=1, mlp_dim=16, heads=2, patch=2)
 IMAGE = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
@@ -254,3 +284,13 @@ def test_a_representation_is_the_tanh_of_a_dense_layer(filled):
     logits, seen = run(model, variables, IMAGE)
     np.testing.assert_allclose(seen["representation"][0], hidden, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(logits, hidden @ params["head"]["kernel"] + params["head"]["bias"], rtol=1e-5, atol=1e-5)
+
+
+def test_a_stem_stands_before_the_patches_and_says_what_images_it_takes():
+    model = tiny(stem="cifar", stem_depths=(1, 1), stem_width=8, patch=2)
+    assert traced(model, (1, 8, 12, 3))[1]["positions"]["embedding"].shape == (1, 1 + 2 * 3, 8)
+    with pytest.raises(UserError, match=r"an image of 8x10 does not divide into patches of 4"):
+        traced(model, (1, 8, 10, 3))
+    out, params = traced(tiny(stem="imagenet", stem_depths=(1,), stem_width=8, patch=1), (1, 8, 8, 3))
+    assert out.shape == (1, 5)
+    assert set(params["stem"]) == {"root", "root_norm", "stage_1_unit_01"}
