@@ -88,7 +88,7 @@ def test_the_nearest_change_that_fits_is_found_by_trying(machine, tmp_path, whol
     assert sum(small["change"]["program"]["memory"].values()) <= limit
     text = page.text(small)
     assert "DOES NOT FIT" in text
-    assert "that were tried: --config.step.accumulate=2" in text
+    assert "that were tried or ruled out: --config.step.accumulate=2" in text
 
 
 @pytest.fixture
