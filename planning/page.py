@@ -57,7 +57,7 @@ def _memory(plan: dict[str, Any]) -> list[str]:
         return lines
     if change["flags"] is None:
         return [*lines, "", f"None of {len(change['tried'])} changes fits: take a larger machine or a smaller batch."]
-    fits = f"The nearest change that fits, of {len(change['tried'])} that were tried: {change['flags']}"
+    fits = f"The nearest change that fits, of {len(change['tried'])} that were tried or ruled out: {change['flags']}"
     return [*lines, "", fits, *_kinds(change["program"])]
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,33 +88,70 @@ def test_the_nearest_change_that_fits_is_found_by_trying(machine, tmp_path, whol
     assert sum(small["change"]["program"]["memory"].values()) <= limit
     text = page.text(small)
     assert "DOES NOT FIT" in text
-    assert "that were tried: --config.step.accumulate=2" in text
+    assert "that were tried or ruled out: --config.step.accumulate=2" in text
 
 
-def test_parameters_that_are_too_many_are_split(machine, tmp_path, monkeypatch):
+@pytest.fixture
+def search(machine, tmp_path, monkeypatch) -> Callable:
+    """Searches with made-up programs, whose temporaries are gradients twice and activations of a whole batch by remat, in
+    parts of the state: (memory in the same parts, activations, batch) -> (changes found or None, attempts, compiled)."""
+
+    def nearest(memory: float, activations: dict[str, float], batch: int = 512) -> tuple:
+        compiled: list[str] = []
+
+        def build(changes: dict) -> experiment.Run:
+            return experiment.build(tiny(**{"data.batch_size": batch} | changes), tmp_path, devices=machine.devices)
+
+        def program(run: experiment.Run, machine: machines.Machine, batch: dict) -> programs.Program:
+            grown = activations[run.config["model"]["remat"]] * state / run.settings.accumulate
+            temporaries = round(2 * programs.shards(run.abstract_state.params) + grown)
+            compiled.append(f"{run.config['model']['remat']} {run.settings.accumulate} fsdp={run.devices.fsdp}")
+            memory = programs.resident(run, batch) | {"temporaries": temporaries}
+            return programs.Program(memory, machine.chip.memory, "a program", 0.0)
+
+        run = build({})
+        shapes = programs.largest(run.pipeline.shapes)
+        state = sum(programs.resident(run, shapes).values()) + programs.shards(run.abstract_state.params)
+        small = replace(machine, chip=replace(machine.chip, memory=round(memory * state)))
+        monkeypatch.setattr(programs, "compiled", program)
+        found, tried = fit.nearest(build, run, program(run, small, shapes), small, say=lambda line: None)
+        return found and found[0], tried, compiled[1:]
+
+    return nearest
+
+
+def test_parameters_that_are_too_many_are_split(search):
     """Where state and gradients alone do not fit, nothing is compiled before more devices share them."""
-
-    def build(changes: dict) -> experiment.Run:
-        return experiment.build(tiny(**changes), tmp_path, devices=machine.devices)
-
-    def compiled(run: experiment.Run, machine: machines.Machine, batch: programs.Batch) -> programs.Program:
-        memory = programs.resident(run, batch) | {"temporaries": programs.shards(run.abstract_state.params)}
-        return programs.Program(memory, machine.chip.memory, "a program", 0.0)
-
-    monkeypatch.setattr(programs, "compiled", compiled)
-    run = build({})
-    failed = programs.Program({"temporaries": 0}, 0, "", 0.0)
-    state = 4 * 4 * run.parameters()  # parameters, two moments, gradients
-    tight = replace(machine, chip=replace(machine.chip, memory=round(0.9 * state)))
-    found, tried = fit.nearest(build, run, failed, tight, say=lambda line: None)
-    assert found is not None
-    assert found[0] == {"parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
+    nothing = dict.fromkeys(fit.REMAT, 0.0)
+    split = {"parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
+    found, tried, compiled = search(0.9, nothing, batch=32)
+    assert found == split
     flags = "--config.parallel.mode=mesh --config.parallel.fsdp=2"
     assert [(attempt["flags"], attempt["fits"]) for attempt in tried] == [("state and gradients", False), (flags, True)]
-    tight = replace(machine, chip=replace(machine.chip, memory=1000))
-    found, tried = fit.nearest(build, run, failed, tight, say=lambda line: None)
+    assert compiled == ["none 1 fsdp=2"]
+    found, tried, compiled = search(0.001, nothing, batch=32)
     assert found is None
     assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["state and gradients", "2", "4", "8"]
+    assert not compiled
+
+
+def test_what_programs_before_rule_out_is_not_compiled(search):
+    """With 64 examples a device no more than eight micro-batches are tried: the most after the fewest did not fit, and
+    those between where the most do. "none" is ruled out by the program there is, "dots" at eight by that at one."""
+    found, tried, compiled = search(27, {"none": 640.0, "dots": 320.0, "full": 80.0})
+    assert found == {"model.remat": "full", "step.accumulate": 4}
+    assert compiled == ["dots 1 fsdp=1", "full 1 fsdp=1", "full 8 fsdp=1", "full 4 fsdp=1"]
+    assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["2", "4", "8", "dots", "8", "full", "8", "2", "4"]
+    assert [attempt["fits"] for attempt in tried] == [False] * 6 + [True, False, True]
+
+
+def test_activations_are_as_many_under_any_split(search):
+    """By how much one micro-batch needs more than eight rules out one, two and four under a split as well."""
+    found, tried, compiled = search(1.2, {"none": 3.2, "dots": 2.4, "full": 1.6})
+    assert found == {"step.accumulate": 8, "parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
+    unsplit = ["none 8", "dots 1", "dots 8", "full 1", "full 8"]
+    assert compiled == [*(f"{changes} fsdp=1" for changes in unsplit), "none 8 fsdp=2"]
+    assert [attempt["fits"] for attempt in tried] == [False] * 10 + [True]
 
 
 def test_a_tpu_program_fits_only_if_it_does_when_compiled_in_full(machine, monkeypatch):

@@ -102,8 +102,10 @@ class Mesh:
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
         shape = (self.data, self.fsdp, self.tensor)
-        on_tpu = self.devices[0].platform == "tpu"  # whose links have a shape
-        grid = mesh_utils.create_device_mesh(shape, self.devices) if on_tpu else np.reshape(self.devices, shape)
+        if self.devices[0].platform == "tpu":  # whose links have a shape; an axis of 2 takes half a side of 4 x 4
+            grid = mesh_utils.create_device_mesh(shape, self.devices, allow_split_physical_axes=True)
+        else:
+            grid = np.reshape(self.devices, shape)
         return jax.sharding.Mesh(grid, ("data", "fsdp", "tensor"))
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """How a mesh splits what: the rules, what follows them, and that no figure depends on it."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -149,6 +150,26 @@ def test_auto_takes_a_mesh_where_the_model_is_split_or_alone():
     assert parallel.make() == Pmap(ALL)
     assert parallel.make(tensor=2) == Mesh(ALL, 4, 1, 2)
     assert parallel.make(devices=ALL[:1]) == Mesh(ALL[:1], 1)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A TPU's, as far as a mesh asks."""
+
+    id: int
+    coords: tuple[int, int, int]
+    process_index: int = 0
+    core_on_chip: int = 0
+    platform: str = "tpu"
+    device_kind: str = "TPU v5 lite"
+    client: None = None
+
+
+def test_an_axis_of_two_takes_neighbours_of_a_side_of_four():
+    chips = [Chip(4 * y + x, (x, y, 0)) for y in range(4) for x in range(4)]
+    pairs = parallel.make("mesh", fsdp=2, devices=chips).mesh.devices.reshape(8, 2)
+    assert {chip.id for chip in pairs.flat} == set(range(16))
+    assert all(np.abs(np.subtract(a.coords, b.coords)).sum() == 1 for a, b in pairs)
 
 
 def train(devices, model=TRANSFORMER, steps=3):
