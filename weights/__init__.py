@@ -17,16 +17,17 @@ from weights import beside, files, google_names, huggingface_names, ours, timm_n
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Tree, flat, nested, stacked, unstacked
 
-__all__ = ["SCHEMES", "Move", "Weights", "flat", "mismatch", "read", "stacked", "unstacked", "write"]
+__all__ = ["MODELS", "SCHEMES", "Move", "Weights", "flat", "mismatch", "read", "stacked", "unstacked", "write"]
 
 TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
+MODELS = tuple(dict.fromkeys(table.model for table in TABLES))
 
 
 class Move(NamedTuple):
     """What became of the arrays of one row: how many there are, their and our pattern, the change, and the first's shapes."""
 
-    count: int
+    arrays: int
     theirs: str
     ours: str
     change: str
@@ -40,7 +41,8 @@ class Weights:
 
     Attributes:
       params: by our names, nested, float32, each block by itself (`encoder/block_00`).
-      scheme: whose names the file has. model: the keys of config.model that the weights and the scheme decide.
+      scheme: whose names the file has. model: the keys of config.model that the weights and the scheme decide. settings: those
+        of them that no shape shows, such as the form of GELU.
       variant: "B/16"; "" for a size that is none of ours. words: the model for a person.
       classes: C, 0 without a head; names: theirs, where the file's neighbours tell them.
       channels: of the image. image_size: of the positions' grid, None where that is not square.
@@ -51,6 +53,7 @@ class Weights:
     params: Tree
     scheme: str
     model: dict[str, Any]
+    settings: tuple[str, ...]
     variant: str
     words: str
     classes: int
@@ -90,6 +93,8 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
     width = len(arrays[spell(table.row("embedding/bias").theirs, ())])
     neighbour = beside.read(path, said, table)
     heads = heads or neighbour.heads or ours.heads_of(width)
+    if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
+        raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
     params: Tree = {}
     for row, index in places:
@@ -104,6 +109,7 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
         params=nested(params),
         scheme=table.scheme,
         model={**model.settings, **table.settings, **neighbour.settings},
+        settings=tuple(table.settings),
         variant=model.variant,
         words=model.words,
         classes=model.classes,
@@ -116,8 +122,12 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
     )
 
 
-def write(path: Path | str, params: Mapping[str, Any], scheme: str, model: Mapping[str, Any]) -> tuple[Move, ...]:
+def write(
+    path: Path | str, params: Mapping[str, Any], scheme: str, model: Mapping[str, Any]
+) -> tuple[tuple[Move, ...], list[str]]:
     """Writes our parameters under another scheme's names, whole or not at all.
+
+    Returns what became of each, and what has to be set where the file is used.
 
     Args:
       params: nested or flat; scanned blocks are taken apart. model: the config.model they belong to.
@@ -146,7 +156,12 @@ def write(path: Path | str, params: Mapping[str, Any], scheme: str, model: Mappi
         for row, index in places
     }
     files.write(Path(path), arrays, beside.said(leaves, model))
-    return _moves(places, arrays, leaves)
+    notes = [
+        f"{key} is {model[key]} here and usually {usual} there: {table.elsewhere[key]}"
+        for key, usual in table.settings.items()
+        if model[key] != usual
+    ]
+    return _moves(places, arrays, leaves), notes
 
 
 def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = ()) -> str:
@@ -166,10 +181,9 @@ def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = 
             want[name] = tuple(leaf.shape)
     for name in [*have, *(name for name in want if name not in have)]:
         if name.split("/")[0] not in free and have.get(name) != want.get(name):
-            fits = f"--config.model.variant={found.variant}" if found.variant else "a config.model of that size"
             return (
                 f"{name} is {_spell(have.get(name))} in the file and {_spell(want.get(name))} in the model. The file holds a "
-                f"{found.words}: it fits {fits}"
+                f"{found.words}: {_fits(found, name, have, want)}"
             )
     return ""
 
@@ -209,9 +223,10 @@ def _moves(places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], ow
     moves: dict[Row, Move] = {}
     for row, index in places:
         if row in moves:
-            moves[row] = moves[row]._replace(count=moves[row].count + 1)
+            moves[row] = moves[row]._replace(arrays=moves[row].arrays + 1)
             continue
-        names = ", ".join(PLACE.sub("*", name) for name in row.names)
+        words = zip(*(PLACE.sub("*", name).split("/") for name in row.names), strict=True)
+        names = "/".join("|".join(dict.fromkeys(word)) for word in words)
         before, after = theirs[spell(row.theirs, index)].shape, own[spell(row.names[0], index)].shape
         moves[row] = Move(1, PLACE.sub("*", row.theirs), names, row.change.name, before, after)
     return tuple(moves.values())
@@ -223,6 +238,19 @@ def _of(table: Table) -> str:
 
 def _first(names: list[str]) -> str:
     return repr(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _fits(found: Weights, name: str, have: Mapping[str, Any], want: Mapping[str, Any]) -> str:
+    """What would make a model fit of which `name` is the first other parameter."""
+    part = name.split("/")[0]
+    if part in ("pre_logits", "token") and not (name in have and name in want):
+        key = "representation" if part == "pre_logits" else "head"
+        return f"take --config.model.{key}={found.model[key]}"
+    if part == "positions" and name in want and found.image_size:
+        return f"take --config.data.image_size={found.image_size}"
+    if part == "head":
+        return f"its head tells {found.classes} classes apart"
+    return f"take --config.model.variant={found.variant}" if found.variant else "give config.model that size"
 
 
 def _spell(shape: tuple[int, ...] | None) -> str:

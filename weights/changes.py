@@ -25,20 +25,20 @@ def _no_heads(a: np.ndarray) -> np.ndarray:
 
 
 # A Linear layer (H K, D) is our projection (D, H, K); its bias (H K,) is (H, K).
-HEADS = Change("heads split", lambda a, heads: (_heads(a, heads),), _no_heads)
-HEADS_BIAS = Change("heads split", lambda a, heads: (a.reshape(heads, -1),), lambda a: a.reshape(-1))
+HEADS = Change("split in heads", lambda a, heads: (_heads(a, heads),), _no_heads)
+HEADS_BIAS = Change("split in heads", lambda a, heads: (a.reshape(heads, -1),), lambda a: a.reshape(-1))
 # And back: a Linear layer (D, H K) is (H, K, D).
 OUT = Change(
-    "heads split", lambda a, heads: (a.T.reshape(heads, -1, a.shape[0]),), lambda a: a.reshape(-1, a.shape[-1]).T
+    "split in heads", lambda a, heads: (a.T.reshape(heads, -1, a.shape[0]),), lambda a: a.reshape(-1, a.shape[-1]).T
 )
 # Query, key and value as one: (3 H K, D), bias (3 H K,).
 QKV = Change(
-    "split in three",
+    "split in three and heads",
     lambda a, heads: tuple(_heads(part, heads) for part in np.split(a, 3)),
     lambda *parts: np.concatenate([_no_heads(part) for part in parts]),
 )
 QKV_BIAS = Change(
-    "split in three",
+    "split in three and heads",
     lambda a, heads: tuple(part.reshape(heads, -1) for part in np.split(a, 3)),
     lambda *parts: np.concatenate([part.reshape(-1) for part in parts]),
 )

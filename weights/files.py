@@ -91,7 +91,16 @@ def _npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 # NumPy knows no bfloat16, and has it as two bytes of anything.
                 arrays[entry.filename[:-4]] = array.view(ml_dtypes.bfloat16) if array.dtype.str == "|V2" else array
             return arrays, {}
-    except (ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, MemoryError):
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+    ):
         raise UserError(
             f"{path} is no archive of plain arrays, or a damaged one. Arrays of Python objects are pickles, which run what "
             "they hold, and are not loaded."
@@ -107,6 +116,8 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
             raise UserError(f"{path} is unsafe: its entry {name!r} leads out of the archive.")
         if not name.endswith(".npy"):
             raise UserError(f"{path} holds {name!r}, which is no array: weights are arrays alone.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(f"{path} packs {name!r} in a way that np.savez does not: write it anew.")
     if len({entry.filename for entry in entries}) < len(entries):
         raise UserError(f"{path} is unsafe: it holds two entries of one name.")
     whole = sum(entry.file_size for entry in entries)

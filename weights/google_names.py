@@ -6,6 +6,10 @@ from weights.tables import Row, Table
 
 # The published code computes GELU by its approximation with tanh, as flax does unless it is told otherwise.
 SETTINGS = {"activation": "gelu_tanh", "norm_epsilon": 1e-6}
+ELSEWHERE = {
+    "activation": "models_vit.py has no setting for it, so that its logits will differ",
+    "norm_epsilon": "models_vit.py has no setting for it, so that its logits will differ",
+}
 
 
 def _vit(attention: str, second_norm: str, mlp: str) -> tuple[Row, ...]:
@@ -32,6 +36,20 @@ def _vit(attention: str, second_norm: str, mlp: str) -> tuple[Row, ...]:
 
 TABLES = (
     # As the files were published, and as today's flax numbers the modules of the same code.
-    Table("google", "vit", SETTINGS, _vit("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3"), VIT_OPTIONAL),
-    Table("google", "vit", SETTINGS, _vit("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0"), VIT_OPTIONAL),
+    Table(
+        "google",
+        "vit",
+        SETTINGS,
+        ELSEWHERE,
+        _vit("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3"),
+        VIT_OPTIONAL,
+    ),
+    Table(
+        "google",
+        "vit",
+        SETTINGS,
+        ELSEWHERE,
+        _vit("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0"),
+        VIT_OPTIONAL,
+    ),
 )

@@ -5,6 +5,10 @@ from weights.ours import BLOCK
 from weights.tables import Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-12}
+ELSEWHERE = {
+    "activation": 'ViTConfig(hidden_act="gelu_pytorch_tanh" | "relu")',
+    "norm_epsilon": "ViTConfig(layer_norm_eps=...)",
+}
 
 
 def _encoder(prefix: str) -> tuple[Row, ...]:
@@ -47,6 +51,6 @@ POOLER = (
 )
 UNUSED = {r"vit\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
 TABLES = (
-    Table("huggingface", "vit", SETTINGS, _encoder("vit.") + CLASSIFIER, ignored=UNUSED),
-    Table("huggingface", "vit", SETTINGS, _encoder("") + POOLER, optional=("pre_logits",)),
+    Table("huggingface", "vit", SETTINGS, ELSEWHERE, _encoder("vit.") + CLASSIFIER, ignored=UNUSED),
+    Table("huggingface", "vit", SETTINGS, ELSEWHERE, _encoder("") + POOLER, optional=("pre_logits",)),
 )

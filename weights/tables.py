@@ -52,7 +52,7 @@ class Table:
 
     Attributes:
       scheme: "google". model: which of our models (weights/ours.py).
-      settings: keys of config.model that the scheme decides, such as its form of GELU.
+      settings: keys of config.model that the scheme decides, such as its form of GELU. elsewhere: how each is set there.
       optional: the parts (first words of our names) that a model may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
     """
@@ -60,6 +60,7 @@ class Table:
     scheme: str
     model: str
     settings: Mapping[str, Any]
+    elsewhere: Mapping[str, str]
     rows: tuple[Row, ...]
     optional: tuple[str, ...] = ()
     ignored: Mapping[str, str] = field(default_factory=dict)

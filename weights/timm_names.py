@@ -5,6 +5,10 @@ from weights.ours import BLOCK
 from weights.tables import Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-6}
+ELSEWHERE = {
+    "activation": 'timm.create_model(..., act_layer="gelu_tanh" | "relu")',
+    "norm_epsilon": "timm.create_model(..., norm_layer=functools.partial(torch.nn.LayerNorm, eps=...))",
+}
 THEIRS = "blocks.{block}"
 
 
@@ -34,4 +38,4 @@ ROWS = (
     Row("head/kernel", "head.weight", DENSE),
     Row("head/bias", "head.bias", SAME),
 )
-TABLES = (Table("timm", "vit", SETTINGS, ROWS, optional=("token", "head")),)
+TABLES = (Table("timm", "vit", SETTINGS, ELSEWHERE, ROWS, optional=("token", "head")),)
