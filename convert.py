@@ -79,6 +79,18 @@ def main(arguments: list[str]) -> None:
         )
 
 
+def check(source: Path, target: Path) -> None:
+    """That something can be written there, and is of a kind that the source can become."""
+    if target.exists() and (target.is_file() or any(target.iterdir())):
+        raise UserError(f"{target} exists: choose another name, or remove it.")
+    if target.suffix in PICKLED:
+        raise UserError(f"{target} should be a workdir, or end in .npz or .safetensors.")
+    if source.is_dir() and target.suffix not in USUAL:
+        raise UserError(
+            f"{source} and {target} are both workdirs: one of them should be a .npz or a .safetensors file."
+        )
+
+
 def of_run(workdir: Path, which: str, average: int) -> tuple[Any, dict[str, Any]]:
     """The weights that a run is evaluated with, and the settings of its model."""
     config = experiment.saved_config(workdir)

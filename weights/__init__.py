@@ -246,7 +246,9 @@ def _fits(found: Weights, name: str, have: Mapping[str, Any], want: Mapping[str,
     if part in ("pre_logits", "token") and not (name in have and name in want):
         key = "representation" if part == "pre_logits" else "head"
         return f"take --config.model.{key}={found.model[key]}"
-    if part == "positions" and name in want and found.image_size:
+    if part == "positions" and name not in want:
+        return "take --config.model.positions=learned"
+    if part == "positions" and found.image_size:
         return f"take --config.data.image_size={found.image_size}"
     if part == "head":
         return f"its head tells {found.classes} classes apart"
