@@ -11,6 +11,7 @@ with the model that the weights show. Nothing is converted in part."""
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ml_collections import ConfigDict
 import experiment
 import record
 import weights
-from configs import base
+from configs import base, vit_imagenet
 from errors import UserError
 from training import step
 
@@ -45,33 +46,31 @@ def main(arguments: list[str]) -> None:
             "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file."
         )
     flags = commands.FLAGS
+    if url := next((a for a in arguments if "://" in a), None):
+        raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
     source, target = map(Path, arguments)
-    if target.exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"{target} exists: choose another name, or remove it.")
-    if target.suffix in PICKLED:
-        raise UserError(f"{target} should be a workdir, or end in .npz or .safetensors.")
+    check(source, target)
     if source.is_dir():
-        if target.suffix not in USUAL:
-            raise UserError(
-                f"{source} and {target} are both workdirs: one of them should be a .npz or a .safetensors file."
-            )
         params, model = of_run(source, flags.step, flags.average)
         export(params, model, target, flags["as"].value)
         return
     found = weights.read(source, flags.heads)
     print(f"{source}: {found.words} by the names of {found.scheme}")
     if target.suffix in USUAL:
+        print(summary(found.moves))
         export(found.params, found.model, target, flags["as"].value)
-        notes = found.notes
     else:
         given = commands.config_name() != DEFAULT
+        if not given and (key := next((a for a in sys.argv if a.startswith("--config.model")), None)):
+            raise UserError(
+                f"{key}: the model is what the weights show. Give a --config that it fits to change how it computes."
+            )
         config = config_of(found, flags.config, given)
         make_run(found, config, class_names(found, flags.classes), source, target)
         show(found.moves)
-        notes = found.notes
     for name, why in found.left_out.items():
         print(f"left out: {name}: {why}.")
-    for note in notes:
+    for note in found.notes:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
         print(
@@ -80,7 +79,9 @@ def main(arguments: list[str]) -> None:
 
 
 def check(source: Path, target: Path) -> None:
-    """That something can be written there, and is of a kind that the source can become."""
+    """That one is there, and that the other can be written and is something that the first can become."""
+    if not source.exists():
+        raise UserError(f"there is no {source}.")
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target} exists: choose another name, or remove it.")
     if target.suffix in PICKLED:
@@ -124,7 +125,8 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
             )
         config.model = base.vit()
         config.model.update(found.model)
-        config.data.image_size = found.image_size
+        if config.data.image_size == vit_imagenet.get_config().data.image_size:
+            config.data.image_size = found.image_size
         if len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:
@@ -193,11 +195,15 @@ def show(moves: tuple[weights.Move, ...]) -> None:
             *(f"{cell:{width}}" for cell, width in zip(row[1:5], widths[1:], strict=True)),
         ]
         print("  ".join([*cells, row[5]]).rstrip())
+    print(summary(moves))
+
+
+def summary(moves: tuple[weights.Move, ...]) -> str:
     total, renamed, changed = (
         sum(move.arrays for move in moves if condition(move))
         for condition in (lambda m: True, lambda m: m.theirs != m.ours, lambda m: m.change)
     )
-    print(f"{total} arrays matched: {renamed} renamed, {changed} changed in shape.")
+    return f"{total} arrays matched: {renamed} renamed, {changed} changed in shape."
 
 
 if __name__ == "__main__":

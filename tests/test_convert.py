@@ -123,7 +123,7 @@ def test_weights_without_a_head_are_no_classifier(drawn, tmp_path):  # noqa: F81
 def test_a_mistake_is_one_line_and_exit_status_2():
     done = command("nothing.npz", "run")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: there is no file nothing.npz.\n"
+    assert done.stderr == "error: there is no nothing.npz.\n"
 
 
 def test_what_cannot_be_written(published, tmp_path):
