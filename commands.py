@@ -30,6 +30,7 @@ OWN_FLAGS = (
         "stopped_status",
         "step",
         "average",
+        "soup",
         "split",
         "top",
         "file",
@@ -70,6 +71,7 @@ def workdir_flags() -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run")
     flags.DEFINE_string("step", "last", "Which checkpoint: last, best or a step")
     flags.DEFINE_integer("average", 1, "The mean of the weights of so many checkpoints, up to --step", lower_bound=1)
+    flags.DEFINE_list("soup", [], "WORKDIR,...: other runs of the same model, of whose weights the mean is taken too")
 
 
 def run(main: Callable[[list[str]], int | None], description: str, config: str = "") -> None:

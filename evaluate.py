@@ -1,6 +1,7 @@
-"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--average=N] [--config.KEY=VALUE ...]
+"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--average=N] [--soup=WORKDIR,...] [--config.KEY=VALUE ...]
 
-What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on."""
+What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on. Few-shot and
+nearest neighbours: --config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
 
 import json
 import time
@@ -16,6 +17,7 @@ if __name__ == "__main__":
     commands.flags.DEFINE_bool("json", False, "Print one JSON object instead of a table")
 
 import experiment
+import scoring
 from errors import UserError
 from training import hosts
 from training.progress import figure
@@ -27,15 +29,19 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
-    run, state, step = experiment.load(config, workdir, flags.step, from_data=True, average=flags.average)
+    run, state, step = experiment.load(
+        config, workdir, flags.step, from_data=True, average=flags.average, soup=flags.soup
+    )
     start = time.perf_counter()
-    scores, notes = run.evaluate(state, generate=True)
+    scores, notes = scoring.score(run, state, slow=True)
     if not hosts.primary():
         return
     if flags.json:
         print(json.dumps({"step": step} | scores | ({"notes": notes} if notes else {})))
         return
     which = f"the mean of {flags.average} checkpoints up to step" if flags.average > 1 else "step"
+    if flags.soup:
+        which = f"with {len(flags.soup)} more runs, {which}"
     print(f"{workdir}, {which} {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
     for name, value in scores.items():
         print(f"  {name:28} {figure(name, value)}")

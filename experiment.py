@@ -7,7 +7,7 @@ before any device is touched. A ConfigDict travels no further than this file.
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -26,8 +26,9 @@ import record
 import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
-from training import checkpoint, flops, hosts, mishaps, optim, parallel, step
-from training.evaluate import evaluate
+from tasks.fewshot import Fewshot
+from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step, transplant
+from training.difference import difference
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Run:
     profile: ProfileSettings
     devices: parallel.Devices
     checkpoints: checkpoint.Checkpoints
+    probed: Any  # the pipeline whose examples few-shot scores look at; None where there are none
     left_out: mishaps.LeftOut = field(default_factory=list)  # batches, by the rollbacks so far
+    given: dict[str, np.ndarray] = field(default_factory=dict)  # weights that it begins with, by path: see transfer.py
 
     @property
     def record(self) -> dict[str, Any]:
@@ -87,7 +90,12 @@ class Run:
 
     def initialise(self) -> step.State:
         """The state before the first step, on the devices."""
-        return self.devices.initialise(self._initialise)
+        state = self.devices.initialise(self._initialise)
+        if not self.given:
+            return state
+        state = self.devices.get_state(state)
+        params = jax.tree_util.tree_map_with_path(lambda p, x: self.given.get(paths.name(p), x), state.params)
+        return self.devices.put_state(replace(state, params=params, ema=params if state.ema else {}))
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
@@ -102,6 +110,31 @@ class Run:
         return mishaps.batches(self.pipeline.train_batches, start, self.left_out)
 
     @cached_property
+    def teacher(self) -> tuple[Any, Any] | None:
+        """Compiled (params, batch) -> logits of the model that config.task.teacher names, and its params; None without."""
+        if not (folder := getattr(self.task, "teacher", "")):
+            return None
+        config = saved_config(Path(folder))
+        config.parallel.update(self.config["parallel"])
+        run, state, _ = load(config, Path(folder), "last", from_data=False)
+        for what in ("known", "image_shape"):
+            if (theirs := getattr(run.pipeline, what)) != (ours := getattr(self.pipeline, what)):
+                raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
+
+        def logits(params: Any, batch: Any, axis: parallel.Axis) -> Any:
+            del axis
+            return run.model.apply({"params": params}, *[batch[name] for name in self.task.inputs], train=False)
+
+        return self.devices.compile_rows(logits), state.eval_params
+
+    def taught(self, batch: Any) -> Any:
+        """A training batch on the devices, with the teacher's logits where there is one."""
+        if self.teacher is None:
+            return batch
+        logits, params = self.teacher
+        return batch | {"teacher": logits(params, {name: batch[name] for name in self.task.inputs})}
+
+    @cached_property
     def train_step(self) -> Any:
         """Compiled (state, batch) -> (state, sums); the state given to it is consumed."""
         function = partial(
@@ -113,6 +146,7 @@ class Run:
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
             spike=self.settings.spike,
+            frozen=self.settings.frozen,
         )
         return self.devices.compile_train(function, self.abstract_state)
 
@@ -141,37 +175,17 @@ class Run:
         """Compiled (params, batch) -> sums."""
         return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
 
-    def evaluate(
-        self, state: step.State, generate: bool, alive: Callable[[], None] = lambda: None
-    ) -> tuple[dict[str, float], list[str]]:
-        """The task's figures on every evaluation split, {"test/accuracy": ...}, and notes on how they were counted.
+    @cached_property
+    def represent(self) -> Any:
+        """Compiled (params, batch) -> each row's representation before the head, its label and its mask."""
+        model = self.model.clone(outputs=0)
 
-        Args:
-          generate: whether the model also writes, where its task has it write, to be scored against the references.
-          alive: called whenever a batch is through.
-        """
+        def represent(params: Any, batch: Any, axis: parallel.Axis) -> tuple[Any, ...]:
+            del axis
+            inputs = [batch[name] for name in self.task.inputs]
+            return model.apply({"params": params}, *inputs, train=False), batch["label"], batch["mask"]
 
-        def fetch(sums: Any) -> Any:
-            alive()
-            return self.devices.fetch(sums)
-
-        def counted(split: str) -> Iterator[input_pipeline.Batch]:
-            for batch in self.pipeline.eval_batches(split):
-                alive()
-                yield batch
-
-        figures: dict[str, float] = {}
-        notes: list[str] = []
-        for split in self.pipeline.eval_splits:
-            scores = evaluate(self.eval_step, fetch, state.eval_params, map(self.devices.put, counted(split)))
-            scores |= self.task.summaries(scores)
-            if generate and hasattr(self.task, "generate"):
-                references = [target for _, target in self.pipeline.pairs(split)]
-                written = self.generate(state.eval_params, counted(split), len(references))
-                quality, notes = self.task.score(written, references)
-                scores |= quality
-            figures |= {f"{split}/{name}": value for name, value in scores.items()}
-        return figures, notes
+        return self.devices.compile_rows(represent)
 
     @cached_property
     def step_flops(self) -> flops.ByShape:
@@ -196,6 +210,16 @@ class Run:
     def parameters(self) -> int:
         return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the parameters, by path."""
+        return {name: tuple(x.shape) for name, x in paths.table(self.abstract_state.params).items()}
+
+    @property
+    def proportion(self) -> float:
+        """Height / width of the images, where there are some."""
+        image = self.pipeline.example.get("image", ((1, 1, 1, 1), ""))[0]
+        return image[1] / image[2]
+
 
 def build(
     config: ConfigDict,
@@ -219,7 +243,9 @@ def build(
     whole = lookup.call("config", Experiment, plain)
     task = tasks.build(**whole.task) if "name" in whole.task else _unnamed("task")
     settings = lookup.call("config.step", StepSettings, whole.step)
-    evaluation = lookup.call("config.evaluation", EvaluationSettings, whole.evaluation)
+    fewshot = lookup.call("config.evaluation.fewshot", Fewshot, whole.evaluation.get("fewshot", {}))
+    others = {key: value for key, value in whole.evaluation.items() if key != "fewshot"}
+    evaluation = lookup.call("config.evaluation", EvaluationSettings, others, fewshot=fewshot)
     log = lookup.call("config.log", LogSettings, whole.log)
     if log.every_steps < 1:
         raise UserError("config.log.every_steps must be at least 1.")
@@ -244,7 +270,9 @@ def build(
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if steps < 1:
         raise UserError("the run has no steps: set --config.steps or --config.epochs.")
-    optimiser, schedule = lookup.call("config.optim", optim.make, whole.optim, total_steps=steps)
+    optimiser, schedule = lookup.call(
+        "config.optim", optim.make, whole.optim, total_steps=steps, frozen=tuple(settings.frozen)
+    )
     run = Run(
         config=plain,
         workdir=workdir,
@@ -261,14 +289,37 @@ def build(
         profile=profile,
         devices=laid_out,
         checkpoints=checkpoints,
+        probed=_probed(
+            evaluation.fewshot, task, pipeline, lambda changes: pipeline_of(**whole.data | changes, **given)
+        ),
     )
     # The model, the task and the optimiser fit one another, or say here that they do not.
     _ = run.abstract_state
     return run
 
 
+def _probed(fewshot: Any, task: Any, pipeline: Any, other: Callable[[dict[str, Any]], Any]) -> Any:
+    """The pipeline of config.evaluation.fewshot, if it asks for anything."""
+    if not fewshot:
+        return None
+    if not hasattr(task, "inputs"):
+        raise UserError(
+            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to ()."
+        )
+    changes = {"name": fewshot.name, "data_dir": fewshot.data_dir, "train_split": fewshot.train_split}
+    changes |= {"eval_splits": (fewshot.test_split,) if fewshot.test_split else ()}
+    if not (changes := {key: value for key, value in changes.items() if value}):
+        return pipeline
+    return other(changes)
+
+
 def load(
-    config: ConfigDict, workdir: Path, which: str, from_data: bool, average: int = 1
+    config: ConfigDict,
+    workdir: Path,
+    which: str,
+    from_data: bool,
+    average: int = 1,
+    soup: Sequence[str] = (),
 ) -> tuple[Run, step.State, int]:
     """A trained run: its parts, its state and the step of it.
 
@@ -276,8 +327,12 @@ def load(
       config: the run's own (saved_config), with what the user changed.
       which: "last", "best" or a step. from_data: whether the data set is needed, and must fit the model.
       average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
+      soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
     """
     trained = record.read(workdir)
+    size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
+    if any(config.data[key] != value for key, value in size.items()):
+        return _resized(config, size, workdir, which, from_data, average, soup)
     if "known" not in trained:
         raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
     config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
@@ -299,7 +354,38 @@ def load(
                 "keep more with --config.checkpoint.keep_last."
             )
         state = step.averaged(run.restore(s) for s in steps)
+    if soup:
+        state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
     return run, state, number
+
+
+def _resized(config: ConfigDict, size: dict[str, int], workdir: Path, *arguments: Any) -> tuple[Run, step.State, int]:
+    """`load` for images of another size than the model was trained on, `size`: positions are resized, where learned."""
+    trained = config.copy_and_resolve_references()
+    trained.data.update(size)
+    run, state, number = load(trained, workdir, *arguments)
+    state = jax.device_get(run.devices.get_state(_evaluated(state)))
+    config.steps = trained.steps
+    resized = build(config, workdir, run.pipeline.known)
+    found = transplant.written_out(paths.table(state.params))
+    taken, _ = transplant.fit(found, resized.shapes(), resized.proportion, str(workdir))
+    params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
+    return resized, resized.devices.put_state(replace(state, params=params, opt_state={})), number
+
+
+def _evaluated(state: step.State) -> step.State:
+    """The state whose weights are those that are evaluated."""
+    return replace(state, params=state.eval_params, ema={})
+
+
+def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average: int) -> step.State:
+    """Another run of the same model, on the same devices."""
+    config = saved_config(workdir)
+    config.parallel.update(run.config["parallel"])
+    other = _evaluated(load(config, workdir, which, False, average)[1])
+    if differs := difference(other.params, state.eval_params):
+        raise UserError(f"--soup: {workdir} is of another model: {differs}.")
+    return other
 
 
 def saved_config(workdir: Path) -> ConfigDict:

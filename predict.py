@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> None:
     config.parallel.mode = "mesh"
     if config.data.kind == "images" and not arguments:
         raise UserError("no image is given: python predict.py --workdir=... image.png ...")
-    run, state, _ = experiment.load(config, workdir, flags.step, from_data=False, average=flags.average)
+    run, state, _ = experiment.load(
+        config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup
+    )
     if config.data.kind == "images":
         report = partial(report_classes, run.pipeline.classes, flags.top, flags.json)
         classify(run, state, arguments, lambda paths: (run.pipeline.load(paths), []), report)

@@ -6,6 +6,7 @@ import jax
 
 import experiment
 import record
+import transfer
 from errors import UserError
 from training import hosts, mishaps
 
@@ -43,6 +44,12 @@ def start(run: experiment.Run) -> int:
                 "to train again choose another --workdir."
             )
         run.left_out[:] = run.left_out or saved.get("left_out", [])
+    elif run.config["init_from"]:  # read before anything is written
+        weights, note = transfer.weights(run)
+        run.given.update(weights)
+        if hosts.primary():
+            print(note)
+    _ = run.teacher
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.tidy()

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from errors import UserError
+from tasks.fewshot import Fewshot
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A whole config. steps: gradient steps; where 0, `epochs` over the training split."""
+    """A whole config. steps: gradient steps; where 0, `epochs` over the training split. init_from, init_fresh: see
+    transfer.py."""
 
     seed: int
     steps: int
@@ -25,6 +27,8 @@ class Experiment:
     checkpoint: dict[str, Any]
     log: dict[str, Any]
     profile: dict[str, Any]
+    init_from: str = ""
+    init_fresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class StepSettings:
     """config.step.
 
     accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is evaluated; 0 for none.
+    frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
     nonfinite: what a bad step does to the run, one whose loss or gradient is NaN or infinite or whose loss is a spike. Its
       batch changes no weights; then the run "stop"s, or goes on ("skip"), or goes back to the newest checkpoint before it
       and on without the batches from there to the bad one ("rollback").
@@ -43,6 +48,7 @@ class StepSettings:
 
     accumulate: int = 1
     ema_decay: float = 0.0
+    frozen: tuple[str, ...] = ()
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     spike: float = 0.0
     rollbacks: int = 3
@@ -57,13 +63,14 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when a model that writes does so, to be
-    scored by what it writes (BLEU)."""
+    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when the scores are made that take long: of
+    what a model writes (BLEU), and fewshot's, for which see tasks/fewshot.py."""
 
+    fewshot: Fewshot
     every_steps: int = 0
     generate: Literal["always", "last", "never"] = "last"
 
-    def writes(self, last: bool) -> bool:
+    def slow(self, last: bool) -> bool:
         return self.generate == "always" or (last and self.generate == "last")
 
 

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 import experiment
 import resume
+import scoring
 from errors import UserError
 from training import hosts
 from training.interrupt import Interrupt
@@ -80,7 +81,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
             for step in range(start + 1, run.steps + 1):
                 watchdog.feed(f"step {step}", slow=step == start + 1)
                 profile.before(step)
-                batch = next(batches)
+                batch = run.taught(next(batches))
                 shapes, called = run.devices.shapes(batch), time.perf_counter()
                 if fresh := str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
                     watchdog.feed(f"step {step}", slow=True)
@@ -111,7 +112,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
                 if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
                     mishaps.judge(meter.bad())
                     alive = partial(watchdog.feed, f"a batch of the evaluation at step {step}", slow=True)
-                    scores, notes = run.evaluate(state, run.evaluation.writes(last), alive)
+                    scores, notes = scoring.score(run, state, run.evaluation.slow(last), alive)
                     log.write(step, scores)
                     live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
                 stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved

@@ -10,6 +10,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     config.steps = 0  # where 0, `epochs` over the training split
     config.epochs = 0.0
+    config.init_from = ""  # transfer.py
+    config.init_fresh = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")
     config.model = ConfigDict()  # models.build
     config.task = ConfigDict()  # tasks.build
     config.data = ConfigDict()  # input_pipeline.build
@@ -23,6 +25,7 @@ def get_config() -> ConfigDict:
             clip_norm=1.0,
             weight_decay=0.0,
             decay=(".*/kernel",),
+            layer_decay=1.0,
             b1=0.9,
             b2=0.999,
             eps=1e-8,
@@ -31,12 +34,22 @@ def get_config() -> ConfigDict:
         )
     )
     config.step = ConfigDict(  # settings.StepSettings
-        dict(accumulate=1, ema_decay=0.0, nonfinite="stop", spike=0.0, rollbacks=3, timeout_seconds=1800.0)
+        dict(accumulate=1, ema_decay=0.0, frozen=(), nonfinite="stop", spike=0.0, rollbacks=3, timeout_seconds=1800.0)
     )
     config.parallel = ConfigDict(  # training.parallel.make
         dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
     )
     config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
+    config.evaluation.fewshot = dict(  # tasks/fewshot.py
+        shots=(),
+        seeds=3,
+        l2=tuple(4.0**i for i in range(-3, 8)),
+        neighbours=(),
+        name="",
+        data_dir="",
+        train_split="",
+        test_split="",
+    )
     config.checkpoint = ConfigDict(  # training.checkpoint.make
         dict(every_steps=1000, keep_last=2, keep_best="", keep_best_mode="max", damaged="fall_back")
     )
@@ -47,6 +60,8 @@ def get_config() -> ConfigDict:
 
 DEBUG_SIZE = {
     "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "mae": dict(width=16, depth=2, mlp_dim=32, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2),
+    "masked_patches": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "classifier": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "seq2seq": dict(embedding_dim=16, hidden_dim=16),
@@ -106,6 +121,37 @@ def vit(variant: str = "") -> ConfigDict:
 def classify() -> ConfigDict:
     """config.task of a classifier: tasks/classify.py."""
     return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+
+
+def mae(variant: str = "") -> ConfigDict:
+    """config.model of a masked autoencoder: models/mae.py."""
+    config = vit(variant)
+    config.update(name="mae", masked=0.75, decoder_width=512, decoder_depth=8, decoder_heads=16)
+    return config
+
+
+def masked_patches(variant: str = "", channels: int = 3) -> ConfigDict:
+    """config.model of a ViT that tells the colours of corrupted patches: models/masked_patches.py."""
+    config = vit(variant)
+    config.update(name="masked_patches", masked=0.5, colors=8**channels)
+    return config
+
+
+def distill(teacher: str) -> ConfigDict:
+    """config.task of a classifier with a teacher: tasks/distill.py."""
+    config = classify()
+    config.update(name="distill", teacher=teacher, kind="hard", share=0.5, temperature=3.0)
+    return config
+
+
+def reconstruct() -> ConfigDict:
+    """config.task of a masked autoencoder: tasks/reconstruct.py."""
+    return ConfigDict(dict(name="reconstruct", normalised=True, inputs=("image",)))
+
+
+def mean_color(data: ConfigDict) -> ConfigDict:
+    """config.task of models/masked_patches.py: tasks/mean_color.py."""
+    return ConfigDict(dict(name="mean_color", mean=data.get_ref("mean"), std=data.get_ref("std"), inputs=("image",)))
 
 
 def transformer(variant: str = "") -> ConfigDict:
@@ -192,6 +238,7 @@ def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> Co
             batch_size=batch_size,
             eval_batch_size=0,
             image_size=image_size,
+            image_width=0,
             mean=(0.5,) * channels,
             std=(0.5,) * channels,
             augment=dict(

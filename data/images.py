@@ -12,30 +12,33 @@ def for_training(
     image: tf.Tensor,
     seed: tf.Tensor,
     *,
-    size: int,
+    size: tuple[int, int],
     channels: int,
     crop: str,
     crop_min_area: float,
     randaugment_layers: int,
     randaugment_magnitude: float,
 ) -> tf.Tensor:
-    """A random view of an image: uint8 (size, size, channels).
+    """A random view of an image: uint8 (*size, channels).
 
     Args:
+      size: height and width.
       image: encoded bytes, or uint8 (height, width, channels).
       crop: "random" takes a random rectangle of at least `crop_min_area` of the image, between 3:4 and 4:3
         (1409.4842); "none" takes all of it.
     """
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
     image = _random_crop(image, crop_seed, channels, crop_min_area) if crop == "random" else decode(image, channels)
-    image = _resize(tf.ensure_shape(image, (None, None, channels)), size, size)
+    image = _resize(tf.ensure_shape(image, (None, None, channels)), *size)
     if randaugment_layers:
         image = randaugment.apply(image, augment_seed, randaugment_layers, randaugment_magnitude)
-    return tf.ensure_shape(image, (size, size, channels))
+    return tf.ensure_shape(image, (*size, channels))
 
 
-def for_evaluation(image: tf.Tensor, *, size: int, channels: int, crop: str, crop_share: float) -> tf.Tensor:
-    """The one view of an image that is scored: uint8 (size, size, channels).
+def for_evaluation(
+    image: tf.Tensor, *, size: tuple[int, int], channels: int, crop: str, crop_share: float
+) -> tf.Tensor:
+    """The one view of an image that is scored: uint8 (*size, channels).
 
     Args:
       crop: "center" takes the middle square whose side is `crop_share` of the shorter side; "none" takes all.
@@ -45,7 +48,7 @@ def for_evaluation(image: tf.Tensor, *, size: int, channels: int, crop: str, cro
         shape = tf.shape(image)
         side = tf.cast(tf.round(tf.cast(tf.minimum(shape[0], shape[1]), tf.float32) * crop_share), tf.int32)
         image = tf.image.resize_with_crop_or_pad(image, side, side)
-    return tf.ensure_shape(_resize(image, size, size), (size, size, channels))
+    return tf.ensure_shape(_resize(image, *size), (*size, channels))
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:

@@ -19,7 +19,7 @@ class Model(nn.Module):
     """Embedding, positions, encoder, pooling, one linear layer.
 
     Attributes:
-      outputs: C. vocabulary: V. width, depth, mlp_dim, heads: D, the number of layers, F, H.
+      outputs: C; 0 leaves the head out and returns the representation. vocabulary: V. width, depth, mlp_dim, heads: D, the number of layers, F, H.
       pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805).
       positions, max_length: see AddTokenPositions. norm, scan, remat: see Encoder.
       dropout: on embeddings, on what each sub-layer adds, and before the last layer.
@@ -79,5 +79,7 @@ class Model(nn.Module):
         else:
             x = jnp.sum(x, axis=1, where=valid[..., None]) / jnp.maximum(valid.sum(1), 1)[:, None].astype(dtype)
         self.sow("probe", "representation", x)
+        if not self.outputs:
+            return x.astype(jnp.float32)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)

@@ -3,6 +3,7 @@
 B batch, N tokens, D width, C classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError, nearest
+from models import resnet
 from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
@@ -32,8 +34,21 @@ SIZES = {
     "L": Size(1024, 24, 4096, 16),
     "H": Size(1280, 32, 5120, 16),
 }
+# Learned tokens that stand before the patches, by head.
+TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 PATCHES = (8, 14, 16, 32)
-VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
+# Hybrids (section 3.1): units in each stage of a ResNet, from whose features patches of this side are taken. R50+B/16 has
+# the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of what makes patches of 32 pixels.
+HYBRIDS = {
+    "R+Ti/16": ((), 8),
+    "R26+S/32": (resnet.DEPTHS["26"], 1),
+    "R26+B/32": (resnet.DEPTHS["26"], 1),
+    "R50+B/16": ((3, 4, 9), 1),
+    "R50+B/32": (resnet.DEPTHS["50"], 1),
+    "R50+L/16": ((3, 4, 9), 1),
+    "R50+L/32": (resnet.DEPTHS["50"], 1),
+}
+VARIANTS = (*(f"{size}/{patch}" for size in SIZES for patch in PATCHES), *HYBRIDS)
 
 
 class Model(nn.Module):
@@ -43,8 +58,11 @@ class Model(nn.Module):
       outputs: C; 0 leaves the head out and returns the representation.
       variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, heads and patch are all given,
         which otherwise replace the variant's.
+      stem: whether a ResNet stands before the patches, which are then of its features: its root, "imagenet" or "cifar", of
+        stem_width, and stem_depths units in each stage (see models/resnet.py, order="post"). A hybrid variant has one.
       head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
-        pooling by one learned query, 2106.04560).
+        pooling by one learned query, 2106.04560) | "distilled" (a class token and one that learns from a teacher, each
+        with its own head, 2012.12877: for config.task.name=distill).
       representation: whether a tanh layer of width D stands before the last one (pre-training, section 3.1).
       positions: see AddPositions.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
@@ -59,7 +77,10 @@ class Model(nn.Module):
     mlp_dim: int | None = None
     heads: int | None = None
     patch: int | None = None
-    head: Literal["token", "gap", "map"] = "token"
+    stem: Literal["none", "imagenet", "cifar"] = "none"
+    stem_depths: tuple[int, ...] = ()
+    stem_width: int = resnet.WIDTH
+    head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
     positions: Kind = "learned"
     dropout: float = 0.0
@@ -77,8 +98,10 @@ class Model(nn.Module):
         """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
         if self.variant and self.variant not in VARIANTS:
             raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
-        name, _, patch = self.variant.partition("/")
-        fields: dict[str, int] = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
+        name, _, patch = self.variant.partition("+")[2 if self.variant in HYBRIDS else 0].partition("/")
+        fields: dict[str, int] = dict(vars(SIZES[name])) if self.variant else {}
+        if self.variant:
+            fields["patch"] = HYBRIDS[self.variant][1] if self.variant in HYBRIDS else int(patch)
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
         fields |= {key: value for key, value in given.items() if value is not None}
         if missing := given.keys() - fields.keys():
@@ -90,16 +113,68 @@ class Model(nn.Module):
         side = fields.pop("patch")
         return Size(**fields), side
 
+    @property
+    def trunk(self) -> resnet.Trunk | None:
+        """The ResNet before the patches."""
+        root, depths = self.stem, tuple(self.stem_depths)
+        if self.variant in HYBRIDS:
+            root, depths = "imagenet", HYBRIDS[self.variant][0]
+        if root == "none":
+            return None
+        return resnet.Trunk(depths, self.stem_width, root, "post", self.remat, jnp.dtype(self.dtype), name="stem")
+
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
-        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C)."""
-        size, patch = self.size
-        dtype = jnp.dtype(self.dtype)
-        if image.shape[1] % patch or image.shape[2] % patch:
+        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C); while a
+        model with head="distilled" trains (B, 2, C), the class token's and the distillation token's."""
+        x = self.represent(image, train)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        if self.head != "distilled":
+            return self.classify(x, "head")
+        x = jnp.stack([self.classify(x[:, 0], "head"), self.classify(x[:, 1], "distillation_head")], axis=1)
+        return x if train else x.mean(1)
+
+    def classify(self, x: jax.Array, name: str) -> jax.Array:
+        """(B, D) -> float32 logits (B, C)."""
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=jnp.dtype(self.dtype), name=name)
+        return head(x).astype(jnp.float32)
+
+    # What follows is called from a compact method, of this class or of one that learns from masked images.
+
+    def represent(self, image: jax.Array, train: bool) -> jax.Array:
+        """image -> (B, D), what a head classifies; (B, 2, D) where there are two tokens."""
+        size, dtype = self.size[0], jnp.dtype(self.dtype)
+        x = self.encode(self.embed(image, train), train)
+        if self.head == "token":
+            x = x[:, 0]
+        elif self.head == "distilled":
+            x = x[:, :2]
+        elif self.head == "gap":
+            x = x.mean(axis=1)
+        else:
+            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
+            x = pooling(x, train=train)
+        if self.representation:
+            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
+        self.sow("probe", "representation", x)
+        return x
+
+    def embed(
+        self, image: jax.Array, train: bool, corrupt: Callable[[jax.Array], jax.Array] = lambda x: x
+    ) -> jax.Array:
+        """image -> tokens (B, N, D): those that are no patches (equation 1: the class token), then the patches row by row,
+        with positions. corrupt: what happens to the patches (B, N, D) before."""
+        (size, patch), dtype = self.size, jnp.dtype(self.dtype)
+        trunk = self.trunk
+        side = patch * (resnet.stride(trunk.root, trunk.depths) if trunk else 1)
+        if image.shape[1] % side or image.shape[2] % side:
             raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
                 "change config.data.image_size or config.model.patch."
             )
+        if trunk:
+            image = trunk(image)
         # Equation 1: a convolution whose stride is its size is a linear map of each patch.
         x = nn.Conv(
             size.width,
@@ -111,13 +186,17 @@ class Model(nn.Module):
             name="embedding",
         )(image.astype(dtype))
         grid = (x.shape[1], x.shape[2])
-        x = x.reshape(x.shape[0], -1, size.width)
-        if self.head == "token":
-            token = self.param("token", nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
+        x = corrupt(x.reshape(x.shape[0], -1, size.width))
+        for name in reversed(TOKENS[self.head]):
+            token = self.param(name, nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
         x = AddPositions(self.positions, name="positions")(x, grid)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = Encoder(
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+    def encode(self, x: jax.Array, train: bool) -> jax.Array:
+        """(B, N, D) -> (B, N, D), normalised."""
+        size = self.size[0]
+        encoder = Encoder(
             depth=size.depth,
             heads=size.heads,
             mlp_dim=size.mlp_dim,
@@ -130,24 +209,10 @@ class Model(nn.Module):
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,
-            dtype=dtype,
+            dtype=jnp.dtype(self.dtype),
             name="encoder",
-        )(x, train=train)
-
-        if self.head == "token":
-            x = x[:, 0]
-        elif self.head == "gap":
-            x = x.mean(axis=1)
-        else:
-            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
-            x = pooling(x, train=train)
-        if self.representation:
-            x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
-        self.sow("probe", "representation", x)
-        if not self.outputs:
-            return x.astype(jnp.float32)
-        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
-        return head(x).astype(jnp.float32)
+        )
+        return encoder(x, train=train)
 
 
 class AttentionPooling(nn.Module):

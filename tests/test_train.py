@@ -17,6 +17,7 @@ import pytest
 import commands
 import experiment
 import resume
+import scoring
 from data.pipelines import images
 from errors import UserError
 from tests.conftest import tiny
@@ -120,7 +121,7 @@ def test_a_checkpoint_serves_another_precision_of_compute(whole):
     config.model.dtype = "bfloat16"
     run, state, _ = experiment.load(config, whole, "last", from_data=True)
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
-    scores, _ = run.evaluate(state, generate=False)
+    scores, _ = scoring.score(run, state, slow=False)
     assert scores["test/loss"] != log.read(whole)[-1]["test/loss"]
     assert scores["test/loss"] == pytest.approx(log.read(whole)[-1]["test/loss"], rel=1e-2)
 

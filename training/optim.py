@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from errors import UserError
-from training import paths
+from training import layerwise, paths
 
 Schedule = Callable[[Any], jax.Array]
 
@@ -25,11 +25,13 @@ def make(
     clip_norm: float = 0.0,
     weight_decay: float = 0.0,
     decay: tuple[str, ...] = (".*/kernel",),
+    layer_decay: float = 1.0,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
     momentum: float = 0.9,
     nesterov: bool = False,
+    frozen: tuple[str, ...] = (),
 ) -> tuple[optax.GradientTransformation, Schedule]:
     """The optimiser and its learning rate by step.
 
@@ -40,6 +42,8 @@ def make(
       clip_norm: the gradient's largest global norm; 0 does not clip.
       weight_decay: decoupled, times the learning rate (AdamW, and the same for the others); 0 for none.
       decay: patterns (whole match) over parameter paths, "encoder/block_00/mlp/expand/kernel", that decay.
+      layer_decay: the learning rate of each layer, as a share of that of the layer above it: see training/layerwise.py.
+      frozen: patterns over parameter paths that are not trained, and have no optimiser state.
       b1, b2, eps: of adamw. momentum, nesterov: of sgd. Adafactor takes the learning rate as it is (no relative steps).
     """
     if not 0 <= warmup_steps < total_steps:
@@ -47,6 +51,8 @@ def make(
             f"config.optim.warmup_steps={warmup_steps} leaves nothing of {total_steps} steps: "
             "try --config.optim.warmup_steps=0, or more steps."
         )
+    if not 0 < layer_decay <= 1:
+        raise UserError(f"config.optim.layer_decay={layer_decay} must be more than 0 and at most 1.")
     rate = _schedule(schedule, learning_rate, warmup_steps, total_steps, end_learning_rate)
     core = {
         "adamw": lambda: optax.scale_by_adam(b1, b2, eps),
@@ -59,9 +65,11 @@ def make(
         optax.add_decayed_weights(weight_decay, lambda params: decayed(params, decay))
         if weight_decay
         else optax.identity(),
+        *([layerwise.scaled(layer_decay)] if layer_decay != 1 else []),
         optax.scale_by_learning_rate(rate),
     ]
-    return optax.chain(*parts), rate
+    whole = optax.chain(*parts)
+    return layerwise.only_trained(whole, frozen) if frozen else whole, rate
 
 
 def _schedule(kind: str, peak: float, warmup: int, total: int, end: float) -> Schedule:

@@ -10,6 +10,11 @@ def name(path: tuple[Any, ...]) -> str:
     return "/".join(str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path)
 
 
+def table(tree: Any) -> dict[str, Any]:
+    """Every leaf by its name, in jax's order."""
+    return {name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
 def names(tree: Any) -> list[str]:
     """Of all leaves, in jax's order."""
-    return [name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    return list(table(tree))

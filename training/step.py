@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from training import layerwise
 from training.parallel import Axis
 
 Batch = dict[str, jax.Array]
@@ -86,6 +87,7 @@ def train_step(
     accumulate: int,
     ema_decay: float,
     spike: float = 0.0,
+    frozen: tuple[str, ...] = (),
 ) -> tuple[State, Sums]:
     """One gradient step.
 
@@ -97,6 +99,7 @@ def train_step(
     Args:
       batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
       axis: sums over the devices that share the step.
+      frozen: patterns over the paths of parameters that get no gradient.
 
     Returns:
       The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are told,
@@ -105,6 +108,10 @@ def train_step(
     key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
 
     def summed_loss(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
+        if frozen:  # what has no gradient need not be gone back through
+            stays = layerwise.frozen(params, frozen)
+            params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
+
         def apply(*inputs: jax.Array) -> Any:
             return model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
 

@@ -50,6 +50,7 @@ def make(
     augment: dict[str, Any],
     seed: int,
     data_dir: str = "",
+    image_width: int = 0,
     eval_batch_size: int = 0,
     eval_crop: Literal["center", "none"] = "none",
     eval_crop_share: float = 0.875,
@@ -68,7 +69,7 @@ def make(
     Args:
       source, name, data_dir, memory_limit_mb: see data/sources. train_split, eval_splits: names of splits there.
       batch_size, eval_batch_size: global; 0 for the same as training.
-      image_size: height and width in pixels. mean, std: of each channel, of values in [0, 1]; their number is the
+      image_size, image_width: height and width in pixels; a width of 0 is the height. mean, std: of each channel, of values in [0, 1]; their number is the
         number of channels, to which images are converted.
       augment: see Augment. eval_crop, eval_crop_share: see data/images.py.
       unreadable: what an image that cannot be decoded does: "stop" the run, or be "skip"ped with weight 0 and counted.
@@ -80,8 +81,8 @@ def make(
         raise UserError(
             f"config.data.mean and std need one figure a channel, 1 or 3 of them: not {len(mean)} and {len(std)}."
         )
-    if batch_size < 1 or image_size < 1:
-        raise UserError("config.data.batch_size and image_size must be positive.")
+    if batch_size < 1 or image_size < 1 or image_width < 0:
+        raise UserError("config.data.batch_size and image_size must be positive, and image_width not negative.")
     check_batch(batch_size, divisor, accumulate)
     settings = lookup.call("config.data.augment", Augment, augment)
     return Pipeline(
@@ -90,7 +91,7 @@ def make(
         eval_splits=tuple(eval_splits),
         batch_size=batch_size,
         eval_batch_size=eval_batch_size or batch_size,
-        image_size=image_size,
+        image_size=(image_size, image_width or image_size),
         mean=tuple(mean),
         std=tuple(std),
         augment=settings,
@@ -110,7 +111,7 @@ def make(
 class Pipeline:
     """Batches as dicts of NumPy arrays, this host's share b of each global batch B:
 
-    image float32 (b, image_size, image_size, channels), label int32 (b,), mask float32 (b,), 0 for what is padding or
+    image float32 (b, *image_size, channels), label int32 (b,), mask float32 (b,), 0 for what is padding or
     could not be read; while mixing also partner int32 (b,) and share float32 (b,).
     """
 
@@ -119,7 +120,7 @@ class Pipeline:
     eval_splits: tuple[str, ...]
     batch_size: int
     eval_batch_size: int
-    image_size: int
+    image_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: Augment
@@ -176,7 +177,7 @@ class Pipeline:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return (self.image_size, self.image_size, len(self.mean))
+        return (*self.image_size, len(self.mean))
 
     def check(self) -> None:
         """Everything about evaluation that can be known before the first step.
@@ -299,7 +300,7 @@ class Pipeline:
         return as_numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1), self._eval_view)
 
     def load(self, paths: list[str]) -> np.ndarray:
-        """Image files as the model sees them in evaluation: float32 (len(paths), image_size, image_size, channels)."""
+        """Image files as the model sees them in evaluation: float32 (len(paths), *image_size, channels)."""
         tf = tensorflow()
         from data import augment
         from data.batches import reason

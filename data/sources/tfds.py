@@ -14,7 +14,7 @@ READ_RATE = 9_000  # records a second that a resumed stream passes over, measure
 
 
 class Source:
-    """One split, TFDS's slicing included ("train[:90%]"), of a set with features `image` and `label`.
+    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of a set with features `image` and `label`.
 
     Small images of one size are decoded into memory once; array_record files are read by index; TFRecord files are held
     in memory or, where they are too large for it, can only be streamed.
@@ -50,8 +50,8 @@ class Source:
         self.random_access = self.access != "stream"
 
     def _bytes(self) -> int:
-        whole = self._builder.info.splits[self._split.name.split("[")[0]]
-        return int(whole.num_bytes * self.size / max(1, whole.num_examples))
+        whole = [self._builder.info.splits[name] for name in _names(self._split.name)]
+        return int(sum(s.num_bytes for s in whole) * self.size / max(1, sum(s.num_examples for s in whole)))
 
     def read(self, index: Any) -> Any:
         import tensorflow as tf
@@ -183,12 +183,17 @@ def _prepared(name: str, data_dir: str) -> Any:
 
 
 def _split(info: Any, name: str, split: str) -> Any:
-    if split.split("[")[0] not in info.splits:
-        raise UserError(f"{name} has no split {split!r}: {nearest(split, info.splits)}")
+    if wrong := [part for part in _names(split) if part not in info.splits]:
+        raise UserError(f"{name} has no split {wrong[0]!r}: {nearest(wrong[0], info.splits)}")
     try:
         return info.splits[split]
     except Exception as error:  # a slice that TFDS cannot read
         raise UserError(f"{name}: {split!r} is no slice of a split: {_one_line(error)}") from None
+
+
+def _names(split: str) -> list[str]:
+    """The splits that "train[:800]+validation" takes from."""
+    return [part.split("[")[0].strip() for part in split.split("+")]
 
 
 def _close(name: str, known: list[str]) -> str:

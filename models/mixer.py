@@ -1,0 +1,113 @@
+"""MLP-Mixer (2105.01601): one MLP over the patches, one over the channels, and no attention.
+
+B batch, N patches, D width, C classes.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from errors import UserError, nearest
+from models.encoder import Activation, Mlp, Remat, layer_norm, rematerialised
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    depth: int
+    mlp_dim: int
+    token_mlp_dim: int
+
+
+# Table 1 of the paper.
+SIZES = {
+    "S": Size(512, 8, 2048, 256),
+    "B": Size(768, 12, 3072, 384),
+    "L": Size(1024, 24, 4096, 512),
+    "H": Size(1280, 32, 5120, 640),
+}
+PATCHES = (14, 16, 32)
+VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
+
+
+class Block(nn.Module):
+    """x + the MLP over its patches, then + the MLP over its channels, each of what LayerNorm gives."""
+
+    mlp_dim: int
+    token_mlp_dim: int
+    activation: Activation
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """(B, N, D) -> (B, N, D)."""
+        tokens = Mlp(self.token_mlp_dim, activation=self.activation, dtype=self.dtype, name="token_mlp")
+        channels = Mlp(self.mlp_dim, activation=self.activation, dtype=self.dtype, name="mlp")
+        y = layer_norm(self.dtype, "token_norm")(x).swapaxes(1, 2)
+        x = x + tokens(y, train=train).swapaxes(1, 2)
+        x = x + channels(layer_norm(self.dtype, "mlp_norm")(x), train=train)
+        self.sow("probe", "output", x)
+        return x
+
+
+class Model(nn.Module):
+    """Patches, blocks, their mean, one linear layer. The number of patches is part of the weights.
+
+    Attributes:
+      outputs: C; 0 leaves the head out and returns the representation.
+      variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, token_mlp_dim and patch are all
+        given, which otherwise replace the variant's.
+      activation, remat: see models/encoder.py. dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: int
+    variant: str = ""
+    width: int | None = None
+    depth: int | None = None
+    mlp_dim: int | None = None
+    token_mlp_dim: int | None = None
+    patch: int | None = None
+    activation: Activation = "gelu"
+    remat: Remat = "none"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> tuple[Size, int]:
+        """The blocks' size and the patch size: the variant's, each replaced where it is given by itself."""
+        if self.variant and self.variant not in VARIANTS:
+            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
+        name, _, patch = self.variant.partition("/")
+        fields: dict[str, int] = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
+        given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "token_mlp_dim", "patch")}
+        fields |= {key: value for key, value in given.items() if value is not None}
+        if missing := given.keys() - fields.keys():
+            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
+        if wrong := [key for key, value in fields.items() if value < 1]:
+            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
+        side = fields.pop("patch")
+        return Size(**fields), side
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+        """image: (B, height, width, channels), which divides by the patch. Returns float32 logits (B, C)."""
+        (size, patch), dtype = self.size, jnp.dtype(self.dtype)
+        if image.shape[1] % patch or image.shape[2] % patch:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
+                "change config.data.image_size or config.model.patch."
+            )
+        x = nn.Conv(size.width, (patch, patch), strides=patch, padding="VALID", dtype=dtype, name="embedding")(image)
+        x = x.reshape(x.shape[0], -1, size.width)
+        block = rematerialised(Block, self.remat, static_argnums=(2,))
+        for layer in range(size.depth):
+            x = block(size.mlp_dim, size.token_mlp_dim, self.activation, dtype, name=f"block_{layer:02}")(x, train)
+        x = layer_norm(dtype, "norm")(x).mean(1)
+        self.sow("probe", "representation", x)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
+        return head(x).astype(jnp.float32)

@@ -1,0 +1,202 @@
+"""ResNet as BiT has it (1912.11370): GroupNorm and weight standardisation instead of BatchNorm.
+
+B batch, C classes.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from math import gcd
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from errors import UserError, nearest
+from models.encoder import Remat, rematerialised
+
+Root = Literal["imagenet", "cifar"]
+Order = Literal["pre", "post"]
+
+# Units in each stage. "R50x3" is "50", three times as wide.
+DEPTHS = {"26": (2, 2, 2, 2), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3), "200": (3, 24, 36, 3)}
+VARIANTS = (
+    *("R26x1", "R50x1", "R50x2", "R50x3", "R101x1", "R101x3", "R152x1", "R152x2", "R152x4", "R200x3"),
+)  # those of the ViT and BiT papers; other widths go as well
+WIDTH = 64  # of the root and of the first stage's bottleneck
+EXPANSION = 4  # of a unit's output over its bottleneck
+GROUPS = 32
+
+
+class Conv(nn.Module):
+    """A convolution without bias whose kernel is brought to mean 0 and variance 1 for each output (1903.10520).
+
+    Attributes:
+      order: whose small constants and padding count: "pre": BiT's, the same on both sides; "post": as "SAME" has it.
+    """
+
+    features: int
+    size: int
+    order: Order
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, height, width, channels) -> (B, height / stride, width / stride, features)."""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = standardised(self.param("kernel", nn.initializers.lecun_normal(), shape), self.order)
+        padding = [((self.size - 1) // 2, self.size // 2)] * 2 if self.order == "pre" else "SAME"
+        return jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+def standardised(kernel: jax.Array, order: Order) -> jax.Array:
+    """Weight standardisation of a kernel (height, width, in, out)."""
+    kernel = kernel - kernel.mean((0, 1, 2))
+    variance = jnp.square(kernel).mean((0, 1, 2))
+    return kernel / (jnp.sqrt(variance + 1e-10) if order == "pre" else jnp.sqrt(variance) + 1e-5)
+
+
+def group_norm(
+    channels: int, order: Order, dtype: DTypeLike, name: str, scale: Callable = nn.initializers.ones
+) -> nn.Module:
+    """32 groups, or as many of two channels at least as narrower layers allow."""
+    epsilon = 1e-5 if order == "pre" else 1e-6
+    groups = gcd(GROUPS, max(1, channels // 2))
+    return nn.GroupNorm(groups, epsilon=epsilon, scale_init=scale, dtype=dtype, name=name)
+
+
+class Unit(nn.Module):
+    """A bottleneck: 1x1, 3x3 and 1x1 convolutions around which a shortcut leads.
+
+    Attributes:
+      width: of the bottleneck; the output is four times as wide.
+      order: "pre": norm and ReLU before each convolution (1603.05027) | "post": after each, as Google's JAX code has it.
+    """
+
+    width: int
+    stride: int
+    order: Order
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, height, width, channels) -> (B, height / stride, width / stride, 4 * width)."""
+        out = EXPANSION * self.width
+        conv = partial(Conv, order=self.order, dtype=self.dtype)
+        norm = partial(group_norm, order=self.order, dtype=self.dtype)
+        projected = x.shape[-1] != out or self.stride != 1
+        if self.order == "pre":
+            y = nn.relu(norm(x.shape[-1], name="norm_1")(x))
+            shortcut = conv(out, 1, stride=self.stride, name="projection")(y) if projected else x
+            y = conv(self.width, 1, name="conv_1")(y)
+            y = conv(self.width, 3, stride=self.stride, name="conv_2")(nn.relu(norm(self.width, name="norm_2")(y)))
+            y = conv(out, 1, name="conv_3")(nn.relu(norm(self.width, name="norm_3")(y))) + shortcut
+        else:
+            shortcut = x
+            if projected:
+                shortcut = conv(out, 1, stride=self.stride, name="projection")(x)
+                shortcut = norm(out, name="projection_norm")(shortcut)
+            y = nn.relu(norm(self.width, name="norm_1")(conv(self.width, 1, name="conv_1")(x)))
+            y = conv(self.width, 3, stride=self.stride, name="conv_2")(y)
+            y = conv(out, 1, name="conv_3")(nn.relu(norm(self.width, name="norm_2")(y)))
+            y = nn.relu(norm(out, name="norm_3", scale=nn.initializers.zeros)(y) + shortcut)
+        self.sow("probe", "output", y)
+        return y
+
+
+class Trunk(nn.Module):
+    """Root and stages; each stage but the first halves the image and doubles the width.
+
+    Attributes:
+      depths: units in each stage. width: of the root and the first bottleneck.
+      root: "imagenet": 7x7 of stride 2 and pooling, a quarter of the image | "cifar": 3x3, all of it.
+      order: see Unit. remat: see models/encoder.py, for each unit.
+    """
+
+    depths: tuple[int, ...]
+    width: int = WIDTH
+    root: Root = "imagenet"
+    order: Order = "pre"
+    remat: Remat = "none"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """image: (B, height, width, channels). Returns features (B, height / stride, width / stride, ...)."""
+        large = self.root == "imagenet"
+        x = Conv(self.width, 7 if large else 3, self.order, 2 if large else 1, self.dtype, name="root")(image)
+        if self.order == "post":
+            x = nn.relu(group_norm(self.width, self.order, self.dtype, "root_norm")(x))
+        if large and self.order == "pre":
+            x = nn.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (2, 2))
+        elif large:
+            x = nn.max_pool(x, (3, 3), (2, 2), "SAME")
+        unit = rematerialised(Unit, self.remat, static_argnums=())
+        for stage, depth in enumerate(self.depths):
+            for number in range(depth):
+                stride = 2 if stage > 0 and number == 0 else 1
+                name = f"stage_{stage + 1}_unit_{number + 1:02}"
+                x = unit(self.width * 2**stage, stride, self.order, self.dtype, name=name)(x)
+        return x
+
+
+def stride(root: Root, depths: tuple[int, ...]) -> int:
+    """By how much a trunk makes images smaller."""
+    return (4 if root == "imagenet" else 1) * 2 ** max(0, len(depths) - 1)
+
+
+class Model(nn.Module):
+    """Trunk, mean over the image, one linear layer.
+
+    Attributes:
+      outputs: C; 0 leaves the head out and returns the representation.
+      variant: "R50x1", "R152x4" ...; "" when depths and width are given, which otherwise replace the variant's.
+      depths, width, root, order, remat: see Trunk. dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: int
+    variant: str = ""
+    depths: tuple[int, ...] | None = None
+    width: int | None = None
+    root: Root = "imagenet"
+    order: Order = "pre"
+    remat: Remat = "none"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> tuple[tuple[int, ...], int]:
+        """Units in each stage, and the width of the first."""
+        named = re.fullmatch(r"R(\d+)x([1-9])", self.variant)
+        if self.variant and not (named and named[1] in DEPTHS):
+            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
+        depths = self.depths or (DEPTHS[named[1]] if named else ())
+        width = self.width or (WIDTH * int(named[2]) if named else 0)
+        if not depths or not width:
+            raise UserError("config.model.depths and width are not set: set them, or config.model.variant.")
+        if min(depths) < 1 or width < 2:
+            raise UserError(f"config.model.depths={depths} and width={width} must be positive.")
+        return tuple(depths), width
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+        """image: (B, height, width, channels). Returns float32 logits (B, C)."""
+        del train  # nothing is drawn
+        (depths, width), dtype = self.size, jnp.dtype(self.dtype)
+        x = Trunk(depths, width, self.root, self.order, self.remat, dtype, name="trunk")(image)
+        if self.order == "pre":
+            x = nn.relu(group_norm(x.shape[-1], self.order, dtype, "norm")(x))
+        x = x.mean((1, 2))
+        self.sow("probe", "representation", x)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
+        return head(x).astype(jnp.float32)

@@ -1,0 +1,64 @@
+"""What a ViT learns of Fashion-MNIST without labels: python results/self_supervision.py [--data_dir=FOLDER]
+
+A masked autoencoder, and the paper's mean colours of corrupted patches, are trained without labels; then a linear
+classifier on their frozen features, and on those of a network that has learned nothing, each on all training images, and
+few-shot ridge. Writes results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+RECORD = ROOT / "results" / "self_supervision.json"
+RUNS = Path("runs", "self_supervision")
+PRETRAIN = {
+    "mae": ["--config=configs/mae_fashion_mnist.py", "--config.epochs=8"],
+    "mean_color": ["--config=configs/mae_fashion_mnist.py:mean_color", "--config.epochs=8"],
+}
+PROBE = [
+    *("--config=configs/vit_fashion_mnist.py", "--config.step.frozen=('(?!head/).*',)", "--config.epochs=2"),
+    *("--config.optim.learning_rate=0.02", "--config.optim.weight_decay=0.0", "--config.optim.warmup_steps=50"),
+    *("--config.task.label_smoothing=0.0", "--config.evaluation.fewshot.shots=(10,)"),
+]
+
+
+def run(name: str, flags: list[str]) -> dict[str, Any]:
+    """Trains, unless it is done, and returns the last evaluation's figures."""
+    workdir = RUNS / name
+    command = ["train.py", *flags, f"--workdir={workdir}"]
+    begun = time.perf_counter()
+    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
+        sys.exit(1)
+    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+    figures = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
+    quoted = [f"'{part}'" if "(" in part else part for part in command]
+    return {"command": f"python {' '.join(quoted)}", "minutes": round((time.perf_counter() - begun) / 60, 1)} | figures
+
+
+def main(arguments: list[str]) -> int:
+    import record
+
+    data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
+    result: dict[str, Any] = {
+        "expected": "a linear classifier on what was learned beats one on a random network by 10 points"
+    }
+    for name, flags in PRETRAIN.items():
+        result[name] = run(name, [*flags, *data])
+    for name in ("random", *PRETRAIN):
+        start = [] if name == "random" else [f"--config.init_from={RUNS / name}"]
+        result[f"linear probe of {name}"] = run(f"probe_{name}", [*PROBE, *start, *data])
+    accuracy = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
+    result |= {"accuracy": accuracy, "commit": record.commit(), "versions": record.versions()}
+    RECORD.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(accuracy, indent=2), f"\nWritten to {RECORD}.")
+    return 0 if accuracy["mae"] >= accuracy["random"] + 0.1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

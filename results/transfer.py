@@ -1,0 +1,95 @@
+"""Whether pre-training helps: python results/transfer.py [--data_dir=FOLDER]
+
+Fashion-MNIST falls in two: a ViT and a ResNet learn five of its classes, then the other five, from what they learned and
+from scratch, in as many steps, for three seeds. Writes results/transfer.json; runs are kept in runs/transfer, so that it goes on.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
+CONFIGS = {"ViT": "configs/vit_fashion_mnist.py", "BiT ResNet": "configs/resnet_fashion_mnist.py"}
+SEEDS, PRETRAINED, STEPS, IMAGES = 3, 600, 100, 1000
+FLAGS = [
+    *("--config.data.source=arrays", "--config.data.train_split=train", "--config.checkpoint.keep_best="),
+    "--config.evaluation.every_steps=0",
+]
+
+
+def halves(data_dir: str) -> tuple[Path, Path]:
+    """Archives of the first five classes, and of the other five with IMAGES training images."""
+    import tensorflow_datasets as tfds
+
+    paths = (RUNS / "first.npz", RUNS / "second.npz")
+    (ROOT / RUNS).mkdir(parents=True, exist_ok=True)
+    loaded = {}
+    for split in ("train", "test"):
+        examples = tfds.as_numpy(tfds.load("fashion_mnist", split=split, batch_size=-1, data_dir=data_dir or None))
+        loaded[split] = (examples["image"], examples["label"])
+    for half, path in enumerate(paths):
+        arrays: dict[str, Any] = {}
+        for split, (images, labels) in loaded.items():
+            chosen = np.flatnonzero(labels // 5 == half)[: IMAGES if half and split == "train" else None]
+            arrays |= {f"{split}_images": images[chosen], f"{split}_labels": labels[chosen] % 5}
+        np.savez(ROOT / path, **arrays)
+    return paths
+
+
+def run(name: str, flags: list[str]) -> tuple[str, float]:
+    """Trains, unless it is done: the command, and the test accuracy at the end."""
+    workdir = RUNS / name
+    command = ["train.py", *flags, *FLAGS, f"--workdir={workdir}"]
+    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
+        sys.exit(1)
+    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+    return f"python {' '.join(command)}", [row["test/accuracy"] for row in rows if "test/accuracy" in row][-1]
+
+
+def main(arguments: list[str]) -> int:
+    import record
+
+    first, second = halves(next((a.removeprefix("--data_dir=") for a in arguments if a.startswith("--data_dir=")), ""))
+    result: dict[str, Any] = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
+    better = True
+    for model, config in CONFIGS.items():
+        short = lambda steps, seed, config=config: [  # noqa: E731
+            *(f"--config={config}", f"--config.steps={steps}", f"--config.seed={seed}"),
+            f"--config.optim.warmup_steps={steps // 5}",
+        ]
+        rows: dict[str, Any] = {"pre-trained": [], "fine-tuned": [], "from scratch": [], "commands": []}
+        for seed in range(SEEDS):
+            name = f"{Path(config).stem}-{seed}"
+            base = f"{name}-pre-trained"
+            for kind, flags in {
+                "pre-trained": [*short(PRETRAINED, seed), f"--config.data.name={first}"],
+                "fine-tuned": [
+                    *short(STEPS, seed),
+                    f"--config.data.name={second}",
+                    f"--config.init_from={RUNS / base}",
+                ],
+                "from scratch": [*short(STEPS, seed), f"--config.data.name={second}"],
+            }.items():
+                command, accuracy = run(f"{name}-{kind.replace(' ', '-')}", flags)
+                rows[kind].append(accuracy)
+                rows["commands"].append(command)
+        rows["commands"] = rows["commands"][:3]
+        rows |= {f"mean {kind}": round(float(np.mean(rows[kind])), 4) for kind in ("fine-tuned", "from scratch")}
+        better &= all(a > b for a, b in zip(rows["fine-tuned"], rows["from scratch"], strict=True))
+        result[model] = rows
+    result |= {"commit": record.commit(), "versions": record.versions()}
+    RECORD.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({m: {k: v for k, v in result[m].items() if k != "commands"} for m in CONFIGS}, indent=2))
+    print(f"Written to {RECORD}.")
+    return 0 if better else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP or a file of weights.
+
+config.init_fresh: patterns over parameter paths that are not taken over but begin anew (the head, which is zero), and that
+the other model may have and this one not. Position embeddings are resized to this run's images. Everything else must be
+there, and of the same shape.
+"""
+
+import re
+from pathlib import Path
+
+import jax
+
+import experiment
+from errors import UserError
+from training import paths, transplant
+from training.transplant import Weights
+
+
+def weights(run: experiment.Run) -> tuple[Weights, str]:
+    """What of config.init_from the run begins with, by its own paths, and a line that says what was done.
+
+    Raises:
+      UserError: nothing is there, or it is not of this model: the first parameter that differs.
+    """
+    source = run.config["init_from"]
+    return transplant.fit(read(source), run.shapes(), run.proportion, source, tuple(run.config["init_fresh"]))
+
+
+def read(source: str) -> Weights:
+    """The weights of a workdir (its moving average where it has one), of one of its steps, or of a file."""
+    of = re.fullmatch(r"(.+):(\d+|best|last)", source)
+    folder, step = (of[1], of[2]) if of else (source, "last")
+    if not Path(folder).is_dir():
+        raise UserError(f"config.init_from={source}: there is no such folder.")
+    run, state, _ = experiment.load(experiment.saved_config(Path(folder)), Path(folder), step, from_data=False)
+    params = jax.device_get(run.devices.get_state(state).eval_params)
+    return transplant.written_out(paths.table(params))
