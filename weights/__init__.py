@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, google_names, huggingface_names, ours, timm_names
+from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Tree, flat, nested, stacked, unstacked
 
@@ -21,7 +21,7 @@ __all__ = ["MODELS", "SCHEMES", "Move", "Weights", "flat", "mismatch", "read", "
 
 TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
-MODELS = tuple(dict.fromkeys(table.model for table in TABLES))
+MODELS = ("vit", "resnet", "mixer")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -86,21 +86,22 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
         )
     left_out = table.unused(unknown)
     if odd := [name for name in unknown if name not in left_out]:
-        raise UserError(f"{path} holds {_first(odd)} that {_of(table)} has no place for: nothing was loaded.")
+        raise UserError(f"{path} holds {_first(odd)} that {table.family.words} has no place for: nothing was loaded.")
     places = table.places(known.values())
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
-        raise UserError(f"{path} lacks {_first(missing)} of {_of(table)}: nothing was loaded.")
-    width = len(arrays[spell(table.row("embedding/bias").theirs, ())])
+        raise UserError(f"{path} lacks {_first(missing)} of {table.family.words}: nothing was loaded.")
     neighbour = beside.read(path, said, table)
-    heads = heads or neighbour.heads or ours.heads_of(width)
+    heads = heads or neighbour.heads or _usual_heads(table, arrays)
     if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
         raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
     params: Tree = {}
     for row, index in places:
         params |= _ours(path, table, row, index, arrays, heads, sizes)
-    depth = 1 + max((dict(index).get("block", -1) for _, index in places), default=-1)
-    model = ours.describe_vit(sizes, depth, {name.split("/")[0] for name in params})
+    try:
+        model = table.family.describe(sizes, {index for _, index in places}, {name.split("/")[0] for name in params})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     names = neighbour.names if model.classes else ()
     if names and len(names) != model.classes:
         raise UserError(f"{path} has {model.classes} classes, and config.json beside it names {len(names)}.")
@@ -143,13 +144,13 @@ def write(
     known, unknown = table.by_ours(leaves)
     if unknown:
         raise UserError(
-            f"{_first(unknown)} of this model has no place in {_of(table)} by {scheme}: nothing was written."
+            f"{_first(unknown)} of this model has no place in {table.family.words} by {scheme}: nothing was written."
         )
     places = table.places(known.values())
     wanted = [spell(name, index) for row, index in places for name in row.names]
     if missing := [name for name in wanted if name not in leaves]:
         raise UserError(
-            f"{_of(table)} by {scheme} needs {_first(missing)}, which this model lacks: nothing was written."
+            f"{table.family.words} by {scheme} needs {_first(missing)}, which this model lacks: nothing was written."
         )
     arrays = {
         spell(row.theirs, index): row.change.theirs(*(leaves[spell(name, index)] for name in row.names))
@@ -174,9 +175,9 @@ def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = 
     have = {name: tuple(leaf.shape) for name, leaf in flat(found.params).items()}
     want = {}
     for name, leaf in flat(wanted).items():
-        if name.startswith("encoder/blocks/"):
+        if "blocks/" in name:
             for layer in range(leaf.shape[0]):
-                want[name.replace("blocks", f"block_{layer:02}", 1)] = tuple(leaf.shape[1:])
+                want[name.replace("blocks/", f"block_{layer:02}/", 1)] = tuple(leaf.shape[1:])
         else:
             want[name] = tuple(leaf.shape)
     for name in [*have, *(name for name in want if name not in have)]:
@@ -204,11 +205,12 @@ def _ours(
         parts = row.change.ours(array, heads)
     except (ValueError, IndexError):
         raise UserError(
-            f"{path}: {theirs} of shape {list(array.shape)} is no {row.names[0].split('/')[-1]} of {_of(table)}"
+            f"{path}: {theirs} of shape {list(array.shape)} is no {row.names[0].split('/')[-1]} of {table.family.words}"
             + (f" with {heads} heads: give --heads." if "heads" in row.change.name else ".")
         ) from None
     for part, pattern in zip(parts, row.names, strict=True):
-        letters = ours.VIT[pattern].split()
+        shape = table.family.shapes[pattern]
+        letters = (shape if isinstance(shape, str) else shape(dict(index))).split()
         want = [int(x) if x.isdigit() else sizes.get(x) for x in letters]
         if len(want) != part.ndim or any(w not in (None, size) for w, size in zip(want, part.shape, strict=True)):
             expected = ", ".join(str(w or letter) for w, letter in zip(want, letters, strict=True))
@@ -232,8 +234,10 @@ def _moves(places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], ow
     return tuple(moves.values())
 
 
-def _of(table: Table) -> str:
-    return {"vit": "a ViT"}[table.model]
+def _usual_heads(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+    if table.family is not our_vit.FAMILY:
+        return 1
+    return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
 
 
 def _first(names: list[str]) -> str:
@@ -243,7 +247,7 @@ def _first(names: list[str]) -> str:
 def _fits(found: Weights, name: str, have: Mapping[str, Any], want: Mapping[str, Any]) -> str:
     """What would make a model fit of which `name` is the first other parameter."""
     part = name.split("/")[0]
-    if part in ("pre_logits", "token") and not (name in have and name in want):
+    if part in ("pre_logits", "token", "distillation_token") and not (name in have and name in want):
         key = "representation" if part == "pre_logits" else "head"
         return f"take --config.model.{key}={found.model[key]}"
     if part == "positions" and name not in want:

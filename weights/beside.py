@@ -49,7 +49,9 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
 
 
 def said(leaves: Mapping[str, np.ndarray], model: Mapping[str, Any]) -> dict[str, str]:
-    """The notes that make a file of ours readable again without a guess."""
-    heads = leaves["encoder/block_00/attention/query/bias"].shape[0]
+    """The notes that make a ViT's file readable again without a guess; other models need none."""
+    query = leaves.get("encoder/block_00/attention/query/bias")
+    if query is None:
+        return {}
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
-    return {"attend": json.dumps({"heads": heads} | settings)}
+    return {"attend": json.dumps({"heads": query.shape[0]} | settings)}

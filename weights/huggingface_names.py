@@ -1,7 +1,9 @@
-"""The names of transformers' ViT (PyTorch): ViTForImageClassification, and ViTModel with its pooler."""
+"""The names of transformers (PyTorch): ViTForImageClassification, DeiTForImageClassificationWithTeacher, and ViTModel
+with its pooler. A DeiT without distillation is published as a ViT."""
 
+from weights import our_vit
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
-from weights.ours import BLOCK
+from weights.our_vit import BLOCK, PROJECTIONS
 from weights.tables import Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-12}
@@ -22,7 +24,7 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
         Row(f"{BLOCK}/attention_norm/bias", f"{block}.layernorm_before.bias", SAME),
         *(
             row
-            for part in ("query", "key", "value")
+            for part in PROJECTIONS
             for row in (
                 Row(f"{BLOCK}/attention/{part}/kernel", f"{block}.attention.attention.{part}.weight", HEADS),
                 Row(f"{BLOCK}/attention/{part}/bias", f"{block}.attention.attention.{part}.bias", HEADS_BIAS),
@@ -41,16 +43,24 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
     )
 
 
-CLASSIFIER = (
-    Row("head/kernel", "classifier.weight", DENSE),
-    Row("head/bias", "classifier.bias", SAME),
-)
-POOLER = (
-    Row("pre_logits/kernel", "pooler.dense.weight", DENSE),
-    Row("pre_logits/bias", "pooler.dense.bias", SAME),
-)
-UNUSED = {r"vit\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
+def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
+    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = ()) -> Table:
+    unused = {r"(vit|deit)\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
+    return Table("huggingface", our_vit.FAMILY, SETTINGS, ELSEWHERE, rows, optional, unused)
+
+
 TABLES = (
-    Table("huggingface", "vit", SETTINGS, ELSEWHERE, _encoder("vit.") + CLASSIFIER, ignored=UNUSED),
-    Table("huggingface", "vit", SETTINGS, ELSEWHERE, _encoder("") + POOLER, optional=("pre_logits",)),
+    _table(_encoder("vit.") + _linear("head", "classifier")),
+    _table(
+        (
+            *_encoder("deit."),
+            Row("distillation_token", "deit.embeddings.distillation_token", SAME),
+            *_linear("head", "cls_classifier"),
+            *_linear("distillation_head", "distillation_classifier"),
+        )
+    ),
+    _table(_encoder("") + _linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
 )

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weights.ours import Family
+
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
 Index = tuple[tuple[str, int], ...]  # (("block", 3),)
 
@@ -51,14 +53,14 @@ class Table:
     """All parameters of one of our models by one scheme's names.
 
     Attributes:
-      scheme: "google". model: which of our models (weights/ours.py).
+      scheme: "google". family: which of our models.
       settings: keys of config.model that the scheme decides, such as its form of GELU. elsewhere: how each is set there.
-      optional: the parts (first words of our names) that a model may be without.
+      optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
     """
 
     scheme: str
-    model: str
+    family: Family
     settings: Mapping[str, Any]
     elsewhere: Mapping[str, str]
     rows: tuple[Row, ...]

@@ -1,7 +1,8 @@
 """The names of timm's ViT and DeiT (VisionTransformer, PyTorch)."""
 
+from weights import our_vit
 from weights.changes import CONVOLUTION, DENSE, OUT, QKV, QKV_BIAS, SAME
-from weights.ours import BLOCK
+from weights.our_vit import BLOCK, PROJECTIONS
 from weights.tables import Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-6}
@@ -13,11 +14,12 @@ THEIRS = "blocks.{block}"
 
 
 def _three(x: str) -> tuple[str, ...]:
-    return tuple(f"{BLOCK}/attention/{part}/{x}" for part in ("query", "key", "value"))
+    return tuple(f"{BLOCK}/attention/{part}/{x}" for part in PROJECTIONS)
 
 
 ROWS = (
     Row("token", "cls_token", SAME),
+    Row("distillation_token", "dist_token", SAME),
     Row("embedding/kernel", "patch_embed.proj.weight", CONVOLUTION),
     Row("embedding/bias", "patch_embed.proj.bias", SAME),
     Row("positions/embedding", "pos_embed", SAME),
@@ -37,5 +39,8 @@ ROWS = (
     Row("encoder/norm/bias", "norm.bias", SAME),
     Row("head/kernel", "head.weight", DENSE),
     Row("head/bias", "head.bias", SAME),
+    Row("distillation_head/kernel", "head_dist.weight", DENSE),
+    Row("distillation_head/bias", "head_dist.bias", SAME),
 )
-TABLES = (Table("timm", "vit", SETTINGS, ELSEWHERE, ROWS, optional=("token", "head")),)
+OPTIONAL = ("token", "distillation_token", "head", "distillation_head")
+TABLES = (Table("timm", our_vit.FAMILY, SETTINGS, ELSEWHERE, ROWS, OPTIONAL),)

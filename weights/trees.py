@@ -28,23 +28,24 @@ def nested(leaves: Mapping[str, Any]) -> Tree:
 
 
 def stacked(tree: Mapping[str, Any]) -> Tree:
-    """The blocks of `encoder/block_00` ... as one, `encoder/blocks`, first axis L: the form of config.model.scan."""
-    layers: dict[str, list[Any]] = {}
+    """Blocks that stand apart, `encoder/block_00` ..., as one, `encoder/blocks`, first axis L: the form of
+    config.model.scan."""
+    layers: dict[str, dict[int, Any]] = {}
     others: Tree = {}
-    for name, value in sorted(flat(tree).items()):
-        if match := re.fullmatch(r"encoder/block_\d+/(.+)", name):
-            layers.setdefault(f"encoder/blocks/{match[1]}", []).append(value)
+    for name, value in flat(tree).items():
+        if match := re.fullmatch(r"((?:.*/)?)block_(\d+)/(.+)", name):
+            layers.setdefault(f"{match[1]}blocks/{match[3]}", {})[int(match[2])] = value
         else:
             others[name] = value
-    return nested(others | {name: np.stack(values) for name, values in layers.items()})
+    return nested(others | {name: np.stack([found[i] for i in sorted(found)]) for name, found in layers.items()})
 
 
 def unstacked(tree: Mapping[str, Any]) -> Tree:
     """The other way round; what is not stacked stays as it is."""
     found: Tree = {}
     for name, value in flat(tree).items():
-        if match := re.fullmatch(r"encoder/blocks/(.+)", name):
-            found |= {f"encoder/block_{i:02}/{match[1]}": layer for i, layer in enumerate(value)}
+        if match := re.fullmatch(r"((?:.*/)?)blocks/(.+)", name):
+            found |= {f"{match[1]}block_{i:02}/{match[2]}": layer for i, layer in enumerate(value)}
         else:
             found[name] = value
     return nested(found)

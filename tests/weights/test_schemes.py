@@ -6,8 +6,8 @@ import pytest
 
 import weights
 from errors import UserError
-from models import vit
-from weights import changes, ours
+from models import mixer, resnet, vit
+from weights import changes, our_mixer, our_resnet, our_vit
 
 SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
 FORMS = [
@@ -55,19 +55,30 @@ def test_schemes_that_have_no_place_for_a_part_say_so(drawn, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sizes_are_those_of_the_model():
-    assert {name: (s.width, s.depth, s.mlp_dim, s.heads) for name, s in vit.SIZES.items()} == ours.VIT_SIZES
-    assert vit.PATCHES == ours.PATCHES
+def test_sizes_are_those_of_the_models():
+    assert {name: (s.width, s.depth, s.mlp_dim, s.heads) for name, s in vit.SIZES.items()} == our_vit.SIZES
+    assert vit.PATCHES == our_vit.PATCHES
+    hybrids = {name: row[:2] for name, row in our_vit.HYBRIDS.items()}
+    assert hybrids == vit.HYBRIDS
+    assert all(name.partition("+")[2].partition("/")[0] == row[2] for name, row in our_vit.HYBRIDS.items())
+    assert {name: (s.width, s.depth, s.mlp_dim, s.token_mlp_dim) for name, s in mixer.SIZES.items()} == our_mixer.SIZES
+    assert mixer.PATCHES == our_mixer.PATCHES
+    assert (resnet.DEPTHS, resnet.WIDTH) == (our_resnet.DEPTHS, our_resnet.WIDTH)
 
 
 def test_a_variant_is_told_from_the_shapes_and_heads_from_the_width():
-    sizes = dict(D=384, F=1536, H=6, P=16, I=3, N=197, C=10)
-    described = ours.describe_vit(sizes, 12, {"token", "head"})
-    assert (described.variant, described.image_size) == ("S/16", 224)
-    assert described.settings["variant"] == "S/16"
-    assert not ours.describe_vit(sizes | {"F": 1000}, 12, {"token"}).variant
-    assert ours.describe_vit(sizes | {"N": 196}, 12, {"token"}).image_size is None
-    assert [ours.heads_of(width) for width in (192, 1280, 1152, 16)] == [3, 16, 18, 1]
+    blocks = {(("block", i),) for i in range(12)}
+    sizes = dict(D=384, F=1536, H=6, P=16, E=3, N=197, C=10)
+    described = our_vit.describe(sizes, blocks, {"token", "head"})
+    assert (described.variant, described.image_size, described.settings["variant"]) == ("S/16", 224, "S/16")
+    assert not our_vit.describe(sizes | {"F": 1000}, blocks, {"token"}).variant
+    assert our_vit.describe(sizes | {"N": 196}, blocks, {"token"}).image_size is None
+    stem = {(("stage", s), ("unit", u)) for s in range(4) for u in range(2)}
+    hybrid = our_vit.describe(sizes | dict(P=1, J=3, R=7, W=64, N=50), blocks | stem, {"token", "stem"})
+    assert (hybrid.variant, hybrid.image_size, hybrid.channels) == ("R26+S/32", 224, 3)
+    units = {(("stage", s), ("unit", u)) for s, depth in enumerate((3, 4, 23, 3)) for u in range(depth)}
+    assert our_resnet.describe(dict(R=7, W=192, J=3), units, set()).variant == "R101x3"
+    assert [our_vit.heads_of(width) for width in (192, 1280, 1152, 16)] == [3, 16, 18, 1]
 
 
 def test_published_names_of_older_and_of_todays_flax_are_the_same_weights(drawn, tmp_path):
