@@ -11,7 +11,7 @@ train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into r
 test: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/parity $(ARGS)
 
-test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER and BIG_TRANSFER say
+test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
 
 lint: .venv/ready

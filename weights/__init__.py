@@ -78,7 +78,7 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
     """
     path = Path(path)
     arrays, said = files.read(path)
-    table = max(TABLES, key=lambda t: len(t.by_theirs(arrays)[0]))
+    table = max(TABLES, key=lambda t: t.fit(arrays))
     known, unknown = table.by_theirs(arrays)
     if 2 * len(known) < len(arrays):
         raise UserError(

@@ -79,6 +79,11 @@ class Table:
         """Their names -> rows and indices; and the names that are in no row."""
         return _sorted_out(self._theirs, names)
 
+    def fit(self, names: Iterable[str]) -> tuple[int, int]:
+        """How many of their names it knows and, the less the better, how many it misses."""
+        known, _ = self.by_theirs(names)
+        return len(known), len(known) - len(self.places(known.values()))
+
     def by_ours(self, names: Iterable[str]) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
         """The same of our names."""
         return _sorted_out(self._ours, names)

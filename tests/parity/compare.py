@@ -19,7 +19,10 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     words = name.replace("/", ".").split(".")
     scale = words[-1] in ("scale", "gamma") or (len(shape) == 1 and words[-1] == "weight")
-    inputs = np.prod(shape) / max(shape) if len(shape) > 2 else shape[0]
+    if len(shape) == 4:  # a convolution's, PyTorch's or JAX's
+        inputs = np.prod(shape[1:] if words[-1] == "weight" else shape[:-1])
+    else:
+        inputs = np.prod(shape) / max(shape) if len(shape) > 2 else shape[0]
     spread = 0.1 if scale or len(shape) < 2 else max(inputs, 1) ** -0.5
     return (spread * rng.normal(size=shape) + scale).astype(np.float32)
 
@@ -41,7 +44,7 @@ def compare(name: str, path: Path, image: np.ndarray, theirs: np.ndarray, **opti
     assert ours.shape == theirs.shape
     error, spread = float(np.abs(ours - theirs).max()), float(theirs.std())
     assert spread > 0.05, "outputs so small that any error would pass"
-    assert error < TOLERANCE
+    assert error < TOLERANCE, f"outputs of spread {spread:.3g} differ by {error:.3g}"
 
     again = path.with_name(f"again{path.suffix}")
     weights.write(again, params, found.scheme, found.model)

@@ -1,5 +1,6 @@
 """The same weights in other people's code and in ours: `make test-parity`. What that code needs is in
-requirements-parity.txt; Google's is looked for where VISION_TRANSFORMER and BIG_TRANSFER say that it is checked out."""
+requirements-parity.txt; Google's is looked for where VISION_TRANSFORMER, BIG_VISION and
+BIG_TRANSFER say that it is checked out."""
 
 import json
 import os
@@ -57,7 +58,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
     yield rows
     if request.config.getoption("--record") and not request.session.testsfailed:
         result = {
-            "command": "VISION_TRANSFORMER=... BIG_TRANSFER=... make test-parity",
+            "command": "VISION_TRANSFORMER=... BIG_VISION=... BIG_TRANSFER=... make test-parity",
             "expected": f"outputs of random weights at most {TOLERANCE} apart in float32; both round trips bit for bit",
             "date": date.today().isoformat(),
             "commit": record.commit(),

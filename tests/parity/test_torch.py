@@ -26,6 +26,8 @@ def outputs(torch, model, image):
         ("vit_tiny_patch16_224", 224, {}),
         ("vit_tiny_patch16_224", 384, {}),
         ("deit_tiny_patch16_224", 224, {}),
+        ("deit_tiny_distilled_patch16_224", 224, {}),
+        ("deit_tiny_distilled_patch16_224", 384, {}),
         ("vit_small_patch32_224", 384, {}),
         ("vit_base_patch16_224", 224, {"depth": 2}),
         ("vit_huge_patch14_224", 224, {"depth": 1}),
@@ -54,13 +56,16 @@ TINY = dict(hidden_size=192, num_hidden_layers=12, num_attention_heads=3, interm
         ("ViTForImageClassification", 384, {}),
         ("ViTForImageClassification", 160, {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}),
         ("ViTModel", 224, {}),
+        ("DeiTForImageClassificationWithTeacher", 224, {}),
+        ("DeiTForImageClassificationWithTeacher", 384, {}),
     ],
 )
 def test_transformers(torch, measured, tmp_path, kind, size, options):
     import transformers
 
     transformers.logging.disable_progress_bar()
-    make = partial(getattr(transformers, kind), transformers.ViTConfig(image_size=size, **TINY, **options))
+    config = getattr(transformers, f"{kind[:4].rstrip('FM')}Config")(image_size=size, **TINY, **options)
+    make = partial(getattr(transformers, kind), config)
     model, image = filled(torch, make()), images(size)
     model.save_pretrained(tmp_path)
     theirs = outputs(torch, model, image)
