@@ -123,10 +123,10 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
             raise UserError(
                 "the positions are those of no square image: begin a run of that shape with --config.init_from."
             )
-        config.model = base.vit()
+        config.model = getattr(base, found.model["name"])()
         config.model.update(found.model)
         if config.data.image_size == vit_imagenet.get_config().data.image_size:
-            config.data.image_size = found.image_size
+            config.data.image_size = found.image_size or config.data.image_size
         if len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:
@@ -165,7 +165,7 @@ def make_run(found: weights.Weights, config: ConfigDict, classes: list[str], sou
     run = experiment.build(config, fresh, {"classes": classes})
     if differs := weights.mismatch(found, run.abstract_state.params):
         raise UserError(f"{source} does not fit: {differs}.")
-    params = weights.stacked(found.params) if run.model.scan else found.params
+    params = weights.stacked(found.params) if getattr(run.model, "scan", False) else found.params
     state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params), {}, step.nothing_usual())
     try:
         fresh.mkdir(parents=True)

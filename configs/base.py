@@ -60,6 +60,8 @@ def get_config() -> ConfigDict:
 
 DEBUG_SIZE = {
     "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
+    "resnet": dict(depths=(1, 1), width=8),
+    "mixer": dict(width=16, depth=2, mlp_dim=32, token_mlp_dim=16),
     "mae": dict(width=16, depth=2, mlp_dim=32, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2),
     "masked_patches": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
@@ -79,7 +81,8 @@ def shrink(config: ConfigDict, variant: str) -> ConfigDict:
         if config.data.kind == "images":
             config.data.update(batch_size=16, eval_batch_size=64)
             config.data.image_size = min(config.data.image_size, 32)
-            config.model.patch = max(4, config.data.image_size // 8)
+            if "patch" in config.model:
+                config.model.patch = max(4, config.data.image_size // 8)
         else:
             config.data.update(max_length=64, buckets=2, vocabulary_size=300)
         if config.data.kind == "pairs":
@@ -102,6 +105,9 @@ def vit(variant: str = "") -> ConfigDict:
             mlp_dim=placeholder(int),
             heads=placeholder(int),
             patch=placeholder(int),
+            stem="none",
+            stem_depths=(),
+            stem_width=64,
             head="token",
             representation=False,
             positions="learned",
@@ -121,6 +127,40 @@ def vit(variant: str = "") -> ConfigDict:
 def classify() -> ConfigDict:
     """config.task of a classifier: tasks/classify.py."""
     return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+
+
+def resnet(variant: str = "") -> ConfigDict:
+    """config.model of a BiT ResNet: models/resnet.py."""
+    return ConfigDict(
+        dict(
+            name="resnet",
+            variant=variant,
+            depths=placeholder(tuple),
+            width=placeholder(int),
+            root="imagenet",
+            order="pre",
+            remat="none",
+            dtype="float32",
+        )
+    )
+
+
+def mixer(variant: str = "") -> ConfigDict:
+    """config.model of an MLP-Mixer: models/mixer.py."""
+    return ConfigDict(
+        dict(
+            name="mixer",
+            variant=variant,
+            width=placeholder(int),
+            depth=placeholder(int),
+            mlp_dim=placeholder(int),
+            token_mlp_dim=placeholder(int),
+            patch=placeholder(int),
+            activation="gelu",
+            remat="none",
+            dtype="float32",
+        )
+    )
 
 
 def mae(variant: str = "") -> ConfigDict:

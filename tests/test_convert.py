@@ -11,9 +11,11 @@ import pytest
 
 import convert
 import experiment
+import transfer
 import weights
 from configs import vit_digits, vit_imagenet
 from errors import UserError
+from tests.conftest import tiny
 from tests.weights.conftest import drawn  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +65,7 @@ def test_the_run_has_the_weights_the_model_and_the_classes(published, converted)
     ours, theirs = weights.flat(jax.device_get(state.params)), weights.flat(found.params)
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
-    assert (number, run.pipeline.classes, run.pipeline.image_size) == (1, ("ant", "bee", "cat", "dog", "elk"), 12)
+    assert (number, run.pipeline.classes, run.pipeline.image_size) == (1, ("ant", "bee", "cat", "dog", "elk"), (12, 12))
     assert (run.model.activation, run.model.norm_epsilon, run.model.heads) == ("gelu", 1e-6, 2)
     record = json.loads((converted / "config.json").read_text())
     assert record["converted"] == {"from": str(published), "names": "timm"}
@@ -137,3 +139,49 @@ def test_what_cannot_be_written(published, tmp_path):
         with pytest.raises(UserError, match=message):
             convert.check(source, target)
     convert.check(published, tmp_path / "run")  # an empty folder
+
+
+@pytest.mark.parametrize("name", ["resnet", "mixer", "hybrid"])
+def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F811
+    if name == "hybrid":
+        params, model = drawn(stem="cifar", stem_depths=(2, 1), stem_width=8, patch=2, activation="gelu_tanh")
+    else:
+        params, model = drawn(name=name, **{"activation": "gelu_tanh"} if name == "mixer" else {})
+    weights.write(tmp_path / "a.npz", params, "google", model)
+    found = weights.read(tmp_path / "a.npz")
+    config = convert.config_of(found, vit_imagenet.get_config(), False)
+    run = experiment.build(config, tmp_path / "run", {"classes": list("abcde")})
+    assert not weights.mismatch(found, run.abstract_state.params)
+    if name == "resnet":
+        convert.make_run(found, config, list("abcde"), tmp_path / "a.npz", tmp_path / "run")
+        written, model = convert.of_run(tmp_path / "run", "last", 1)
+        convert.export(written, model, tmp_path / "again.npz", None)
+        assert contents(tmp_path / "again.npz") == contents(tmp_path / "a.npz")
+
+
+def begun(published, tmp_path, **changes):
+    """What a run takes over from a file of weights, and the line about it."""
+    same = {"model.depth": 3, "model.mlp_dim": 24, "model.head": "token", "model.positions": "learned"}
+    same |= {"data.mean": (0.5,) * 3, "data.std": (0.5,) * 3, "data.image_size": 12}
+    config = tiny(**{"init_from": str(published), "data.source": "synthetic", "data.name": "10"} | same | changes)
+    return transfer.weights(experiment.build(config, tmp_path / "run"))
+
+
+def test_a_run_begins_with_a_published_file(published, tmp_path):
+    taken, line = begun(published, tmp_path)
+    theirs = weights.flat(weights.read(published).params)
+    assert taken.keys() == {name for name in theirs if not name.startswith("head/")}
+    assert all((taken[name] == theirs[name]).all() for name in taken)
+    assert line == f"{len(taken)} of {len(theirs)} parameters from {published}; begin anew: head/bias, head/kernel."
+    taken, line = begun(published, tmp_path, **{"data.image_size": 20, "model.activation": "gelu_tanh"})
+    assert taken["positions/embedding"].shape == (1, 26, 16)
+    assert "position embeddings resized from 10 to 26" in line
+    assert line.endswith("note: these weights were made with config.model.activation=gelu.")
+
+
+def test_a_file_of_another_size_names_what_it_holds(published, tmp_path):
+    message = (
+        r"is of another model: embedding/bias is \[16\] there and \[32\] here.*The file holds a ViT \(width 16, depth 3"
+    )
+    with pytest.raises(UserError, match=message):
+        begun(published, tmp_path, **{"model.width": 32})

@@ -17,9 +17,22 @@ from weights import beside, files, google_names, huggingface_names, our_vit, tim
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Tree, flat, nested, stacked, unstacked
 
-__all__ = ["MODELS", "SCHEMES", "Move", "Weights", "flat", "mismatch", "read", "stacked", "unstacked", "write"]
+__all__ = [
+    "MODELS",
+    "SCHEMES",
+    "SUFFIXES",
+    "Move",
+    "Weights",
+    "flat",
+    "mismatch",
+    "read",
+    "stacked",
+    "unstacked",
+    "write",
+]
 
 TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
+SUFFIXES = files.SUFFIXES
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 MODELS = ("vit", "resnet", "mixer")  # config.model.name
 
