@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: train test lint smoke bench clean
+.PHONY: train test test-parity lint smoke bench clean
 
 train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits
 	$(BIN)/python train.py --config=configs/vit_digits.py $(ARGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(WORKERS) tests $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) tests --ignore=tests/parity $(ARGS)
+
+test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER say
+	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -30,6 +33,10 @@ bench: .venv/ready  ## the loop against the bare step, and the time to the first
 
 clean:
 	rm -rf .venv
+
+.venv/parity: .venv/ready requirements-parity.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt
+	touch $@
 
 .venv/ready: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Attend needs Python 3.11 or newer: make PYTHON=python3.12 ...')"

@@ -54,10 +54,10 @@ def write(workdir: Path, record: dict[str, Any]) -> None:
     os.replace(fresh, workdir / FILE)
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide the result."""
+def versions(*others: str) -> dict[str, str]:
+    """Of Python and of the libraries that decide the result, and of others that had a part in it."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in PACKAGES + others:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

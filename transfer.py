@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 import experiment
+import weights as published
 from errors import UserError
 from training import paths, transplant
 from training.transplant import Weights
@@ -22,12 +23,22 @@ def weights(run: experiment.Run) -> tuple[Weights, str]:
     Raises:
       UserError: nothing is there, or it is not of this model: the first parameter that differs.
     """
-    source = run.config["init_from"]
-    return transplant.fit(read(source), run.shapes(), run.proportion, source, tuple(run.config["init_fresh"]))
+    source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
+    if not source.endswith(published.SUFFIXES):
+        return transplant.fit(read(source), run.shapes(), run.proportion, source, fresh)
+    found = published.read(source)
+    try:
+        taken, line = transplant.fit(published.flat(found.params), run.shapes(), run.proportion, source, fresh)
+    except UserError as error:
+        fits = f": take --config.model.variant={found.variant}" if found.variant else ""
+        raise UserError(f"{error} The file holds a {found.words}{fits}.") from None
+    differ = [key for key in found.settings if getattr(run.model, key, found.model[key]) != found.model[key]]
+    notes = [f"note: these weights were made with config.model.{key}={found.model[key]}." for key in differ]
+    return taken, " ".join([line, *notes])
 
 
 def read(source: str) -> Weights:
-    """The weights of a workdir (its moving average where it has one), of one of its steps, or of a file."""
+    """The weights of a workdir (its moving average where it has one) or of one of its steps."""
     of = re.fullmatch(r"(.+):(\d+|best|last)", source)
     folder, step = (of[1], of[2]) if of else (source, "last")
     if not Path(folder).is_dir():

@@ -115,6 +115,7 @@ def vit(variant: str = "") -> ConfigDict:
             attention_dropout=0.0,
             stochastic_depth=0.0,
             activation="gelu",
+            norm_epsilon=1e-6,
             scan=False,
             remat="none",
             kernel="xla",

@@ -47,8 +47,8 @@ class Mlp(nn.Module):
         return dense(width, "contract")(x)
 
 
-def layer_norm(dtype: DTypeLike, name: str | None = None) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
+def layer_norm(dtype: DTypeLike, name: str | None = None, epsilon: float = 1e-6) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
 
 
 class Block(nn.Module):
@@ -56,7 +56,8 @@ class Block(nn.Module):
     LN(x + attention(x)), then LN(x + mlp(x)) (1706.03762, section 3.1).
 
     Attributes:
-      heads, mlp_dim: H and F. head_dim, value_dim: see MultiHeadAttention. norm: where LN stands.
+      heads, mlp_dim: H and F. head_dim, value_dim: see MultiHeadAttention. norm: where LN stands. norm_epsilon: what it
+        adds to the variance.
       dropout: on what each branch adds. attention_dropout: on the attention weights. mlp_dropout: within the MLP.
       stochastic_depth: whether branches are dropped at all.
     """
@@ -66,6 +67,7 @@ class Block(nn.Module):
     head_dim: int | None = None
     value_dim: int | None = None
     norm: Norm = "pre"
+    norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
@@ -100,8 +102,12 @@ class Block(nn.Module):
             name="attention",
         )
         mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, name="mlp")
-        x = residual(x, layer_norm(self.dtype, "attention_norm"), lambda y: attention(y, mask=mask, train=train))
-        x = residual(x, layer_norm(self.dtype, "mlp_norm"), lambda y: mlp(y, train=train))
+        x = residual(
+            x,
+            layer_norm(self.dtype, "attention_norm", self.norm_epsilon),
+            lambda y: attention(y, mask=mask, train=train),
+        )
+        x = residual(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
         self.sow("probe", "output", x)
         return x, None
 
@@ -123,6 +129,7 @@ class Encoder(nn.Module):
     head_dim: int | None = None
     value_dim: int | None = None
     norm: Norm = "pre"
+    norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
@@ -149,6 +156,7 @@ class Encoder(nn.Module):
             head_dim=self.head_dim,
             value_dim=self.value_dim,
             norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.mlp_dropout,
@@ -169,7 +177,7 @@ class Encoder(nn.Module):
         else:
             for layer, rate in enumerate(rates):
                 x, _ = block(**arguments, name=f"block_{layer:02}")(x, jnp.asarray(rate), mask, train)
-        return layer_norm(self.dtype, "norm")(x) if self.norm == "pre" else x
+        return layer_norm(self.dtype, "norm", self.norm_epsilon)(x) if self.norm == "pre" else x
 
 
 def rematerialised(

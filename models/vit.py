@@ -66,7 +66,7 @@ class Model(nn.Module):
       representation: whether a tanh layer of width D stands before the last one (pre-training, section 3.1).
       positions: see AddPositions.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
-      stochastic_depth, scan, remat: see Encoder. activation: of the MLPs.
+      stochastic_depth, scan, remat, norm_epsilon: see Encoder. activation: of the MLPs.
       kernel: see dot_product_attention. dtype: of the computation ("bfloat16"); parameters and logits are float32.
     """
 
@@ -87,6 +87,7 @@ class Model(nn.Module):
     attention_dropout: float = 0.0
     stochastic_depth: float = 0.0
     activation: Activation = "gelu"
+    norm_epsilon: float = 1e-6
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "xla"
@@ -204,6 +205,7 @@ class Model(nn.Module):
             mlp_dropout=self.dropout,
             stochastic_depth=self.stochastic_depth,
             activation=self.activation,
+            norm_epsilon=self.norm_epsilon,
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,

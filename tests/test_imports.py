@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"models", "tasks", "training", "data", "configs", "analysis", "planning"}
-SCRIPTS = {"train", "evaluate", "predict", "visualize", "study", "plan"}
+ROOMS = {"models", "tasks", "training", "data", "configs", "analysis", "planning", "weights"}
+SCRIPTS = {"train", "evaluate", "predict", "visualize", "study", "plan", "convert"}
 FREE = {"errors", "lookup"}
 MAY = {
     "configs": {"configs", "ml_collections"},
@@ -17,6 +17,7 @@ MAY = {
     "tasks": {"tasks"} | FREE,
     "training": {"training"} | FREE,
     "data": {"data"} | FREE,
+    "weights": {"weights"} | FREE,
 }
 
 
@@ -49,6 +50,16 @@ def test_only_the_input_side_imports_tensorflow_and_it_imports_no_jax():
         names = imported(path)
         assert inputs or not names & {"tensorflow", "tensorflow_datasets"}, path
         assert not (inputs and names & {"jax", "flax"}), path
+
+
+def test_weights_know_numpy_alone():
+    for path in (ROOT / "weights").rglob("*.py"):
+        assert not imported(path) & {"jax", "flax", "tensorflow"}, path
+
+
+def test_nothing_but_root_modules_imports_the_weights():
+    for path in (p for room in ROOMS - {"weights"} for p in (ROOT / room).rglob("*.py")):
+        assert "weights" not in imported(path), path
 
 
 def test_nothing_but_root_scripts_imports_the_analysis():

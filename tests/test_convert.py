@@ -1,0 +1,187 @@
+"""convert.py: a published file becomes a run that is used like any other, and a run becomes a file again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import convert
+import experiment
+import transfer
+import weights
+from configs import vit_digits, vit_imagenet
+from errors import UserError
+from tests.conftest import tiny
+from tests.weights.conftest import drawn  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    environment = os.environ | {"XLA_FLAGS": ""}
+    command = [sys.executable, "convert.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def published(drawn, tmp_path_factory) -> Path:  # noqa: F811
+    """A tiny ViT by timm's names, in a .safetensors file."""
+    params, model = drawn()
+    path = tmp_path_factory.mktemp("published") / "vit.safetensors"
+    weights.write(path, params, "timm", model)
+    return path
+
+
+@pytest.fixture(scope="module")
+def converted(published) -> Path:
+    """The run that convert.py makes of it."""
+    workdir, names = published.parent / "run", published.parent / "names.txt"
+    names.write_text("ant\nbee\ncat\ndog\nelk\n")
+    done = command(published, workdir, f"--classes={names}")
+    assert done.returncode == 0, done.stderr
+    assert "44 arrays matched: 44 renamed, 17 changed in shape." in done.stdout
+    assert "blocks.*.attn.qkv.weight   encoder/block_*/attention/query|key|value/kernel  48x16" in done.stdout
+    return workdir
+
+
+def contents(path):
+    arrays, notes = weights.files.read(path)
+    return {name: (array.shape, array.tobytes()) for name, array in arrays.items()}, notes
+
+
+def load(workdir):
+    config = experiment.saved_config(workdir)
+    config.parallel.mode = "mesh"
+    return experiment.load(config, workdir, "last", from_data=False)
+
+
+def test_the_run_has_the_weights_the_model_and_the_classes(published, converted):
+    run, state, number = load(converted)
+    found = weights.read(published)
+    ours, theirs = weights.flat(jax.device_get(state.params)), weights.flat(found.params)
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert (number, run.pipeline.classes, run.pipeline.image_size) == (1, ("ant", "bee", "cat", "dog", "elk"), (12, 12))
+    assert (run.model.activation, run.model.norm_epsilon, run.model.heads) == ("gelu", 1e-6, 2)
+    record = json.loads((converted / "config.json").read_text())
+    assert record["converted"] == {"from": str(published), "names": "timm"}
+    assert {path.name for path in converted.iterdir()} == {"checkpoints", "config.json"}
+
+
+def test_the_run_becomes_the_file_again(published, converted, tmp_path):
+    params, model = convert.of_run(converted, "last", 1)
+    convert.export(params, model, tmp_path / "again.safetensors", None)
+    assert contents(tmp_path / "again.safetensors") == contents(published)
+
+
+def test_scanned_and_in_another_configs_words(published, tmp_path):
+    """A config whose model has that size keeps how it computes, and takes what the weights were made with."""
+    found = weights.read(published)
+    config = vit_digits.get_config()
+    config.model.update(
+        width=16, depth=3, mlp_dim=24, heads=2, patch=4, head="token", positions="learned", scan=True, activation="relu"
+    )
+    config.data.update(image_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    convert.make_run(found, convert.config_of(found, config, True), list("abcde"), published, tmp_path / "run")
+    run, state, _ = load(tmp_path / "run")
+    assert (run.model.scan, run.model.activation) == (True, "gelu")
+    again = weights.flat(weights.unstacked(jax.device_get(state.params)))
+    assert all((again[name] == leaf).all() for name, leaf in weights.flat(found.params).items())
+    params, model = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(params, model, tmp_path / "again.safetensors", "timm")
+    assert contents(tmp_path / "again.safetensors") == contents(published)
+
+
+def test_weights_that_do_not_fit_a_config_name_the_mismatch_and_what_would(published, tmp_path):
+    found = weights.read(published)
+    config = convert.config_of(found, vit_imagenet.get_config("S/16"), True)
+    message = r"vit.safetensors does not fit: token is \[1, 1, 16\] in the file and \[1, 1, 384\] in the model"
+    with pytest.raises(UserError, match=message):
+        convert.make_run(found, config, list("abcde"), published, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_that_differ_in_number(published, tmp_path):
+    (tmp_path / "names.txt").write_text("ant\nbee\n")
+    found = weights.read(published)
+    with pytest.raises(UserError, match=r"the head has 5 classes, and --classes=.*names.txt names 2\."):
+        convert.class_names(found, str(tmp_path / "names.txt"))
+    with pytest.raises(UserError, match="cannot read --classes=nowhere: No such file"):
+        convert.class_names(found, "nowhere")
+    assert convert.class_names(found, None) == list("01234")
+
+
+def test_weights_without_a_head_are_no_classifier(drawn, tmp_path):  # noqa: F811
+    params, model = drawn(outputs=0)
+    weights.write(tmp_path / "a.npz", params, "google", model)
+    with pytest.raises(UserError, match="have no head and tell no classes"):
+        convert.class_names(weights.read(tmp_path / "a.npz"), None)
+
+
+def test_a_mistake_is_one_line_and_exit_status_2():
+    done = command("nothing.npz", "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no nothing.npz.\n"
+
+
+def test_what_cannot_be_written(published, tmp_path):
+    (tmp_path / "run").mkdir()
+    for source, target, message in (
+        (published, published, "exists: choose another name"),
+        (published, published.parent, "exists: choose another name"),
+        (published, tmp_path / "a.pt", "should be a workdir, or end in .npz or .safetensors"),
+        (tmp_path, tmp_path / "run", "are both workdirs"),
+    ):
+        with pytest.raises(UserError, match=message):
+            convert.check(source, target)
+    convert.check(published, tmp_path / "run")  # an empty folder
+
+
+@pytest.mark.parametrize("name", ["resnet", "mixer", "hybrid"])
+def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F811
+    if name == "hybrid":
+        params, model = drawn(stem="cifar", stem_depths=(2, 1), stem_width=8, patch=2, activation="gelu_tanh")
+    else:
+        params, model = drawn(name=name, **{"activation": "gelu_tanh"} if name == "mixer" else {})
+    weights.write(tmp_path / "a.npz", params, "google", model)
+    found = weights.read(tmp_path / "a.npz")
+    config = convert.config_of(found, vit_imagenet.get_config(), False)
+    run = experiment.build(config, tmp_path / "run", {"classes": list("abcde")})
+    assert not weights.mismatch(found, run.abstract_state.params)
+    if name == "resnet":
+        convert.make_run(found, config, list("abcde"), tmp_path / "a.npz", tmp_path / "run")
+        written, model = convert.of_run(tmp_path / "run", "last", 1)
+        convert.export(written, model, tmp_path / "again.npz", None)
+        assert contents(tmp_path / "again.npz") == contents(tmp_path / "a.npz")
+
+
+def begun(published, tmp_path, **changes):
+    """What a run takes over from a file of weights, and the line about it."""
+    same = {"model.depth": 3, "model.mlp_dim": 24, "model.head": "token", "model.positions": "learned"}
+    same |= {"data.mean": (0.5,) * 3, "data.std": (0.5,) * 3, "data.image_size": 12}
+    config = tiny(**{"init_from": str(published), "data.source": "synthetic", "data.name": "10"} | same | changes)
+    return transfer.weights(experiment.build(config, tmp_path / "run"))
+
+
+def test_a_run_begins_with_a_published_file(published, tmp_path):
+    taken, line = begun(published, tmp_path)
+    theirs = weights.flat(weights.read(published).params)
+    assert taken.keys() == {name for name in theirs if not name.startswith("head/")}
+    assert all((taken[name] == theirs[name]).all() for name in taken)
+    assert line == f"{len(taken)} of {len(theirs)} parameters from {published}; begin anew: head/bias, head/kernel."
+    taken, line = begun(published, tmp_path, **{"data.image_size": 20, "model.activation": "gelu_tanh"})
+    assert taken["positions/embedding"].shape == (1, 26, 16)
+    assert "position embeddings resized from 10 to 26" in line
+    assert line.endswith("note: these weights were made with config.model.activation=gelu.")
+
+
+def test_a_file_of_another_size_names_what_it_holds(published, tmp_path):
+    message = (
+        r"is of another model: embedding/bias is \[16\] there and \[32\] here.*The file holds a ViT \(width 16, depth 3"
+    )
+    with pytest.raises(UserError, match=message):
+        begun(published, tmp_path, **{"model.width": 32})

@@ -1,0 +1,276 @@
+"""Published weights, both ways: `read` a file into our parameters, `write` ours under another scheme's names.
+
+`weights.read("ViT-B_16.npz").params` is {"encoder": {"block_00": {"attention": ...}}} of float32 arrays, whatever the
+scheme; `.model` holds the keys of config.model that the weights decide. Blocks stand apart; `stacked` gives the form of
+config.model.scan. This room knows NumPy alone: no jax and none of our models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from errors import UserError, nearest
+from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
+from weights.tables import PLACE, Index, Row, Table, spell
+from weights.trees import Tree, flat, nested, stacked, unstacked
+
+__all__ = [
+    "MODELS",
+    "SCHEMES",
+    "SUFFIXES",
+    "Move",
+    "Weights",
+    "flat",
+    "mismatch",
+    "read",
+    "stacked",
+    "unstacked",
+    "write",
+]
+
+TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
+SUFFIXES = files.SUFFIXES
+SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
+MODELS = ("vit", "resnet", "mixer")  # config.model.name
+
+
+class Move(NamedTuple):
+    """What became of the arrays of one row: how many there are, their and our pattern, the change, and the first's shapes."""
+
+    arrays: int
+    theirs: str
+    ours: str
+    change: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds.
+
+    Attributes:
+      params: by our names, nested, float32, each block by itself (`encoder/block_00`).
+      scheme: whose names the file has. model: the keys of config.model that the weights and the scheme decide. settings: those
+        of them that no shape shows, such as the form of GELU.
+      variant: "B/16"; "" for a size that is none of ours. words: the model for a person.
+      classes: C, 0 without a head; names: theirs, where the file's neighbours tell them.
+      channels: of the image. image_size: of the positions' grid, None where that is not square.
+      moves: every row of the table that was used. left_out: names of the file that no parameter comes from, and why.
+      notes: what else is to be known.
+    """
+
+    params: Tree
+    scheme: str
+    model: dict[str, Any]
+    settings: tuple[str, ...]
+    variant: str
+    words: str
+    classes: int
+    names: tuple[str, ...]
+    channels: int
+    image_size: int | None
+    moves: tuple[Move, ...]
+    left_out: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def read(path: Path | str, heads: int | None = None) -> Weights:
+    """The weights of a .npz or .safetensors file, whole or not at all.
+
+    Args:
+      heads: of a ViT whose matrices do not show it (timm, huggingface); None takes what the file or config.json beside it
+        says, and else what a published model of that width has.
+
+    Raises:
+      UserError: the file cannot be read or is unsafe, has names of no known scheme, lacks some or has others, or its
+        shapes contradict one another.
+    """
+    path = Path(path)
+    arrays, said = files.read(path)
+    table = max(TABLES, key=lambda t: t.fit(arrays))
+    known, unknown = table.by_theirs(arrays)
+    if 2 * len(known) < len(arrays):
+        raise UserError(
+            f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is {next(iter(arrays))!r}."
+        )
+    left_out = table.unused(unknown)
+    if odd := [name for name in unknown if name not in left_out]:
+        raise UserError(f"{path} holds {_first(odd)} that {table.family.words} has no place for: nothing was loaded.")
+    places = table.places(known.values())
+    if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
+        raise UserError(f"{path} lacks {_first(missing)} of {table.family.words}: nothing was loaded.")
+    neighbour = beside.read(path, said, table)
+    heads = heads or neighbour.heads or _usual_heads(table, arrays)
+    if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
+        raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
+    sizes: dict[str, int] = {}
+    params: Tree = {}
+    for row, index in places:
+        params |= _ours(path, table, row, index, arrays, heads, sizes)
+    try:
+        model = table.family.describe(sizes, {index for _, index in places}, {name.split("/")[0] for name in params})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    names = neighbour.names if model.classes else ()
+    if names and len(names) != model.classes:
+        raise UserError(f"{path} has {model.classes} classes, and config.json beside it names {len(names)}.")
+    dtypes = sorted({array.dtype.name for array in arrays.values()} - {"float32"})
+    return Weights(
+        params=nested(params),
+        scheme=table.scheme,
+        model={**model.settings, **table.settings, **neighbour.settings},
+        settings=tuple(table.settings),
+        variant=model.variant,
+        words=model.words,
+        classes=model.classes,
+        names=names,
+        channels=model.channels,
+        image_size=model.image_size,
+        moves=_moves(places, arrays, params),
+        left_out=left_out,
+        notes=(*neighbour.notes, *(f"{dtype} became float32" for dtype in dtypes)),
+    )
+
+
+def write(
+    path: Path | str, params: Mapping[str, Any], scheme: str, model: Mapping[str, Any]
+) -> tuple[tuple[Move, ...], list[str]]:
+    """Writes our parameters under another scheme's names, whole or not at all.
+
+    Returns what became of each, and what has to be set where the file is used.
+
+    Args:
+      params: nested or flat; scanned blocks are taken apart. model: the config.model they belong to.
+
+    Raises:
+      UserError: the scheme has no place for a parameter, or needs one that is not there, or the file cannot be written.
+    """
+    if scheme not in SCHEMES:
+        raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
+    leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
+    tables = [t for t in TABLES if t.scheme == scheme]
+    table = min(tables, key=lambda t: len(t.by_ours(leaves)[1]))
+    known, unknown = table.by_ours(leaves)
+    if unknown:
+        raise UserError(
+            f"{_first(unknown)} of this model has no place in {table.family.words} by {scheme}: nothing was written."
+        )
+    places = table.places(known.values())
+    wanted = [spell(name, index) for row, index in places for name in row.names]
+    if missing := [name for name in wanted if name not in leaves]:
+        raise UserError(
+            f"{table.family.words} by {scheme} needs {_first(missing)}, which this model lacks: nothing was written."
+        )
+    arrays = {
+        spell(row.theirs, index): row.change.theirs(*(leaves[spell(name, index)] for name in row.names))
+        for row, index in places
+    }
+    files.write(Path(path), arrays, beside.said(leaves, model))
+    notes = [
+        f"{key} is {model[key]} here and usually {usual} there: {table.elsewhere[key]}"
+        for key, usual in table.settings.items()
+        if model[key] != usual
+    ]
+    return _moves(places, arrays, leaves), notes
+
+
+def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = ()) -> str:
+    """The first parameter of `found` that a model does not have so, with the variant that would fit; "" if all are.
+
+    Args:
+      wanted: the model's parameters or their shapes (anything with a .shape), nested or flat, scanned or not.
+      free: first words of parameters that may differ ("head", "positions").
+    """
+    have = {name: tuple(leaf.shape) for name, leaf in flat(found.params).items()}
+    want = {}
+    for name, leaf in flat(wanted).items():
+        if "blocks/" in name:
+            for layer in range(leaf.shape[0]):
+                want[name.replace("blocks/", f"block_{layer:02}/", 1)] = tuple(leaf.shape[1:])
+        else:
+            want[name] = tuple(leaf.shape)
+    for name in [*have, *(name for name in want if name not in have)]:
+        if name.split("/")[0] not in free and have.get(name) != want.get(name):
+            return (
+                f"{name} is {_spell(have.get(name))} in the file and {_spell(want.get(name))} in the model. The file holds a "
+                f"{found.words}: {_fits(found, name, have, want)}"
+            )
+    return ""
+
+
+def _ours(
+    path: Path,
+    table: Table,
+    row: Row,
+    index: Index,
+    arrays: Mapping[str, np.ndarray],
+    heads: int,
+    sizes: dict[str, int],
+) -> Tree:
+    """Our parameters of one row; `sizes` learns the letters of their shapes, which hold for all that come after."""
+    theirs = spell(row.theirs, index)
+    array = arrays[theirs].astype(np.float32, copy=False)
+    try:
+        parts = row.change.ours(array, heads)
+    except (ValueError, IndexError):
+        raise UserError(
+            f"{path}: {theirs} of shape {list(array.shape)} is no {row.names[0].split('/')[-1]} of {table.family.words}"
+            + (f" with {heads} heads: give --heads." if "heads" in row.change.name else ".")
+        ) from None
+    for part, pattern in zip(parts, row.names, strict=True):
+        shape = table.family.shapes[pattern]
+        letters = (shape if isinstance(shape, str) else shape(dict(index))).split()
+        want = [int(x) if x.isdigit() else sizes.get(x) for x in letters]
+        if len(want) != part.ndim or any(w not in (None, size) for w, size in zip(want, part.shape, strict=True)):
+            expected = ", ".join(str(w or letter) for w, letter in zip(want, letters, strict=True))
+            raise UserError(
+                f"{path} contradicts itself: {theirs} comes to {list(part.shape)}, and the others need [{expected}]."
+            )
+        sizes |= {x: n for x, n in zip(letters, part.shape, strict=True) if not x.isdigit()}
+    return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
+
+
+def _moves(places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> Any:
+    moves: dict[Row, Move] = {}
+    for row, index in places:
+        if row in moves:
+            moves[row] = moves[row]._replace(arrays=moves[row].arrays + 1)
+            continue
+        words = zip(*(PLACE.sub("*", name).split("/") for name in row.names), strict=True)
+        names = "/".join("|".join(dict.fromkeys(word)) for word in words)
+        before, after = theirs[spell(row.theirs, index)].shape, own[spell(row.names[0], index)].shape
+        moves[row] = Move(1, PLACE.sub("*", row.theirs), names, row.change.name, before, after)
+    return tuple(moves.values())
+
+
+def _usual_heads(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+    if table.family is not our_vit.FAMILY:
+        return 1
+    return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+
+
+def _first(names: list[str]) -> str:
+    return repr(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _fits(found: Weights, name: str, have: Mapping[str, Any], want: Mapping[str, Any]) -> str:
+    """What would make a model fit of which `name` is the first other parameter."""
+    part = name.split("/")[0]
+    if part in ("pre_logits", "token", "distillation_token") and not (name in have and name in want):
+        key = "representation" if part == "pre_logits" else "head"
+        return f"take --config.model.{key}={found.model[key]}"
+    if part == "positions" and name not in want:
+        return "take --config.model.positions=learned"
+    if part == "positions" and found.image_size:
+        return f"take --config.data.image_size={found.image_size}"
+    if part == "head":
+        return f"its head tells {found.classes} classes apart"
+    return f"take --config.model.variant={found.variant}" if found.variant else "give config.model that size"
+
+
+def _spell(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else str(list(shape))

@@ -1,0 +1,57 @@
+"""What is known of weights besides their arrays: notes within a .safetensors file, and Hugging Face's config.json."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from errors import UserError
+from weights.tables import Table
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+
+
+class Beside(NamedTuple):
+    """heads: H or None. settings: of config.model. names: of the classes. notes: for a person."""
+
+    heads: int | None = None
+    settings: Mapping[str, Any] = {}
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
+    """said: the notes within the file, which `said` below wrote."""
+    try:
+        if "attend" in said:
+            own = json.loads(said["attend"])
+            settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
+            return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",))
+        other = path.parent / "config.json"
+        if table.scheme != "huggingface" or not other.is_file():
+            return Beside()
+        config = json.loads(other.read_text())
+        if "hidden_act" not in config:
+            return Beside()  # another's config.json
+        labels = config.get("id2label", {})
+        settings = {
+            "activation": ACTIVATIONS[config["hidden_act"]],
+            "norm_epsilon": float(config["layer_norm_eps"]),
+        }
+        names = tuple(str(labels[str(i)]) for i in range(len(labels)))
+        return Beside(
+            int(config["num_attention_heads"]), settings, names, (f"heads, GELU and classes as {other} says",)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
+
+
+def said(leaves: Mapping[str, np.ndarray], model: Mapping[str, Any]) -> dict[str, str]:
+    """The notes that make a ViT's file readable again without a guess; other models need none."""
+    query = leaves.get("encoder/block_00/attention/query/bias")
+    if query is None:
+        return {}
+    settings = {key: model[key] for key in ("activation", "norm_epsilon")}
+    return {"attend": json.dumps({"heads": query.shape[0]} | settings)}

@@ -1,0 +1,145 @@
+"""Weights in files, .npz and .safetensors, as a flat dict name -> array; nothing in a file runs or leaves it."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from errors import UserError
+
+SUFFIXES = (".npz", ".safetensors")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
+ALWAYS_ALLOWED = 1 << 30  # bytes, whatever they grew from
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a file, and the notes that a .safetensors file carries.
+
+    Raises:
+      UserError: there is no such file, it is not what its name says, it is damaged, or unsafe to read.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UserError(
+            f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they hold, "
+            "and are not loaded: save them as .safetensors where you trust them."
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {path}.")
+    try:
+        arrays, notes = _npz(path) if path.suffix == ".npz" else _safetensors(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    if not arrays:
+        raise UserError(f"{path} holds no arrays.")
+    for name, array in arrays.items():
+        if array.dtype.name not in FLOATS:
+            raise UserError(f"{path}: {name} is {array.dtype}, and weights are one of {', '.join(FLOATS)}.")
+    return arrays, notes
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> None:
+    """Writes a file that is there whole or not at all. notes: into a .safetensors file; a .npz has no place for them.
+
+    Raises:
+      UserError: the file exists, its suffix is neither of the two, or it cannot be written.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path} should end in .npz or .safetensors.")
+    if path.exists():
+        raise UserError(f"{path} exists: choose another name, or remove it.")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    # The package writes the memory behind an array as it lies, so that a transposed view would be garbled silently.
+    ordered = {name: np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape) for name in sorted(arrays)}
+    try:
+        if path.suffix == ".npz":
+            with fresh.open("wb") as file:
+                np.savez(file, allow_pickle=False, **ordered)
+        else:
+            # Without this note transformers refuses a file.
+            safetensors.numpy.save_file(ordered, fresh, metadata={"format": "pt"} | dict(notes))
+        os.replace(fresh, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}.") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (safetensors.SafetensorError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no .safetensors file of plain arrays, or a damaged one ({error}).") from None
+
+
+def _npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(path, archive)
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as file:
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+                # NumPy knows no bfloat16, and has it as two bytes of anything.
+                arrays[entry.filename[:-4]] = array.view(ml_dtypes.bfloat16) if array.dtype.str == "|V2" else array
+            return arrays, {}
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+    ):
+        raise UserError(
+            f"{path} is no archive of plain arrays, or a damaged one. Arrays of Python objects are pickles, which run what "
+            "they hold, and are not loaded."
+        ) from None
+
+
+def _check(path: Path, archive: zipfile.ZipFile) -> None:
+    """That every entry is an array, of the size that it says, under a name of its own within the archive."""
+    entries = archive.infolist()
+    for entry in entries:
+        name = entry.filename
+        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
+            raise UserError(f"{path} is unsafe: its entry {name!r} leads out of the archive.")
+        if not name.endswith(".npy"):
+            raise UserError(f"{path} holds {name!r}, which is no array: weights are arrays alone.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(f"{path} packs {name!r} in a way that np.savez does not: write it anew.")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise UserError(f"{path} is unsafe: it holds two entries of one name.")
+    whole = sum(entry.file_size for entry in entries)
+    if whole > max(ALWAYS_ALLOWED, LARGEST_GROWTH * path.stat().st_size):
+        raise UserError(
+            f"{path} is unsafe: {path.stat().st_size / 1e6:,.1f} MB would grow to {whole / 1e9:,.1f} GB, and weights hardly "
+            "compress."
+        )
+    for entry in entries:
+        with archive.open(entry) as file:
+            if (says := _bytes(file)) != entry.file_size:
+                raise UserError(
+                    f"{path} is unsafe or damaged: {entry.filename!r} says that it is {says:,} bytes, and is "
+                    f"{entry.file_size:,}."
+                )
+
+
+def _bytes(file: IO[bytes]) -> int:
+    """How long the array in a file is by its own header, which decides how much memory reading it takes."""
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = header(file)
+    if dtype.hasobject:
+        raise ValueError("a pickle")
+    return file.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))

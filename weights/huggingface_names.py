@@ -1,0 +1,66 @@
+"""The names of transformers (PyTorch): ViTForImageClassification, DeiTForImageClassificationWithTeacher, and ViTModel
+with its pooler. A DeiT without distillation is published as a ViT."""
+
+from weights import our_vit
+from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
+from weights.our_vit import BLOCK, PROJECTIONS
+from weights.tables import Row, Table
+
+SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-12}
+ELSEWHERE = {
+    "activation": 'ViTConfig(hidden_act="gelu_pytorch_tanh" | "relu")',
+    "norm_epsilon": "ViTConfig(layer_norm_eps=...)",
+}
+
+
+def _encoder(prefix: str) -> tuple[Row, ...]:
+    block = prefix + "encoder.layer.{block}"
+    return (
+        Row("token", f"{prefix}embeddings.cls_token", SAME),
+        Row("embedding/kernel", f"{prefix}embeddings.patch_embeddings.projection.weight", CONVOLUTION),
+        Row("embedding/bias", f"{prefix}embeddings.patch_embeddings.projection.bias", SAME),
+        Row("positions/embedding", f"{prefix}embeddings.position_embeddings", SAME),
+        Row(f"{BLOCK}/attention_norm/scale", f"{block}.layernorm_before.weight", SAME),
+        Row(f"{BLOCK}/attention_norm/bias", f"{block}.layernorm_before.bias", SAME),
+        *(
+            row
+            for part in PROJECTIONS
+            for row in (
+                Row(f"{BLOCK}/attention/{part}/kernel", f"{block}.attention.attention.{part}.weight", HEADS),
+                Row(f"{BLOCK}/attention/{part}/bias", f"{block}.attention.attention.{part}.bias", HEADS_BIAS),
+            )
+        ),
+        Row(f"{BLOCK}/attention/out/kernel", f"{block}.attention.output.dense.weight", OUT),
+        Row(f"{BLOCK}/attention/out/bias", f"{block}.attention.output.dense.bias", SAME),
+        Row(f"{BLOCK}/mlp_norm/scale", f"{block}.layernorm_after.weight", SAME),
+        Row(f"{BLOCK}/mlp_norm/bias", f"{block}.layernorm_after.bias", SAME),
+        Row(f"{BLOCK}/mlp/expand/kernel", f"{block}.intermediate.dense.weight", DENSE),
+        Row(f"{BLOCK}/mlp/expand/bias", f"{block}.intermediate.dense.bias", SAME),
+        Row(f"{BLOCK}/mlp/contract/kernel", f"{block}.output.dense.weight", DENSE),
+        Row(f"{BLOCK}/mlp/contract/bias", f"{block}.output.dense.bias", SAME),
+        Row("encoder/norm/scale", f"{prefix}layernorm.weight", SAME),
+        Row("encoder/norm/bias", f"{prefix}layernorm.bias", SAME),
+    )
+
+
+def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
+    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = ()) -> Table:
+    unused = {r"(vit|deit)\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
+    return Table("huggingface", our_vit.FAMILY, SETTINGS, ELSEWHERE, rows, optional, unused)
+
+
+TABLES = (
+    _table(_encoder("vit.") + _linear("head", "classifier")),
+    _table(
+        (
+            *_encoder("deit."),
+            Row("distillation_token", "deit.embeddings.distillation_token", SAME),
+            *_linear("head", "cls_classifier"),
+            *_linear("distillation_head", "distillation_classifier"),
+        )
+    ),
+    _table(_encoder("") + _linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
+)

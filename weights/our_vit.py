@@ -1,0 +1,106 @@
+"""models/vit.py by its parameters, hybrids among them.
+
+D width, F MLP, H heads, K head size, P patch, E channels of what is cut into patches, N tokens with positions, C classes.
+"""
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any
+
+from errors import UserError
+from weights import our_resnet
+from weights.ours import Described, Family, named
+
+BLOCK = "encoder/block_{block:02}"
+PROJECTIONS = ("query", "key", "value")
+SHAPES = {
+    "token": "1 1 D",
+    "distillation_token": "1 1 D",
+    **our_resnet.trunk("stem", "post"),
+    "embedding/kernel": "P P E D",
+    "embedding/bias": "D",
+    "positions/embedding": "1 N D",
+    f"{BLOCK}/attention_norm/scale": "D",
+    f"{BLOCK}/attention_norm/bias": "D",
+    **{f"{BLOCK}/attention/{part}/kernel": "D H K" for part in PROJECTIONS},
+    **{f"{BLOCK}/attention/{part}/bias": "H K" for part in PROJECTIONS},
+    f"{BLOCK}/attention/out/kernel": "H K D",
+    f"{BLOCK}/attention/out/bias": "D",
+    f"{BLOCK}/mlp_norm/scale": "D",
+    f"{BLOCK}/mlp_norm/bias": "D",
+    f"{BLOCK}/mlp/expand/kernel": "D F",
+    f"{BLOCK}/mlp/expand/bias": "F",
+    f"{BLOCK}/mlp/contract/kernel": "F D",
+    f"{BLOCK}/mlp/contract/bias": "D",
+    "encoder/norm/scale": "D",
+    "encoder/norm/bias": "D",
+    "pre_logits/kernel": "D D",
+    "pre_logits/bias": "D",
+    "head/kernel": "D C",
+    "head/bias": "C",
+    "distillation_head/kernel": "D C",
+    "distillation_head/bias": "C",
+}
+
+# The sizes of models/vit.py (a test holds them equal): width, depth, F, heads.
+SIZES = {
+    "Ti": (192, 12, 768, 3),
+    "S": (384, 12, 1536, 6),
+    "B": (768, 12, 3072, 12),
+    "L": (1024, 24, 4096, 16),
+    "H": (1280, 32, 5120, 16),
+}
+PATCHES = (8, 14, 16, 32)
+# Units in each stage of the stem, patch, and the size of what follows.
+HYBRIDS = {
+    "R+Ti/16": ((), 8, "Ti"),
+    "R26+S/32": ((2, 2, 2, 2), 1, "S"),
+    "R26+B/32": ((2, 2, 2, 2), 1, "B"),
+    "R50+B/16": ((3, 4, 9), 1, "B"),
+    "R50+B/32": ((3, 4, 6, 3), 1, "B"),
+    "R50+L/16": ((3, 4, 9), 1, "L"),
+    "R50+L/32": ((3, 4, 6, 3), 1, "L"),
+}
+
+
+def heads_of(width: int) -> int:
+    """How many heads a published ViT of this width has, which PyTorch's matrices do not show."""
+    return next((row[3] for row in SIZES.values() if row[0] == width), max(width // 64, 1))
+
+
+def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+    if ("distillation_head" in parts) != ("distillation_token" in parts and "head" in parts):
+        raise UserError("a distillation token and a head of its own belong together, and only one is there.")
+    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    patch = sizes["P"]
+    size = (sizes["D"], depth, sizes["F"], sizes["H"])
+    fields: dict[str, Any] = dict(zip(("width", "depth", "mlp_dim", "heads", "patch"), (*size, patch), strict=True))
+    name, side = next((name for name, row in SIZES.items() if row == size), ""), patch
+    variant = f"{name}/{patch}" if name and patch in PATCHES else ""
+    if "stem" in parts:
+        root, width, depths = our_resnet.size(sizes, indices)
+        fields |= {"stem": root, "stem_width": width, "stem_depths": depths}
+        known = (v for v, row in HYBRIDS.items() if (root, width, row) == ("imagenet", 64, (depths, patch, name)))
+        variant = next(known, "")
+        side *= our_resnet.stride(root, depths)
+    settings, words = named("ViT", variant, fields)
+    tokens = sum(token in parts for token in ("token", "distillation_token"))
+    grid = sizes["N"] - tokens
+    return Described(
+        settings={
+            "name": "vit",
+            **settings,
+            "head": ("gap", "token", "distilled")[tokens],
+            "representation": "pre_logits" in parts,
+            "positions": "learned",
+        },
+        variant=variant,
+        words=words,
+        classes=sizes.get("C", 0),
+        channels=sizes["J" if "stem" in parts else "E"],
+        image_size=isqrt(grid) * side if isqrt(grid) ** 2 == grid else None,
+    )
+
+
+OPTIONAL = ("token", "distillation_token", "stem", "pre_logits", "head", "distillation_head")
+FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe)

@@ -1,0 +1,50 @@
+"""Our models by the names and shapes of their parameters: from these a file's size is told.
+
+A shape is a row of letters, which stand for the same size wherever they stand in a model, and of numbers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model as its weights show it.
+
+    Attributes:
+      settings: the keys of config.model that they decide. variant: "B/16", "" where it is none of ours.
+      words: the same for a person.
+      classes: C; 0 without a head. channels: of the image.
+      image_size: that the weights are for; 0 where any will do, None where it is no square.
+    """
+
+    settings: dict[str, Any]
+    variant: str
+    words: str
+    classes: int
+    channels: int
+    image_size: int | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """One of our models.
+
+    Attributes:
+      words: for a person, with its article. shapes: by the patterns of names. optional: parts (first words) that it may be without.
+      describe: (sizes by letter, which indices there are, parts that are there) -> Described.
+    """
+
+    words: str
+    shapes: Mapping[str, Shape]
+    optional: tuple[str, ...]
+    describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
+
+
+def named(name: str, variant: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The settings that give a model its size, and the words for it."""
+    written = ", ".join(f"{key} {'+'.join(map(str, v)) if isinstance(v, tuple) else v}" for key, v in fields.items())
+    return {"variant": variant} if variant else dict(fields), f"{name}{f'-{variant}' if variant else ''} ({written})"

@@ -1,0 +1,174 @@
+"""Two names for the same weights, side by side. A table is read in both directions, so that import and export agree.
+
+A pattern is a name with places for indices that count from 0: "encoder/block_{block:02}/norm/scale", "unit{unit+1}".
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from weights.ours import Family
+
+PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
+Index = tuple[tuple[str, int], ...]  # (("block", 3),)
+
+
+class Change(NamedTuple):
+    """What is done to an array.
+
+    Attributes:
+      name: as a person is told it; "" for nothing.
+      ours: (their array, heads H) -> our arrays, as many as the row has names.
+      theirs: our arrays -> their array.
+    """
+
+    name: str
+    ours: Callable[[np.ndarray, int], tuple[np.ndarray, ...]]
+    theirs: Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Their name of one of our parameters, or of several that they keep as one.
+
+    needed: of its indices, whether this place has such a parameter at all.
+    """
+
+    ours: str | tuple[str, ...]
+    theirs: str
+    change: Change
+    needed: Callable[[Mapping[str, int]], bool] = lambda index: True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+
+@dataclass(frozen=True)
+class Table:
+    """All parameters of one of our models by one scheme's names.
+
+    Attributes:
+      scheme: "google". family: which of our models.
+      settings: keys of config.model that the scheme decides, such as its form of GELU. elsewhere: how each is set there.
+      optional: the parts (first words of our names) that a file may be without.
+      ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
+    """
+
+    scheme: str
+    family: Family
+    settings: Mapping[str, Any]
+    elsewhere: Mapping[str, str]
+    rows: tuple[Row, ...]
+    optional: tuple[str, ...] = ()
+    ignored: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:
+        return [(_regex(row.theirs), row) for row in self.rows]
+
+    @cached_property
+    def _ours(self) -> list[tuple[re.Pattern[str], Row]]:
+        return [(_regex(name), row) for row in self.rows for name in row.names]
+
+    def by_theirs(self, names: Iterable[str]) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
+        """Their names -> rows and indices; and the names that are in no row."""
+        return _sorted_out(self._theirs, names)
+
+    def fit(self, names: Iterable[str]) -> tuple[int, int]:
+        """How many of their names it knows and, the less the better, how many it misses."""
+        known, _ = self.by_theirs(names)
+        return len(known), len(known) - len(self.places(known.values()))
+
+    def by_ours(self, names: Iterable[str]) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
+        """The same of our names."""
+        return _sorted_out(self._ours, names)
+
+    def row(self, ours: str) -> Row:
+        """The row of one of our parameters."""
+        return next(row for row in self.rows if ours in row.names)
+
+    def unused(self, names: Iterable[str]) -> dict[str, str]:
+        """Those of their names that are to be left out, and why."""
+        found = {}
+        for name in names:
+            for pattern, why in self.ignored.items():
+                if re.fullmatch(pattern, name):
+                    found[name] = why
+        return found
+
+    def places(self, found: Iterable[tuple[Row, Index]]) -> list[tuple[Row, Index]]:
+        """The rows, with indices, that a model of which some are `found` should have, in the table's order."""
+        found = set(found)
+        parts = {name.split("/")[0] for row, _ in found for name in row.names}
+        seen: dict[tuple[str, ...], set[tuple[int, ...]]] = {}
+        for row, index in found:
+            seen.setdefault(_fields(row), set()).add(tuple(value for _, value in index))
+        places = []
+        for row in self.rows:
+            part = row.names[0].split("/")[0]
+            if part in self.optional and part not in parts:
+                continue
+            fields = _fields(row)
+            for values in _filled(seen.get(fields, set())) if fields else [()]:
+                index = tuple(zip(fields, values, strict=True))
+                if row.needed(dict(index)):
+                    places.append((row, index))
+        return places
+
+
+def spell(pattern: str, index: Index) -> str:
+    """The name that a pattern gives with these indices."""
+    values = dict(index)
+    return PLACE.sub(lambda m: f"{values[m[1]] + bool(m[2]):{'02' if m[3] else ''}}", pattern)
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(_escaped(pattern)))
+
+
+def _escaped(pattern: str) -> Iterable[str]:
+    end = 0
+    for place in PLACE.finditer(pattern):
+        yield re.escape(pattern[end : place.start()]) + rf"(?P<{place[1]}{'_1' if place[2] else ''}>\d{{1,4}})"
+        end = place.end()
+    yield re.escape(pattern[end:])
+
+
+def _sorted_out(
+    patterns: list[tuple[re.Pattern[str], Row]], names: Iterable[str]
+) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
+    known: dict[str, tuple[Row, Index]] = {}
+    unknown = []
+    for name in names:
+        for pattern, row in patterns:
+            if match := pattern.fullmatch(name):
+                places = match.groupdict().items()
+                index = tuple((k.removesuffix("_1"), int(v) - k.endswith("_1")) for k, v in places)
+                if name in (spell(p, index) for p in (row.theirs, *row.names)):  # and not "block_7" for "block_07"
+                    known[name] = row, index
+                    break
+        else:
+            unknown.append(name)
+    return known, unknown
+
+
+def _fields(row: Row) -> tuple[str, ...]:
+    return tuple(place[1] for place in PLACE.finditer(row.theirs))
+
+
+def _filled(seen: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The indices seen and those below them: a hole in the numbers is a place as well."""
+    if not seen:
+        return []
+    if len(next(iter(seen))) == 1:
+        return [(i,) for i in range(max(seen)[0] + 1)]
+    return [
+        (first, *rest)
+        for first in range(max(seen)[0] + 1)
+        for rest in _filled({values[1:] for values in seen if values[0] == first}) or [(0,) * (len(max(seen)) - 1)]
+    ]
