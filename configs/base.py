@@ -81,7 +81,9 @@ def shrink(config: ConfigDict, variant: str) -> ConfigDict:
         if config.data.kind == "images":
             config.data.update(batch_size=16, eval_batch_size=64)
             config.data.image_size = min(config.data.image_size, 32)
-            if "patch" in config.model:
+            if "+" in config.model.variant or config.model.get("stem", "none") != "none":
+                config.model.patch = 1  # of what a ResNet has made smaller
+            elif "patch" in config.model:
                 config.model.patch = max(4, config.data.image_size // 8)
         else:
             config.data.update(max_length=64, buckets=2, vocabulary_size=300)

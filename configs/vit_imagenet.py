@@ -1,4 +1,4 @@
-"""ViT on ImageNet-1k from scratch, as in the paper's Table 3: --config=configs/vit_imagenet.py:B/16 (Ti S B L H; /8 /14 /16 /32)
+"""ViT on ImageNet-1k from scratch, as in the paper's Table 3: --config=configs/vit_imagenet.py:B/16 (Ti S B L H; /8 /14 /16 /32; hybrids R50+B/16 ...)
 
     python train.py --config=configs/vit_imagenet.py:B/16 --config.data.data_dir=...
 

@@ -3,7 +3,8 @@
     python train.py --config=configs/vit_imagenet21k.py:B/16 --config.data.data_dir=...
 
 90 epochs of batch 4096, AdamW at 1e-3 with linear decay, weight decay 0.03, dropout 0.1, a tanh representation layer
-before the head. The data set is data/builders/imagenet21k.py, prepared from the release's archive.
+before the head. Hybrids too (R50+B/16 ...), with the learning rate of their row in Table 3, which is for JFT. The data set
+is data/builders/imagenet21k.py, prepared from the release's archive.
 """
 
 from ml_collections import ConfigDict
@@ -11,6 +12,8 @@ from ml_collections import ConfigDict
 from configs import base, vit_imagenet
 
 EXAMPLES_HELD_OUT = 51_200
+# Table 3. The other hybrids are not in it.
+LEARNING_RATES = {"R50+B/16": 8e-4, "R50+B/32": 8e-4, "R50+L/16": 4e-4, "R50+L/32": 2e-4}
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
@@ -24,6 +27,7 @@ def get_config(variant: str = "B/16") -> ConfigDict:
         eval_crop="center",
     )
     config.data.augment.update(crop="random", flip=True)
-    config.optim.update(learning_rate=1e-3, schedule="linear", weight_decay=0.03)
+    rate = LEARNING_RATES.get(variant.removesuffix(":debug"), 1e-3)
+    config.optim.update(learning_rate=rate, schedule="linear", weight_decay=0.03)
     config.checkpoint.keep_best = ""
     return base.shrink(config, variant)

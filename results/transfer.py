@@ -26,14 +26,15 @@ FLAGS = [
 
 def halves(data_dir: str) -> tuple[Path, Path]:
     """Archives of the first five classes, and of the other five with IMAGES training images."""
-    import tensorflow_datasets as tfds
+    from data import sources
 
     paths = (RUNS / "first.npz", RUNS / "second.npz")
     (ROOT / RUNS).mkdir(parents=True, exist_ok=True)
     loaded = {}
     for split in ("train", "test"):
-        examples = tfds.as_numpy(tfds.load("fashion_mnist", split=split, batch_size=-1, data_dir=data_dir or None))
-        loaded[split] = (examples["image"], examples["label"])
+        source = sources.open("tfds", "fashion_mnist", split, data_dir, memory_limit_mb=1024)
+        examples = source.read(np.arange(source.size))
+        loaded[split] = (examples["image"].numpy(), examples["label"].numpy())
     for half, path in enumerate(paths):
         arrays: dict[str, Any] = {}
         for split, (images, labels) in loaded.items():

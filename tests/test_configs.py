@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__"))
 DEFAULT = {
     "vit_imagenet": "Ti/16:debug",
-    "vit_imagenet21k": "Ti/16:debug",
+    "vit_imagenet21k": "R50+B/16:debug",
+    "resnet_imagenet": "R50x1:debug",
+    "mixer_imagenet": "B/16:debug",
     "vit_simple_imagenet": "Ti/16:debug",
     "vit_deit_imagenet": "Ti/16:debug",
     "mae_imagenet": "Ti/16:debug",
@@ -191,6 +193,19 @@ def test_the_recipes_of_fine_tuning():
         load("vit_finetune", "cars+B/16")
 
 
+def test_hybrids_have_the_learning_rates_of_their_rows():
+    rows = {"R50+B/16": 8e-4, "R50+B/32": 8e-4, "R50+L/16": 4e-4, "R50+L/32": 2e-4, "R26+S/32": 1e-3}
+    assert {row: load("vit_imagenet21k", row).optim.learning_rate for row in rows} == rows
+
+
+def test_small_models_of_fashion_mnist_differ_in_the_model_alone():
+    whole = [load("vit_fashion_mnist"), load("vit_fashion_mnist", "hybrid"), load("resnet_fashion_mnist")]
+    assert whole[1].model.stem_depths == (1, 1)
+    for config in whole:
+        del config["model"]
+    assert whole[0] == whole[1] == whole[2]
+
+
 def test_the_transformers_recipe():
     base_, big = load("transformer_wmt14", "base"), load("transformer_wmt14", "big")
     for config, width, steps, kept, dropout in ((base_, 512, 100_000, 5, 0.1), (big, 1024, 300_000, 20, 0.3)):
@@ -209,6 +224,7 @@ def test_the_transformers_recipe():
 def test_the_recurrent_models_are_variants_of_one_config(variant):
     config = load("seq2seq_multi30k", variant)
     assert (config.model.cell, config.model.attention) == tuple(variant.split("+"))
-    transformer = load("transformer_multi30k", "de-en")
+    others = load("seq2seq_multi30k", "gru+bahdanau")
+    assert (config.data, config.epochs, config.optim) == (others.data, others.epochs, others.optim)
+    config.data.batch_tokens = (transformer := load("transformer_multi30k", "de-en")).data.batch_tokens
     assert config.data == transformer.data
-    assert config.epochs == transformer.epochs

@@ -23,6 +23,9 @@ RULES: tuple[Rule, ...] = (
     (".*/(query|key|value)/kernel", ("fsdp", "tensor", None)),
     (".*/(query|key|value)/bias", ("tensor", None)),
     (".*/out/kernel", ("tensor", None, "fsdp")),
+    # Of Mixer's MLPs over patches one side is the number of patches, which is as it is.
+    (".*/token_mlp/expand/kernel", ("fsdp?", "tensor")),
+    (".*/token_mlp/contract/kernel", ("tensor", "fsdp?")),
     (".*/expand/kernel", ("fsdp", "tensor")),
     (".*/expand/bias", ("tensor",)),
     (".*/contract/kernel", ("tensor", "fsdp")),

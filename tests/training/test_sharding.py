@@ -32,7 +32,10 @@ def state(model, task=TRANSLATE, batch=TOKENS, name="adamw") -> step.State:
 
 
 def image_state(**changes) -> step.State:
-    model = models.build("vit", outputs=10, **(ENCODER | dict(patch=4, head="map") | changes))
+    return state_of_images(models.build("vit", outputs=10, **(ENCODER | dict(patch=4, head="map") | changes)))
+
+
+def state_of_images(model) -> step.State:
     like = {"image": ((8, 8, 8, 1), jnp.float32), "label": ((8,), jnp.int32), "mask": ((8,), jnp.float32)}
     batch = {name: jax.ShapeDtypeStruct(*x) for name, x in like.items()}
     return state(model, tasks.build("classify"), batch)
@@ -58,6 +61,10 @@ RECURRENT = state(
 )
 
 
+RESNET = models.build("resnet", outputs=10, width=16, depths=(1, 1), root="cifar")
+MIXER = models.build("mixer", outputs=10, width=16, depth=1, token_mlp_dim=8, mlp_dim=32, patch=4)
+
+
 def test_heads_mlps_and_vocabularies_are_split():
     found = table(state(TRANSFORMER))
     for tree in ("params", "ema", "opt_state/1/mu", "opt_state/1/nu"):
@@ -78,9 +85,20 @@ def test_scanned_layers_need_no_rule_of_their_own():
     assert found["params/encoder/blocks/mlp/contract/kernel"] == P(None, "tensor", "fsdp")
 
 
+def test_convolutions_are_split_by_features_and_mixers_mlps_by_their_width():
+    found = table(state_of_images(RESNET))
+    assert found["params/trunk/stage_1_unit_01/conv_2/kernel"] == P(None, None, "fsdp", "tensor")
+    assert found["params/trunk/root/kernel"] == P(None, None, None, "tensor")  # one channel
+    found = table(state_of_images(MIXER))
+    assert found["params/block_00/token_mlp/expand/kernel"] == P("fsdp", "tensor")
+    assert found["params/block_00/mlp/contract/kernel"] == P("tensor", "fsdp")
+    # 49 patches are kept whole.
+    assert sharding.spec("block_00/token_mlp/contract/kernel", (8, 49), SIZES) == P("tensor", None)
+
+
 def test_every_rule_serves_a_model_and_nearly_everything_is_split():
     served = set()
-    for one in (state(TRANSFORMER), image_state(), RECURRENT):
+    for one in (state(TRANSFORMER), image_state(), RECURRENT, state_of_images(RESNET), state_of_images(MIXER)):
         found = sharding.specs(one, SIZES).params
         sizes = [x.size for x in jax.tree.leaves(one.params)]
         specs = jax.tree.leaves(found, is_leaf=lambda x: isinstance(x, P))
@@ -220,3 +238,12 @@ def test_activations_are_split_between_blocks():
     assert "sharding_constraint[" not in str(
         Mesh(ALL[:1], 1).compile(partial(step.eval_step, model=TRANSFORMER, task=TRANSLATE)).trace(params, TOKENS).jaxpr
     )
+
+
+def test_feature_maps_are_split_between_a_resnets_units():
+    image = {"image": ((8, 8, 8, 1), jnp.float32), "label": ((8,), jnp.int32), "mask": ((8,), jnp.float32)}
+    batch = {name: jax.ShapeDtypeStruct(*x) for name, x in image.items()}
+    devices = Mesh(ALL, 4, fsdp=2)
+    forward = devices.compile(partial(step.eval_step, model=RESNET, task=tasks.build("classify")))
+    program = str(forward.trace(state_of_images(RESNET).params, devices.lay_out_batch(batch)).jaxpr)
+    assert program.count("sharding_constraint[") == 2
