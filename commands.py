@@ -169,9 +169,16 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return FLAGS(argv)[1:]
     except flags.Error as error:
+        if "Traceback" in (text := str(error)):  # what a config file has raised
+            raise UserError(f"{_config_argument(argv)}: {text.strip().splitlines()[-1].partition(': ')[2]}") from None
         raise UserError(f"{_one_line(error)} See --help.") from None
     except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
         raise UserError(f"config: {_one_line(error)}") from None
+
+
+def _config_argument(argv: list[str]) -> str:
+    """--config=... as it was typed."""
+    return next((a for a in argv if a.startswith("--config=")), "--config")
 
 
 def _config_exists(argument: str) -> bool:

@@ -18,11 +18,11 @@ sys.path.insert(0, str(ROOT))
 RECORD = ROOT / "results" / "self_supervision.json"
 RUNS = Path("runs", "self_supervision")
 PRETRAIN = {
-    "mae": ["--config=configs/mae_fashion_mnist.py", "--config.epochs=8"],
-    "mean_color": ["--config=configs/mae_fashion_mnist.py:mean_color", "--config.epochs=8"],
+    "mae": ["--config=configs/mae_fashion_mnist.py", "--config.epochs=4"],
+    "mean_color": ["--config=configs/mae_fashion_mnist.py:mean_color", "--config.epochs=2"],
 }
 PROBE = [
-    *("--config=configs/vit_fashion_mnist.py", "--config.step.frozen=('(?!head/).*',)", "--config.epochs=2"),
+    *("--config=configs/vit_fashion_mnist.py", "--config.step.frozen=('(?!head/).*',)", "--config.epochs=1"),
     *("--config.optim.learning_rate=0.02", "--config.optim.weight_decay=0.0", "--config.optim.warmup_steps=50"),
     *("--config.task.label_smoothing=0.0", "--config.evaluation.fewshot.shots=(10,)"),
 ]

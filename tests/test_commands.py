@@ -40,6 +40,10 @@ def trained(tmp_path_factory) -> Path:
         (["train.py", "--workdr=x"], "Did you mean: workdir"),
         (["train.py", "configs/vit_digits.py"], "is not a flag"),
         (
+            ["train.py", "--config=configs/vit_finetune.py:cars+B/16"],
+            "cars+B/16: there is no task 'cars' to fine-tune on: imagenet",
+        ),
+        (
             [
                 "train.py",
                 "--config=configs/vit_imagenet.py:X/16",
