@@ -152,7 +152,7 @@ def keep_freed_memory() -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     if "config" not in FLAGS:  # a command that works on a trained run: its config is in the workdir
-        from experiment import saved_config
+        from trained import saved_config
 
         given = [a.split("=", 1)[1] for a in argv if a.startswith(("--workdir=", "-workdir="))]
         if not given:

@@ -4,12 +4,10 @@ Each section of a config goes whole to one function, whose arguments are its key
 before any device is touched. A ConfigDict travels no further than this file.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +25,7 @@ import tasks
 from errors import UserError
 from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
 from tasks.fewshot import Fewshot
-from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step, transplant
-from training.difference import difference
+from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
 
 
 @dataclass(frozen=True)
@@ -108,31 +105,6 @@ class Run:
     def batches(self, start: int) -> Iterator[input_pipeline.Batch]:
         """Training batches of the steps after `start`, without those left out."""
         return mishaps.batches(self.pipeline.train_batches, start, self.left_out)
-
-    @cached_property
-    def teacher(self) -> tuple[Any, Any] | None:
-        """Compiled (params, batch) -> logits of the model that config.task.teacher names, and its params; None without."""
-        if not (folder := getattr(self.task, "teacher", "")):
-            return None
-        config = saved_config(Path(folder))
-        config.parallel.update(self.config["parallel"])
-        run, state, _ = load(config, Path(folder), "last", from_data=False)
-        for what in ("known", "image_shape"):
-            if (theirs := getattr(run.pipeline, what)) != (ours := getattr(self.pipeline, what)):
-                raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
-
-        def logits(params: Any, batch: Any, axis: parallel.Axis) -> Any:
-            del axis
-            return run.model.apply({"params": params}, *[batch[name] for name in self.task.inputs], train=False)
-
-        return self.devices.compile_rows(logits), state.eval_params
-
-    def taught(self, batch: Any) -> Any:
-        """A training batch on the devices, with the teacher's logits where there is one."""
-        if self.teacher is None:
-            return batch
-        logits, params = self.teacher
-        return batch | {"teacher": logits(params, {name: batch[name] for name in self.task.inputs})}
 
     @cached_property
     def train_step(self) -> Any:
@@ -313,89 +285,6 @@ def _probed(fewshot: Any, task: Any, pipeline: Any, other: Callable[[dict[str, A
     return other(changes)
 
 
-def load(
-    config: ConfigDict,
-    workdir: Path,
-    which: str,
-    from_data: bool,
-    average: int = 1,
-    soup: Sequence[str] = (),
-) -> tuple[Run, step.State, int]:
-    """A trained run: its parts, its state and the step of it.
-
-    Args:
-      config: the run's own (saved_config), with what the user changed.
-      which: "last", "best" or a step. from_data: whether the data set is needed, and must fit the model.
-      average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
-      soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
-    """
-    trained = record.read(workdir)
-    size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
-    if any(config.data[key] != value for key, value in size.items()):
-        return _resized(config, size, workdir, which, from_data, average, soup)
-    if "known" not in trained:
-        raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
-    config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
-    run = build(config, workdir, trained["known"])
-    if from_data:
-        run.pipeline.check()
-    if which not in ("last", "best") and not which.isdigit():
-        raise UserError(f"--step={which!r} should be last, best or a number.")
-    choose = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))
-    number = hosts.shared("step", choose())
-    if number is None:
-        raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
-    state = run.restore(number)
-    if average > 1:
-        steps = hosts.shared("steps", sorted(islice(run.checkpoints.good(up_to=number), average)))
-        if len(steps) < average:
-            raise UserError(
-                f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step {number}: "
-                "keep more with --config.checkpoint.keep_last."
-            )
-        state = step.averaged(run.restore(s) for s in steps)
-    if soup:
-        state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
-    return run, state, number
-
-
-def _resized(config: ConfigDict, size: dict[str, int], workdir: Path, *arguments: Any) -> tuple[Run, step.State, int]:
-    """`load` for images of another size than the model was trained on, `size`: positions are resized, where learned."""
-    trained = config.copy_and_resolve_references()
-    trained.data.update(size)
-    run, state, number = load(trained, workdir, *arguments)
-    state = jax.device_get(run.devices.get_state(_evaluated(state)))
-    config.steps = trained.steps
-    resized = build(config, workdir, run.pipeline.known)
-    found = transplant.written_out(paths.table(state.params))
-    taken, _ = transplant.fit(found, resized.shapes(), resized.proportion, str(workdir))
-    params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
-    return resized, resized.devices.put_state(replace(state, params=params, opt_state={})), number
-
-
-def _evaluated(state: step.State) -> step.State:
-    """The state whose weights are those that are evaluated."""
-    return replace(state, params=state.eval_params, ema={})
-
-
-def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average: int) -> step.State:
-    """Another run of the same model, on the same devices."""
-    config = saved_config(workdir)
-    config.parallel.update(run.config["parallel"])
-    other = _evaluated(load(config, workdir, which, False, average)[1])
-    if differs := difference(other.params, state.eval_params):
-        raise UserError(f"--soup: {workdir} is of another model: {differs}.")
-    return other
-
-
-def saved_config(workdir: Path) -> ConfigDict:
-    """The config of the run in a workdir; but for the devices that it ran on, which this machine need not have."""
-    keys = Experiment.__dataclass_fields__
-    saved = {key: _tuples(value) for key, value in record.read(workdir).items() if key in keys}
-    here = inspect.signature(parallel.make).parameters.values()
-    return ConfigDict(saved | {"parallel": {p.name: p.default for p in here if p.name != "devices"}})
-
-
 def _plain(config: ConfigDict) -> dict[str, Any]:
     """A config as plain dicts; a key of value None is one that is left to its default."""
 
@@ -405,12 +294,6 @@ def _plain(config: ConfigDict) -> dict[str, Any]:
         return value
 
     return strip(config.to_dict())
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(v) for key, v in value.items()}
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def _shapes(batch: input_pipeline.Shapes) -> dict[str, jax.ShapeDtypeStruct]:

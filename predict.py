@@ -29,6 +29,7 @@ import jax
 import numpy as np
 
 import experiment
+import trained
 from errors import UserError
 from training.step import State
 
@@ -40,9 +41,7 @@ def main(arguments: list[str]) -> None:
     config.parallel.mode = "mesh"
     if config.data.kind == "images" and not arguments:
         raise UserError("no image is given: python predict.py --workdir=... image.png ...")
-    run, state, _ = experiment.load(
-        config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup
-    )
+    run, state, _ = trained.load(config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup)
     if config.data.kind == "images":
         report = partial(report_classes, run.pipeline.classes, flags.top, flags.json)
         classify(run, state, arguments, lambda paths: (run.pipeline.load(paths), []), report)

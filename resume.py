@@ -49,7 +49,6 @@ def start(run: experiment.Run) -> int:
         run.given.update(weights)
         if hosts.primary():
             print(note)
-    _ = run.teacher
     try:
         run.workdir.mkdir(parents=True, exist_ok=True)
         run.checkpoints.tidy()

@@ -5,8 +5,10 @@ run and it was saved; 2 for a mistake or a run that cannot go on, with one line 
 (config.step.timeout_seconds), with the stacks of all threads."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import commands
 
@@ -17,6 +19,7 @@ if __name__ == "__main__":
 import jax
 from ml_collections import ConfigDict
 
+import distillation
 import experiment
 import resume
 import scoring
@@ -41,11 +44,12 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     begun = since = time.perf_counter()
     run = experiment.build(config, workdir)
     run.pipeline.check()
+    teach = distillation.teacher(run)
     start, ended = resume.start(run), None
     with Interrupt() as interrupt:
         while ended is None:
             try:
-                ended = train_from(start, run, interrupt, since)
+                ended = train_from(start, run, teach, interrupt, since)
             except RollBack as mishap:
                 start, since = resume.roll_back(run, mishap), time.perf_counter()
                 if hosts.primary():
@@ -57,8 +61,11 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     return scores if step == run.steps else None
 
 
-def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: float) -> tuple[int, dict[str, float]]:
-    """The loop, from a saved step or 0: the step it ended with, and the figures of an evaluation there.
+def train_from(
+    start: int, run: experiment.Run, teach: Callable[[Any], Any], interrupt: Interrupt, since: float
+) -> tuple[int, dict[str, float]]:
+    """The loop, from a saved step or 0: the step it ended with, and the figures of an evaluation there. teach: see
+    distillation.py.
 
     Raises:
       RollBack: the loop must be left for an earlier step.
@@ -81,7 +88,7 @@ def train_from(start: int, run: experiment.Run, interrupt: Interrupt, since: flo
             for step in range(start + 1, run.steps + 1):
                 watchdog.feed(f"step {step}", slow=step == start + 1)
                 profile.before(step)
-                batch = run.taught(next(batches))
+                batch = teach(next(batches))
                 shapes, called = run.devices.shapes(batch), time.perf_counter()
                 if fresh := str(shapes) not in compiled:  # the first batch of a shape waits for the compiler
                     watchdog.feed(f"step {step}", slow=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 import experiment
+import trained
 import weights as published
 from errors import UserError
 from training import paths, transplant
@@ -43,6 +44,6 @@ def read(source: str) -> Weights:
     folder, step = (of[1], of[2]) if of else (source, "last")
     if not Path(folder).is_dir():
         raise UserError(f"config.init_from={source}: there is no such folder.")
-    run, state, _ = experiment.load(experiment.saved_config(Path(folder)), Path(folder), step, from_data=False)
+    run, state, _ = trained.load(trained.saved_config(Path(folder)), Path(folder), step, from_data=False)
     params = jax.device_get(run.devices.get_state(state).eval_params)
     return transplant.written_out(paths.table(params))

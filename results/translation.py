@@ -84,9 +84,10 @@ def evaluate(workdir: Path, *flags: str) -> dict[str, Any]:
 
 def parameters(workdir: Path) -> int:
     import experiment
+    import trained
 
     return experiment.build(
-        experiment.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
+        trained.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
     ).parameters()
 
 

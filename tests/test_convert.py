@@ -11,6 +11,7 @@ import pytest
 
 import convert
 import experiment
+import trained
 import transfer
 import weights
 from configs import vit_digits, vit_imagenet
@@ -54,9 +55,9 @@ def contents(path):
 
 
 def load(workdir):
-    config = experiment.saved_config(workdir)
+    config = trained.saved_config(workdir)
     config.parallel.mode = "mesh"
-    return experiment.load(config, workdir, "last", from_data=False)
+    return trained.load(config, workdir, "last", from_data=False)
 
 
 def test_the_run_has_the_weights_the_model_and_the_classes(published, converted):
