@@ -13,7 +13,7 @@ from configs import base
 
 def get_config(variant: str = "") -> ConfigDict:
     config = base.get_config()
-    config.epochs = 8.0
+    config.epochs = 6.0
     config.model = base.transformer()
     config.model.update(width=96, depth=2, mlp_dim=192, heads=4, norm="pre")
     config.task = base.translate()
