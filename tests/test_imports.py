@@ -34,7 +34,22 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("room", sorted(MAY))
 def test_a_room_imports_only_its_own(room: str):
-    ours = ROOMS | SCRIPTS | FREE | {"experiment", "trained", "distillation", "transfer", "scoring", "resume", "input_pipeline", "commands", "record"}
+    ours = (
+        ROOMS
+        | SCRIPTS
+        | FREE
+        | {
+            "experiment",
+            "trained",
+            "distillation",
+            "transfer",
+            "scoring",
+            "resume",
+            "input_pipeline",
+            "commands",
+            "record",
+        }
+    )
     for path in (ROOT / room).rglob("*.py"):
         assert not (imported(path) & ours) - MAY[room], path
 
