@@ -13,7 +13,7 @@ from configs import base
 
 def get_config(variant: str = "") -> ConfigDict:
     config = base.get_config()
-    config.epochs = 6.0
+    config.epochs = 4.0
     config.model = base.transformer()
     config.model.update(width=96, depth=2, mlp_dim=192, heads=4, norm="pre")
     config.task = base.translate()
@@ -21,6 +21,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data = base.pairs("dates", "", ("date", "iso"), batch_tokens=4096)
     config.data.update(tokenizer="char", vocabulary_size=512, max_length=64, buckets=3)
     config.optim.update(learning_rate=3e-3, warmup_steps=200, b2=0.98)
-    config.evaluation.every_steps = 500
+    config.evaluation.every_steps = 400
     config.checkpoint.update(every_steps=500, keep_last=5)
     return base.shrink(config, variant)
