@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__"))
 DEFAULT = {
     "vit_imagenet": "Ti/16:debug",
-    "vit_imagenet21k": "R50+B/16:debug",
+    "vit_imagenet21k": "R+Ti/16:debug",
     "resnet_imagenet": "R50x1:debug",
     "mixer_imagenet": "B/16:debug",
     "vit_simple_imagenet": "Ti/16:debug",

@@ -74,7 +74,7 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
 
 def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, workdir, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.Run, "evaluate", interrupted_evaluation())
+        patch.setattr(scoring, "score", interrupted_evaluation())
         assert train(tiny(**CHANGES), workdir) is None
     assert [row["step"] for row in log.read(workdir)] == [2, 3]
     assert experiment.build(tiny(**CHANGES), workdir).checkpoints.latest() == 3
@@ -85,11 +85,11 @@ def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, workdir, monkeypatch):
 
 def interrupted_evaluation():
     """An evaluation during which SIGTERM comes."""
-    evaluate = experiment.Run.evaluate
+    score = scoring.score
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(*arguments)
+        return score(*arguments)
 
     return interrupted
 
