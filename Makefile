@@ -22,6 +22,8 @@ lint: .venv/ready
 smoke: .venv/ready  ## slow evidence: accuracy over three seeds, storms of kills, damages and lost hosts; records in results/
 	$(BIN)/python results/digits_seeds.py
 	$(BIN)/python results/translation.py dates reverse
+	$(BIN)/python results/self_supervision.py
+	$(BIN)/python results/transfer.py
 	$(BIN)/python results/kill_storm.py
 	$(BIN)/python results/damage_drill.py
 	$(BIN)/python results/hosts_drill.py
