@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from errors import UserError, nearest
+from errors import UserError
+from models import sizes
 from models.encoder import Activation, Mlp, Remat, layer_norm, rematerialised
 
 
@@ -78,16 +79,11 @@ class Model(nn.Module):
     @property
     def size(self) -> tuple[Size, int]:
         """The blocks' size and the patch size: the variant's, each replaced where it is given by itself."""
-        if self.variant and self.variant not in VARIANTS:
-            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
+        sizes.known(self.variant, VARIANTS)
         name, _, patch = self.variant.partition("/")
-        fields: dict[str, int] = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
+        row = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "token_mlp_dim", "patch")}
-        fields |= {key: value for key, value in given.items() if value is not None}
-        if missing := given.keys() - fields.keys():
-            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
-        if wrong := [key for key, value in fields.items() if value < 1]:
-            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
+        fields = sizes.figures(row, **given)
         side = fields.pop("patch")
         return Size(**fields), side
 

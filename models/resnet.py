@@ -133,7 +133,7 @@ class Trunk(nn.Module):
     def __call__(self, image: jax.Array) -> jax.Array:
         """image: (B, height, width, channels). Returns features (B, height / stride, width / stride, ...)."""
         large = self.root == "imagenet"
-        x = Conv(self.width, 7 if large else 3, self.order, 2 if large else 1, self.dtype, name="root")(image)
+        x = Conv(self.width, 7 if large else 3, self.order, 2 if large else 1, self.dtype, name="root_conv")(image)
         if self.order == "post":
             x = nn.relu(group_norm(self.width, self.order, self.dtype, "root_norm")(x))
         if large and self.order == "pre":

@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from errors import UserError, nearest
+from errors import UserError
+from models import sizes
 from models.attention import Kernel, causal_mask, padding_mask, segment_mask
 from models.decoder import Decoder
 from models.encoder import Activation, Encoder, Norm, Remat
@@ -74,15 +75,9 @@ class Model(nn.Module):
     @property
     def size(self) -> Size:
         """The variant's, each figure replaced where it is given by itself."""
-        if self.variant and self.variant not in SIZES:
-            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, SIZES)}")
-        fields: dict[str, int] = dict(vars(SIZES[self.variant])) if self.variant else {}
-        given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
-        fields |= {key: value for key, value in given.items() if value is not None}
-        if missing := given.keys() - fields.keys():
-            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
-        if wrong := [key for key, value in fields.items() if value < 1]:
-            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
+        sizes.known(self.variant, SIZES)
+        row = vars(SIZES[self.variant]) if self.variant else {}
+        fields = sizes.figures(row, **{key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")})
         if self.head_dim is None and fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         if fields["width"] % 2:

@@ -11,8 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from errors import UserError, nearest
-from models import resnet
+from errors import UserError
+from models import resnet, sizes
 from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
@@ -96,18 +96,12 @@ class Model(nn.Module):
     @property
     def size(self) -> tuple[Size, int]:
         """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
-        if self.variant and self.variant not in VARIANTS:
-            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
-        name, _, patch = self.variant.partition("+")[2 if self.variant in HYBRIDS else 0].partition("/")
-        fields: dict[str, int] = dict(vars(SIZES[name])) if self.variant else {}
-        if self.variant:
-            fields["patch"] = HYBRIDS[self.variant][1] if self.variant in HYBRIDS else int(patch)
+        sizes.known(self.variant, VARIANTS)
+        hybrid = HYBRIDS.get(self.variant)
+        name, _, patch = self.variant.rpartition("+")[2].partition("/")
+        row = vars(SIZES[name]) | {"patch": hybrid[1] if hybrid else int(patch)} if self.variant else {}
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
-        fields |= {key: value for key, value in given.items() if value is not None}
-        if missing := given.keys() - fields.keys():
-            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
-        if wrong := [key for key, value in fields.items() if value < 1]:
-            raise UserError(f"config.model.{wrong[0]}={fields[wrong[0]]} must be positive.")
+        fields = sizes.figures(row, **given)
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         side = fields.pop("patch")

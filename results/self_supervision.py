@@ -6,6 +6,7 @@ few-shot ridge. Writes results/self_supervision.json; runs are kept in runs/self
 """
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -22,23 +23,23 @@ PRETRAIN = {
     "mean_color": ["--config=configs/mae_fashion_mnist.py:mean_color", "--config.epochs=2"],
 }
 PROBE = [
-    *("--config=configs/vit_fashion_mnist.py", "--config.step.frozen=('(?!head/).*',)", "--config.epochs=1"),
+    *("--config=configs/vit_fashion_mnist.py", '--config.step.frozen=("(?!head/).*",)', "--config.epochs=1"),
     *("--config.optim.learning_rate=0.02", "--config.optim.weight_decay=0.0", "--config.optim.warmup_steps=50"),
     *("--config.task.label_smoothing=0.0", "--config.evaluation.fewshot.shots=(10,)"),
 ]
 
 
-def run(name: str, flags: list[str]) -> dict[str, Any]:
-    """Trains, unless it is done, and returns the last evaluation's figures."""
+def run(name: str, flags: list[str], data: list[str]) -> dict[str, Any]:
+    """Trains, unless it is done, and returns the last evaluation's figures. data: where the set lies on this machine."""
     workdir = RUNS / name
     command = ["train.py", *flags, f"--workdir={workdir}"]
     begun = time.perf_counter()
-    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
+    if subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
         sys.exit(1)
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     figures = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
-    quoted = [f"'{part}'" if "(" in part else part for part in command]
-    return {"command": f"python {' '.join(quoted)}", "minutes": round((time.perf_counter() - begun) / 60, 1)} | figures
+    minutes = round((time.perf_counter() - begun) / 60, 1)
+    return {"command": shlex.join(["python", *command]), "minutes": minutes} | figures
 
 
 def main(arguments: list[str]) -> int:
@@ -49,10 +50,10 @@ def main(arguments: list[str]) -> int:
         "expected": "a linear classifier on what was learned beats one on a random network by 10 points"
     }
     for name, flags in PRETRAIN.items():
-        result[name] = run(name, [*flags, *data])
+        result[name] = run(name, flags, data)
     for name in ("random", *PRETRAIN):
         start = [] if name == "random" else [f"--config.init_from={RUNS / name}"]
-        result[f"linear probe of {name}"] = run(f"probe_{name}", [*PROBE, *start, *data])
+        result[f"linear probe of {name}"] = run(f"probe_{name}", [*PROBE, *start], data)
     accuracy = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
     result |= {"accuracy": accuracy, "commit": record.commit(), "versions": record.versions()}
     RECORD.write_text(json.dumps(result, indent=2) + "\n")

@@ -45,7 +45,7 @@ def _trunk(prefix: str) -> tuple[Row, ...]:
     """The ResNet of the JAX code, whose norms stand after the convolutions."""
     theirs, ours = "block{stage+1}/unit{unit+1}", f"{prefix}/{UNIT}"
     return (
-        Row(f"{prefix}/root/kernel", "conv_root/kernel", SAME),
+        Row(f"{prefix}/root_conv/kernel", "conv_root/kernel", SAME),
         *(Row(f"{prefix}/root_norm/{x}", f"gn_root/{x}", CHANNELS) for x in SCALE_BIAS),
         Row(f"{ours}/projection/kernel", f"{theirs}/conv_proj/kernel", SAME, needed=first),
         *(Row(f"{ours}/projection_norm/{x}", f"{theirs}/gn_proj/{x}", CHANNELS, needed=first) for x in SCALE_BIAS),
@@ -60,7 +60,7 @@ def _bit() -> tuple[Row, ...]:
     letters = {1: "a", 2: "b", 3: "c"}
     kernel = "standardized_conv2d/kernel"
     return (
-        Row("trunk/root/kernel", f"resnet/root_block/{kernel}", SAME),
+        Row("trunk/root_conv/kernel", f"resnet/root_block/{kernel}", SAME),
         Row(f"{ours}/projection/kernel", f"{theirs}/a/proj/{kernel}", SAME, needed=first),
         *(Row(f"{ours}/conv_{n}/kernel", f"{theirs}/{x}/{kernel}", SAME) for n, x in letters.items()),
         *(

@@ -36,7 +36,7 @@ def _out(index: Mapping[str, int]) -> str:
 def trunk(prefix: str, order: str) -> dict[str, Shape]:
     """order: "pre" or "post", as in models/resnet.py."""
     unit, norms = f"{prefix}/{UNIT}", {"pre": (_into, _middle, _middle), "post": (_middle, _middle, _out)}[order]
-    shapes: dict[str, Shape] = {f"{prefix}/root/kernel": "R R J W"}
+    shapes: dict[str, Shape] = {f"{prefix}/root_conv/kernel": "R R J W"}
     if order == "post":
         shapes |= {f"{prefix}/root_norm/{x}": "W" for x in ("scale", "bias")}
     shapes |= {

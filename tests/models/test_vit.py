@@ -293,4 +293,4 @@ def test_a_stem_stands_before_the_patches_and_says_what_images_it_takes():
         traced(model, (1, 8, 10, 3))
     out, params = traced(tiny(stem="imagenet", stem_depths=(1,), stem_width=8, patch=1), (1, 8, 8, 3))
     assert out.shape == (1, 5)
-    assert set(params["stem"]) == {"root", "root_norm", "stage_1_unit_01"}
+    assert set(params["stem"]) == {"root_conv", "root_norm", "stage_1_unit_01"}

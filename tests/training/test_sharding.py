@@ -88,7 +88,7 @@ def test_scanned_layers_need_no_rule_of_their_own():
 def test_convolutions_are_split_by_features_and_mixers_mlps_by_their_width():
     found = table(state_of_images(RESNET))
     assert found["params/trunk/stage_1_unit_01/conv_2/kernel"] == P(None, None, "fsdp", "tensor")
-    assert found["params/trunk/root/kernel"] == P(None, None, None, "tensor")  # one channel
+    assert found["params/trunk/root_conv/kernel"] == P(None, None, None, "tensor")  # one channel
     found = table(state_of_images(MIXER))
     assert found["params/block_00/token_mlp/expand/kernel"] == P("fsdp", "tensor")
     assert found["params/block_00/mlp/contract/kernel"] == P("tensor", "fsdp")
