@@ -40,6 +40,11 @@ OWN_FLAGS = (
         "classes",
         "heads",
         "json",
+        "study",
+        "dry_run",
+        "collect",
+        "launch",
+        "launch_options",
     ),
     *("coordinator", "hosts", "host", "host_timeout"),
 )
@@ -86,7 +91,9 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         getLogger(logger).setLevel("CRITICAL")
     keep_freed_memory()
     if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
-        print(f"{description}\n\nFlags:\n{_flag_help()}\n\nConfigs:\n{_config_help()}")
+        print(
+            f"{description}\n\nFlags:\n{_flag_help()}\n\n{'Studies' if 'study' in FLAGS else 'Configs'}:\n{_config_help()}"
+        )
         return
     fail: Callable[[int, str], None] = lambda status, message: None  # noqa: E731
     try:
@@ -151,7 +158,14 @@ def keep_freed_memory() -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    if "config" not in FLAGS:  # a command that works on a trained run: its config is in the workdir
+    changes: list[str] = []
+    if "study" in FLAGS:  # --config.KEY=VALUE is for the runs, each of which has a config of its own
+        _exists("study", argv)
+        changes = [argument for argument in argv if argument.startswith("--config.")]
+        argv = [argument for argument in argv if argument not in changes]
+    elif "config" in FLAGS:
+        _exists("config", argv)
+    else:  # a command that works on a trained run: its config is in the workdir
         from trained import saved_config
 
         given = [a.split("=", 1)[1] for a in argv if a.startswith(("--workdir=", "-workdir="))]
@@ -160,14 +174,8 @@ def _parse(argv: list[str]) -> list[str]:
         config_flags.DEFINE_config_dict(
             "config", saved_config(Path(given[-1])), "The run's; change keys by --config.KEY=VALUE"
         )
-    elif wrong := [a for a in argv if a.startswith("--config=") and not _config_exists(a)]:
-        name = Path(wrong[0].split("=", 1)[1].split(":")[0])
-        known = [
-            str(p.relative_to(ROOT)) for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__")
-        ]
-        raise UserError(f"there is no config {name}: {nearest(str(name), known)}")
     try:
-        return FLAGS(argv)[1:]
+        return FLAGS(argv)[1:] + changes
     except flags.Error as error:
         if "Traceback" in (text := str(error)):  # what a config file has raised
             raise UserError(f"{_config_argument(argv)}: {text.strip().splitlines()[-1].partition(': ')[2]}") from None
@@ -177,12 +185,23 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _config_argument(argv: list[str]) -> str:
-    """--config=... as it was typed."""
-    return next((a for a in argv if a.startswith("--config=")), "--config")
+    """--config=... or --study=... as it was typed."""
+    return next((a for a in argv if a.startswith(("--config=", "--study="))), "--config")
 
 
-def _config_exists(argument: str) -> bool:
-    return Path(argument.split("=", 1)[1].split(":")[0]).is_file()
+def _exists(flag: str, argv: list[str]) -> None:
+    """That the file is there which --config or --study names."""
+    for argument in argv:
+        name = argument.partition("=")[2].partition(":")[0]
+        if argument.startswith(f"--{flag}=") and not Path(name).is_file():
+            known = [str(path.relative_to(ROOT)) for path in _files(flag)]
+            raise UserError(f"there is no {flag} {name}: {nearest(name, known)}")
+
+
+def _files(flag: str) -> list[Path]:
+    """The configs or the studies that there are."""
+    folder = ROOT / ("configs/studies" if flag == "study" else "configs")
+    return sorted(path for path in folder.glob("*.py") if path.stem not in ("base", "__init__"))
 
 
 def _one_line(error: BaseException) -> str:
@@ -201,8 +220,7 @@ def _flag_help() -> str:
 
 def _config_help() -> str:
     rows = []
-    for path in sorted((ROOT / "configs").glob("*.py")):
-        if path.stem not in ("base", "__init__"):
-            title = path.read_text().split('"""')[1].splitlines()[0]
-            rows.append(f"  configs/{path.name:28} {title}")
+    for path in _files("study" if "study" in FLAGS else "config"):
+        title = path.read_text().split('"""')[1].splitlines()[0]
+        rows.append(f"  {path.relative_to(ROOT)!s:36} {title}")
     return "\n".join([*rows, "  Expected time and figure of each: configs/README.md"])

@@ -62,6 +62,8 @@ class Run:
         return self.config | {
             "known": self.pipeline.known,
             "total_steps": self.steps,
+            "parameters": self.parameters(),
+            "step_flops": self.mean_step_flops(),
             "commit": record.commit(),
             "versions": record.versions(),
             "devices": devices,

@@ -276,6 +276,7 @@ def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> Co
             name=name,
             data_dir="",
             train_split="train",
+            train_examples=0,
             eval_splits=("test",),
             batch_size=batch_size,
             eval_batch_size=0,

@@ -83,6 +83,7 @@ class Meter:
             "teraflops_per_second": rate / 1e12,
             "mfu": rate / self.peak,
             "memory_gb": memory_bytes() / 1e9,
+            "seconds": seconds,
         }
         self._fetched, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
         return figures

@@ -6,6 +6,7 @@ epoch p div N, and every random choice is drawn from the seed and p or k.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import lookup
 from data import sources
 from data.order import graph, options, shuffled, tensorflow
 from data.pipelines import check_batch
+from data.subset import Subset
 from errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -50,6 +52,7 @@ def make(
     augment: dict[str, Any],
     seed: int,
     data_dir: str = "",
+    train_examples: int = 0,
     image_width: int = 0,
     eval_batch_size: int = 0,
     eval_crop: Literal["center", "none"] = "none",
@@ -68,6 +71,7 @@ def make(
 
     Args:
       source, name, data_dir, memory_limit_mb: see data/sources. train_split, eval_splits: names of splits there.
+      train_examples: how many of the training split, drawn by the seed; 0 for all. See data/subset.py.
       batch_size, eval_batch_size: global; 0 for the same as training.
       image_size, image_width: height and width in pixels; a width of 0 is the height. mean, std: of each channel, of values in [0, 1]; their number is the
         number of channels, to which images are converted.
@@ -87,6 +91,7 @@ def make(
     settings = lookup.call("config.data.augment", Augment, augment)
     return Pipeline(
         train_split=train_split,
+        train_examples=train_examples,
         open_split=lambda split: sources.open(source, name, split, data_dir, memory_limit_mb),
         eval_splits=tuple(eval_splits),
         batch_size=batch_size,
@@ -116,6 +121,7 @@ class Pipeline:
     """
 
     train_split: str
+    train_examples: int
     open_split: Callable[[str], Any]
     eval_splits: tuple[str, ...]
     batch_size: int
@@ -136,10 +142,11 @@ class Pipeline:
     skipped: int = 0  # training images that could not be read and were passed over, on this host, since the start
     _opened: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def train(self) -> Any:
-        """The training split's source."""
-        return self._split(self.train_split)
+        """The training split's source, or the part of it that is asked for."""
+        whole = self._split(self.train_split)
+        return Subset(whole, self.train_examples, self.seed) if self.train_examples else whole
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,0 +1,2 @@
+def write(study, rows, folder, command):
+    pass

@@ -1,0 +1,39 @@
+"""What every study begins with."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def get_config(title: str, paper: str, question: str) -> ConfigDict:
+    """A study without runs.
+
+    Args:
+      title: of its report. paper: the figure or table that it answers to. question: what it asks, a sentence.
+    """
+    study = ConfigDict()
+    study.title, study.paper, study.question = title, paper, question
+    study.reported = ""  # what the paper reports, in Markdown
+    study.seeds = 3  # runs of each point
+    study.at_once = 1  # runs at a time on this machine
+    study.runs = ()  # see `run`
+    study.after = ()  # commands after each run: "visualize.py gradients" becomes python visualize.py --workdir=... gradients
+    study.select = ""  # early stopping: the figure whose best evaluation's figures count; "": the last evaluation's
+    study.select_mode = "max"
+    study.figures = ()  # of the report, each a module of analysis/studies/ by name and its arguments; see `figure`
+    return study
+
+
+def run(config: str, *changes: str, **labels: Any) -> dict[str, Any]:
+    """One point of a study.
+
+    Args:
+      config: a file of configs/ with its variant. changes: "optim.learning_rate=1e-3" ..., as on the command line.
+      labels: what the point is called in the table: model="ViT", images=600.
+    """
+    return dict(config=config, changes=changes, labels=tuple(labels.items()))
+
+
+def figure(name: str, **arguments: Any) -> dict[str, Any]:
+    """A figure of the report: analysis/studies/NAME.py's `draw` takes the arguments."""
+    return dict(name=name, arguments=tuple(arguments.items()))

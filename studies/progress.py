@@ -1,0 +1,83 @@
+"""How far a study is: a live line of the whole, and a line for each run that ends."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event, Thread
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from studies import grid
+from studies.launch import Outcome
+from training import log
+from training.progress import describe
+
+
+class Progress:
+    """Shows the share of all runs' steps that are done, what runs, and the time left."""
+
+    def __init__(self, folder: Path, jobs: Sequence[grid.Job], at_once: int):
+        self._folder, self._at_once = folder, at_once
+        self._left = {job.name: job for job in jobs}
+        self._spent: dict[str, list[float]] = {}  # seconds of finished runs, by point
+        self._runs, self._ended, self._begun = len(jobs), 0, time.monotonic()
+        self._console = Console(highlight=False)
+        self._bar = Bar(
+            BarColumn(bar_width=10),
+            TextColumn("{task.completed:.1f}/{task.total} runs · {task.fields[left]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=len(jobs), left="")
+        self._over = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._bar.stop()
+
+    def _watch(self) -> None:
+        while not self._over.wait(2):
+            shares = sum(grid.progress(self._folder / name) for name in list(self._left))
+            self._bar.update(self._task, completed=self._ended + shares, left=self._time_left())
+
+    def ended(self, outcome: Outcome) -> None:
+        """Says how a run ended."""
+        self._left.pop(outcome.job.name)
+        self._ended += 1
+        line = f"{self._ended}/{self._runs} · {outcome.job.name}: {outcome.state}"
+        if outcome.state == "finished":
+            self._spent.setdefault(point(outcome.job), []).append(outcome.seconds)
+            figures = [row for row in log.read(self._folder / outcome.job.name) if "learning_rate" not in row]
+            line += f" in {outcome.seconds:.0f} s, {describe(figures[-1]) if figures else ''}"
+        if outcome.reason:
+            line += f": {outcome.reason} (all of it: {self._folder / outcome.job.name}/output.txt)"
+        self._console.print(f"{line} · {self._time_left()}", soft_wrap=True)
+
+    def _time_left(self) -> str:
+        """From what runs of the same point took, else from the mean run."""
+        known = [seconds for spent in self._spent.values() for seconds in spent]
+        if not known:
+            return ""
+        mean = sum(known) / len(known)
+        seconds = 0.0
+        for name, job in list(self._left.items()):
+            spent = self._spent.get(point(job), [mean])
+            seconds += sum(spent) / len(spent) * (1 - grid.progress(self._folder / name))
+        minutes = seconds / self._at_once / 60
+        return f"about {minutes / 60:.1f} h left" if minutes > 90 else f"about {minutes:.0f} min left"
+
+
+def point(job: grid.Job) -> str:
+    """What the runs of all seeds have in common."""
+    return str(job.labels)

@@ -1,0 +1,122 @@
+"""Run a study, a grid of runs, and report it.
+
+    python study.py --study=configs/studies/vit_data_scaling.py:tiny [--workdir=...] [--config.KEY=VALUE ...]
+
+Run the same command again to go on: what is finished is left alone. --config.KEY=VALUE changes every run. Exit status: 0
+when all runs are finished (or submitted), 1 when some failed or are missing, 2 for a mistake."""
+
+import ast
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import commands
+
+if __name__ == "__main__":
+    commands.config_flags.DEFINE_config_file("study", None, "configs/studies/FILE.py[:VARIANT]; --study.KEY=VALUE")
+    commands.flags.DEFINE_string("workdir", None, "Folder of the study (default: runs/studies/ and its name)")
+    commands.flags.DEFINE_bool("dry_run", False, "Print one command a run, for any scheduler, and run nothing")
+    commands.flags.DEFINE_bool("collect", False, "Run nothing: table and report of the runs that there are")
+    commands.flags.DEFINE_enum(
+        "launch", "here", ["here", "slurm", "local"], "Where: here, slurm (submitit), or submitit's local"
+    )
+    commands.flags.DEFINE_string(
+        "launch_options",
+        "",
+        "KEY=VALUE,... of submitit's executor: timeout_min=720,gpus_per_node=1,slurm_partition=gpu",
+    )
+
+from analysis import report, table
+from errors import UserError
+from studies import grid, launch
+from studies.progress import Progress
+
+
+def main(arguments: list[str]) -> int:
+    flags = commands.FLAGS
+    changes = [argument for argument in arguments if argument.startswith("--config.")]
+    if wrong := [argument for argument in arguments if argument not in changes]:
+        raise UserError(f"{wrong[0]!r} is not a flag. See --help.")
+    if flags.study is None:
+        raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
+    study = grid.read(flags.study)
+    jobs = grid.jobs(study, changes)
+    folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    if flags.dry_run:
+        for job in jobs:
+            print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))
+        return 0
+    grid.begin(folder, jobs)
+    if flags.launch != "here" and not flags.collect:
+        return submit(jobs, folder, study.at_once)
+    failed = 0 if flags.collect else run(study, jobs, folder)
+    return max(failed, collect(study, jobs, folder))
+
+
+def name() -> str:
+    """vit_data_scaling-tiny"""
+    path, _, variant = commands.config_flags.get_config_filename(commands.FLAGS["study"]).partition(":")
+    return Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
+
+
+def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
+    """Runs what is not finished, here: 1 if any run failed, 130 if it was stopped."""
+    left = [job for job in jobs if grid.progress(folder / job.name) < 1 or study.after]
+    print(f"{study.title}: {len(jobs)} runs, {len(jobs) - len(left)} of them finished, {study.at_once} at a time.")
+    with Progress(folder, left, study.at_once) as progress:
+        outcomes = launch.here(left, folder, study.at_once, progress.ended)
+    if any(outcome.state in ("stopped", "busy") for outcome in outcomes):
+        raise KeyboardInterrupt
+    return int(any(outcome.state == "failed" for outcome in outcomes))
+
+
+def submit(jobs: list[grid.Job], folder: Path, at_once: int) -> int:
+    left = [job for job in jobs if grid.progress(folder / job.name) < 1]
+    handles = launch.submit(left, folder, commands.FLAGS.launch, at_once, options(commands.FLAGS.launch_options))
+    for job, handle in zip(left, handles, strict=True):
+        print(f"{handle.job_id}  {job.name}")
+    print(
+        f"{len(handles)} runs submitted, {len(jobs) - len(left)} were finished. Their output is in {folder}/submitit."
+    )
+    print("When they have ended: the same command with --collect makes the table and the report.")
+    return 0
+
+
+def options(text: str) -> dict[str, Any]:
+    """--launch_options."""
+    found: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UserError(f"--launch_options: {part!r} should be KEY=VALUE.")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = value
+    return found
+
+
+def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
+    """Table and report: 1 if runs are missing in them."""
+    rows = table.collect(study, jobs, folder)
+    finished = [row for row in rows if row["state"] == "finished"]
+    if not finished:
+        raise UserError(f"{folder} holds no finished run of this study: run it without --collect.")
+    table.write(rows, folder)
+    report.write(study, finished, folder, command=report_command())
+    if missing := [row["run"] for row in rows if row["state"] != "finished"]:
+        few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        print(f"{len(missing)} of {len(rows)} runs are missing in the table: {few}. Run the same command again.")
+    print(
+        f"  table    {folder}/table.csv, table.json\n  report   {folder}/report.html, report.md\n  figures  {folder}/figures/"
+    )
+    return int(bool(missing))
+
+
+def report_command() -> str:
+    return shlex.join(["python", *(a for a in sys.argv if not a.startswith("--workdir") and a != "--collect")])
+
+
+if __name__ == "__main__":
+    commands.run(main, __doc__ or "")
