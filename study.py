@@ -67,6 +67,7 @@ def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     with Progress(folder, left, study.at_once) as progress:
         outcomes = launch.here(left, folder, study.at_once, progress.ended)
     if any(outcome.state in ("stopped", "busy") for outcome in outcomes):
+        print(f"Stopped: every run in {folder} is saved. The same command goes on from here.")
         raise KeyboardInterrupt
     return int(any(outcome.state == "failed" for outcome in outcomes))
 
@@ -104,7 +105,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     if not finished:
         raise UserError(f"{folder} holds no finished run of this study: run it without --collect.")
     table.write(rows, folder)
-    report.write(study, finished, folder, command=report_command())
+    report.write(study, finished, len(jobs), folder, report_command())
     if missing := [row["run"] for row in rows if row["state"] != "finished"]:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         print(f"{len(missing)} of {len(rows)} runs are missing in the table: {few}. Run the same command again.")

@@ -1,0 +1,51 @@
+"""The difference of two models by data: whether it closes."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from analysis import fits
+from analysis.studies import Drawn, column, finish, groups, label
+from analysis.table import Row
+
+
+def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, second: str) -> Drawn:
+    """metric(first) - metric(second) at each x, in points, with the interval over runs paired by seed."""
+    by_name = groups(rows, series)
+    values = {
+        name: dict(zip(((row[x], row["seed"]) for row in own), 100 * column(own, metric), strict=True))
+        for name, own in by_name.items()
+        if name in (first, second)
+    }
+    pairs = sorted(values.get(first, {}).keys() & values.get(second, {}).keys())
+    picture, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
+    axes.axhline(0, color="black", lw=1)
+    lines, numbers = [], {}
+    gaps = {pair: values[first][pair] - values[second][pair] for pair in pairs}
+    sizes = sorted({at for at, _ in pairs})
+    means = [fits.interval([gap for (at, _), gap in gaps.items() if at == size]) for size in sizes]
+    axes.errorbar(sizes, [m for m, _ in means], np.nan_to_num([h for _, h in means]), marker="o", capsize=4)
+    finish(axes, x, f"{metric}: {first} − {second}, points", "x", legend=False)
+    for size, (mean, half) in zip(sizes, means, strict=True):
+        lines.append(f"- {size:,} {label(x)}: {mean:+.2f} ± {half:.2f} points.")
+        numbers[str(size)] = {"points": mean, "half_interval": half}
+    if len(sizes) > 2:
+        fit = fits.line(np.log10([at for at, _ in pairs]), np.array([gaps[pair] for pair in pairs]))
+        numbers["slope_per_decade"] = {"points": fit.slope, "half_interval": fit.error}
+        lines.append(f"- {_verdict(fit, first, second, means[-1], x)}")
+    return Drawn(picture, lines, numbers)
+
+
+def _verdict(fit: fits.Line, first: str, second: str, last: tuple[float, float], x: str) -> str:
+    slope = f"it changes by {fit.slope:+.2f} ± {fit.error:.2f} points for each tenfold of {label(x)}"
+    if not fit.clear:
+        trend = f"whether {first} gains on {second} cannot be told: {slope}"
+    else:
+        trend = f"{first} {'gains on' if fit.slope > 0 else 'falls behind'} {second}: {slope}"
+    mean, half = last
+    if not np.isfinite(half) or abs(mean) <= half:
+        end = "at the largest size the two cannot be told apart"
+    else:
+        end = f"at the largest size {first} is {'above' if mean > 0 else 'below'} {second}"
+    return f"{trend}; {end}."

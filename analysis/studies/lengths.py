@@ -1,0 +1,35 @@
+"""Several figures by sequence length, with growth exponents: what 1706.03762, table 1, says of layers, measured."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+
+from analysis import fits
+from analysis.studies import Drawn, column, curve, finish, groups, label
+from analysis.table import Row
+
+
+def draw(
+    rows: Sequence[Row], *, x: str, series: str, metrics: tuple[str, ...], growth: tuple[str, ...], least: int = 0
+) -> Drawn:
+    """A panel for each of `metrics`; to those of `growth`, x^b is fitted where x is at least `least`."""
+    across = min(2, len(metrics))
+    down = -(-len(metrics) // across)
+    picture, panels = plt.subplots(down, across, figsize=(5 * across, 3.6 * down), layout="constrained", squeeze=False)
+    lines, numbers = [], {}
+    for panel in panels.flat[len(metrics) :]:
+        panel.set_visible(False)
+    for panel, metric in zip(panels.flat, metrics, strict=False):
+        for number, (name, own) in enumerate(groups(rows, series).items()):
+            text = str(name)
+            if metric in growth:
+                long = [row for row in own if row[x] >= least]
+                fit = fits.exponent(column(long, x), column(long, metric))
+                text += f": {x}^{fit.slope:.2f}"
+                numbers[f"{name} {metric}"] = {"exponent": fit.slope, "half_interval": fit.error}
+                lines.append(
+                    f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
+                )
+            curve(panel, own, x, metric, number, label=text)
+        finish(panel, x, metric, "xy" if metric in growth else "x")
+    return Drawn(picture, lines, numbers)
