@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from errors import UserError
+from models.positions import RelativePositions
 
 Kernel = Literal["xla", "cudnn"]
 
@@ -32,24 +33,31 @@ def padding_mask(valid: jax.Array) -> jax.Array:
     return valid[:, None, None, :].astype(bool)
 
 
-def attention_weights(query: jax.Array, key: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """softmax(QK^T / sqrt(K)), equation 1 before the values.
+def attention_weights(
+    query: jax.Array, key: jax.Array, mask: jax.Array | None = None, bias: jax.Array | None = None
+) -> jax.Array:
+    """softmax(QK^T / sqrt(K) + bias), equation 1 before the values.
 
     Args:
       query: (B, T, H, K); key: (B, S, H, K).
       mask: bool, broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
+      bias: (B, H, T, S), or None.
 
     Returns:
       (B, H, T, S) in the query's dtype; the softmax itself is taken in float32.
     """
     # Heads before tokens: on a CPU these products are then up to 1.4 times as fast; elsewhere the compiler decides.
-    return _heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask)
+    return _heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask, bias)
 
 
-def _heads_first_weights(query: jax.Array, key: jax.Array, mask: jax.Array | None) -> jax.Array:
+def _heads_first_weights(
+    query: jax.Array, key: jax.Array, mask: jax.Array | None, bias: jax.Array | None = None
+) -> jax.Array:
     """attention_weights of query (B, H, T, K) and key (B, H, S, K)."""
     query = query * query.shape[-1] ** -0.5
     scores = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32)
+    if bias is not None:
+        scores += bias
     if mask is None:
         return jax.nn.softmax(scores).astype(query.dtype)
     weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
@@ -67,21 +75,23 @@ def dot_product_attention(
     value: jax.Array,
     mask: jax.Array | None = None,
     kernel: Kernel = "xla",
+    bias: jax.Array | None = None,
 ) -> jax.Array:
-    """Attention(Q, K, V) = softmax(QK^T / sqrt(K)) V (equation 1), without keeping the weights.
+    """Attention(Q, K, V) = softmax(QK^T / sqrt(K) + bias) V (equation 1), without keeping the weights.
 
     Args:
       query: (B, T, H, K); key, value: (B, S, H, K); mask: bool, broadcastable to (B, H, T, S), True where allowed.
+      bias: (B, H, T, S), or None.
       kernel: "xla" runs anywhere; "cudnn" is the flash kernel of NVIDIA GPUs (bfloat16 or float16 only).
 
     Returns:
       (B, T, H, K) in the query's dtype.
     """
     if kernel == "xla":
-        return weighted_values(attention_weights(query, key, mask), value)
+        return weighted_values(attention_weights(query, key, mask, bias), value)
     if mask is not None:
         mask = jnp.broadcast_to(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
-    return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=kernel)
+    return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation=kernel)
 
 
 class MultiHeadAttention(nn.Module):
@@ -91,6 +101,8 @@ class MultiHeadAttention(nn.Module):
       width: D. heads: H. head_dim: of queries and keys, d_k; D / H when None. value_dim: of values, d_v; as head_dim
         when None.
       dropout: rate on the attention weights while training.
+      grid: rows and columns of what attends to itself, where attention is to know of relative positions: see
+        RelativePositions.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       kernel: see dot_product_attention; the weights are kept apart only when a probe or dropout needs them.
       dtype: of the computation; parameters are float32.
@@ -101,6 +113,7 @@ class MultiHeadAttention(nn.Module):
     head_dim: int | None = None
     value_dim: int | None = None
     dropout: float = 0.0
+    grid: tuple[int, int] | None = None
     use_bias: bool = True
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
@@ -120,6 +133,8 @@ class MultiHeadAttention(nn.Module):
         self.value = project((self.heads, self.value_dim or head_dim))
         self.out = project(self.width, axis=(-2, -1))
         self.drop = nn.Dropout(self.dropout)
+        if self.grid:
+            self.relative = RelativePositions(self.grid)
 
     def __call__(
         self, x: jax.Array, memory: jax.Array | None = None, mask: jax.Array | None = None, *, train: bool
@@ -152,10 +167,11 @@ class MultiHeadAttention(nn.Module):
     ) -> jax.Array:
         """x (B, T, D) attends to keys (B, S, H, d_k) and values (B, S, H, d_v): (B, T, D)."""
         query = self.query(x)
+        bias = self.relative(query) if self.grid else None
         if (self.dropout and train) or self.is_mutable_collection("probe"):
-            weights = attention_weights(query, key, mask)
+            weights = attention_weights(query, key, mask, bias)
             self.sow("probe", "attention", weights)
             heads = weighted_values(self.drop(weights, deterministic=not train), value)
         else:
-            heads = dot_product_attention(query, key, value, mask, self.kernel)
+            heads = dot_product_attention(query, key, value, mask, self.kernel, bias)
         return self.out(heads)

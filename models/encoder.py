@@ -66,6 +66,7 @@ class Block(nn.Module):
     mlp_dim: int
     head_dim: int | None = None
     value_dim: int | None = None
+    grid: tuple[int, int] | None = None
     norm: Norm = "pre"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
@@ -97,6 +98,7 @@ class Block(nn.Module):
             self.head_dim,
             self.value_dim,
             dropout=self.attention_dropout,
+            grid=self.grid,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
@@ -128,6 +130,7 @@ class Encoder(nn.Module):
     mlp_dim: int
     head_dim: int | None = None
     value_dim: int | None = None
+    grid: tuple[int, int] | None = None
     norm: Norm = "pre"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
@@ -155,6 +158,7 @@ class Encoder(nn.Module):
             mlp_dim=self.mlp_dim,
             head_dim=self.head_dim,
             value_dim=self.value_dim,
+            grid=self.grid,
             norm=self.norm,
             norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,

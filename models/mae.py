@@ -35,6 +35,10 @@ class Model(vit.Model):
         and which of them were hidden, bool (B, N). Out of training the same ones always are."""
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
+        if self.positions == "relative":
+            raise UserError(
+                "config.model.positions=relative is for all patches, of which a masked autoencoder sees a few."
+            )
         patch, extra = self.size[1], len(vit.TOKENS[self.head])
         grid = (image.shape[1] // patch, image.shape[2] // patch)
         count = round(self.masked * grid[0] * grid[1])
@@ -45,7 +49,7 @@ class Model(vit.Model):
         order = masking.order(key, x.shape[0], grid[0] * grid[1])
         seen = order[:, : order.shape[1] - count, None]
         x = jnp.concatenate([x[:, :extra], jnp.take_along_axis(x[:, extra:], seen, axis=1)], axis=1)
-        x = self.encode(x, train)
+        x = self.encode(x, train, None)
         decoder = Decoder(
             self.decoder_width,
             self.decoder_depth,

@@ -43,5 +43,5 @@ class Model(vit.Model):
             found.append(chosen)
             return x
 
-        x = self.encode(self.embed(image, train, corrupt), train)[:, len(vit.TOKENS[self.head]) :]
+        x = self.encode(self.embed(image, train, corrupt), train, self.grid(image))[:, len(vit.TOKENS[self.head]) :]
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]

@@ -1,4 +1,4 @@
-"""Where a token stands: learned, sinusoidal in one or two dimensions, or nothing.
+"""Where a token stands: learned or sinusoidal, in one or two dimensions, relative to the others, or nothing.
 
 N positions, D width.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from errors import UserError
 
-Kind = Literal["learned", "sinusoid_1d", "sinusoid_2d", "none"]
+Kind = Literal["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "none"]
 
 
 def sinusoid_1d(length: int, width: int) -> np.ndarray:
@@ -69,7 +69,8 @@ class AddPositions(nn.Module):
     """x + positions. Tokens that stand before the grid (the class token) get a learned position or, for sinusoids, zero.
 
     Attributes:
-      kind: learned (one vector a position, initialised with σ = 0.02) | sinusoid_1d | sinusoid_2d | none.
+      kind: learned (one vector a position, initialised with σ = 0.02) | learned_2d (half of it for the row, half for the
+        column) | sinusoid_1d | sinusoid_2d | none; "relative" adds nothing here: see RelativePositions.
     """
 
     kind: Kind = "learned"
@@ -79,10 +80,41 @@ class AddPositions(nn.Module):
         """x: (B, N, D), where the last rows * columns of the N tokens are the grid; returns the same shape."""
         tokens, width = x.shape[1:]
         extra = tokens - grid[0] * grid[1]
-        if self.kind == "none":
+        learned = nn.initializers.normal(0.02)
+        if self.kind in ("none", "relative"):
             return x
         if self.kind == "learned":
-            table = self.param("embedding", nn.initializers.normal(0.02), (1, tokens, width))
+            return x + self.param("embedding", learned, (1, tokens, width)).astype(x.dtype)
+        if self.kind == "learned_2d":
+            row = self.param("row", learned, (grid[0], width // 2))
+            column = self.param("column", learned, (grid[1], width - width // 2))
+            table = jnp.concatenate([jnp.repeat(row, grid[1], axis=0), jnp.tile(column, (grid[0], 1))], axis=-1)
+            if extra:
+                table = jnp.concatenate([self.param("extra", learned, (extra, width)), table])
             return x + table.astype(x.dtype)
         fixed = sinusoid_2d(*grid, width) if self.kind == "sinusoid_2d" else sinusoid_1d(tokens - extra, width)
         return x + jnp.asarray(np.pad(fixed, ((extra, 0), (0, 0)))[None], x.dtype)
+
+
+class RelativePositions(nn.Module):
+    """What each query makes of where each key stands from it on a grid: q_i · r(p_i - p_j) / sqrt(K), with a learned r for
+    each offset of rows and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).
+
+    Attributes:
+      grid: rows and columns.
+    """
+
+    grid: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, query: jax.Array) -> jax.Array:
+        """query: (B, N, H, K), where the last rows * columns of the N tokens are the grid. Returns (B, H, N, N), to be added
+        to the scores of attention; 0 to and from the tokens before the grid."""
+        rows, columns = self.grid
+        extra, size = query.shape[1] - rows * columns, query.shape[-1]
+        table = self.param("embedding", nn.initializers.normal(0.02), ((2 * rows - 1) * (2 * columns - 1), size))
+        row, column = np.divmod(np.arange(rows * columns), columns)
+        offset = (row[:, None] - row + rows - 1) * (2 * columns - 1) + column[:, None] - column + columns - 1
+        scores = jnp.einsum("bnhk,ok->bhno", query[:, extra:] * size**-0.5, table.astype(query.dtype))
+        bias = jnp.take_along_axis(scores, offset[None, None], axis=-1)
+        return jnp.pad(bias, ((0, 0), (0, 0), (extra, 0), (extra, 0)))

@@ -48,6 +48,7 @@ HYBRIDS = {
     "R50+L/16": ((3, 4, 9), 1),
     "R50+L/32": (resnet.DEPTHS["50"], 1),
 }
+Stem = Literal["none", "imagenet", "cifar"]
 VARIANTS = (*(f"{size}/{patch}" for size in SIZES for patch in PATCHES), *HYBRIDS)
 
 
@@ -77,7 +78,7 @@ class Model(nn.Module):
     mlp_dim: int | None = None
     heads: int | None = None
     patch: int | None = None
-    stem: Literal["none", "imagenet", "cifar"] = "none"
+    stem: Stem = "none"
     stem_depths: tuple[int, ...] = ()
     stem_width: int = resnet.WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
@@ -108,14 +109,11 @@ class Model(nn.Module):
         return Size(**fields), side
 
     @property
-    def trunk(self) -> resnet.Trunk | None:
-        """The ResNet before the patches."""
-        root, depths = self.stem, tuple(self.stem_depths)
+    def _stem(self) -> tuple[Stem, tuple[int, ...]]:
+        """Root and depths of the ResNet before the patches."""
         if self.variant in HYBRIDS:
-            root, depths = "imagenet", HYBRIDS[self.variant][0]
-        if root == "none":
-            return None
-        return resnet.Trunk(depths, self.stem_width, root, "post", self.remat, jnp.dtype(self.dtype), name="stem")
+            return "imagenet", HYBRIDS[self.variant][0]
+        return self.stem, tuple(self.stem_depths)
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
@@ -139,7 +137,7 @@ class Model(nn.Module):
     def represent(self, image: jax.Array, train: bool) -> jax.Array:
         """image -> (B, D), what a head classifies; (B, 2, D) where there are two tokens."""
         size, dtype = self.size[0], jnp.dtype(self.dtype)
-        x = self.encode(self.embed(image, train), train)
+        x = self.encode(self.embed(image, train), train, self.grid(image))
         if self.head == "token":
             x = x[:, 0]
         elif self.head == "distilled":
@@ -160,15 +158,9 @@ class Model(nn.Module):
         """image -> tokens (B, N, D): those that are no patches (equation 1: the class token), then the patches row by row,
         with positions. corrupt: what happens to the patches (B, N, D) before."""
         (size, patch), dtype = self.size, jnp.dtype(self.dtype)
-        trunk = self.trunk
-        side = patch * (resnet.stride(trunk.root, trunk.depths) if trunk else 1)
-        if image.shape[1] % side or image.shape[2] % side:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
-                "change config.data.image_size or config.model.patch."
-            )
-        if trunk:
-            image = trunk(image)
+        grid, (root, depths) = self.grid(image), self._stem
+        if root != "none":
+            image = resnet.Trunk(depths, self.stem_width, root, "post", self.remat, dtype, name="stem")(image)
         # Equation 1: a convolution whose stride is its size is a linear map of each patch.
         x = nn.Conv(
             size.width,
@@ -179,7 +171,6 @@ class Model(nn.Module):
             dtype=dtype,
             name="embedding",
         )(image.astype(dtype))
-        grid = (x.shape[1], x.shape[2])
         x = corrupt(x.reshape(x.shape[0], -1, size.width))
         for name in reversed(TOKENS[self.head]):
             token = self.param(name, nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
@@ -187,8 +178,20 @@ class Model(nn.Module):
         x = AddPositions(self.positions, name="positions")(x, grid)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
-    def encode(self, x: jax.Array, train: bool) -> jax.Array:
-        """(B, N, D) -> (B, N, D), normalised."""
+    def grid(self, image: jax.Array) -> tuple[int, int]:
+        """Rows and columns of an image's patches."""
+        side, (root, depths) = self.size[1], self._stem
+        if root != "none":
+            side *= resnet.stride(root, depths)
+        if image.shape[1] % side or image.shape[2] % side:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
+                "change config.data.image_size or config.model.patch."
+            )
+        return image.shape[1] // side, image.shape[2] // side
+
+    def encode(self, x: jax.Array, train: bool, grid: tuple[int, int] | None) -> jax.Array:
+        """(B, N, D) -> (B, N, D), normalised. grid: of the patches, the last of the N tokens, if they are all there."""
         size = self.size[0]
         encoder = Encoder(
             depth=size.depth,
@@ -197,6 +200,7 @@ class Model(nn.Module):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.dropout,
+            grid=grid if self.positions == "relative" else None,
             stochastic_depth=self.stochastic_depth,
             activation=self.activation,
             norm_epsilon=self.norm_epsilon,

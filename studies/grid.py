@@ -38,13 +38,15 @@ class Study:
 
 @dataclass(frozen=True)
 class Job:
-    """One run. name: its folder in the study's. labels: what tells its point from the others. flags: of train.py."""
+    """One run. name: its folder in the study's. labels: what tells its point from the others. flags: of train.py. length:
+    its steps, or epochs."""
 
     name: str
     labels: dict[str, Any]
     seed: int
     flags: tuple[str, ...]
     after: tuple[str, ...] = ()
+    length: float = 1.0
 
     def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
         """train.py, and what comes after it."""
@@ -78,31 +80,31 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
             labels = dict(run["labels"])
             name = "-".join(re.sub(r"[^\w.+]+", "_", str(value)) for value in labels.values()) + f"-seed{seed}"
             own = [f"--config.{change}" for change in run["changes"]]
-            job = Job(
-                name, labels, seed, (f"--config={run['config']}", f"--config.seed={seed}", *own, *changes), study.after
-            )
+            arguments = (f"--config={run['config']}", f"--config.seed={seed}", *own, *changes)
             if name in found:
                 raise UserError(f"two runs of the study share the workdir {name}: give them labels that differ.")
             if list(labels) != list(dict(study.runs[0]["labels"])):
                 raise UserError(
-                    f"run {name} of the study has labels {list(labels)}, and the first {list(dict(study.runs[0]['labels']))}."
+                    f"run {name} of the study has the labels {', '.join(labels)}, and the first run "
+                    f"{', '.join(dict(study.runs[0]['labels']))}: give all the same ones."
                 )
-            found[name] = job
-            check(job)
+            config = read_config(name, arguments)
+            found[name] = Job(name, labels, seed, arguments, study.after, config.steps or config.epochs)
     return list(found.values())
 
 
-def check(job: Job) -> None:
-    """Reads the run's config as train.py will."""
-    values, argv = flags.FlagValues(), ["study.py", *job.flags]
+def read_config(name: str, arguments: Sequence[str]) -> ConfigDict:
+    """The config of a run, as train.py will read it."""
+    values, argv = flags.FlagValues(), ["study.py", *arguments]
     config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=argv)
-    if not Path(file := job.flags[0].partition("=")[2].partition(":")[0]).is_file():
-        raise UserError(f"run {job.name} of the study: there is no config {file}.")
+    if not Path(file := arguments[0].partition("=")[2].partition(":")[0]).is_file():
+        raise UserError(f"run {name} of the study: there is no config {file}.")
     try:
         values(argv)
+        return values["config"].value
     except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         text = " ".join(str(error.args[0] if error.args else error).split())
-        raise UserError(f"run {job.name} of the study: {text}") from None
+        raise UserError(f"run {name} of the study: {text}") from None
 
 
 def begin(folder: Path, jobs: Sequence[Job]) -> None:

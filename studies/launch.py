@@ -94,7 +94,8 @@ def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[
         with ThreadPoolExecutor(at_once) as pool:
             for future in as_completed([pool.submit(runner, job) for job in jobs]):
                 outcomes.append(future.result())
-                ended(outcomes[-1])
+                if outcomes[-1].seconds:  # it was begun
+                    ended(outcomes[-1])
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -22,7 +22,7 @@ class Progress:
     def __init__(self, folder: Path, jobs: Sequence[grid.Job], at_once: int):
         self._folder, self._at_once = folder, at_once
         self._left = {job.name: job for job in jobs}
-        self._spent: dict[str, list[float]] = {}  # seconds of finished runs, by point
+        self._spent: dict[str, list[tuple[float, float]]] = {}  # seconds and length of finished runs, by point
         self._runs, self._ended, self._begun = len(jobs), 0, time.monotonic()
         self._console = Console(highlight=False)
         self._bar = Bar(
@@ -57,7 +57,7 @@ class Progress:
         self._ended += 1
         line = f"{self._ended}/{self._runs} · {outcome.job.name}: {outcome.state}"
         if outcome.state == "finished":
-            self._spent.setdefault(point(outcome.job), []).append(outcome.seconds)
+            self._spent.setdefault(point(outcome.job), []).append((outcome.seconds, outcome.job.length))
             figures = [row for row in log.read(self._folder / outcome.job.name) if "learning_rate" not in row]
             line += f" in {outcome.seconds:.0f} s, {describe(figures[-1]) if figures else ''}"
         if outcome.reason:
@@ -65,16 +65,16 @@ class Progress:
         self._console.print(f"{line} · {self._time_left()}", soft_wrap=True)
 
     def _time_left(self) -> str:
-        """From what runs of the same point took, else from the mean run."""
-        known = [seconds for spent in self._spent.values() for seconds in spent]
+        """From what runs of the same point took, else from the mean time of a step."""
+        known = [pair for spent in self._spent.values() for pair in spent]
         if not known:
             return ""
-        mean = sum(known) / len(known)
-        seconds = 0.0
+        each = sum(seconds for seconds, _ in known) / sum(length for _, length in known)
+        total = 0.0
         for name, job in list(self._left.items()):
-            spent = self._spent.get(point(job), [mean])
-            seconds += sum(spent) / len(spent) * (1 - grid.progress(self._folder / name))
-        minutes = seconds / self._at_once / 60
+            spent = [seconds for seconds, _ in self._spent.get(point(job), [])] or [each * job.length]
+            total += sum(spent) / len(spent) * (1 - grid.progress(self._folder / name))
+        minutes = total / self._at_once / 60
         return f"about {minutes / 60:.1f} h left" if minutes > 90 else f"about {minutes:.0f} min left"
 
 

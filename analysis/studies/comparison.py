@@ -10,8 +10,12 @@ from analysis.studies import COLOURS, Drawn, column, finish, groups, label, plus
 from analysis.table import Row
 
 
-def draw(rows: Sequence[Row], *, kind: str, metric: str, series: str = "") -> Drawn:
-    """A point for each kind with its interval, every run as a dot; side by side for each of `series`."""
+def draw(rows: Sequence[Row], *, kind: str, metric: str, series: str = "", better: str = "max") -> Drawn:
+    """A point for each kind with its interval, every run as a dot; side by side for each of `series`.
+
+    Args:
+      better: whether a larger figure is ("max") or a smaller one ("min").
+    """
     picture, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
     by_series = groups(rows, series) if series else {"": list(rows)}
     kinds = list(groups(rows, kind))
@@ -31,11 +35,12 @@ def draw(rows: Sequence[Row], *, kind: str, metric: str, series: str = "") -> Dr
         )
         for place, same in zip(at, groups(own, kind).values(), strict=True):
             axes.plot([place] * len(same), column(same, metric), ".", color=COLOURS[number % 10], alpha=0.4)
-        best = max(means, key=lambda which: means[which][0])
+        sign = 1 if better == "max" else -1
+        best = max(means, key=lambda which: sign * means[which][0])
         for which, (mean, half) in means.items():
             numbers[f"{name} {which}".strip()] = {"mean": mean, "half_interval": half}
         lines.append(
-            f"- {f'{name}: ' if name else ''}best is {best}, {plus_minus(*means[best], metric)}; {_apart(own, kind, metric, best)}"
+            f"- {f'{name}: ' if name else ''}best is {best}, {plus_minus(*means[best], metric)}; {_apart(own, kind, metric, best, sign)}"
         )
     axes.set_xticks(range(len(kinds)), [str(which) for which in kinds])
     finish(axes, kind, metric, legend=bool(series))
@@ -43,13 +48,13 @@ def draw(rows: Sequence[Row], *, kind: str, metric: str, series: str = "") -> Dr
     return Drawn(picture, lines, numbers)
 
 
-def _apart(rows: Sequence[Row], kind: str, metric: str, best: object) -> str:
+def _apart(rows: Sequence[Row], kind: str, metric: str, best: object, sign: int) -> str:
     """From which of the others the best is clearly apart, by runs paired by seed."""
     values = {which: {row["seed"]: row[metric] for row in same} for which, same in groups(rows, kind).items()}
     same = []
     for which, own in values.items():
         seeds = sorted(own.keys() & values[best].keys())
-        mean, half = fits.interval([values[best][s] - own[s] for s in seeds]) if seeds else (0.0, float("nan"))
+        mean, half = fits.interval([sign * (values[best][s] - own[s]) for s in seeds]) if seeds else (0.0, float("nan"))
         if which != best and not mean > half:
             same.append(str(which))
-    return f"not clearly apart from {', '.join(same)}." if same else "clearly above all others."
+    return f"not clearly apart from {', '.join(same)}." if same else "clearly apart from all others."

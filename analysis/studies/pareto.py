@@ -11,22 +11,22 @@ from analysis.table import Row
 
 
 def draw(
-    rows: Sequence[Row], *, series: str, point: str, metric: str, cost: str = "total_flops", loss: str = ""
+    rows: Sequence[Row], *, series: str, points: tuple[str, ...], metric: str, cost: str = "total_flops", loss: str = ""
 ) -> Drawn:
     """Every point (mean over the seeds) by its cost; those on the front are joined.
 
     Args:
-      point: the label that tells the points of a series apart. loss: a figure to which a power law of the cost is fitted.
+      points: the labels that tell the points of a series apart. loss: a figure to which a power law of the cost is fitted.
     """
     picture, axes = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
     at, names = [], []
     score: list[tuple[float, float]] = []
     for number, (name, own) in enumerate(groups(rows, series).items()):
         curve(axes, own, cost, metric, number, label=name, lw=0, elinewidth=1)
-        for which, same in groups(own, point).items():
+        for which, same in groups([row | {"point": tuple(row[p] for p in points)} for row in own], "point").items():
             at.append(column(same, cost).mean())
             score.append(fits.interval(column(same, metric)))
-            names.append(f"{name} {which}" if str(which) != str(name) else str(name))
+            names.append(f"{name} {', '.join(map(str, which))}")
     mean = np.array([m for m, _ in score])
     best = fits.front(np.array(at), mean)
     order = np.argsort(np.array(at)[best])

@@ -4,6 +4,22 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+ONE_CHECKPOINT = ("checkpoint.keep_best=", "checkpoint.keep_last=1")
+# Linear five-shot accuracy on ImageNet, counted at the end.
+IMAGENET_FEWSHOT = (
+    *(
+        "evaluation.fewshot.shots=(5,)",
+        "evaluation.fewshot.name=imagenet2012",
+        "evaluation.fewshot.test_split=validation",
+    ),
+    *("evaluation.every_steps=0", *ONE_CHECKPOINT),
+)
+# ResNets pre-trained as in Table 3 of 2010.11929, as the configs of ViTs and hybrids are.
+BIT = (
+    *("data.name=imagenet21k", "data.train_split=train[51200:]", 'data.eval_splits=("train[:51200]",)'),
+    *("optim.name=adamw", "optim.schedule=linear", "optim.warmup_steps=10000", "optim.weight_decay=0.1"),
+)
+
 
 def get_config(title: str, paper: str, question: str) -> ConfigDict:
     """A study without runs.
@@ -37,3 +53,16 @@ def run(config: str, *changes: str, **labels: Any) -> dict[str, Any]:
 def figure(name: str, **arguments: Any) -> dict[str, Any]:
     """A figure of the report: analysis/studies/NAME.py's `draw` takes the arguments."""
     return dict(name=name, arguments=tuple(arguments.items()))
+
+
+def sized(size: str, tiny: tuple[str, ...], real: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The config and the changes of a study's size: "tiny", or "" for the paper's own."""
+    if size not in ("", "tiny"):
+        raise ValueError(f"the study has no size {size!r}: tiny, or none for the paper's own.")
+    config, *changes = tiny if size else real
+    return config, (*changes, *ONE_CHECKPOINT)
+
+
+def metric(size: str) -> str:
+    """What a ViT's study of that size is about."""
+    return "test/accuracy" if size else "imagenet2012/5_shot"

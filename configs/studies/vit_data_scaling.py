@@ -15,8 +15,6 @@ ResNet50 with 9M images and above it from 90M on; ViT-L/16 against ResNet152x2 l
 fine-tuned after ImageNet-1k, ImageNet-21k, JFT: B/16 77.91, 83.97, 84.15; B/32 73.38, 81.28, 80.73; L/16 76.53, 85.15, 87.12;
 BiT is above ViT on ImageNet-1k alone."""
 
-SAVED = ("checkpoint.keep_best=", "checkpoint.keep_last=1")
-
 # On Fashion-MNIST: of about the same arithmetic an image.
 FASHION_MNIST = {
     "ViT": ("configs/vit_fashion_mnist.py", "model.patch=7"),
@@ -39,17 +37,12 @@ DIGITS = {
 }
 DIGITS_STEPS = {75: 100, 300: 200, 1_200: 400}
 
-# ResNets as in Table 3, which the configs of ViT and hybrids have.
-BIT = (
-    *("data.name=imagenet21k", "data.train_split=train[51200:]", 'data.eval_splits=("train[:51200]",)'),
-    *("optim.name=adamw", "optim.schedule=linear", "optim.warmup_steps=10000", "optim.weight_decay=0.1"),
-)
 IMAGENET21K = {
     "ViT-B/32": ("configs/vit_imagenet21k.py:B/32",),
     "ViT-B/16": ("configs/vit_imagenet21k.py:B/16",),
     "ViT-L/16": ("configs/vit_imagenet21k.py:L/16",),
-    "BiT R50x1": ("configs/resnet_imagenet.py:R50x1", *BIT, "optim.learning_rate=1e-3"),
-    "BiT R152x2": ("configs/resnet_imagenet.py:R152x2", *BIT, "optim.learning_rate=6e-4"),
+    "BiT R50x1": ("configs/resnet_imagenet.py:R50x1", *base.BIT, "optim.learning_rate=1e-3"),
+    "BiT R152x2": ("configs/resnet_imagenet.py:R152x2", *base.BIT, "optim.learning_rate=6e-4"),
     "R50+B/32": ("configs/vit_imagenet21k.py:R50+B/32",),
 }
 IMAGENET21K_STEPS = dict.fromkeys((400_000, 1_300_000, 4_000_000, 12_700_000), 93_000)  # 30 epochs of the largest
@@ -65,14 +58,14 @@ def get_config(size: str = "") -> ConfigDict:
     shared: tuple[str, ...]
     if size == "tiny":
         models, steps, select = DIGITS, DIGITS_STEPS, "train[1200:]"
-        shared = ("data.train_split=train[:1200]", f'data.eval_splits=("{select}", "test")', *SAVED)
+        shared = ("data.train_split=train[:1200]", f'data.eval_splits=("{select}", "test")', *base.ONE_CHECKPOINT)
     elif size == "fashion_mnist":
         models, steps, select = FASHION_MNIST, FASHION_MNIST_STEPS, "train[58000:]"
-        shared = ("data.train_split=train[:58000]", f'data.eval_splits=("{select}", "test")', *SAVED)
+        shared = ("data.train_split=train[:58000]", f'data.eval_splits=("{select}", "test")', *base.ONE_CHECKPOINT)
     elif not size:
         models, steps, select = IMAGENET21K, IMAGENET21K_STEPS, "train[:51200]"
         few = "evaluation.fewshot."
-        shared = (f"{few}shots=(5, 10)", f"{few}name=imagenet2012", f"{few}test_split=validation", *SAVED)
+        shared = (f"{few}shots=(5, 10)", f"{few}name=imagenet2012", f"{few}test_split=validation", *base.ONE_CHECKPOINT)
         shared += ("evaluation.generate=always",)
     else:
         raise ValueError(f"the study has no size {size!r}: tiny, fashion_mnist, or none for the paper's own.")
