@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     (folder / "fits.json").write_text(json.dumps({name: one.numbers for name, one in drawn.items()}, indent=1) + "\n")
     text = markdown(study, rows, runs, drawn, command)
     (folder / "report.md").write_text(text)
-    (folder / "report.html").write_text(html(study.title, text, folder))
+    (folder / "report.html").write_text(page(study.title, text, folder))
 
 
 def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: dict[str, Drawn], command: str) -> str:
@@ -100,10 +101,10 @@ def table(study: grid.Study, rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def html(title: str, text: str, folder: Path) -> str:
+def page(title: str, text: str, folder: Path) -> str:
     """The Markdown as a page, with its pictures in it."""
     body = MarkdownIt("commonmark").enable("table").render(text)
     for path in (folder / "figures").glob("*.svg"):
         picture = base64.b64encode(path.read_bytes()).decode()
         body = body.replace(f'src="figures/{path.stem}.png"', f'src="data:image/svg+xml;base64,{picture}"')
-    return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>\n{body}</html>\n'
+    return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>\n{body}</html>\n'

@@ -81,13 +81,13 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
             name = "-".join(re.sub(r"[^\w.+]+", "_", str(value)) for value in labels.values()) + f"-seed{seed}"
             own = [f"--config.{change}" for change in run["changes"]]
             arguments = (f"--config={run['config']}", f"--config.seed={seed}", *own, *changes)
-            if name in found:
-                raise UserError(f"two runs of the study share the workdir {name}: give them labels that differ.")
             if list(labels) != list(dict(study.runs[0]["labels"])):
                 raise UserError(
                     f"run {name} of the study has the labels {', '.join(labels)}, and the first run "
                     f"{', '.join(dict(study.runs[0]['labels']))}: give all the same ones."
                 )
+            if name in found:
+                raise UserError(f"two runs of the study share the workdir {name}: give them labels that differ.")
             config = read_config(name, arguments)
             found[name] = Job(name, labels, seed, arguments, study.after, config.steps or config.epochs)
     return list(found.values())
@@ -116,8 +116,8 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
     mine = {job.name: list(job.flags) for job in jobs}
     path = folder / FILE
     before = json.loads(path.read_text()) if path.exists() else {}
-    for name in mine.keys() & before.keys():
-        if mine[name] != before[name]:
+    for name in mine:
+        if name in before and mine[name] != before[name]:
             differ = sorted(set(mine[name]) ^ set(before[name]))
             raise UserError(
                 f"{folder} holds a study whose run {name} is another: {' '.join(differ)}. Choose another --workdir."

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from jax.typing import DTypeLike
 
 from errors import UserError
-from models.positions import AddPositions, AddTokenPositions, Kind, positions_in_segments, sinusoid_1d, sinusoid_2d
+from models.positions import (
+    AddPositions,
+    AddTokenPositions,
+    Kind,
+    RelativePositions,
+    positions_in_segments,
+    sinusoid_1d,
+    sinusoid_2d,
+)
 
 restarting = jax.jit(positions_in_segments)
 many = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -165,3 +173,29 @@ def test_a_sentence_that_is_longer_than_what_is_learned_is_refused_and_not_by_si
     assert shape("sinusoid_1d", 6).shape == (1, 6, D)
     with pytest.raises(UserError, match=r"of 6 tokens has no learned positions beyond 5.*max_length"):
         shape("learned", 6)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_learned_positions_of_a_row_and_a_column_stand_side_by_side(extra):
+    positions, variables = added("learned_2d", extra)
+    params = variables["params"]
+    for row in range(GRID[0]):
+        for column in range(GRID[1]):
+            found = positions[extra + row * GRID[1] + column]
+            np.testing.assert_array_equal(found, np.concatenate([params["row"][row], params["column"][column]]))
+    assert ("extra" in params) == bool(extra)
+
+
+@pytest.mark.parametrize("extra", [0, 2])
+def test_relative_positions_score_each_offset_of_a_key_by_its_own_vector(extra):
+    rows, columns, heads, size = 2, 3, 2, 4
+    tokens = extra + rows * columns
+    query = np.random.default_rng(0).normal(size=(1, tokens, heads, size)).astype(np.float32)
+    bias, variables = RelativePositions((rows, columns)).init_with_output(jax.random.key(0), query)
+    table = variables["params"]["embedding"].reshape(2 * rows - 1, 2 * columns - 1, size)
+    expected = np.zeros((1, heads, tokens, tokens))
+    for i in range(rows * columns):
+        for j in range(rows * columns):
+            offset = table[i // columns - j // columns + rows - 1, i % columns - j % columns + columns - 1]
+            expected[0, :, extra + i, extra + j] = query[0, extra + i] @ offset / size**0.5
+    np.testing.assert_allclose(bias, expected, rtol=1e-5, atol=1e-7)

@@ -141,7 +141,7 @@ def test_every_head_gives_float32_logits_and_without_outputs_the_representation(
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("positions", ["learned", "sinusoid_1d", "sinusoid_2d", "none"])
+@pytest.mark.parametrize("positions", ["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "none"])
 @pytest.mark.parametrize("shape", [(1, 2, 2, 3), (3, 8, 8, 1), (2, 4, 10, 3), (2, 10, 4, 3)])
 def test_an_image_may_have_any_size_that_divides_by_the_patch(shape, positions):
     out, params = traced(tiny(positions=positions), shape)

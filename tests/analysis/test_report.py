@@ -1,0 +1,176 @@
+"""Tables and reports of made up runs: what they hold, and what they say."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from analysis import report, table
+from configs.studies import base, vit_data_scaling
+from errors import UserError
+from studies import grid, launch
+
+SIZES = (500, 1500, 5000, 15_000)
+
+
+def made_up(study: grid.Study, accuracy) -> list[table.Row]:
+    rows = []
+    for job in grid.jobs(study):
+        value = accuracy(job)
+        rows.append(
+            {
+                "run": job.name,
+                **job.labels,
+                "seed": job.seed,
+                "parameters": 10,
+                "flops_per_example": 1e6 * len(job.labels["model"]),
+            }
+            | {"total_flops": 1e12, "train_seconds": 3.0, "test/accuracy": value, "test/nll": 1 - value}
+            | {"device": "1 x cpu", "commit": "abc", "command": "python train.py"}
+        )
+    return rows
+
+
+def study(*figures: dict) -> grid.Study:
+    config = base.get_config("ViT & ResNet", "figure 1", "Which?")
+    config.runs = tuple(
+        base.run("configs/vit_digits.py", f"data.train_examples={n}", model=model, images=n)
+        for n in SIZES
+        for model in ("ViT", "BiT ResNet")
+    )
+    config.reported = "ViT **wins**."
+    config.figures = figures
+    return grid.read(config)
+
+
+GAP = base.figure("gap", x="images", series="model", metric="test/accuracy", first="ViT", second="BiT ResNet")
+SCALING = base.figure("scaling", x="images", series="model", metric="test/accuracy")
+
+
+def closing(job: grid.Job) -> float:
+    slope = 0.1 if job.labels["model"] == "ViT" else 0.06
+    return 0.4 + slope * np.log10(job.labels["images"] / 500) + 0.001 * job.seed
+
+
+def test_a_report_is_one_page_with_its_pictures_and_says_what_was_found(tmp_path):
+    one = study(SCALING, GAP)
+    report.write(one, made_up(one, closing), 24, tmp_path, "python study.py --study=x")
+    text = (tmp_path / "report.md").read_text()
+    assert "24 of 24 runs, 3 seeds" in text
+    assert "| ViT | 500 | 3 | 10 |" in text
+    assert "ViT gains on BiT ResNet: it changes by +4.00 ± 0.00 points" in text
+    assert "at the largest size ViT is above BiT ResNet" in text
+    assert text.count("python train.py") == len(one.runs)
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>ViT &amp; ResNet</title>" in page
+    assert "<strong>wins</strong>" in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    numbers = json.loads((tmp_path / "fits.json").read_text())
+    assert numbers["gap"]["500"]["points"] == pytest.approx(0, abs=1e-9)
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
+        f"{n}.{k}" for n in ("gap", "scaling") for k in ("png", "svg")
+    }
+
+
+def test_a_gap_within_the_noise_is_not_called_one(tmp_path):
+    one = study(GAP)
+    random = np.random.default_rng(0)
+    report.write(one, made_up(one, lambda job: 0.5 + 0.02 * random.normal()), 24, tmp_path, "")
+    text = (tmp_path / "report.md").read_text()
+    assert "cannot be told" in text
+    assert "at the largest size the two cannot be told apart" in text
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        base.figure("comparison", kind="model", metric="test/accuracy"),
+        base.figure("comparison", kind="images", series="model", metric="test/accuracy"),
+        base.figure("pareto", series="model", points=("images",), metric="test/accuracy"),
+        base.figure("shape", series="model", base="ViT", metric="test/accuracy"),
+        base.figure(
+            "lengths", x="images", series="model", metrics=("test/accuracy", "total_flops"), growth=("total_flops",)
+        ),
+    ],
+)
+def test_every_kind_of_figure_is_drawn(tmp_path, figure):
+    one = study(figure)
+    report.write(one, made_up(one, closing), 24, tmp_path, "")
+    assert (tmp_path / "figures" / f"{figure['name']}.png").stat().st_size > 5000
+    assert "\n- " in (tmp_path / "report.md").read_text()
+
+
+def test_runs_on_the_front_and_the_best_kind_are_named(tmp_path):
+    one = study(base.figure("comparison", kind="model", metric="test/accuracy"))
+    report.write(one, made_up(one, lambda job: 0.9 if job.labels["model"] == "ViT" else 0.1), 24, tmp_path, "")
+    assert "best is ViT, 90.00 ± 0.00 %; clearly apart from all others" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        (base.figure("scalling", x="images"), "there is no 'scalling' in analysis/studies/: did you mean 'scaling'"),
+        (base.figure("gap", x="images", serie="model"), "the figure 'gap'.serie is not a setting"),
+        (
+            base.figure("scaling", x="images", series="model", metric="test/acuracy"),
+            "no figure 'test/acuracy': did you mean 'test/accuracy'",
+        ),
+    ],
+)
+def test_a_wrong_figure_is_one_line(tmp_path, figure, message):
+    one = study(figure)
+    with pytest.raises(UserError, match=message):
+        report.write(one, made_up(one, closing), 24, tmp_path, "")
+
+
+def test_early_stopping_takes_the_best_evaluation_and_of_equal_ones_the_first():
+    rows = [
+        {"step": s, "validation/accuracy": a, "test/accuracy": t}
+        for s, a, t in ((1, 0.5, 0.4), (2, 0.7, 0.6), (3, 0.7, 0.9))
+    ]
+    assert table.select(rows, "validation/accuracy", "max")["step"] == 2
+    assert table.select(rows, "validation/accuracy", "min")["step"] == 1
+    assert table.select(rows, "", "max")["step"] == 3
+    assert table.select([], "", "max") is None
+
+
+def test_a_row_holds_what_a_run_wrote_down(tmp_path):
+    one = study()
+    job = grid.jobs(one)[0]
+    workdir = tmp_path / job.name
+    (workdir / "checkpoints" / "20").mkdir(parents=True)
+    about = {"total_steps": 20, "parameters": 7, "step_flops": 600, "data": {"batch_size": 10}}
+    (workdir / "config.json").write_text(json.dumps(about | {"devices": "1 x cpu", "commit": "abc"}))
+    lines = [{"step": s, "train/loss": 1 / s, "seconds": 2.0} for s in (10, 20)] + [{"step": 20, "test/accuracy": 0.5}]
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (workdir / launch.ATTEMPTS).write_text(
+        '{"state": "stopped", "seconds": 3.0}\n{"state": "finished", "seconds": 4.5}\n'
+    )
+    row, missing = table.collect(one, grid.jobs(one)[:2], tmp_path)
+    assert row["state"] == "finished"
+    assert (row["parameters"], row["flops_per_example"], row["total_flops"], row["examples_seen"]) == (
+        7,
+        20,
+        12_000,
+        200,
+    )
+    assert (row["test/accuracy"], row["train/loss"], row["train_seconds"], row["wall_seconds"]) == (0.5, 0.05, 4.0, 7.5)
+    assert missing["state"] == "missing"
+    table.write([row, missing], tmp_path)
+    with (tmp_path / "table.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert [r["images"] for r in read] == ["500", "500"]
+    assert read[0]["test/accuracy"] == "0.5"
+    assert read[1]["parameters"] == ""
+    assert json.loads((tmp_path / "table.json").read_text()) == [row, missing]
+
+
+def test_the_shipped_study_of_data_size_draws_what_it_asks_for(tmp_path):
+    one = grid.read(vit_data_scaling.get_config("fashion_mnist"))
+    random = np.random.default_rng(0)
+    rows = made_up(one, lambda job: 0.5 + 0.1 * np.log10(job.labels["images"] / 500) + 0.002 * random.normal())
+    report.write(one, rows, len(rows), tmp_path, "")
+    assert "falls with training images to the power of" in (tmp_path / "report.md").read_text()

@@ -1,0 +1,72 @@
+"""What runs a study has, and what is wrong with one, before anything runs."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from configs.studies import base
+from errors import UserError
+from studies import grid
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(p.stem for p in (ROOT / "configs" / "studies").glob("*.py") if p.stem not in ("base", "__init__"))
+DIGITS = "configs/vit_digits.py"
+
+
+def study(*runs: dict, **changes: object) -> grid.Study:
+    config = base.get_config("A study", "figure 1", "Why?")
+    config.runs = runs
+    config.update(changes)
+    return grid.read(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", ["", "tiny"])
+def test_every_study_has_runs_that_train_would_take_and_three_seeds(name, size):
+    one = grid.read(importlib.import_module(f"configs.studies.{name}").get_config(size))
+    jobs = grid.jobs(one)
+    assert len(jobs) == 3 * len(one.runs) == len({job.name for job in jobs})
+    assert one.paper
+    assert one.figures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_size_that_a_study_has_not_is_named(name):
+    with pytest.raises(ValueError, match="no size 'huge'"):
+        importlib.import_module(f"configs.studies.{name}").get_config("huge")
+
+
+def test_a_job_is_a_command_with_seed_changes_and_workdir():
+    one = study(base.run(DIGITS, "steps=3", model="a b/c", images=5), after=("visualize.py curves",), seeds=2)
+    last = grid.jobs(one, ["--config.log.every_steps=1"])[-1]
+    train, after = last.commands(Path("out"), "python")
+    flags = [f"--config={DIGITS}", "--config.seed=1", "--config.steps=3", "--config.log.every_steps=1"]
+    assert train == ["python", "train.py", *flags, "--workdir=out/a_b_c-5-seed1"]
+    assert after == ["python", "visualize.py", "--workdir=out/a_b_c-5-seed1", "curves"]
+    assert (last.labels, last.length) == ({"model": "a b/c", "images": 5}, 3)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([], "study.runs is empty"),
+        ([base.run(DIGITS, x=1), base.run(DIGITS, x=1)], "two runs of the study share the workdir 1-seed0"),
+        ([base.run(DIGITS, "optim.learning_rat=1", x=1)], "run 1-seed0 of the study: .*learning_rat"),
+        ([base.run(DIGITS, "optim.learning_rate=fast", x=1)], "run 1-seed0 of the study: .*fast"),
+        ([base.run("configs/vit_digit.py", x=1)], "there is no config configs/vit_digit.py"),
+        ([base.run(DIGITS, x=1), base.run(DIGITS, y=1)], "has the labels y, and the first run x"),
+    ],
+)
+def test_a_wrong_study_is_one_line(runs, message):
+    with pytest.raises(UserError, match=message):
+        grid.jobs(study(*runs))
+
+
+def test_a_folder_of_another_study_is_refused_and_stays(tmp_path):
+    grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1))))
+    before = (tmp_path / grid.FILE).read_text()
+    with pytest.raises(UserError, match=r"run 1-seed0 is another: --config.steps=3 --config.steps=4"):
+        grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=4", x=1))))
+    assert (tmp_path / grid.FILE).read_text() == before
+    grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1), base.run(DIGITS, "steps=3", x=2))))

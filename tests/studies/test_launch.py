@@ -1,0 +1,98 @@
+"""Runs as processes: several at a time, failures, signals, locks."""
+
+import dataclasses
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from errors import UserError
+from studies import grid, launch
+
+
+@dataclasses.dataclass(frozen=True)
+class Script(grid.Job):
+    """A job that runs Python code in its folder's place."""
+
+    code: str = ""
+
+    def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
+        return [[python, "-c", f"here = {str(folder / self.name)!r}\n{self.code}"]]
+
+
+def script(name: str, code: str) -> Script:
+    return Script(name, {}, 0, (), code=code)
+
+
+def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path):
+    told: list[launch.Outcome] = []
+    jobs = [script("good", "print('well')"), script("bad", "raise SystemExit('no data')"), script("last", "pass")]
+    outcomes = launch.here(jobs, tmp_path, 2, told.append)
+    assert {outcome.job.name: outcome.state for outcome in outcomes} == {
+        "good": "finished",
+        "bad": "failed",
+        "last": "finished",
+    }
+    assert {outcome.reason for outcome in told} == {"", "no data"}
+    assert (tmp_path / "good" / "output.txt").read_text() == "well\n"
+    assert '"failed"' in (tmp_path / "bad" / launch.ATTEMPTS).read_text()
+
+
+def test_as_many_run_at_once_as_are_asked_for(tmp_path):
+    meet = f"""
+import pathlib, time
+pathlib.Path(here, 'here').touch()
+until = time.time() + 20
+while len(list(pathlib.Path({str(tmp_path)!r}).glob('*/here'))) < 2:
+    time.sleep(0.05)
+    assert time.time() < until
+"""
+    outcomes = launch.here([script("a", meet), script("b", meet)], tmp_path, 2, lambda outcome: None)
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 2
+
+
+def test_a_signal_stops_what_runs_and_begins_nothing_more(tmp_path):
+    wait = f"""
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit({launch.STOPPED}))
+pathlib.Path(here, 'here').touch()
+time.sleep(60)
+"""
+
+    def interrupt() -> None:
+        while not (tmp_path / "a" / "here").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    told: list[launch.Outcome] = []
+    outcomes = launch.here([script("a", wait), script("b", wait)], tmp_path, 1, told.append)
+    thread.join()
+    assert [outcome.state for outcome in outcomes] == ["stopped"] * 2
+    assert [outcome.job.name for outcome in told] == ["a"]
+    assert not (tmp_path / "b" / "here").exists()
+
+
+def test_a_run_that_another_process_has_is_waited_for(tmp_path):
+    (tmp_path / "a").mkdir()
+    with (tmp_path / "a" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        begun = threading.Event()
+        thread = threading.Thread(target=lambda: (begun.wait(), time.sleep(0.5), fcntl.flock(lock, fcntl.LOCK_UN)))
+        thread.start()
+        begun.set()
+        outcome = launch.Runner(tmp_path)(script("a", "pass"))
+        thread.join()
+    assert outcome.state == "finished"
+    assert outcome.seconds > 0.4
+
+
+def test_an_option_that_submitit_has_not(tmp_path):
+    with pytest.raises(UserError, match=r"--launch=local: .*speed"):
+        launch.submit([], tmp_path, "local", 1, {"speed": 3})
