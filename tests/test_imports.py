@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"models", "tasks", "training", "data", "configs", "analysis", "planning", "weights"}
+ROOMS = {"models", "tasks", "training", "data", "configs", "analysis", "planning", "studies", "weights"}
 SCRIPTS = {"train", "evaluate", "predict", "visualize", "study", "plan", "convert"}
 FREE = {"errors", "lookup"}
 MAY = {
@@ -18,6 +18,7 @@ MAY = {
     "training": {"training"} | FREE,
     "data": {"data"} | FREE,
     "weights": {"weights"} | FREE,
+    "studies": {"studies", "training", "record"} | FREE,
 }
 
 

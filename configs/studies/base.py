@@ -1,6 +1,5 @@
 """What every study begins with."""
 
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -40,7 +39,7 @@ def get_config(title: str, paper: str, question: str) -> ConfigDict:
     return study
 
 
-def run(config: str, *changes: str, **labels: Any) -> dict[str, Any]:
+def run(config: str, *changes: str, **labels: object) -> dict[str, object]:
     """One point of a study.
 
     Args:
@@ -50,7 +49,7 @@ def run(config: str, *changes: str, **labels: Any) -> dict[str, Any]:
     return dict(config=config, changes=changes, labels=tuple(labels.items()))
 
 
-def figure(name: str, **arguments: Any) -> dict[str, Any]:
+def figure(name: str, **arguments: object) -> dict[str, object]:
     """A figure of the report: analysis/studies/NAME.py's `draw` takes the arguments."""
     return dict(name=name, arguments=tuple(arguments.items()))
 
