@@ -86,7 +86,7 @@ def draw(arrays: Arrays) -> Figure:
             _mark(axes, arrays["possible"][n] & ~arrays["sure"][n], "possible", ":")
     if "sure" in arrays:
         grid[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="links by hand", frameon=False)
-    figure.colorbar(image, ax=list(grid[:, 0]), label="attention", shrink=0.6)
+    figure.colorbar(image, ax=list(grid[:, 0]), label="attention", shrink=0.5, panchor=False)
     return figure
 
 

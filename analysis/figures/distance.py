@@ -23,7 +23,10 @@ def arrays(subject: Subject) -> Arrays:
     images = subject.images(IMAGES)
     seen = attention.passes(subject.model, subject.params, images)
     found = [mean_distance(s.attention, subject.grid, side) for s in seen]
-    return {"distance": np.concatenate(found, axis=1).mean(1), "images": np.array(len(images))}
+    patches = subject.grid[0] * subject.grid[1]
+    uniform = mean_distance(np.full((1, 1, 1, patches, patches), 1 / patches), subject.grid, side)
+    distance = np.concatenate(found, axis=1).mean(1)
+    return {"distance": distance, "uniform": uniform.squeeze(), "images": np.array(len(images))}
 
 
 def mean_distance(attention: np.ndarray, grid: tuple[int, int], side: float) -> np.ndarray:
@@ -53,6 +56,7 @@ def draw(arrays: Arrays) -> Figure:
     layers = np.arange(1, depth + 1)
     axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
     axes.plot(layers, distance.mean(1), color="black", linewidth=1, label="mean of the heads")
+    axes.axhline(arrays["uniform"], color="gray", linewidth=1, linestyle="--", label="all patches alike")
     axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

@@ -45,13 +45,11 @@ def draw(arrays: Arrays) -> Figure:
     count = len(components)
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    title = f"Patch-embedding filters: {count} principal components\n({variance.sum():.0%} of the variance)"
+    title = f"Patch-embedding filters: principal components\n({variance.sum():.0%} of the variance)"
     figure = picture.begin(max(1.1 * columns, 6.5), 1.25 * rows + 0.9, title)
     for place, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         if place < count:
-            component = components[place]
-            low, high = component.min(), component.max()
-            picture.show(axis, (component - low) / max(high - low, 1e-12))
+            picture.show(axis, 0.5 + 0.5 * components[place] / np.abs(components[place]).max())  # zero is grey
             axis.set_title(f"{place + 1}: {variance[place]:.1%}", fontsize="x-small")
         else:
             axis.set_axis_off()
