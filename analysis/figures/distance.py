@@ -56,9 +56,9 @@ def draw(arrays: Arrays) -> Figure:
     layers = np.arange(1, depth + 1)
     axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
     axes.plot(layers, distance.mean(1), color="black", linewidth=1, label="mean of the heads")
-    axes.axhline(arrays["uniform"], color="gray", linewidth=1, linestyle="--", label="all patches alike")
+    axes.axhline(float(arrays["uniform"]), color="gray", linewidth=1, linestyle="--", label="all patches alike")
     axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(distance.max(), arrays["uniform"]))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", title=f"{heads} heads, a dot each", frameon=False)
     return figure

@@ -17,7 +17,9 @@ COMPONENTS, COLUMNS = 28, 7
 def lacks(subject: Subject) -> str:
     if subject.has("stem/.*"):
         return "its patches are of what a ResNet has made of the pixels"
-    return "" if subject.has("embedding/kernel") else f"a {subject.name} has no patches"
+    if not subject.has("embedding/kernel"):
+        return f"a {subject.name} has no patches"
+    return "" if np.prod(subject.shapes["embedding/kernel"][:3]) > 1 else "its patches are single values"
 
 
 def arrays(subject: Subject) -> Arrays:
