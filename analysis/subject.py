@@ -106,7 +106,7 @@ class Subject:
             return self._given if most > 1 else self._given[:1]
         found: list[np.ndarray] = []
         with _or("--images=a.png,b.png"):
-            for batch in self.run.pipeline.eval_batches(self.run.pipeline.eval_splits[0]):
+            for batch in self.run.pipeline.eval_batches(self._split):
                 found.extend(batch["image"][batch["mask"] > 0])
                 if len(found) >= most:
                     break
@@ -126,8 +126,14 @@ class Subject:
         if self.sentences:
             return self.sentences
         with _or("--sentence='...'"):
-            pairs = self.run.pipeline.pairs(self.run.pipeline.eval_splits[0])
+            pairs = self.run.pipeline.pairs(self._split)
         return tuple(source for source, _ in pairs[:most])
+
+    @property
+    def _split(self) -> str:
+        if not self.run.pipeline.eval_splits:
+            raise UserError("the run has no evaluation split (config.data.eval_splits).")
+        return self.run.pipeline.eval_splits[0]
 
     @cached_property
     def _given(self) -> np.ndarray:

@@ -18,6 +18,7 @@ MAY = {
     "training": {"training"} | FREE,
     "data": {"data"} | FREE,
     "weights": {"weights"} | FREE,
+    "analysis": {"analysis", "experiment", "models", "training"} | FREE,
 }
 
 

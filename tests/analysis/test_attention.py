@@ -13,10 +13,14 @@ from training import paths, transplant
 SIZES = dict(outputs=3, width=8, depth=3, mlp_dim=8, heads=2, patch=4)
 
 
+def see(model, params, images) -> attention.Seen:
+    return jax.jit(partial(attention.see, model))(params, images)
+
+
 def made(model, shape: tuple[int, ...] = (2, 8, 12, 1)) -> tuple:
     """A model's parameters, none of them zero, and images."""
     images = jax.random.normal(jax.random.key(1), shape)
-    params = model.init(jax.random.key(0), images, train=False)["params"]
+    params = jax.jit(partial(model.init, train=False))(jax.random.key(0), images)["params"]
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(2), len(leaves))
     return jax.tree.unflatten(
@@ -29,7 +33,7 @@ def made(model, shape: tuple[int, ...] = (2, 8, 12, 1)) -> tuple:
 def test_logits_with_probes_are_those_without(scan, head):
     model = vit.Model(**SIZES, head=head, scan=scan)
     params, images = made(model)
-    seen = attention.see(model, params, images)
+    seen = see(model, params, images)
     logits = jax.jit(partial(model.apply, train=False))({"params": params}, images)
     np.testing.assert_allclose(seen.output, logits, atol=1e-5)
     tokens = 6 + (head == "token")
@@ -43,7 +47,7 @@ def test_layers_come_in_order_scanned_or_not():
     shapes = {k: x.shape for k, x in paths.table(made(scanned)[0]).items()}
     taken, _ = transplant.fit(paths.table(jax.device_get(params)), shapes, 1.0, "written")
     stacked = jax.tree.unflatten(jax.tree.structure(made(scanned)[0]), list(taken.values()))
-    a, b = attention.see(written, params, images), attention.see(scanned, stacked, images)
+    a, b = see(written, params, images), see(scanned, stacked, images)
     np.testing.assert_allclose(a.attention, b.attention, atol=1e-5)
     assert np.abs(a.attention[0] - a.attention[1]).max() > 1e-3
 
@@ -55,13 +59,13 @@ def test_layers_come_in_order_scanned_or_not():
 def test_reading_weighs_the_tokens_that_the_head_sees(head, reading):
     model = vit.Model(**SIZES, head=head)
     params, images = made(model, (1, 8, 8, 1))
-    np.testing.assert_allclose(attention.see(model, params, images).reading, [reading])
+    np.testing.assert_allclose(see(model, params, images).reading, [reading])
 
 
 def test_a_pooling_head_reads_what_its_query_attends_to():
     model = vit.Model(**SIZES, head="map")
     params, images = made(model)
-    reading = attention.see(model, params, images).reading
+    reading = see(model, params, images).reading
     assert reading.shape == (2, 6)
     np.testing.assert_allclose(reading.sum(-1), 1, atol=1e-5)
     assert np.ptp(reading) > 1e-3
@@ -80,7 +84,7 @@ def test_images_go_through_a_few_at_a_time(monkeypatch):
 def test_a_masked_autoencoder_is_looked_at_with_whole_images():
     model = mae.Model(**SIZES, decoder_width=8, decoder_depth=1, decoder_heads=2).clone(outputs=0)
     params, images = made(model)
-    assert attention.see(model, params, images).attention.shape == (3, 2, 2, 7, 7)
+    assert see(model, params, images).attention.shape == (3, 2, 2, 7, 7)
 
 
 def test_maps_leave_out_what_is_no_patch():
