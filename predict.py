@@ -138,17 +138,14 @@ def translate(
 
 def draw(run: experiment.Run, apply: Callable[..., Any], source: np.ndarray, tokens: np.ndarray, path: Path) -> None:
     """The alignment map of one translation."""
+    from analysis import picture, translation
     from analysis.figures import alignment
 
     if path.suffix != ".png":
         raise UserError(f"--alignment={path} should end in .png.")
-    weights = np.asarray(run.task.alignment(apply, source, tokens))[0]
-    source, target = source[0][source[0] != 0], tokens[0][tokens[0] != 0]
-    names = run.pipeline.source_tokenizer.pieces(source), run.pipeline.target_tokenizer.pieces(target)
-    try:
-        alignment.draw(weights[: len(target), : len(source)], *names, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from None
+    weights = np.asarray(run.task.alignment(apply, source, tokens))
+    arrays = alignment.maps(weights, *translation.pieces(run.pipeline, source, tokens))
+    picture.save(alignment.draw(arrays), arrays, path)
     print(f"Alignment map: {path}, its array: {path.with_suffix('.npz')}", file=sys.stderr)
 
 

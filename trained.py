@@ -18,6 +18,15 @@ from training import hosts, parallel, paths, step, transplant
 from training.difference import difference
 
 
+def parts(config: ConfigDict, workdir: Path) -> Run:
+    """A trained run's parts without its weights. config: as `load` has it."""
+    trained = record.read(workdir)
+    if "known" not in trained:
+        raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
+    config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
+    return build(config, workdir, trained["known"])
+
+
 def load(
     config: ConfigDict,
     workdir: Path,
@@ -38,10 +47,7 @@ def load(
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
         return _resized(config, size, workdir, which, from_data, average, soup)
-    if "known" not in trained:
-        raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
-    config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
-    run = build(config, workdir, trained["known"])
+    run = parts(config, workdir)
     if from_data:
         run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():

@@ -1,1 +1,1 @@
-"""What trained models have learned, as arrays and pictures."""
+"""What trained models have learned, as arrays and pictures: figures/ has one file a figure, drawn by visualize.py."""

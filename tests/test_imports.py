@@ -19,6 +19,7 @@ MAY = {
     "data": {"data"} | FREE,
     "weights": {"weights"} | FREE,
     "studies": {"studies", "training", "record"} | FREE,
+    "analysis": {"analysis", "experiment", "models", "record", "studies", "training"} | FREE,
 }
 
 

@@ -128,8 +128,8 @@ def test_predict_draws_the_alignment_map(whole, tmp_path):
     done = command("predict.py", f"--workdir={whole}", f"--alignment={tmp_path / 'map.png'}", "1 2 3")
     assert done.returncode == 0, done.stderr
     saved = np.load(tmp_path / "map.npz")
-    assert saved["weights"].shape == (len(saved["target"]), len(saved["source"]))
-    assert list(saved["source"]) == ["▁1", "▁2", "▁3", "</s>"]
+    assert saved["weights"].shape == (1, saved["target"].shape[1], saved["source"].shape[1])
+    assert list(saved["source"][0]) == ["▁1", "▁2", "▁3", "</s>"]
     np.testing.assert_allclose(saved["weights"].sum(-1), 1, atol=1e-5)
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 

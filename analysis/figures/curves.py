@@ -1,0 +1,84 @@
+"""How runs learned: loss and the metric that counts, by step and, where the log has it, by time."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import picture
+from analysis.picture import Arrays
+from analysis.subject import Subject
+from training import log
+
+Rows = list[dict[str, Any]]
+MARKERS = "os^Dv"  # of evaluation splits
+TIME = "seconds"  # since the start, in a log's rows
+
+
+def lacks(subject: Subject) -> str:
+    return "" if log.read(subject.run.workdir) else f"{subject.run.workdir} has no {log.FILE}"
+
+
+def arrays(subject: Subject) -> Arrays:
+    """Of each run and figure: "RUN: test/loss" (3, n), the steps, the seconds (NaN where unknown) and the values."""
+    workdirs = (subject.run.workdir, *subject.beside)
+    metric = main_metric(log.read(workdirs[0]), subject.run.config["checkpoint"].get("keep_best", ""))
+    found: Arrays = {}
+    for workdir, name in zip(workdirs, names(workdirs), strict=True):
+        found |= {f"{name}: {key}": curve for key, curve in curves(log.read(workdir), ("loss", metric)).items()}
+    return found
+
+
+def main_metric(rows: Rows, keep_best: str) -> str:
+    """What the best checkpoint is chosen by ("test/accuracy" -> "accuracy"), else accuracy if it is logged; "" for none."""
+    if chosen := keep_best.rpartition("/")[2]:
+        return chosen
+    return "accuracy" if any(key.endswith("/accuracy") for row in rows for key in row) else ""
+
+
+def names(workdirs: tuple[Path, ...]) -> list[str]:
+    """The folders' names, or their paths where two have the same."""
+    last = [workdir.resolve().name for workdir in workdirs]
+    return last if len(set(last)) == len(last) else [str(workdir) for workdir in workdirs]
+
+
+def curves(rows: Rows, wanted: tuple[str, ...]) -> Arrays:
+    """Each figure "SPLIT/METRIC" of a log whose metric is wanted: (3, n), steps, seconds and values, where it is finite."""
+    keys = sorted({key for row in rows for key in row if "/" in key and key.rpartition("/")[2] in wanted})
+    return {
+        key: np.array(
+            [(r["step"], r.get(TIME, np.nan), r[key]) for r in rows if r.get(key) is not None], np.float64
+        ).T.reshape(3, -1)
+        for key in keys
+    }
+
+
+def draw(arrays: Arrays) -> Figure:
+    runs = list(dict.fromkeys(name.rpartition(": ")[0] for name in arrays))
+    metrics = sorted({name.rpartition("/")[2] for name in arrays}, key=lambda metric: (metric != "loss", metric))
+    timed = any(np.isfinite(curve[1]).any() for curve in arrays.values())
+    sides = ("step", "seconds") if timed else ("step",)
+    figure = picture.begin(5 * len(metrics) + 0.5, 3.6 * len(sides) + 0.5, "Training: " + ", ".join(runs))
+    axes = figure.subplots(len(sides), len(metrics), squeeze=False)
+    for (place, side), row in zip(enumerate(sides), axes, strict=True):
+        for axis, metric in zip(row, metrics, strict=True):
+            _draw(axis, {name: c for name, c in arrays.items() if name.endswith(f"/{metric}")}, runs, place)
+            axis.set(xlabel=side, ylabel=metric)
+    return figure
+
+
+def _draw(axes: Axes, chosen: Arrays, runs: list[str], place: int) -> None:
+    """Curves over their steps (place 0) or seconds (1): a colour a run, thin lines of training, a marker a split."""
+    keys = {name: name.rpartition(": ")[::2] for name in chosen}
+    splits = sorted({key.partition("/")[0] for _, key in keys.values()} - {"train"})
+    for name, (run, key) in keys.items():
+        split = key.partition("/")[0]
+        look: dict[str, Any] = dict(linewidth=1, alpha=0.6)
+        if split != "train":
+            look = dict(marker=MARKERS[splits.index(split) % len(MARKERS)], markersize=5)
+        label = f"{run}: {split}" if len(runs) > 1 else split
+        axes.plot(chosen[name][place], chosen[name][2], color=f"C{runs.index(run)}", label=label, **look)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")

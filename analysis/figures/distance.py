@@ -1,0 +1,64 @@
+"""How far heads look: the mean distance of attention by layer and head (2010.11929, figure 7 right).
+
+L layers, B images, H heads, N tokens, R rows and C columns of patches.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
+
+from analysis import attention, picture
+from analysis.picture import Arrays
+from analysis.subject import Subject
+
+IMAGES = 128  # as many as the paper's
+
+
+def lacks(subject: Subject) -> str:
+    return subject.lacks_patch_attention
+
+
+def arrays(subject: Subject) -> Arrays:
+    side = subject.run.pipeline.image_size[0] / subject.grid[0]
+    images = subject.images(IMAGES)
+    seen = attention.passes(subject.model, subject.params, images)
+    found = [mean_distance(s.attention, subject.grid, side) for s in seen]
+    patches = subject.grid[0] * subject.grid[1]
+    uniform = mean_distance(np.full((1, 1, 1, patches, patches), 1 / patches), subject.grid, side)
+    distance = np.concatenate(found, axis=1).mean(1)
+    return {"distance": distance, "uniform": uniform.squeeze(), "images": np.array(len(images))}
+
+
+def mean_distance(attention: np.ndarray, grid: tuple[int, int], side: float) -> np.ndarray:
+    """The distance from each patch to the patches that it attends to, weighted by attention, averaged over the patches.
+
+    Tokens that are no patches are left out, as queries and as keys, and what remains of each row is weighed anew: a head
+    that looks at the class token only now and then is not near for that.
+
+    Args:
+      attention: (L, B, H, N, N), of which the last R * C tokens are patches. side: of a patch, in pixels.
+
+    Returns:
+      (L, B, H), in pixels.
+    """
+    place = np.indices(grid).reshape(2, -1).T * side
+    patches = len(place)
+    weights = attention[..., -patches:, -patches:]
+    total = np.einsum("...qk,qk->...q", weights, cdist(place, place))
+    return (total / np.maximum(weights.sum(-1), 1e-12)).mean(-1)
+
+
+def draw(arrays: Arrays) -> Figure:
+    distance = arrays["distance"]
+    depth, heads = distance.shape
+    figure = picture.begin(6, 4.5, f"Mean attention distance, over {arrays['images']} images")
+    axes = figure.subplots()
+    layers = np.arange(1, depth + 1)
+    axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
+    axes.plot(layers, distance.mean(1), color="black", linewidth=1, label="mean of the heads")
+    axes.axhline(float(arrays["uniform"]), color="gray", linewidth=1, linestyle="--", label="all patches alike")
+    axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
+    axes.set_ylim(0, 1.1 * max(distance.max(), arrays["uniform"]))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", title=f"{heads} heads, a dot each", frameon=False)
+    return figure

@@ -1,0 +1,63 @@
+"""Alignment error rate: links by hand as files, links by attention, and how they differ."""
+
+import numpy as np
+import pytest
+
+from analysis import links
+from errors import UserError
+
+
+def test_the_error_rate_of_an_example_by_hand():
+    sure, possible = [{(0, 0), (1, 1)}], [{(0, 0), (1, 1), (2, 1)}]
+    found = [{(0, 0), (2, 1), (2, 2)}]
+    # |A & S| = 1, |A & P| = 2, |A| = 3, |S| = 2
+    assert links.error_rate(found, sure, possible) == pytest.approx(1 - 3 / 5)
+    assert links.error_rate(sure, sure, possible) == 0
+    assert links.error_rate([{(5, 5)}], sure, possible) == 1
+
+
+def test_sentences_are_counted_together():
+    found, sure = [{(0, 0)}, {(0, 1), (1, 0)}], [{(0, 0)}, {(0, 0), (1, 1)}]
+    assert links.error_rate(found, sure, sure) == pytest.approx(1 - 2 / 6)
+
+
+def test_words_are_the_sum_over_source_and_the_mean_over_target_tokens():
+    weights = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.3, 0.1], [0.0, 0.0, 0.0, 1.0]])
+    found = links.word_weights(weights, np.array([0, 0, 2, -1]), np.array([0, 0, -1]))
+    np.testing.assert_allclose(found, [[(0.3 + 0.6) / 2, 0, 0.3]])  # source word 1 has no token
+    assert links.strongest(found) == {(0, 0)}
+    assert links.strongest(np.zeros((1, 2))) == set()
+
+
+def written(folder, gold: str, source: str = "a b\nc", target: str = "x\ny z") -> list:
+    paths = [folder / name for name in ("gold", "source", "target")]
+    for path, text in zip(paths, (gold, source, target), strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_links_are_sure_or_possible(tmp_path):
+    gold = links.read(*written(tmp_path, "0-0 1?0\n0p1\n", "a b\nc\n"))
+    assert gold.source == [["a", "b"], ["c"]]
+    assert gold.target == [["x"], ["y", "z"]]
+    assert gold.sure == [{(0, 0)}, set()]
+    assert gold.possible == [{(0, 0), (1, 0)}, {(0, 1)}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0-0", "gold has 1 lines and .*source has 2"),
+        ("0-0\n0:1", "line 2 of .*gold: '0:1' is no link: write 0-2"),
+        ("0-0\n1-1", "line 2 of .*gold: '1-1' links a word that is not there, of 1 source and 2 target"),
+    ],
+)
+def test_a_file_of_links_that_cannot_be_is_one_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        links.read(*written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    paths = written(tmp_path, "0-0\n0-0")
+    with pytest.raises(UserError, match=r"cannot read .*none: No such file"):
+        links.read(tmp_path / "none", *paths[1:])

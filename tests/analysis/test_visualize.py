@@ -1,0 +1,174 @@
+"""visualize.py as a person types it: all figures of a ViT and of a Transformer, and what cannot be drawn."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trained
+import visualize
+from analysis.figures import distance, rollout
+from analysis.subject import Subject
+from configs import resnet_fashion_mnist, transformer_reverse
+from errors import UserError
+from tests.conftest import tiny
+from train import train
+
+ROOT = Path(__file__).parents[2]
+OF_IMAGES = {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    line = [sys.executable, "visualize.py", *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}, capture_output=True, text=True)
+
+
+def subject(workdir: Path, **changes: object) -> Subject:
+    """As the command makes it."""
+    given = {name: changes.pop(name) for name in ("image_files", "sentences", "beside") if name in changes}
+    config = trained.saved_config(workdir)
+    config.parallel.mode = "mesh"
+    config.update_from_flattened_dict(changes)
+    restore = lambda: trained.load(config, workdir, "last", False)[1].eval_params  # noqa: E731
+    return Subject(run=trained.parts(config, workdir), restore=restore, **given)
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("vit") / "run"
+    train(tiny(**{"model.head": "token", "model.positions": "learned", "steps": 2}), workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory) -> Path:
+    folder, chance = tmp_path_factory.mktemp("texts"), np.random.default_rng(0)
+    for split, count in (("train", 60), ("test", 20)):
+        rows = [[str(n) for n in chance.integers(0, 99, 3)] for _ in range(count)]
+        (folder / f"{split}.x").write_text("".join(" ".join(row) + "\n" for row in rows))
+        (folder / f"{split}.y").write_text("".join(" ".join(reversed(row)) + "\n" for row in rows))
+    (folder / "gold").write_text("0-2 1-1 2?0\n" * 20)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def transformer(texts, tmp_path_factory) -> Path:
+    config = transformer_reverse.get_config("debug")
+    config.steps = 2
+    config.model.depth = 1
+    config.task.update(beams=1, extra_length=2)
+    config.data.update(source="files", name=str(texts), languages=("x", "y"), eval_splits=("test",))
+    config.data.update(batch_tokens=128, max_length=16, buckets=1)
+    config.evaluation.every_steps = 0
+    config.log.peak_teraflops = 1.0
+    config.parallel.mode = "mesh"
+    workdir = tmp_path_factory.mktemp("transformer") / "run"
+    train(config, workdir)
+    return workdir
+
+
+def test_all_figures_of_a_vit(vit, tmp_path):
+    done = command(f"--workdir={vit}", f"--with={vit}")
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stdout.splitlines()} == OF_IMAGES
+    for name in OF_IMAGES:
+        assert f"{vit}/figures/{name}.png and .npz" in done.stdout
+        assert (vit / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    saved = {name: np.load(vit / "figures" / f"{name}.npz") for name in OF_IMAGES}
+    assert saved["distance"]["distance"].shape == (2, 2)
+    assert saved["distance"]["images"] == 128
+    assert saved["heads"]["attention"].shape == (2, 2, 2, 2)
+    assert saved["token_layers"]["attention"].shape == (2, 4, 2, 2)
+    assert saved["rollout"]["image"].shape == (4, 8, 8, 1)
+    assert saved["positions"]["similarity"].shape == (2, 2, 2, 2)
+
+
+def test_all_figures_of_a_transformer_with_its_error_rate(transformer, texts, tmp_path):
+    pairs = (f"--gold={texts / 'gold'}", f"--source={texts / 'test.x'}", f"--target={texts / 'test.y'}")
+    done = command(f"--workdir={transformer}", f"--out={tmp_path}", *pairs)
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"alignment", "curves", "sinusoids"}
+    saved = np.load(tmp_path / "alignment.npz")
+    assert f"alignment error rate: {saved['alignment_error_rate']:.4f}  pairs: 20" in done.stdout
+    assert saved["weights"].shape == saved["sure"].shape == (3, 3, 3)
+    assert saved["possible"][0].tolist() == [[False, False, True], [False, True, False], [True, False, False]]
+    assert (saved["weights"].sum(-1) <= 1 + 1e-5).all()
+
+
+def test_maps_of_sentences_are_of_what_the_model_writes(transformer):
+    from analysis.figures import alignment
+
+    found = alignment.arrays(subject(transformer, sentences=("1 2", "1 2 3")))
+    assert found["source"][1].tolist() == ["▁1", "▁2", "▁3", "</s>"] or found["source"][1][-1] == "</s>"
+    assert found["weights"].shape == (2, found["target"].shape[1], found["source"].shape[1])
+
+
+def test_images_of_other_sizes_and_models_for_them(vit, tmp_path):
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).save(tmp_path / "a.png")
+    larger = subject(vit, image_files=(str(tmp_path / "a.png"),), **{"data.image_size": 16})
+    assert larger.grid == (4, 4)
+    assert rollout.arrays(larger)["rollout"].shape == (1, 4, 4)
+    assert distance.arrays(larger)["distance"].max() < 16 * 2**0.5
+    wide = subject(vit, image_files=(str(tmp_path / "a.png"),), **{"data.image_width": 16})
+    assert wide.grid == (2, 4)
+    assert rollout.arrays(wide)["rollout"].shape == (1, 2, 4)
+
+
+def test_an_image_that_is_made_smaller_is_said(vit, tmp_path, capsys):
+    Image.fromarray(np.zeros((6, 8), np.uint8)).save(tmp_path / "a.png")
+    visualize.check(subject(vit, image_files=(str(tmp_path / "a.png"),)))
+    assert "a.png, 6x8, is seen as 8x8." in capsys.readouterr().err
+    (tmp_path / "b.png").write_text("no image")
+    for name in ("b.png", "c.png"):
+        with pytest.raises(UserError, match=f"cannot read .*{name}"):
+            visualize.check(subject(vit, image_files=(str(tmp_path / name),)))
+
+
+def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_path):
+    with pytest.raises(
+        UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: curves, "
+    ):
+        visualize.chosen(subject(vit), ["alignment"])
+    with pytest.raises(UserError, match="cannot have 'rollout': the model reads no images"):
+        visualize.chosen(subject(transformer), ["curves", "rollout"])
+    with pytest.raises(UserError, match="cannot have 'sinusoids': its positions are learned"):
+        visualize.chosen(subject(vit), ["sinusoids"])
+    gap = subject(vit, **{"model.head": "gap"})
+    with pytest.raises(UserError, match=r"cannot have 'token_layers': it has no class token \(config.model.head=gap\)"):
+        visualize.chosen(gap, ["token_layers"])
+
+
+def test_a_resnet_has_no_attention(vit):
+    config = trained.saved_config(vit)
+    config.model = resnet_fashion_mnist.get_config("debug").model
+    resnet = Subject(run=trained.parts(config, vit), restore=dict)
+    assert visualize.chosen(resnet, []) == ["curves"]
+    for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
+        with pytest.raises(UserError, match=reason):
+            visualize.chosen(resnet, [name])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("rolout",), "there is no 'rolout' in analysis/figures/: did you mean 'rollout'?"),
+        (("--sentence=x",), "--sentence and --gold are for models that translate: this one reads images."),
+        (("--gold=x",), "--gold=FILE, --source=FILE and --target=FILE go together: give all three."),
+        (("--with=nowhere", "curves"), "nowhere holds no run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(vit, flags, message):
+    done = command(f"--workdir={vit}", *flags)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_images_that_are_nowhere_can_be_given(vit):
+    lost = subject(vit, **{"data.name": "no_such_set"})
+    with pytest.raises(UserError, match=r"Or give your own: --images=a.png,b.png\.$"):
+        lost.images(1)
