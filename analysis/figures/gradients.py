@@ -96,9 +96,14 @@ def _norms(model: nn.Module, task: Any, params: Any, batch: dict[str, jax.Array]
             raise UserError("this model embeds no tokens: gradients by time step are of models that read sentences.")
         return summed, seen[0]
 
-    shapes: list[jax.ShapeDtypeStruct] = []
-    jax.eval_shape(lambda: loss(lambda x: shapes.append(jax.ShapeDtypeStruct(x.shape, x.dtype)) or x))
-    zeros = jnp.zeros(shapes[0].shape, shapes[0].dtype)
+    embedded: list[jax.Array] = []
+
+    def keep(x: jax.Array) -> jax.Array:
+        embedded.append(x)
+        return x
+
+    jax.eval_shape(lambda: loss(keep))
+    zeros = jnp.zeros(embedded[0].shape, embedded[0].dtype)
     gradient, tokens = jax.grad(lambda zeros: loss(lambda x: x + zeros), has_aux=True)(zeros)
     real = tokens != 0
     if "mask" in batch:
