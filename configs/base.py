@@ -67,6 +67,7 @@ DEBUG_SIZE = {
     "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "classifier": dict(width=16, depth=2, mlp_dim=32, heads=2),
     "seq2seq": dict(embedding_dim=16, hidden_dim=16),
+    "recurrent": dict(embedding_dim=16, hidden_dim=16),
 }
 
 
@@ -343,6 +344,24 @@ def classifier() -> ConfigDict:
             scan=False,
             remat="none",
             kernel="xla",
+            dtype="float32",
+        )
+    )
+
+
+def recurrent(cell: str) -> ConfigDict:
+    """config.model of a recurrent classifier of sentences: models/recurrent.py."""
+    return ConfigDict(
+        dict(
+            name="recurrent",
+            cell=cell,
+            embedding_dim=128,
+            hidden_dim=128,
+            layers=1,
+            gate_bias=0.0,
+            bidirectional=False,
+            pooling="last",
+            dropout=0.1,
             dtype="float32",
         )
     )

@@ -11,15 +11,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from errors import UserError
+from models.cells import Carry, Cell, cell, hidden, read
 
-Cell = Literal["rnn", "lstm", "gru"]
 Kind = Literal["none", "bahdanau", "luong_dot", "luong_general"]
-Carry = Any  # of one layer: h, or (c, h) of an LSTM
 Memory = dict[str, jax.Array]
 State = tuple[list[Carry], jax.Array | None]
-
-# They project their inputs within the scan; cells that leave it to one product before gain nothing measurable on a CPU.
-CELLS = {"rnn": nn.SimpleCell, "lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}
 
 
 class Model(nn.Module):
@@ -181,21 +177,9 @@ class Encoder(nn.Module):
         for layer in range(self.layers):
             if layer:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            states, carries = [], []
-            for direction in ("forward", "backward")[: 1 + self.bidirectional]:
-                rnn = nn.RNN(
-                    cell(self.cell, self.hidden_dim, self.dtype, f"{direction}_{layer}"),
-                    reverse=direction == "backward",
-                    keep_order=True,
-                    return_carry=True,
-                )
-                zeros = rnn.cell.initialize_carry(jax.random.key(0), x[:, 0].shape)
-                zeros = jax.tree.map(lambda x: x.astype(self.dtype), zeros)
-                carry, state = rnn(x, initial_carry=zeros, seq_lengths=lengths)  # the carry after the last real token
-                states.append(state)
-                carries.append(carry)
-            x = jnp.concatenate(states, axis=-1)
-            last = jax.tree.map(lambda *directions: jnp.concatenate(directions, axis=-1), *carries)
+            x, last = read(
+                self.cell, self.hidden_dim, self.dtype, x, lengths, layer=layer, bidirectional=self.bidirectional
+            )
             parts, tree = jax.tree.flatten(last)
             parts = [dense(self.hidden_dim, self.dtype, f"start_{layer}_{i}")(part) for i, part in enumerate(parts)]
             start.append(jax.tree.unflatten(tree, map(jnp.tanh, parts)))
@@ -276,12 +260,3 @@ class Attention(nn.Module):
 def dense(features: int, dtype: DTypeLike, name: str | None = None, use_bias: bool = True) -> nn.Dense:
     xavier = nn.initializers.xavier_uniform()
     return nn.Dense(features, use_bias=use_bias, kernel_init=xavier, dtype=dtype, name=name)
-
-
-def cell(kind: Cell, features: int, dtype: DTypeLike, name: str) -> nn.RNNCellBase:
-    return CELLS[kind](features, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype, name=name)
-
-
-def hidden(carry: Carry) -> jax.Array:
-    """h, which comes last in every cell's carry."""
-    return jax.tree.leaves(carry)[-1]

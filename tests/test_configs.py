@@ -31,6 +31,7 @@ DEFAULT = {
     "seq2seq_multi30k": "gru+bahdanau:debug",
     "transformer_wmt14": "base:debug",
     "encoder_sst2": "mean:debug",
+    "recall": "gru+16:debug",
 }
 
 
@@ -218,6 +219,25 @@ def test_the_transformers_recipe():
     assert (base_.task.beams, base_.task.alpha, base_.task.extra_length) == (4, 0.6, 50)
     with pytest.raises(ValueError, match="no row 'A2' in Table 3"):
         load("transformer_wmt14", "A2")
+
+
+@pytest.mark.parametrize("variant", ["transformer+16", "rnn", "lstm+64", "gru+32"])
+def test_models_that_recall_differ_in_nothing_else_and_have_the_same_size(variant, workdir):
+    model, _, length = variant.partition("+")
+    config, other = load("recall", variant), load("recall", f"transformer+{length or 32}")
+    run = experiment.build(config, workdir)
+    assert run.parameters() == pytest.approx(18_000, rel=0.03)
+    assert config.model.get("cell", "transformer") == model
+    assert (config.data.name, config.data.max_length) == (f"8,{length or 32}", int(length or 32) + 1)
+    del config["model"], other["model"]
+    assert config == other
+
+
+def test_a_model_or_length_that_cannot_recall_is_named():
+    with pytest.raises(ValueError, match="no model 'debug' for recall: transformer, rnn, lstm, gru"):
+        load("recall", "debug")
+    with pytest.raises(ValueError, match=r"recall.py:gru\+long should end in a length, as in gru\+64"):
+        load("recall", "gru+long")
 
 
 @pytest.mark.parametrize("variant", ["rnn+none", "lstm+luong_dot", "lstm+none", "gru+luong_general"])

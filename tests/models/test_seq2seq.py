@@ -12,7 +12,8 @@ import pytest
 
 import models
 from errors import UserError
-from models.seq2seq import CELLS, Encoder
+from models.cells import CELLS
+from models.seq2seq import Encoder
 
 B, S, T, E, H, K, V, VS = 4, 5, 4, 6, 8, 2, 11, 9
 ATTENTION = ("none", "bahdanau", "luong_dot", "luong_general")

@@ -1,0 +1,77 @@
+"""One class for a sentence: a recurrence over its tokens, and a linear layer on what it ends with.
+
+B batch, S tokens, E embedding, H hidden, D = H or 2H, V vocabulary, C classes.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from errors import UserError
+from models.cells import Cell, hidden, read
+
+
+class Model(nn.Module):
+    """Embedding, layers of cells, pooling, one linear layer. Padding must stand at the end.
+
+    Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+
+    Attributes:
+      outputs: C; 0 leaves the head out and returns the representation. vocabulary: V.
+      cell: "rnn" (tanh) | "lstm" | "gru". embedding_dim, hidden_dim, layers: E, H and the number of layers.
+      gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has learned
+        anything. 1 or 2 is usual of an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here of all gates.
+      bidirectional: whether each layer reads both ways; the backward states end at the first token.
+      pooling: "last": the state after the last real token, of each direction | "mean" of the states of all real tokens.
+      dropout: on embeddings, between layers and before the last layer.
+
+    Raises:
+      UserError: a size that is not positive or a dropout that is no rate.
+    """
+
+    outputs: int
+    vocabulary: int
+    cell: Cell
+    embedding_dim: int
+    hidden_dim: int
+    layers: int = 1
+    gate_bias: float = 0.0
+    bidirectional: bool = False
+    pooling: Literal["last", "mean"] = "last"
+    dropout: float = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
+        """tokens: int (B, S), 0 where there is nothing. Returns float32 logits (B, C)."""
+        for key in ("embedding_dim", "hidden_dim", "layers"):
+            if getattr(self, key) < 1:
+                raise UserError(f"config.model.{key}={getattr(self, key)} must be positive.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"config.model.dropout={self.dropout} must be at least 0 and less than 1.")
+        dtype, valid = jnp.dtype(self.dtype), tokens != 0
+        lengths = valid.sum(axis=1)
+        x = nn.Embed(self.vocabulary, self.embedding_dim, dtype=dtype, name="embedding")(tokens)
+        for layer in range(self.layers):
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x, last = read(
+                self.cell,
+                self.hidden_dim,
+                dtype,
+                x,
+                lengths,
+                layer=layer,
+                bidirectional=self.bidirectional,
+                gate_bias=self.gate_bias,
+            )
+        if self.pooling == "last":
+            x = hidden(last)
+        else:
+            x = jnp.sum(x, axis=1, where=valid[..., None]) / jnp.maximum(lengths, 1)[:, None].astype(dtype)
+        self.sow("probe", "representation", x)
+        if not self.outputs:
+            return x.astype(jnp.float32)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)

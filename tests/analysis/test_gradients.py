@@ -1,0 +1,132 @@
+"""Gradients by time step: the analytic ones of a linear model, what a recurrence forgets and attention does not."""
+
+from types import SimpleNamespace
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import models
+import tasks
+from analysis.figures import gradients
+from errors import UserError
+
+B, S, E, C, V = 3, 6, 4, 5, 9
+TOKENS = np.array([[3, 1, 4, 1, 5, 3], [2, 6, 5, 3, 0, 0], [7, 3, 0, 0, 0, 0]], np.int32)
+REAL = TOKENS > 0
+BATCH = {"tokens": TOKENS, "label": np.array([1, 4, 0], np.int32), "mask": np.ones(B, np.float32)}
+LONG = {
+    "tokens": np.random.default_rng(0).integers(1, V, size=(8, 24)).astype(np.int32),
+    "label": np.arange(8, dtype=np.int32) % C,
+    "mask": np.ones(8, np.float32),
+}
+
+
+class Linear(nn.Module):
+    """The mean of the embedded tokens, and a linear layer."""
+
+    @nn.compact
+    def __call__(self, tokens, *, train):
+        real = (tokens > 0)[..., None]
+        x = nn.Embed(V, E, name="embedding")(tokens)
+        return nn.Dense(C, name="head")(x.sum(1, where=real) / real.sum(1))
+
+
+def run(model: nn.Module, task: str = "classify", **arguments) -> SimpleNamespace:
+    return SimpleNamespace(
+        model=model, task=tasks.build(task, **arguments or dict(inputs=("tokens",), label_smoothing=0.1))
+    )
+
+
+def analytic(params: dict) -> np.ndarray:
+    """(B, S) of Linear: ∂L/∂e_t = W (softmax(logits) - onehot(label)) / length, for every token t of a sentence."""
+    embedded, head = params["embedding"]["embedding"][TOKENS], params["head"]
+    mean = (embedded * REAL[..., None]).sum(1) / REAL.sum(1, keepdims=True)
+    error = np.array(jax.nn.softmax(mean @ head["kernel"] + head["bias"]))
+    error[np.arange(B), BATCH["label"]] -= 1
+    return np.linalg.norm(error @ head["kernel"].T, axis=1, keepdims=True) / REAL.sum(1, keepdims=True) * REAL
+
+
+def test_those_of_a_linear_model_are_the_analytic_ones_averaged_over_the_sentences_that_long(filled):
+    params = filled(Linear(), TOKENS)["params"]
+    found, each = gradients.norms(run(Linear()), params, [BATCH]), analytic(params)
+    assert (found.shape, found.dtype) == ((S,), np.float32)
+    np.testing.assert_allclose(found, each.sum(0) / REAL.sum(0), rtol=1e-5)
+
+    back = np.stack([np.pad(row[:n][::-1], (0, S - n)) for row, n in zip(each, REAL.sum(1), strict=True)])
+    np.testing.assert_allclose(
+        gradients.norms(run(Linear()), params, [BATCH], from_end=True), back.sum(0) / REAL.sum(0), rtol=1e-5
+    )
+
+
+def test_neither_batches_nor_padding_nor_what_fills_them_changes_the_mean(filled):
+    params = filled(Linear(), TOKENS)["params"]
+    filler = {"tokens": np.full((1, S), 2), "label": np.zeros(1, np.int32), "mask": np.zeros(1, np.float32)}
+    whole = gradients.norms(run(Linear()), params, [BATCH])
+    short = {name: x[1:, :4] if name == "tokens" else x[1:] for name, x in BATCH.items()}
+    first = {name: np.concatenate([x[:1], filler[name]]) for name, x in BATCH.items()}
+    wide = {name: np.pad(x, ((0, 0), (0, 2))) if name == "tokens" else x for name, x in first.items()}
+    np.testing.assert_allclose(gradients.norms(run(Linear()), params, [short, wide]), whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_a_recurrence_of_small_weights_forgets_with_distance(filled, cell):
+    model = models.build("recurrent", C, vocabulary=V, cell=cell, embedding_dim=E, hidden_dim=8)
+    params = jax.tree.map(lambda x: 0.3 * x, filled(model, TOKENS)["params"])
+    found = gradients.norms(run(model), params, [LONG])
+    assert (np.diff(np.log(found)) > 0.1).all()  # each token's is at least a tenth above the one before it
+    assert found[0] < 1e-3 * found[-1]
+
+
+def test_attention_reaches_the_first_token_as_it_does_the_last():
+    model = models.build("classifier", C, vocabulary=V, width=16, depth=2, mlp_dim=32, heads=2, pooling="mean")
+    params = jax.jit(lambda: model.init(jax.random.key(0, impl="rbg"), LONG["tokens"], train=False)["params"])()
+    found = gradients.norms(run(model), params, [LONG])
+    assert 0.1 < found[0] / found[-1] < 10
+    assert found.max() < 10 * found.min()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(name="transformer", width=8, depth=1, mlp_dim=16, heads=2, tie="all"),
+        dict(name="seq2seq", cell="gru", attention="bahdanau", bidirectional=True, embedding_dim=4, hidden_dim=4),
+    ],
+    ids=lambda arguments: arguments["name"],
+)
+def test_of_a_model_that_translates_it_is_the_sources_embedding(filled, arguments):
+    target = np.array([[2, 3], [3, 0], [5, 3]], np.int32)
+    model = models.build(**arguments, outputs=V, source_vocabulary=None)
+    params = filled(model, TOKENS, target)["params"]
+    batch = {"source": TOKENS, "target": target, "index": np.arange(B)}
+    found = gradients.norms(run(model, "translate", beams=1), params, [batch])
+    assert found.shape == (S,)
+    assert (found > 0).all()
+
+
+def test_what_has_no_gradients_by_tokens_is_told(filled):
+    image = np.zeros((2, 8, 8, 1), np.float32)
+    model = models.build("vit", C, width=8, depth=1, mlp_dim=8, heads=1, patch=4)
+    batch = {"image": image, "label": np.zeros(2, np.int32), "mask": np.ones(2, np.float32)}
+    with pytest.raises(UserError, match="this model embeds no tokens"):
+        gradients.norms(run(model, inputs=("image",)), filled(model, image)["params"], [batch])
+    with pytest.raises(UserError, match="no sentences"):
+        gradients.norms(run(Linear()), filled(Linear(), TOKENS)["params"], [])
+
+
+def test_the_picture_stands_beside_its_numbers(tmp_path):
+    curves = {"lstm+64": np.array([1e-6, 1e-3, 1.0], np.float32), "file": np.array([0.5, 0.0], np.float32)}
+    gradients.draw(curves, tmp_path / "gradients.png")
+    assert (tmp_path / "gradients.png").read_bytes().startswith(b"\x89PNG")
+    saved = np.load(tmp_path / "gradients.npz")
+    assert saved["names"].tolist() == ["lstm+64", "file"]
+    np.testing.assert_array_equal(saved["norms"], np.array([[1e-6, 1e-3, 1], [0.5, 0, np.nan]], np.float32))
+
+
+def test_embeddings_in_bfloat16_give_norms_in_float32(filled):
+    model = models.build("recurrent", C, vocabulary=V, cell="gru", embedding_dim=E, hidden_dim=4, dtype="bfloat16")
+    found = gradients.norms(run(model), filled(model, TOKENS)["params"], [BATCH])
+    assert found.dtype == np.float32
+    assert jnp.isfinite(found).all()

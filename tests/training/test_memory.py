@@ -1,0 +1,35 @@
+"""The memory of a step: what its arguments must take, counted by hand, and nothing compiled a second time."""
+
+import jax
+import numpy as np
+import pytest
+
+import experiment
+from tests.conftest import tiny
+from training import memory
+
+
+@pytest.fixture(scope="module", params=["mesh", "pmap"])
+def run(request, tmp_path_factory):
+    changes = {"parallel.mode": request.param, "data.source": "synthetic", "data.name": "10"}
+    return experiment.build(tiny(**changes), tmp_path_factory.mktemp("run"))
+
+
+def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(run):
+    state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract_state))
+    batch = sum(np.prod(shape) * np.dtype(kind).itemsize for shape, kind in run.pipeline.shapes[0][1].values())
+    found = memory.memory(run)
+    assert state + batch / 8 < found
+    assert found < 50 * (state + batch)
+
+
+def test_after_a_step_it_compiles_nothing(run):
+    state, batch = run.initialise(), run.devices.put(next(iter(run.batches(0))))
+    state, _ = run.train_step(state, batch)
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: compiled.append(event))
+    try:
+        assert memory.peak(run.train_step, state, batch) > 0
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [event for event in compiled if "backend_compile" in event]
