@@ -2,11 +2,12 @@
 
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
 Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE --target=FILE
-Of training:     [--with=RUN2,RUN3], curves of other runs beside this one's
+Of training:     [--with=RUN2,RUN3], curves, or gradients by token, of other runs beside this one's
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import commands
 
@@ -24,6 +25,7 @@ if __name__ == "__main__":
 
 from PIL import Image
 
+import experiment
 import lookup
 import record
 import trained
@@ -47,6 +49,7 @@ def main(arguments: list[str]) -> None:
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),
         beside=tuple(Path(path) for path in flags["with"].value or ()),
+        load=load,
     )
     check(subject)
     folder = Path(flags.out) if flags.out else workdir / "figures"
@@ -54,6 +57,12 @@ def main(arguments: list[str]) -> None:
         arrays = lookup.find(FIGURES, "arrays", name)(subject)
         picture.save(lookup.find(FIGURES, "draw", name)(arrays), arrays, folder / f"{name}.png")
         print(f"{name:13} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
+
+
+def load(workdir: Path) -> tuple[experiment.Run, Any]:
+    """Another run, at its last step."""
+    run, state, _ = trained.load(trained.saved_config(workdir), workdir, "last", False)
+    return run, state.eval_params
 
 
 def chosen(subject: Subject, asked: list[str]) -> list[str]:

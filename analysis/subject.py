@@ -25,7 +25,7 @@ class Subject:
     """A run and what it is looked at with; all of it is read when it is first asked for.
 
     Attributes:
-      run: its parts, without weights. restore: gives the weights.
+      run: its parts, without weights. restore: gives the weights. load: gives parts and weights of another run.
       image_files, sentences: what the user gave; else the run's evaluation split is looked at.
       gold: sentence pairs with the links between their words, where the user gave them.
       beside: workdirs of other runs, to compare.
@@ -33,6 +33,7 @@ class Subject:
 
     run: Run
     restore: Callable[[], Any]
+    load: Callable[[Path], tuple[Run, Any]]
     image_files: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     gold: Gold | None = None

@@ -14,7 +14,7 @@ from training import log
 
 Rows = list[dict[str, Any]]
 MARKERS = "os^Dv"  # of evaluation splits
-TIME = "seconds"  # since the start, in a log's rows
+TIME = "seconds"  # of training, between one log line and the next
 
 
 def lacks(subject: Subject) -> str:
@@ -45,11 +45,13 @@ def names(workdirs: tuple[Path, ...]) -> list[str]:
 
 
 def curves(rows: Rows, wanted: tuple[str, ...]) -> Arrays:
-    """Each figure "SPLIT/METRIC" of a log whose metric is wanted: (3, n), steps, seconds and values, where it is finite."""
+    """Each figure "SPLIT/METRIC" of a log whose metric is wanted: (3, n), steps, seconds of training and values, where it is finite."""
+    spent = np.cumsum([row.get(TIME, 0.0) for row in rows])
+    times = spent if any(TIME in row for row in rows) else np.full(len(rows), np.nan)
     keys = sorted({key for row in rows for key in row if "/" in key and key.rpartition("/")[2] in wanted})
     return {
         key: np.array(
-            [(r["step"], r.get(TIME, np.nan), r[key]) for r in rows if r.get(key) is not None], np.float64
+            [(r["step"], t, r[key]) for r, t in zip(rows, times, strict=True) if r.get(key) is not None], np.float64
         ).T.reshape(3, -1)
         for key in keys
     }
@@ -65,7 +67,7 @@ def draw(arrays: Arrays) -> Figure:
     for (place, side), row in zip(enumerate(sides), axes, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             _draw(axis, {name: c for name, c in arrays.items() if name.endswith(f"/{metric}")}, runs, place)
-            axis.set(xlabel=side, ylabel=metric)
+            axis.set(xlabel="training, s" if side == TIME else side, ylabel=metric)
     return figure
 
 

@@ -8,20 +8,43 @@ B batch, S tokens, E embedding, R runs.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
+from analysis import picture
+from analysis.picture import Arrays
+from analysis.subject import Subject
 from errors import UserError
 from experiment import Run
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+
+def lacks(subject: Subject) -> str:
+    return "the model reads no sentences" if subject.reads_images else ""
+
+
+def arrays(subject: Subject) -> Arrays:
+    """Of one batch of the evaluation split, by this run and those beside it: norms (R, S), NaN after a shorter run's
+    end; first_over_last: how much of the last symbol's gradient is left at the first, by this run."""
+    runs = [(subject.run, subject.params), *map(subject.load, subject.beside)]
+    curves = [
+        norms(run, params, islice(run.pipeline.eval_batches(run.pipeline.eval_splits[0]), 1)) for run, params in runs
+    ]
+    table = np.full((len(curves), max(map(len, curves))), np.nan, np.float32)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve)] = curve
+    names = [_named(run.config["model"]) for run, _ in runs]
+    last = curves[0][-2:].max()  # of the sentence's end and of the symbol before it
+    return {
+        "names": np.array(names),
+        "norms": table,
+        "first_over_last": curves[0][0] / max(last, np.finfo(np.float32).tiny),
+    }
 
 
 def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]], from_end: bool = False) -> np.ndarray:
@@ -54,22 +77,20 @@ def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]], from_
     return (total[:length] / np.maximum(count[:length], 1)).astype(np.float32)
 
 
-def draw(curves: dict[str, np.ndarray], path: Path, axis: str = "time step") -> None:
-    """Writes the picture of each run's norms (S,), by its name, over `axis`; and beside it, as .npz, `names` (R,) and
-    `norms` (R, S), NaN after a shorter run's end."""
-    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for name, curve in curves.items():
-        axes.plot(curve, label=name)
-    axes.set_yscale("log")
-    axes.set_xlabel(axis)
-    axes.set_ylabel("gradient norm of the token's embedding")
+def draw(arrays: Arrays) -> Figure:
+    figure = picture.begin(6, 3.8, "How far back the loss reaches")
+    axes = figure.subplots()
+    for name, curve in zip(arrays["names"], arrays["norms"], strict=True):
+        axes.plot(np.arange(1, len(curve) + 1), curve, label=name, linewidth=1.5)
+    axes.set(xlabel="token", ylabel="gradient norm of its embedding", yscale="log")
+    axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    table = np.full((len(curves), max(map(len, curves.values()))), np.nan, np.float32)
-    for row, curve in zip(table, curves.values(), strict=True):
-        row[: len(curve)] = curve
-    np.savez(path.with_suffix(".npz"), names=np.array(list(curves)), norms=table)
+    return figure
+
+
+def _named(model: dict[str, Any]) -> str:
+    """A recurrence by its cell, others by their name."""
+    return model.get("cell", model["name"]) + (f" + {model['attention']}" if model.get("attention") else "")
 
 
 def _norms(model: nn.Module, task: Any, params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,5 @@
 """What every study begins with."""
 
-
 from ml_collections import ConfigDict
 
 ONE_CHECKPOINT = ("checkpoint.keep_best=", "checkpoint.keep_last=1")

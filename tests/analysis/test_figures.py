@@ -124,7 +124,7 @@ def test_curves_are_a_logs_finite_figures():
     found = curves.curves(rows, ("loss", "accuracy"))
     assert found.keys() == {"train/loss", "test/accuracy"}
     np.testing.assert_array_equal(found["train/loss"], [[2], [3], [1.5]])
-    np.testing.assert_array_equal(found["test/accuracy"], [[4], [np.nan], [0.5]])
+    np.testing.assert_array_equal(found["test/accuracy"], [[4], [3], [0.5]])
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_curves_of_two_runs_with_seconds_are_drawn_four_times(tmp_path):
     assert [a.get_xlabel() + "/" + a.get_ylabel() for a in figure.axes] == [
         "step/loss",
         "step/accuracy",
-        "seconds/loss",
-        "seconds/accuracy",
+        "training, s/loss",
+        "training, s/accuracy",
     ]
     assert np.load(tmp_path / "deep" / "curves.npz")["a: train/loss"].shape == (3, 2)
     assert (tmp_path / "deep" / "curves.png").exists()

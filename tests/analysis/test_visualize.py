@@ -34,7 +34,7 @@ def subject(workdir: Path, **changes: object) -> Subject:
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
     restore = lambda: trained.load(config, workdir, "last", False)[1].eval_params  # noqa: E731
-    return Subject(run=trained.parts(config, workdir), restore=restore, **given)
+    return Subject(run=trained.parts(config, workdir), restore=restore, load=visualize.load, **given)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_
 def test_a_resnet_has_no_attention(vit):
     config = trained.saved_config(vit)
     config.model = resnet_fashion_mnist.get_config("debug").model
-    resnet = Subject(run=trained.parts(config, vit), restore=dict)
+    resnet = Subject(run=trained.parts(config, vit), restore=dict, load=visualize.load)
     assert visualize.chosen(resnet, []) == ["curves"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
         with pytest.raises(UserError, match=reason):

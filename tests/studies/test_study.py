@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUDY = '''
+STUDY = """
 from configs.studies import base
 
 
@@ -24,7 +24,7 @@ def get_config(which="all"):
     study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h) for h in heads)
     study.figures = (base.figure("comparison", kind="heads", metric="test/accuracy"),)
     return study
-'''
+"""
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
