@@ -24,7 +24,7 @@ import experiment
 import resume
 import scoring
 from errors import UserError
-from training import hosts
+from training import hosts, memory
 from training.interrupt import Interrupt
 from training.log import Log
 from training.meter import Meter
@@ -111,6 +111,8 @@ def train_from(
                     figures["learning_rate"] = float(run.schedule(step - 1))
                     if run.pipeline.skipped:
                         figures["skipped_images"] = run.pipeline.skipped
+                    if last:
+                        figures["step_memory_gb"] = memory.peak(run.train_step, state, batch) / 1e9
                     log.write(step, figures)
                     live.figures(step, figures)
                     mishaps.judge(meter.bad())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import record
 from studies import grid, launch
 from training import log
@@ -19,7 +21,7 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
 
     Columns: run, config, the labels, seed, state ("finished", "unfinished", "missing"); where there is a run: parameters,
     flops_per_example (forward), total_flops (all its training), examples_seen, steps, selected_step, train_seconds (without
-    compiling, evaluations, saves), every figure of the selected evaluation, train/... of the last log line before it,
+    compiling, evaluations, saves), step_seconds, FIGURE/NAME for every number of the figures drawn of it, every figure of the selected evaluation, train/... of the last log line before it,
     wall_seconds (of all attempts; None where another scheduler ran it), device, commit, command.
     """
     return [row(study, job, folder) for job in jobs]
@@ -44,8 +46,16 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         "examples_seen": batch * steps,
         "steps": steps,
         "selected_step": chosen["step"] if chosen else None,
-        "train_seconds": round(sum(r["seconds"] for r in trained), 2),
+        "train_seconds": (seconds := round(sum(r["seconds"] for r in trained), 2)),
+        "step_seconds": seconds / max(steps, 1),
     }
+    for drawn in sorted((workdir / "figures").glob("*.npz")):  # by a command of study.after
+        with np.load(drawn, allow_pickle=False) as arrays:
+            found |= {
+                f"{drawn.stem}/{key}": float(arrays[key])
+                for key in arrays
+                if arrays[key].shape == () and arrays[key].dtype.kind in "if"
+            }
     if chosen:
         until = [r for r in trained if r["step"] <= chosen["step"]]
         figures = (until[-1] if until else {}) | chosen

@@ -89,6 +89,9 @@ LABELS = {
     "parameters": "parameters",
     "length": "sequence length, tokens",
     "train_seconds": "training time, s",
+    "step_seconds": "time of a training step, s",
+    "step_memory_gb": "memory of a training step, GB",
+    "gradients/first_over_last": "gradient at the first token over the last",
 }
 
 

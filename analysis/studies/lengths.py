@@ -10,9 +10,21 @@ from analysis.table import Row
 
 
 def draw(
-    rows: Sequence[Row], *, x: str, series: str, metrics: tuple[str, ...], growth: tuple[str, ...], least: int = 0
+    rows: Sequence[Row],
+    *,
+    x: str,
+    series: str,
+    metrics: tuple[str, ...],
+    growth: tuple[str, ...],
+    logarithmic: tuple[str, ...] = (),
+    least: int = 0,
 ) -> Drawn:
-    """A panel for each of `metrics`; to those of `growth`, x^b is fitted where x is at least `least`."""
+    """A panel for each of `metrics`; to those of `growth`, x^b is fitted where x is at least `least` (everywhere, if that
+    leaves fewer than three x).
+
+    Args:
+      logarithmic: others that are drawn over a logarithmic axis.
+    """
     across = min(2, len(metrics))
     down = -(-len(metrics) // across)
     picture, panels = plt.subplots(down, across, figsize=(5 * across, 3.6 * down), layout="constrained", squeeze=False)
@@ -24,6 +36,7 @@ def draw(
             text = str(name)
             if metric in growth:
                 long = [row for row in own if row[x] >= least]
+                long = long if len({row[x] for row in long}) > 2 else own
                 fit = fits.exponent(column(long, x), column(long, metric))
                 text += f": {x}^{fit.slope:.2f}"
                 numbers[f"{name} {metric}"] = {"exponent": fit.slope, "half_interval": fit.error}
@@ -31,5 +44,5 @@ def draw(
                     f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
                 )
             curve(panel, own, x, metric, number, label=text)
-        finish(panel, x, metric, "xy" if metric in growth else "x")
+        finish(panel, x, metric, "xy" if metric in (*growth, *logarithmic) else "x")
     return Drawn(picture, lines, numbers)
