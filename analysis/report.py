@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 from markdown_it import MarkdownIt
 
 import lookup
@@ -39,7 +38,6 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     for name, one in drawn.items():
         for kind in ("png", "svg"):
             one.picture.savefig(folder / "figures" / f"{name}.{kind}", dpi=130)
-        plt.close(one.picture)
     (folder / "fits.json").write_text(json.dumps({name: one.numbers for name, one in drawn.items()}, indent=1) + "\n")
     text = markdown(study, rows, runs, drawn, command)
     (folder / "report.md").write_text(text)

@@ -8,19 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
 
 from analysis.fits import interval
 from analysis.table import Row
 from errors import UserError, nearest
 
-COLOURS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+COLOURS = tuple(TABLEAU_COLORS.values())
 MARKERS = "osD^vPX<>*"
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import COLOURS, Drawn, column, finish, groups, label, plus_minus
@@ -16,7 +16,8 @@ def draw(rows: Sequence[Row], *, kind: str, metric: str, series: str = "", bette
     Args:
       better: whether a larger figure is ("max") or a smaller one ("min").
     """
-    picture, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    picture = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = picture.subplots()
     by_series = groups(rows, series) if series else {"": list(rows)}
     kinds = list(groups(rows, kind))
     lines, numbers = [], {}

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import Drawn, column, finish, groups, label
@@ -19,7 +19,8 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, s
         if name in (first, second)
     }
     pairs = sorted(values.get(first, {}).keys() & values.get(second, {}).keys())
-    picture, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
+    picture = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = picture.subplots()
     axes.axhline(0, color="black", lw=1)
     lines, numbers = [], {}
     gaps = {pair: values[first][pair] - values[second][pair] for pair in pairs}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import Drawn, column, curve, finish, groups, label
@@ -27,7 +27,8 @@ def draw(
     """
     across = min(2, len(metrics))
     down = -(-len(metrics) // across)
-    picture, panels = plt.subplots(down, across, figsize=(5 * across, 3.6 * down), layout="constrained", squeeze=False)
+    picture = Figure(figsize=(5 * across, 3.6 * down), layout="constrained")
+    panels = picture.subplots(down, across, squeeze=False)
     lines, numbers = [], {}
     for panel in panels.flat[len(metrics) :]:
         panel.set_visible(False)

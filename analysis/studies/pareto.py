@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import Drawn, column, curve, finish, groups, plus_minus
@@ -18,7 +18,8 @@ def draw(
     Args:
       points: the labels that tell the points of a series apart. loss: a figure to which a power law of the cost is fitted.
     """
-    picture, axes = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
+    picture = Figure(figsize=(6.5, 4.5), layout="constrained")
+    axes = picture.subplots()
     at, names = [], []
     score: list[tuple[float, float]] = []
     for number, (name, own) in enumerate(groups(rows, series).items()):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import COLOURS, Drawn, column, curve, finish, groups, label
@@ -15,7 +15,8 @@ REACH = 1000  # how many times beyond the largest x a crossing is sought
 
 def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "test/nll") -> Drawn:
     """Left the score, right the loss with L(x) = a x^-b + c fitted to it; both over log x, with intervals over the seeds."""
-    picture, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    picture = Figure(figsize=(10, 4), layout="constrained")
+    (left, right) = picture.subplots(1, 2)
     found = groups(rows, series)
     laws: dict[Any, fits.PowerLaw | None] = {}
     for number, (name, own) in enumerate(found.items()):

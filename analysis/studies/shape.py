@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from analysis import fits
 from analysis.studies import Drawn, column, curve, finish, groups
@@ -15,7 +15,8 @@ def draw(rows: Sequence[Row], *, series: str, base: str, metric: str, cost: str 
     named = groups(rows, series)
     centre = column(named[base], cost).mean()
     relative = [row | {"relative compute": row[cost] / centre} for row in rows]
-    picture, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    picture = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = picture.subplots()
     lines, numbers = [], {}
     own = groups(relative, series)
     for number, name in enumerate(n for n in own if n != base):
