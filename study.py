@@ -116,7 +116,8 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
 
 
 def report_command() -> str:
-    return shlex.join(["python", *(a for a in sys.argv if not a.startswith("--workdir") and a != "--collect")])
+    own = [a for a in table.elsewhere(sys.argv) if not a.startswith("--workdir") and a != "--collect"]
+    return shlex.join(["python", *own])
 
 
 if __name__ == "__main__":

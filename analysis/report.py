@@ -81,7 +81,7 @@ def table(study: grid.Study, rows: Sequence[Row]) -> str:
     shown = [value for figure in study.figures for key, value in figure["arguments"] if key in ("metric", "loss")]
     shown += [m for figure in study.figures for key, value in figure["arguments"] if key == "metrics" for m in value]
     metrics = list(dict.fromkeys(name for name in shown if name))
-    head = [*labels, "seeds", "parameters", "MFLOP an example", "PFLOP in all", "training, s", *map(label, metrics)]
+    head = [*labels, "seeds", "parameters", "MFLOP an example", "FLOP in all", "training, s", *map(label, metrics)]
     lines = [head, ["---"] * len(head)]
     points: dict[Any, list[Row]] = {}
     for row in rows:
@@ -91,7 +91,7 @@ def table(study: grid.Study, rows: Sequence[Row]) -> str:
         cost = [
             f"{first['parameters']:,}",
             f"{first['flops_per_example'] / 1e6:,.3g}",
-            f"{first['total_flops'] / 1e15:,.3g}",
+            f"{first['total_flops']:.2e}",
             f"{column(same, 'train_seconds').mean():,.0f}",
         ]
         figures = [plus_minus(*interval(column(same, name)), name) for name in metrics]

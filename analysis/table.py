@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,18 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         found |= {key: value for key, value in figures.items() if key not in ("step", "seconds")}
     attempts = workdir / launch.ATTEMPTS
     lines = attempts.read_text().splitlines() if attempts.exists() else []
-    command = "python " + " ".join(job.commands(Path(folder.name))[0][1:])
+    command = shlex.join(["python", *elsewhere(job.commands(Path(folder.name))[0][1:])])
     return found | {
         "wall_seconds": round(sum(json.loads(line)["seconds"] for line in lines), 1) if lines else None,
         "device": about["devices"],
         "commit": about["commit"],
         "command": command,
     }
+
+
+def elsewhere(arguments: Sequence[str]) -> list[str]:
+    """Without what names a folder of this machine."""
+    return [argument for argument in arguments if not argument.startswith("--config.data.data_dir=")]
 
 
 def select(evaluated: Sequence[Row], figure: str, mode: str) -> Row | None:

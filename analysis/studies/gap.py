@@ -29,7 +29,8 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, s
     axes.errorbar(sizes, [m for m, _ in means], np.nan_to_num([h for _, h in means]), marker="o", capsize=4)
     finish(axes, x, f"{metric}: {first} − {second}, points", "x", legend=False)
     for size, (mean, half) in zip(sizes, means, strict=True):
-        lines.append(f"- {size:,} {label(x)}: {mean:+.2f} ± {half:.2f} points.")
+        spread = f" ± {half:.2f}" if np.isfinite(half) else ""
+        lines.append(f"- {size:,} {label(x)}: {mean:+.2f}{spread} points.")
         numbers[str(size)] = {"points": mean, "half_interval": half}
     if len(sizes) > 2:
         fit = fits.line(np.log10([at for at, _ in pairs]), np.array([gaps[pair] for pair in pairs]))
@@ -45,7 +46,9 @@ def _verdict(fit: fits.Line, first: str, second: str, last: tuple[float, float],
     else:
         trend = f"{first} {'gains on' if fit.slope > 0 else 'falls behind'} {second}: {slope}"
     mean, half = last
-    if not np.isfinite(half) or abs(mean) <= half:
+    if not np.isfinite(half):
+        end = f"at the largest size it is {mean:+.2f} points, of one seed"
+    elif abs(mean) <= half:
         end = "at the largest size the two cannot be told apart"
     else:
         end = f"at the largest size {first} is {'above' if mean > 0 else 'below'} {second}"
