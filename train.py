@@ -23,6 +23,7 @@ import distillation
 import experiment
 import resume
 import scoring
+import transfer
 from errors import UserError
 from training import hosts, memory
 from training.interrupt import Interrupt
@@ -42,6 +43,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
       The last evaluation's figures; None if the run was interrupted.
     """
     begun = since = time.perf_counter()
+    transfer.check(config.init_from)
     run = experiment.build(config, workdir)
     run.pipeline.check()
     teach = distillation.teacher(run)

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 import experiment
+import record
 import trained
 import weights as published
 from errors import UserError
@@ -38,12 +39,26 @@ def weights(run: experiment.Run) -> tuple[Weights, str]:
     return taken, " ".join([line, *notes])
 
 
+def check(source: str) -> None:
+    """That something is there, before a data set is opened for a run that could not begin."""
+    if source.endswith(published.SUFFIXES) and not Path(source).is_file():
+        raise UserError(f"config.init_from={source}: there is no such file.")
+    if source and not source.endswith(published.SUFFIXES):
+        folder, _ = _parts(source)
+        if not folder.is_dir():
+            raise UserError(f"config.init_from={source}: there is no such folder.")
+        record.read(folder)
+
+
 def read(source: str) -> Weights:
     """The weights of a workdir (its moving average where it has one) or of one of its steps."""
-    of = re.fullmatch(r"(.+):(\d+|best|last)", source)
-    folder, step = (of[1], of[2]) if of else (source, "last")
-    if not Path(folder).is_dir():
-        raise UserError(f"config.init_from={source}: there is no such folder.")
-    run, state, _ = trained.load(trained.saved_config(Path(folder)), Path(folder), step, from_data=False)
+    folder, step = _parts(source)
+    run, state, _ = trained.load(trained.saved_config(folder), folder, step, from_data=False)
     params = jax.device_get(run.devices.get_state(state).eval_params)
     return transplant.written_out(paths.table(params))
+
+
+def _parts(source: str) -> tuple[Path, str]:
+    """Folder and step of WORKDIR or WORKDIR:STEP."""
+    of = re.fullmatch(r"(.+):(\d+|best|last)", source)
+    return (Path(of[1]), of[2]) if of else (Path(source), "last")
