@@ -113,7 +113,7 @@ def train_from(
                     figures["learning_rate"] = float(run.schedule(step - 1))
                     if run.pipeline.skipped:
                         figures["skipped_images"] = run.pipeline.skipped
-                    if last:
+                    if last and run.devices.mode == "mesh":  # pmap would compile once more
                         figures["step_memory_gb"] = memory.peak(run.train_step, state, batch) / 1e9
                     log.write(step, figures)
                     live.figures(step, figures)

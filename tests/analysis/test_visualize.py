@@ -40,7 +40,7 @@ def subject(workdir: Path, **changes: object) -> Subject:
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("vit") / "run"
-    train(tiny(**{"model.head": "token", "model.positions": "learned", "steps": 2}), workdir)
+    train(tiny(**{"model.head": "token", "model.positions": "learned", "steps": 2, "optim.warmup_steps": 0}), workdir)
     return workdir
 
 
@@ -91,7 +91,7 @@ def test_all_figures_of_a_transformer_with_its_error_rate(transformer, texts, tm
     pairs = (f"--gold={texts / 'gold'}", f"--source={texts / 'test.x'}", f"--target={texts / 'test.y'}")
     done = command(f"--workdir={transformer}", f"--out={tmp_path}", *pairs)
     assert done.returncode == 0, done.stderr
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {"alignment", "curves", "sinusoids"}
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"alignment", "curves", "gradients", "sinusoids"}
     saved = np.load(tmp_path / "alignment.npz")
     assert f"alignment error rate: {saved['alignment_error_rate']:.4f}  pairs: 20" in done.stdout
     assert saved["weights"].shape == saved["sure"].shape == (3, 3, 3)
