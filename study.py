@@ -102,8 +102,11 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     """Table and report: 1 if runs are missing in them."""
     rows = table.collect(study, jobs, folder)
     finished = [row for row in rows if row["state"] == "finished"]
-    if not finished:
+    if not finished and commands.FLAGS.collect:
         raise UserError(f"{folder} holds no finished run of this study: run it without --collect.")
+    if not finished:
+        print(f"No run has finished, so that there is no table. What they wrote: {folder}/*/output.txt")
+        return 1
     table.write(rows, folder)
     report.write(study, finished, len(jobs), folder, report_command())
     if missing := [row["run"] for row in rows if row["state"] != "finished"]:

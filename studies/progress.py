@@ -62,7 +62,7 @@ class Progress:
             line += f" in {outcome.seconds:.0f} s, {describe(figures[-1]) if figures else ''}"
         if outcome.reason:
             line += f": {outcome.reason} (all of it: {self._folder / outcome.job.name}/output.txt)"
-        self._console.print(f"{line} · {self._time_left()}", soft_wrap=True)
+        self._console.print(" · ".join(filter(None, (line, self._time_left()))), soft_wrap=True)
 
     def _time_left(self) -> str:
         """From what runs of the same point took, else from the mean time of a step."""

@@ -10,7 +10,7 @@ IMAGENET_FEWSHOT = (
         "evaluation.fewshot.name=imagenet2012",
         "evaluation.fewshot.test_split=validation",
     ),
-    *("evaluation.every_steps=0", *ONE_CHECKPOINT),
+    "evaluation.every_steps=0",
 )
 # ResNets pre-trained as in Table 3 of 2010.11929, as the configs of ViTs and hybrids are.
 BIT = (
