@@ -118,6 +118,9 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     except KeyboardInterrupt:
         status = 130
         fail(status, "Ctrl-C")
+    except BrokenPipeError:  # who read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             error = DiskFull("no space left on the disk. Free some and run the same command again to go on.")

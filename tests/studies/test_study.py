@@ -116,3 +116,10 @@ def test_a_mistake_is_one_line_and_exit_status_2(arguments, message, tmp_path):
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    line = f"{sys.executable} study.py --study=configs/studies/vit_compute.py --dry_run | head -1"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
