@@ -9,13 +9,14 @@ from tests.conftest import tiny
 from training import memory
 
 
-@pytest.fixture(scope="module", params=["mesh", "pmap"])
-def run(request, tmp_path_factory):
-    changes = {"parallel.mode": request.param, "data.source": "synthetic", "data.name": "10"}
-    return experiment.build(tiny(**changes), tmp_path_factory.mktemp("run"))
+def build(mode, workdir):
+    changes = {"parallel.mode": mode, "data.source": "synthetic", "data.name": "10"}
+    return experiment.build(tiny(**changes), workdir)
 
 
-def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(run):
+@pytest.mark.parametrize("mode", ["mesh", "pmap"])
+def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(mode, workdir):
+    run = build(mode, workdir)
     state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract_state))
     batch = sum(np.prod(shape) * np.dtype(kind).itemsize for shape, kind in run.pipeline.shapes[0][1].values())
     found = memory.memory(run)
@@ -23,7 +24,8 @@ def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(run):
     assert found < 50 * (state + batch)
 
 
-def test_after_a_step_it_compiles_nothing(run):
+def test_after_a_step_on_a_mesh_it_compiles_nothing(workdir):
+    run = build("mesh", workdir)
     state, batch = run.initialise(), run.devices.put(next(iter(run.batches(0))))
     state, _ = run.train_step(state, batch)
     compiled: list[str] = []
