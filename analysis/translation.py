@@ -39,8 +39,8 @@ def between_words(subject: Subject, gold: Gold) -> list[np.ndarray]:
     align, pipeline = aligner(subject), subject.run.pipeline
     for start in range(0, len(gold.source), ROWS):
         part = slice(start, start + ROWS)
-        source = [_ids(pipeline.source_tokenizer, words) for words in gold.source[part]]
-        target = [_ids(pipeline.target_tokenizer, words) for words in gold.target[part]]
+        source = [tokens_of_words(pipeline.source_tokenizer, words) for words in gold.source[part]]
+        target = [tokens_of_words(pipeline.target_tokenizer, words) for words in gold.target[part]]
         rows = align(_padded([ids for ids, _ in source]), _padded([ids for ids, _ in target]))
         for row, (_, of_source), (_, of_target) in zip(rows, source, target, strict=True):
             found.append(word_weights(row[: len(of_target), : len(of_source)], of_source, of_target))
@@ -64,12 +64,11 @@ def pieces(pipeline: Any, source: np.ndarray, target: np.ndarray) -> tuple[Names
     return of_source, of_target
 
 
-def _ids(tokenizer: Any, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def tokens_of_words(tokenizer: Any, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of a sentence with its end, and the word that each is of, -1 for the end: no token crosses a space."""
-    of_words = [ids[:-1] for ids in tokenizer.encode(words)]
-    end = tokenizer.encode([""])[0]
-    numbers = np.repeat(np.arange(len(words)), [len(ids) for ids in of_words])
-    return np.concatenate([*of_words, end]), np.append(numbers, -1)
+    *of_words, end = tokenizer.encode([*words, ""])
+    numbers = [number for number, ids in enumerate(of_words) for _ in ids[:-1]]
+    return np.concatenate([*(ids[:-1] for ids in of_words), end]), np.array([*numbers, -1])
 
 
 def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:

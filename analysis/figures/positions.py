@@ -16,7 +16,12 @@ from models.positions import sinusoid_1d, sinusoid_2d
 def lacks(subject: Subject) -> str:
     if reason := subject.lacks_patch_attention:
         return reason if not subject.reads_images else f"a {subject.name} has no positions"
-    return "it has no positions (config.model.positions=none)" if subject.run.model.positions == "none" else ""
+    kind = subject.run.model.positions
+    return (
+        f"its patches have no positions of their own (config.model.positions={kind})"
+        if kind in ("none", "relative")
+        else ""
+    )
 
 
 def arrays(subject: Subject) -> Arrays:
@@ -25,6 +30,9 @@ def arrays(subject: Subject) -> Arrays:
     match subject.run.model.positions:
         case "learned":
             table = subject.weights["positions/embedding"][0, subject.extra :]
+        case "learned_2d":
+            row, column = (subject.weights[f"positions/{axis}"] for axis in ("row", "column"))
+            table = np.concatenate([np.repeat(row, columns, axis=0), np.tile(column, (rows, 1))], axis=1)
         case "sinusoid_1d":
             table = sinusoid_1d(rows * columns, width)
         case _:

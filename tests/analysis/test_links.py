@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis import links
+from analysis import links, translation
+from data.tokenizer import Tokenizer
 from errors import UserError
 
 
@@ -61,3 +62,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     paths = written(tmp_path, "0-0\n0-0")
     with pytest.raises(UserError, match=r"cannot read .*none: No such file"):
         links.read(tmp_path / "none", *paths[1:])
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "word"])
+def test_tokens_of_words_are_those_of_the_sentence(kind):
+    texts = ["der Hund bellt laut", "die Hunde bellen", "ein lauter Hund", "das Haus der Hunde"] * 5
+    tokenizer = Tokenizer.train(texts, kind, 22)
+    for text in (*texts[:4], ""):
+        ids, word = translation.tokens_of_words(tokenizer, text.split())
+        np.testing.assert_array_equal(ids, tokenizer.encode([text])[0])
+        assert word[-1] == -1
+        assert [tokenizer.decode(ids[word == i]) for i in range(word.max() + 1)] == text.split()

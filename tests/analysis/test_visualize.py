@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
+import experiment
+import resume
 import trained
 import visualize
 from analysis.figures import distance, rollout
@@ -16,7 +19,7 @@ from analysis.subject import Subject
 from configs import resnet_fashion_mnist, transformer_reverse
 from errors import UserError
 from tests.conftest import tiny
-from train import train
+from training.log import Log
 
 ROOT = Path(__file__).parents[2]
 OF_IMAGES = {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
@@ -37,11 +40,21 @@ def subject(workdir: Path, **changes: object) -> Subject:
     return Subject(run=trained.parts(config, workdir), restore=restore, load=visualize.load, **given)
 
 
+def begun(config: ConfigDict, workdir: Path) -> Path:
+    """A run with the weights that it begins with as its only checkpoint: figures need no more."""
+    run = experiment.build(config, workdir)
+    resume.start(run)
+    with run.checkpoints:
+        run.checkpoints.save(1, run.devices.get_state(run.initialise()), run.record, None)
+    with Log(workdir, 0) as log:
+        log.write(1, {"train/loss": 2.0, "train/accuracy": 0.1})
+    return workdir
+
+
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("vit") / "run"
-    train(tiny(**{"model.head": "token", "model.positions": "learned", "steps": 2, "optim.warmup_steps": 0}), workdir)
-    return workdir
+    config = tiny(**{"model.head": "token", "model.positions": "learned"})
+    return begun(config, tmp_path_factory.mktemp("vit") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +71,12 @@ def texts(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def transformer(texts, tmp_path_factory) -> Path:
     config = transformer_reverse.get_config("debug")
-    config.steps = 2
     config.model.depth = 1
     config.task.update(beams=1, extra_length=2)
     config.data.update(source="files", name=str(texts), languages=("x", "y"), eval_splits=("test",))
     config.data.update(batch_tokens=128, max_length=16, buckets=1)
-    config.evaluation.every_steps = 0
-    config.log.peak_teraflops = 1.0
     config.parallel.mode = "mesh"
-    workdir = tmp_path_factory.mktemp("transformer") / "run"
-    train(config, workdir)
-    return workdir
+    return begun(config, tmp_path_factory.mktemp("transformer") / "run")
 
 
 def test_all_figures_of_a_vit(vit, tmp_path):
