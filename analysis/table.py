@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import record
-from studies import grid, launch
+from studies import grid
 from training import log
 
 Row = dict[str, Any]
@@ -23,7 +23,8 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
     Columns: run, config, the labels, seed, state ("finished", "unfinished", "missing"); where there is a run: parameters,
     flops_per_example (forward), total_flops (all its training), examples_seen, steps, selected_step, train_seconds (without
     compiling, evaluations, saves), step_seconds, FIGURE/NAME for every number of the figures drawn of it, every figure of the selected evaluation, train/... of the last log line before it,
-    wall_seconds (of all attempts; None where another scheduler ran it), device, commit, command.
+    wall_seconds (of all attempts that ended; None where another
+    scheduler ran it), device, commit, command.
     """
     return [row(study, job, folder) for job in jobs]
 
@@ -61,11 +62,10 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         until = [r for r in trained if r["step"] <= chosen["step"]]
         figures = (until[-1] if until else {}) | chosen
         found |= {key: value for key, value in figures.items() if key not in ("step", "seconds")}
-    attempts = workdir / launch.ATTEMPTS
-    lines = attempts.read_text().splitlines() if attempts.exists() else []
+    spent = [attempt["seconds"] for attempt in grid.attempts(workdir)]
     command = shlex.join(["python", *elsewhere(job.commands(Path(folder.name))[0][1:])])
     return found | {
-        "wall_seconds": round(sum(json.loads(line)["seconds"] for line in lines), 1) if lines else None,
+        "wall_seconds": round(sum(spent), 1) if spent else None,
         "device": about["devices"],
         "commit": about["commit"],
         "command": command,

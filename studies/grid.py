@@ -17,6 +17,7 @@ from errors import UserError
 from training import log
 
 FILE = "study.json"
+ATTEMPTS = "attempts.jsonl"  # of a run: how each attempt ended, and how long it took
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,15 @@ def progress(workdir: Path) -> float:
     if last >= total and not (workdir / "checkpoints" / str(total)).is_dir():
         return 0.999
     return last / total
+
+
+def attempts(workdir: Path) -> list[dict[str, Any]]:
+    path = workdir / ATTEMPTS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def done(job: Job, folder: Path) -> bool:
+    """Whether a run is trained, and what comes after it done."""
+    workdir = folder / job.name
+    ended = not job.after or any(attempt["state"] == "finished" for attempt in attempts(workdir))
+    return ended and progress(workdir) == 1

@@ -16,7 +16,6 @@ from errors import UserError
 from studies import grid
 
 STOPPED = 75  # the exit status that train.py is told to end with when a signal stops it
-ATTEMPTS = "attempts.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Runner:
     def __call__(self, job: grid.Job) -> Outcome:
         if self.stopping:
             return Outcome(job, "stopped")
-        workdir, begun = self.folder / job.name, time.perf_counter()
+        workdir = self.folder / job.name
         workdir.mkdir(parents=True, exist_ok=True)
         with (workdir / "lock").open("w") as lock, (workdir / "output.txt").open("a") as output:
             while True:
@@ -55,13 +54,19 @@ class Runner:
                     if self.stopping:
                         return Outcome(job, "busy")
                     time.sleep(1)
+            begun = time.perf_counter()
             for command in job.commands(self.folder):
                 if command[1] == "train.py":
                     if grid.progress(workdir) == 1:
                         continue
                     command = [*command, f"--stopped_status={STOPPED}"]
                 process = subprocess.Popen(
-                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()]
+                    command,
+                    stdout=output,
+                    stderr=output,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[lock.fileno()],
+                    start_new_session=True,  # Ctrl-C is for this process, which tells the run once
                 )
                 self.running.add(process)
                 if self.stopping:  # asked for since the question above
@@ -74,7 +79,7 @@ class Runner:
                 status = 0
         state = "finished" if not status else "stopped" if self.stopping or status == STOPPED else "failed"
         seconds = time.perf_counter() - begun
-        with (workdir / ATTEMPTS).open("a") as file:
+        with (workdir / grid.ATTEMPTS).open("a") as file:
             file.write(json.dumps({"state": state, "seconds": round(seconds, 1)}) + "\n")
         return Outcome(job, state, seconds, last_line(workdir / "output.txt") if state == "failed" else "")
 

@@ -1,6 +1,5 @@
 """How far a study is: a live line of the whole, and a line for each run that ends."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
@@ -23,7 +22,7 @@ class Progress:
         self._folder, self._at_once = folder, at_once
         self._left = {job.name: job for job in jobs}
         self._spent: dict[str, list[tuple[float, float]]] = {}  # seconds and length of finished runs, by point
-        self._runs, self._ended, self._begun = len(jobs), 0, time.monotonic()
+        self._runs, self._ended = len(jobs), 0
         self._console = Console(highlight=False)
         self._bar = Bar(
             BarColumn(bar_width=10),

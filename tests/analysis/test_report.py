@@ -10,7 +10,7 @@ import pytest
 from analysis import report, table
 from configs.studies import base, vit_data_scaling
 from errors import UserError
-from studies import grid, launch
+from studies import grid
 
 SIZES = (500, 1500, 5000, 15_000)
 
@@ -146,7 +146,7 @@ def test_a_row_holds_what_a_run_wrote_down(tmp_path):
     (workdir / "config.json").write_text(json.dumps(about | {"devices": "1 x cpu", "commit": "abc"}))
     lines = [{"step": s, "train/loss": 1 / s, "seconds": 2.0} for s in (10, 20)] + [{"step": 20, "test/accuracy": 0.5}]
     (workdir / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (workdir / launch.ATTEMPTS).write_text(
+    (workdir / grid.ATTEMPTS).write_text(
         '{"state": "stopped", "seconds": 3.0}\n{"state": "finished", "seconds": 4.5}\n'
     )
     row, missing = table.collect(one, grid.jobs(one)[:2], tmp_path)

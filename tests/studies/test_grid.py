@@ -70,3 +70,21 @@ def test_a_folder_of_another_study_is_refused_and_stays(tmp_path):
         grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=4", x=1))))
     assert (tmp_path / grid.FILE).read_text() == before
     grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1), base.run(DIGITS, "steps=3", x=2))))
+
+
+def test_a_run_is_done_when_what_comes_after_it_is(tmp_path):
+    plain, drawn = (
+        grid.jobs(study(base.run(DIGITS, "steps=3", x=name), after=after, seeds=1))[0]
+        for name, after in (("plain", ()), ("drawn", ("visualize.py curves",)))
+    )
+    for job in (plain, drawn):
+        (tmp_path / job.name / "checkpoints" / "3").mkdir(parents=True)
+        (tmp_path / job.name / "config.json").write_text('{"total_steps": 3}')
+        assert not grid.done(job, tmp_path)
+        (tmp_path / job.name / "metrics.jsonl").write_text('{"step": 3}\n')
+    assert grid.done(plain, tmp_path)
+    assert not grid.done(drawn, tmp_path)
+    (tmp_path / drawn.name / grid.ATTEMPTS).write_text('{"state": "failed", "seconds": 1}\n')
+    assert not grid.done(drawn, tmp_path)
+    (tmp_path / drawn.name / grid.ATTEMPTS).write_text('{"state": "finished", "seconds": 1}\n')
+    assert grid.done(drawn, tmp_path)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path):
     }
     assert {outcome.reason for outcome in told} == {"", "no data"}
     assert (tmp_path / "good" / "output.txt").read_text() == "well\n"
-    assert '"failed"' in (tmp_path / "bad" / launch.ATTEMPTS).read_text()
+    assert '"failed"' in (tmp_path / "bad" / grid.ATTEMPTS).read_text()
 
 
 def test_as_many_run_at_once_as_are_asked_for(tmp_path):
@@ -81,16 +82,15 @@ time.sleep(60)
 
 def test_a_run_that_another_process_has_is_waited_for(tmp_path):
     (tmp_path / "a").mkdir()
-    with (tmp_path / "a" / "lock").open("w") as lock:
+    job = script("a", "import pathlib; pathlib.Path(here, 'ran').touch()")
+    with ThreadPoolExecutor() as pool, (tmp_path / "a" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        begun = threading.Event()
-        thread = threading.Thread(target=lambda: (begun.wait(), time.sleep(0.5), fcntl.flock(lock, fcntl.LOCK_UN)))
-        thread.start()
-        begun.set()
-        outcome = launch.Runner(tmp_path)(script("a", "pass"))
-        thread.join()
-    assert outcome.state == "finished"
-    assert outcome.seconds > 0.4
+        outcome = pool.submit(launch.Runner(tmp_path), job)
+        time.sleep(0.5)
+        assert not (tmp_path / "a" / "ran").exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert outcome.result().state == "finished"
+    assert (tmp_path / "a" / "ran").exists()
 
 
 def test_an_option_that_submitit_has_not(tmp_path):
