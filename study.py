@@ -62,7 +62,7 @@ def name() -> str:
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     """Runs what is not finished, here: 1 if any run failed, 130 if it was stopped."""
-    left = [job for job in jobs if not grid.done(job, folder)]
+    left = unfinished(jobs, folder)
     print(f"{study.title}: {len(jobs)} runs, {len(jobs) - len(left)} of them finished, {study.at_once} at a time.")
     with Progress(folder, left, study.at_once) as progress:
         outcomes = launch.here(left, folder, study.at_once, progress.ended)
@@ -72,8 +72,14 @@ def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     return int(any(outcome.state == "failed" for outcome in outcomes))
 
 
+def unfinished(jobs: list[grid.Job], folder: Path) -> list[grid.Job]:
+    """Those that are neither done nor kept in the table, their folders being gone."""
+    kept = {name for name in table.kept(folder) if not (folder / name).exists()}
+    return [job for job in jobs if job.name not in kept and not grid.done(job, folder)]
+
+
 def submit(jobs: list[grid.Job], folder: Path, at_once: int) -> int:
-    left = [job for job in jobs if not grid.done(job, folder)]
+    left = unfinished(jobs, folder)
     handles = launch.submit(left, folder, commands.FLAGS.launch, at_once, options(commands.FLAGS.launch_options))
     for job, handle in zip(left, handles, strict=True):
         print(f"{handle.job_id}  {job.name}")

@@ -26,7 +26,16 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
     wall_seconds (of all attempts that ended; None where another
     scheduler ran it), device, commit, command.
     """
-    return [row(study, job, folder) for job in jobs]
+    before = kept(folder)
+    there = {job.name for job in jobs if (folder / job.name).exists()}
+    return [before[job.name] if job.name in before.keys() - there else row(study, job, folder) for job in jobs]
+
+
+def kept(folder: Path) -> dict[str, Row]:
+    """The finished runs of an earlier table, by name: what a run came to stays when its folder is deleted."""
+    path = folder / "table.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    return {row["run"]: row for row in rows if row["state"] == "finished"}
 
 
 def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
