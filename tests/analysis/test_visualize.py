@@ -111,7 +111,8 @@ def test_maps_of_sentences_are_of_what_the_model_writes(transformer):
     from analysis.figures import alignment
 
     found = alignment.arrays(subject(transformer, sentences=("1 2", "1 2 3")))
-    assert found["source"][1].tolist() == ["▁1", "▁2", "▁3", "</s>"] or found["source"][1][-1] == "</s>"
+    assert found["source"][1][-1] == "</s>"
+    assert "" in found["source"][0].tolist()
     assert found["weights"].shape == (2, found["target"].shape[1], found["source"].shape[1])
 
 
@@ -160,20 +161,22 @@ def test_a_resnet_has_no_attention(vit):
             visualize.chosen(resnet, [name])
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("rolout",), "there is no 'rolout' in analysis/figures/: did you mean 'rollout'?"),
-        (("--sentence=x",), "--sentence and --gold are for models that translate: this one reads images."),
-        (("--gold=x",), "--gold=FILE, --source=FILE and --target=FILE go together: give all three."),
-        (("--with=nowhere", "curves"), "nowhere holds no run"),
-    ],
-)
-def test_a_mistake_is_one_line_and_exit_status_2(vit, flags, message):
-    done = command(f"--workdir={vit}", *flags)
+def test_a_mistake_is_one_line_and_exit_status_2(vit):
+    done = command(f"--workdir={vit}", "rolout")
     assert done.returncode == 2, done.stderr
-    assert message in done.stderr
+    assert "there is no 'rolout' in analysis/figures/: did you mean 'rollout'?" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
+    with pytest.raises(UserError, match="--sentence and --gold are for models that translate: this one reads images"):
+        visualize.check(subject(vit, sentences=("x",)))
+    with pytest.raises(UserError, match="--images is for models of images: this one reads sentences"):
+        visualize.check(subject(transformer, image_files=("x.png",)))
+    with pytest.raises(UserError, match="--gold=FILE, --source=FILE and --target=FILE go together: give all three"):
+        visualize.gold("x", None, None)
+    with pytest.raises(UserError, match="nowhere holds no run"):
+        visualize.check(subject(vit, beside=(Path("nowhere"),)))
 
 
 def test_images_that_are_nowhere_can_be_given(vit):
