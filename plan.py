@@ -139,7 +139,7 @@ def _builder(
 ) -> tuple[Callable[[Changes], experiment.Run], dict[str, Any]]:
     """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
     section = config.data
-    found = presence.look(section.source, section.name, section.data_dir)
+    found = presence.look(section.source, section.name, section.data_dir, section.get("label", "label"))
     pipeline_of = input_pipeline.build if found.here else unread.pipeline(found.classes)
 
     def build(changes: Changes) -> experiment.Run:

@@ -19,21 +19,36 @@ TASKS = {
     "pets": ("oxford_iiit_pet", "train", "test", 500, 0.003),
     "flowers": ("oxford_flowers102", "train+validation", "test", 500, 0.003),
 }
-# Those of VTAB's 19 tasks (1910.04867) whose labels the set itself has; the others count or measure what is in the image.
+# VTAB's 19 tasks (1910.04867): TFDS's name, and the label where it is none of the set's own (data/labels.py).
 VTAB = {
-    "caltech101": "caltech101",
-    "cifar100": "cifar100",
-    "dtd": "dtd",
-    "flowers": "oxford_flowers102",
-    "pets": "oxford_iiit_pet",
-    "svhn": "svhn_cropped",
-    "camelyon": "patch_camelyon",
-    "eurosat": "eurosat",
-    "resisc45": "resisc45",
-    "retinopathy": "diabetic_retinopathy_detection/btgraham-300",
-    "dmlab": "dmlab",
+    "caltech101": ("caltech101", "label"),
+    "cifar100": ("cifar100", "label"),
+    "dtd": ("dtd", "label"),
+    "flowers": ("oxford_flowers102", "label"),
+    "pets": ("oxford_iiit_pet", "label"),
+    "sun397": ("sun397/tfds", "label"),
+    "svhn": ("svhn_cropped", "label"),
+    "camelyon": ("patch_camelyon", "label"),
+    "eurosat": ("eurosat", "label"),
+    "resisc45": ("resisc45", "label"),
+    "retinopathy": ("diabetic_retinopathy_detection/btgraham-300", "label"),
+    "clevr_count": ("clevr", "clevr_count"),
+    "clevr_distance": ("clevr", "clevr_distance"),
+    "dmlab": ("dmlab", "label"),
+    "dsprites_position": ("dsprites", "dsprites_position"),
+    "dsprites_orientation": ("dsprites", "dsprites_orientation"),
+    "kitti_distance": ("kitti", "kitti_distance"),
+    "smallnorb_azimuth": ("smallnorb", "label_azimuth"),
+    "smallnorb_elevation": ("smallnorb", "label_elevation"),
 }
-TESTED_FROM = {"eurosat": 21_600, "resisc45": 25_200}  # sets of one split: its last fifth is the test, as VTAB has it
+# What VTAB tests on where it is not the split "test": the last part of sets of one split, and CLEVR's labelled one.
+TESTS = {
+    "eurosat": "train[21600:]",
+    "resisc45": "train[25200:]",
+    "clevr": "validation",
+    "dsprites": "train[90%:]",
+    "smallnorb": "test[50%:]",
+}
 
 
 def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
@@ -45,6 +60,8 @@ def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
     data, train, test, config.steps, config.optim.learning_rate = TASKS[name] if name in TASKS else vtab(name)
     config.data = base.images(data, image_size=384, batch_size=512)
     config.data.update(train_split=train, eval_splits=(test,))
+    if name.startswith("vtab_"):
+        config.data.label = VTAB[name.removeprefix("vtab_")][1]
     config.data.augment.update(crop="random" if name == "imagenet" else "none", flip=not name.startswith("vtab_"))
     config.optim.update(name="sgd", momentum=0.9, warmup_steps=min(500, config.steps // 5), clip_norm=1.0)
     config.evaluation.every_steps = max(config.steps // 10, 100)
@@ -57,5 +74,5 @@ def vtab(name: str) -> tuple[str, str, str, int, float]:
     if name not in VTAB:
         known = ", ".join([*TASKS, *(f"vtab_{task}" for task in VTAB)])
         raise ValueError(f"there is no task {name!r} to fine-tune on: {known}.")
-    test = f"train[{TESTED_FROM[name]}:]" if name in TESTED_FROM else "test"
-    return VTAB[name], "train[:1000]", test, 2500, 0.01
+    data = VTAB[name][0]
+    return data, "train[:1000]", TESTS.get(data, "test"), 2500, 0.01

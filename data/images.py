@@ -52,9 +52,11 @@ def for_evaluation(
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, GIF (its first frame) or BMP -> uint8 (height, width, channels); arrays pass."""
+    """Bytes of a JPEG, PNG, GIF (its first frame) or BMP -> uint8 (height, width, channels); arrays pass, but for their channels."""
     if image.dtype != tf.string:
-        return image
+        if image.shape[-1] == channels:
+            return image
+        return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
     decoded = tf.io.decode_image(image, channels=channels, expand_animations=False)
     return tf.ensure_shape(decoded, (None, None, channels))
 

@@ -18,15 +18,15 @@ class Presence:
     classes: int | None = None
 
 
-def look(source: str, name: str, data_dir: str) -> Presence:
-    """The data set that config.data names by these three keys, the home folder in `where` as ~.
+def look(source: str, name: str, data_dir: str, label: str = "label") -> Presence:
+    """The data set that config.data names by these keys, the home folder in `where` as ~.
 
     Raises:
       UserError: TFDS has no set of this name.
     """
     path = Path(data_dir, name).expanduser()
     if source == "tfds" and not any(path.glob("*.*.txt")):  # as data/text/tfds.py reads a folder of translations
-        here, folder, classes = tfds.look(name, data_dir)
+        here, folder, classes = tfds.look(name, data_dir, label)
         return Presence(here, _short(folder), classes)
     by_path = source == "tfds" or source in FOUND_BY_PATH
     return Presence(path.exists(), _short(path)) if by_path else Presence(True)

@@ -24,7 +24,10 @@ Batch = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """config.data.augment: what training images go through. See data/images.py and data/augment.py."""
+    """config.data.augment: what training images go through. See data/images.py and data/augment.py.
+
+    repeats: how many views of each image a batch has (1902.05509); an epoch has as many views as before, of fewer images.
+    """
 
     crop: Literal["random", "none"] = "none"
     crop_min_area: float = 0.05
@@ -37,6 +40,12 @@ class Augment:
     randaugment_magnitude: float = 10.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    erase: float = 0.0
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1 or not 0 <= self.erase <= 1:
+            raise UserError("config.data.augment: repeats must be at least 1, and erase a chance between 0 and 1.")
 
 
 def make(
@@ -52,6 +61,7 @@ def make(
     augment: dict[str, Any],
     seed: int,
     data_dir: str = "",
+    label: str = "label",
     train_examples: int = 0,
     image_width: int = 0,
     eval_batch_size: int = 0,
@@ -71,6 +81,7 @@ def make(
 
     Args:
       source, name, data_dir, memory_limit_mb: see data/sources. train_split, eval_splits: names of splits there.
+      label: of a TFDS set with several, which; or what is asked of its images: see data/labels.py.
       train_examples: how many of the training split, drawn by the seed; 0 for all. See data/subset.py.
       batch_size, eval_batch_size: global; 0 for the same as training.
       image_size, image_width: height and width in pixels; a width of 0 is the height. mean, std: of each channel, of values in [0, 1]; their number is the
@@ -92,7 +103,7 @@ def make(
     return Pipeline(
         train_split=train_split,
         train_examples=train_examples,
-        open_split=lambda split: sources.open(source, name, split, data_dir, memory_limit_mb),
+        open_split=lambda split: sources.open(source, name, split, data_dir, memory_limit_mb, label),
         eval_splits=tuple(eval_splits),
         batch_size=batch_size,
         eval_batch_size=eval_batch_size or batch_size,
@@ -192,6 +203,11 @@ class Pipeline:
         Raises:
           UserError: a split that does not exist, or classes that are not the training split's.
         """
+        if self.augment.repeats > 1 and not getattr(self.train, "random_access", True):
+            raise UserError(
+                "config.data.augment.repeats needs a set that is read by index: prepare it with file_format=array_record, or "
+                "set it to 1."
+            )
         for split in self.eval_splits:
             classes = self._split(split).classes
             if self.trained_classes and len(classes) != len(self.classes):
@@ -242,7 +258,10 @@ class Pipeline:
             if settings.rotate or settings.zoom or settings.shear or settings.shift:
                 image = augment.warp(image, draws, settings.rotate, settings.zoom, settings.shear, settings.shift)
             label = tf.cast(tf.ensure_shape(batch["label"], (rows,)), tf.int32)
-            out = {"image": augment.normalise(image, self.mean, self.std), "label": label, "mask": batch["mask"]}
+            image = augment.normalise(image, self.mean, self.std)
+            if settings.erase:
+                image = augment.erase(image, draws, settings.erase)
+            out = {"image": image, "label": label, "mask": batch["mask"]}
             if settings.mixup or settings.cutmix:
                 out = augment.mix(out, draws, settings.mixup, settings.cutmix)
             return out
@@ -328,13 +347,15 @@ class Pipeline:
         )
 
     def _order(self, rows: int) -> Any:
-        """step -> the positions and, shuffled anew each epoch, the examples of this host's rows: int64 (rows,) each."""
+        """step -> the positions and, shuffled anew each epoch, the examples of this host's rows: int64 (rows,) each. Views of
+        one image stand apart in a batch, so that mixup does not mix them."""
         tf = tensorflow()
-        examples = self.train.size
+        examples, different = self.train.size, -(-self.batch_size // self.augment.repeats)
 
         def order(step: Any) -> dict[str, Any]:
             position = tf.cast(step, tf.int64) * self.batch_size + self.host * rows + tf.range(rows, dtype=tf.int64)
-            index = shuffled(position % examples, examples, 0, self.seed, position // examples)
+            place = position // self.batch_size * different + position % self.batch_size % different
+            index = shuffled(place % examples, examples, 0, self.seed, place // examples)
             return {"position": position, "index": index}
 
         return order

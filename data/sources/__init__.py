@@ -7,6 +7,7 @@ that can only be read in order says so and is streamed.
 from typing import Any, Protocol
 
 import lookup
+from errors import UserError
 
 
 class Source(Protocol):
@@ -35,12 +36,18 @@ class Source(Protocol):
         """What an error calls example `index`: its file, or its place in the split."""
 
 
-def open(source: str, name: str, split: str, data_dir: str, memory_limit_mb: int) -> Source:
+def open(source: str, name: str, split: str, data_dir: str, memory_limit_mb: int, label: str = "label") -> Source:
     """One split of the data set that config.data names.
 
     Args:
       source: a module of data/sources. name: the set's name there, or a path. data_dir: where TFDS sets lie; "" for
-        TFDS's own default. memory_limit_mb: the largest split, in MiB, that is held in memory.
+        TFDS's own default. memory_limit_mb: the largest split, in MiB, that is held in memory. label: of a TFDS set,
+        what is its class: see data/labels.py.
     """
     make = lookup.find("data.sources", "Source", source)
-    return make(name=name, split=split, data_dir=data_dir, memory_limit_mb=memory_limit_mb)
+    if label != "label" and source != "tfds":
+        raise UserError(
+            f"config.data.label={label!r} is for TFDS sets: the label of source={source!r} has no other name."
+        )
+    asked = {"label": label} if source == "tfds" else {}
+    return make(name=name, split=split, data_dir=data_dir, memory_limit_mb=memory_limit_mb, **asked)

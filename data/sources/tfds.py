@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from data import labels
 from data.sources import arrays
 from errors import UserError, nearest
 
@@ -14,21 +15,20 @@ READ_RATE = 9_000  # records a second that a resumed stream passes over, measure
 
 
 class Source:
-    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of a set with features `image` and `label`.
+    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of a set of images with a label.
 
     Small images of one size are decoded into memory once; array_record files are read by index; TFRecord files are held
     in memory or, where they are too large for it, can only be streamed.
     """
 
-    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 1024):
+    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 1024, label: str = "label"):
         self._builder = _prepared(name, data_dir)
         info = self._builder.info
         self._split = _split(info, name, split)
-        if "image" not in info.features or not hasattr(dict(info.features).get("label"), "names"):
-            raise UserError(
-                f"config.data.name={name!r} has no image and label to classify, only {', '.join(info.features)}."
-            )
-        self.classes = tuple(info.features["label"].names)
+        if "image" not in info.features:
+            raise UserError(f"config.data.name={name!r} has no image to classify, only {', '.join(info.features)}.")
+        self._label = labels.find(label, dict(info.features), name)
+        self.classes = self._label.classes
         self.size = self._split.num_examples
         self.shape = None
         self._what = f"{name} {split}"
@@ -79,17 +79,22 @@ class Source:
 
             with tf.init_scope():
                 examples = tfds.as_numpy(self._builder.as_dataset(split=self._split.name, batch_size=-1))
-            self._decoded = arrays.Source.of(examples["image"], examples["label"], self.classes, self._what)
+            image, label = examples["image"] * np.uint8(self._label.scale), np.asarray(self._label.of(examples))
+            self._decoded = arrays.Source.of(image, label, self.classes, self._what)
         return self._decoded
 
     def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
         if self.access == "decoded":
             return raw
+        import tensorflow as tf
         import tensorflow_datasets as tfds
 
         skip = {"image": tfds.decode.SkipDecoding()}
         example = self._builder.info.features.deserialize_example(raw["record"], decoders=skip)
-        return {"image": example["image"], "label": example["label"]}
+        image, label = example["image"], self._label.of(example)
+        if self._label.scale != 1:
+            image = tf.io.decode_image(image) * self._label.scale
+        return {"image": image, "label": label}
 
     def in_order(self, host: int, hosts: int) -> Any:
         import tensorflow as tf
@@ -142,10 +147,13 @@ def _records(filename: Any, skip: Any, take: Any) -> Any:
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 
-def look(name: str, data_dir: str) -> tuple[bool, Path, int | None]:
+def look(name: str, data_dir: str, label: str = "label") -> tuple[bool, Path, int | None]:
     """Whether a set is prepared, in which folder, and how many classes its labels have, if it has some."""
     builder = _builder(name, data_dir)
-    classes = getattr(dict(builder.info.features).get("label"), "num_classes", None)
+    try:
+        classes = len(labels.find(label, dict(builder.info.features), name).classes)
+    except UserError:  # a set of sentences
+        return builder.is_prepared(), Path(builder.data_dir), None
     return builder.is_prepared(), Path(builder.data_dir), classes
 
 

@@ -9,16 +9,19 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from data import augment
 from data.pipelines import images
 from data.sources import tfds as tfds_source
 from errors import UserError
 
 SIZE = 8
-EVERYTHING = dict(crop="random", flip=True, rotate=10.0, zoom=0.1, shear=0.1, shift=0.1, randaugment_layers=1)
+EVERYTHING = dict(
+    crop="random", flip=True, rotate=10.0, zoom=0.1, shear=0.1, shift=0.1, randaugment_layers=1, erase=0.5, repeats=2
+)
 MIXES = dict(mixup=0.5, cutmix=1.0)
 
 
-def make(source: str, name: Path | str, augment: dict | None = None, **changes):
+def make(source: str, name: Path | str, augmentation: dict | None = None, **changes):
     settings = dict(
         train_split="train",
         eval_splits=("test",),
@@ -28,7 +31,7 @@ def make(source: str, name: Path | str, augment: dict | None = None, **changes):
         std=(1.0,) * 3,
         seed=0,
     )
-    return images.make(source=source, name=str(name), augment=augment or {}, **(settings | changes))
+    return images.make(source=source, name=str(name), augment=augmentation or {}, **(settings | changes))
 
 
 def first(batches, count: int) -> list[dict[str, np.ndarray]]:
@@ -99,9 +102,9 @@ def test_a_pipeline_started_at_step_k_goes_on_as_the_uninterrupted_one(kind, req
 
 
 def test_hosts_read_slices_of_the_batch_that_one_host_reads(arrays):
-    augment = EVERYTHING | MIXES
-    one = first(make("arrays", arrays, augment).train_batches(2), 3)
-    four = [first(make("arrays", arrays, augment, host=h, hosts=4).train_batches(2), 3) for h in range(4)]
+    everything = EVERYTHING | MIXES
+    one = first(make("arrays", arrays, everything).train_batches(2), 3)
+    four = [first(make("arrays", arrays, everything, host=h, hosts=4).train_batches(2), 3) for h in range(4)]
     joined = [{k: np.concatenate([host[i][k] for host in four]) for k in one[i]} for i in range(3)]
     assert_same(joined, one)
 
@@ -125,6 +128,44 @@ def test_a_mixture_is_what_its_shares_say(arrays):
     np.testing.assert_array_equal(batch["partner"], batch["label"].reshape(-1, 2)[:, ::-1].ravel())
     assert (share > 0).all()
     assert (share < 1).any()
+
+
+def test_a_batch_has_as_many_views_of_an_image_as_repeats_apart_from_one_another(arrays):
+    batches = first(make("arrays", arrays, dict(repeats=3), batch_size=12).train_batches(0), 10)
+    for batch in batches:
+        labels = batch["label"].reshape(3, 4)
+        assert (labels == labels[0]).all()
+        assert len(set(labels[0])) == 4
+    seen = np.concatenate([batch["label"][:4] for batch in batches]).reshape(2, 20)
+    assert [sorted(epoch) for epoch in seen] == [list(range(20))] * 2
+
+
+def test_views_of_one_image_differ(arrays, tmp_path):
+    path = tmp_path / "noise.npz"
+    images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    np.savez(path, train_images=images, train_labels=np.arange(4), test_images=images, test_labels=np.arange(4))
+    (batch,) = first(make("arrays", path, dict(repeats=2, shift=0.3, crop="random"), batch_size=8).train_batches(0), 1)
+    assert (batch["label"][:4] == batch["label"][4:]).all()
+    assert all((a != b).any() for a, b in zip(batch["image"][:4], batch["image"][4:], strict=True))
+
+
+def test_erasing_puts_noise_into_one_rectangle_of_some_images():
+    draws = augment.Draws(seed=0, step=tf.constant(3), batch=400, start=0, rows=400)
+    found = augment.erase(tf.fill((400, 32, 32, 1), 7.0), draws, 0.25).numpy()[..., 0] != 7
+    erased = found.any((1, 2))
+    assert 0.15 < erased.mean() < 0.35
+    shares = found[erased].mean((1, 2))
+    assert shares.max() < 0.4
+    assert 0.08 < shares.mean() < 0.2  # of 2 to 33 %, some of it cut off
+    for mask in found[erased]:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+
+
+@pytest.mark.parametrize("wrong", [dict(repeats=0), dict(erase=1.5)])
+def test_augmentation_out_of_range_is_said(arrays, wrong):
+    with pytest.raises(UserError, match="repeats must be at least 1, and erase a chance"):
+        make("arrays", arrays, wrong)
 
 
 def test_a_flip_mirrors_some_and_a_shift_moves_by_whole_pixels(tmp_path):
@@ -283,7 +324,7 @@ def test_the_digits_are_a_tfds_set_of_a_train_part_and_a_held_out_fifth():
         ("synthetic", "many", {}, "named by its number of classes"),
         ("tfds", "digits", {"mean": (0.5, 0.5)}, "need one figure a channel"),
         ("tfds", "digits", {"batch_size": 0}, "must be positive"),
-        ("tfds", "digits", {"augment": {"flipp": True}}, "did you mean 'flip'"),
+        ("tfds", "digits", {"augmentation": {"flipp": True}}, "did you mean 'flip'"),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(source, name, changes, message):

@@ -1,0 +1,82 @@
+"""What a set is asked: its own label, another of its classes, or what VTAB counts and measures in its images
+(1910.04867, appendix A; thresholds as its published code has them)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Label:
+    """classes: names of 0 ... C - 1. of: one example's features -> int64. scale: what makes its image's values 0 to 255."""
+
+    classes: tuple[str, ...]
+    of: Callable[[dict[str, Any]], Any]
+    scale: int = 1
+
+
+def count(example: dict[str, Any]) -> Any:
+    """CLEVR: three to ten objects."""
+    import tensorflow as tf
+
+    return tf.cast(tf.size(example["objects"]["size"]), tf.int64) - 3
+
+
+def closest_object(example: dict[str, Any]) -> Any:
+    """CLEVR: the distance of the closest object, from the camera."""
+    import tensorflow as tf
+
+    return _between(tf.reduce_min(example["objects"]["pixel_coords"][:, 2]), CLOSEST_OBJECT)
+
+
+def closest_vehicle(example: dict[str, Any]) -> Any:
+    """KITTI: the distance of the closest car, van or truck, in metres; the last class is that there is none."""
+    import tensorflow as tf
+
+    vehicle = example["objects"]["type"] < 3
+    distance = tf.where(vehicle, example["objects"]["location"][:, 2], 1000.0)
+    return _between(tf.reduce_min(tf.concat([distance, [1000.0]], axis=0)), CLOSEST_VEHICLE)
+
+
+def position(example: dict[str, Any]) -> Any:
+    """dSprites: which sixteenth of the width."""
+    return example["label_x_position"] // 2
+
+
+def orientation(example: dict[str, Any]) -> Any:
+    """dSprites: which sixteenth of a turn, of forty angles."""
+    return example["label_orientation"] * 16 // 40
+
+
+CLOSEST_OBJECT, CLOSEST_VEHICLE = (8.0, 8.5, 9.0, 9.5, 10.0), (8.0, 20.0, 999.0)
+QUESTIONS = {
+    "clevr_count": Label(tuple(map(str, range(3, 11))), count),
+    "clevr_distance": Label(tuple(map(str, range(6))), closest_object),
+    "kitti_distance": Label(("near", "middle", "far", "none"), closest_vehicle),
+    "dsprites_position": Label(tuple(map(str, range(16))), position, scale=255),
+    "dsprites_orientation": Label(tuple(map(str, range(16))), orientation, scale=255),
+}
+
+
+def find(name: str, features: dict[str, Any], what: str) -> Label:
+    """The label that config.data.label names, of a set of these TFDS features.
+
+    Raises:
+      UserError: it is neither a class of the set nor a question that can be asked of it.
+    """
+    classes = [key for key, feature in features.items() if hasattr(feature, "names") and feature.names]
+    if name in classes:
+        return Label(tuple(features[name].names), lambda example: example[name])
+    asked = [question for question in QUESTIONS if question.startswith(f"{what.split('/')[0].split(':')[0]}_")]
+    if name in asked:
+        return QUESTIONS[name]
+    raise UserError(f"config.data.name={what!r} has no label {name!r} to classify: {nearest(name, [*classes, *asked])}")
+
+
+def _between(value: Any, thresholds: Sequence[float]) -> Any:
+    """How many of the thresholds a value is above: int64."""
+    import tensorflow as tf
+
+    return tf.reduce_sum(tf.cast(value > tf.constant(thresholds, value.dtype), tf.int64))
