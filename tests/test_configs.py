@@ -99,7 +99,7 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
     if config.data.name == "imagenet21k":
         assert config.data.eval_splits == (f"train[:{HELD_OUT}]",)
         config.data.eval_splits = ("train[:80]",)
-    if name == "vit_digits":
+    if load(name).data.name == "digits":
         scores = train(config, workdir)
     else:
         config.data.data_dir = str(data_dir)

@@ -11,6 +11,7 @@ from data.sources import arrays
 from errors import UserError, nearest
 
 BUILDERS = Path(__file__).parents[1] / "builders"
+OWN = sorted(path.stem for path in BUILDERS.glob("*.py") if path.stem != "__init__")
 READ_RATE = 9_000  # records a second that a resumed stream passes over, measured on files of ImageNet's size
 
 
@@ -171,7 +172,9 @@ def _builder(name: str, data_dir: str) -> Any:
     try:
         return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
-        raise UserError(f"config.data.name: TFDS has no set {name!r}: {_close(name, tfds.list_builders())}") from None
+        raise UserError(
+            f"config.data.name: TFDS has no set {name!r}: {_close(name, [*tfds.list_builders(), *OWN])}"
+        ) from None
     except (AssertionError, ValueError, FileNotFoundError) as error:
         raise UserError(f"config.data.name={name!r}: {_one_line(error)}") from None
 
