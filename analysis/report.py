@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -38,7 +39,8 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     for name, one in drawn.items():
         for kind in ("png", "svg"):
             one.picture.savefig(folder / "figures" / f"{name}.{kind}", dpi=130)
-    (folder / "fits.json").write_text(json.dumps({name: one.numbers for name, one in drawn.items()}, indent=1) + "\n")
+    numbers = {name: plain(one.numbers) for name, one in drawn.items()}
+    (folder / "fits.json").write_text(json.dumps(numbers, indent=1) + "\n")
     text = markdown(study, rows, runs, drawn, command)
     (folder / "report.md").write_text(text)
     (folder / "report.html").write_text(page(study.title, text, folder))
@@ -73,6 +75,13 @@ def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: dict[str,
         "```\n" + "\n".join(row["command"] for row in rows if row["seed"] == 0) + "\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Numbers as JSON has them, which knows no NaN."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(study: grid.Study, rows: Sequence[Row]) -> str:

@@ -22,9 +22,9 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
 
     Columns: run, config, the labels, seed, state ("finished", "unfinished", "missing"); where there is a run: parameters,
     flops_per_example (forward), total_flops (all its training), examples_seen, steps, selected_step, train_seconds (without
-    compiling, evaluations, saves), step_seconds, FIGURE/NAME for every number of the figures drawn of it, every figure of the selected evaluation, train/... of the last log line before it,
-    wall_seconds (of all attempts that ended; None where another
-    scheduler ran it), device, commit, command.
+    compiling, evaluations, saves), step_seconds, FIGURE/NAME for every number of the figures that were drawn of it, every
+    figure of the selected evaluation and of the last log line before it, wall_seconds (of all attempts that ended; None
+    where another scheduler ran it), device, commit, command.
     """
     before = kept(folder)
     there = {job.name for job in jobs if (folder / job.name).exists()}

@@ -90,7 +90,9 @@ def draw(arrays: Arrays) -> Figure:
 
 def _named(model: dict[str, Any]) -> str:
     """A recurrence by its cell, others by their name."""
-    return model.get("cell", model["name"]) + (f" + {model['attention']}" if model.get("attention") else "")
+    return model.get("cell", model["name"].replace("classifier", "transformer encoder")) + (
+        f" + {model['attention']}" if model.get("attention") else ""
+    )
 
 
 def _norms(model: nn.Module, task: Any, params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:

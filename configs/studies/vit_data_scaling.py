@@ -89,7 +89,7 @@ def get_config(size: str = "") -> ConfigDict:
         for name, model in models.items()
     )
     study.figures = (
-        base.figure("scaling", x="images", series="model", metric=metric),
+        base.figure("scaling", x="images", series="model", metric=metric, loss="test/nll" if size else f"{select}/nll"),
         base.figure("gap", x="images", series="model", metric=metric, first=first, second=second),
     )
     return study
