@@ -26,6 +26,7 @@ def weights(run: experiment.Run) -> tuple[Weights, str]:
       UserError: nothing is there, or it is not of this model: the first parameter that differs.
     """
     source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
+    check(source)
     if not source.endswith(published.SUFFIXES):
         return transplant.fit(read(source), run.shapes(), run.proportion, source, fresh)
     found = published.read(source)

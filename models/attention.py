@@ -91,7 +91,7 @@ def dot_product_attention(
         return weighted_values(attention_weights(query, key, mask, bias), value)
     if mask is not None:
         mask = jnp.broadcast_to(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
-    return jax.nn.dot_product_attention(query, key, value, bias, mask, implementation=kernel)
+    return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask, implementation=kernel)
 
 
 class MultiHeadAttention(nn.Module):

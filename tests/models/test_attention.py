@@ -140,15 +140,16 @@ def test_the_xla_kernel_equals_that_of_jax(mask):
 def test_another_kernel_gets_the_same_inputs_and_a_mask_for_each_head(monkeypatch):
     jax_kernel, asked = jax.nn.dot_product_attention, []
 
-    def on_any_device(*arguments, mask, implementation):
+    def on_any_device(*arguments, bias, mask, implementation):
         asked.append((mask.shape, implementation))
-        return jax_kernel(*arguments, mask=mask, implementation="xla")
+        return jax_kernel(*arguments, bias=bias, mask=mask, implementation="xla")
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
-    mask = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]))
-    out = dot_product_attention(*inputs(), mask, kernel="cudnn")
-    assert asked == [((B, H, T, S), "cudnn")]
-    np.testing.assert_allclose(out, attend(*inputs(), mask), rtol=1e-5, atol=1e-6)
+    mask, bias = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])), normal(9, B, H, T, S)
+    for added in (None, bias):
+        out = dot_product_attention(*inputs(), mask, kernel="cudnn", bias=added)
+        np.testing.assert_allclose(out, attend(*inputs(), mask, bias=added), rtol=1e-5, atol=1e-6)
+    assert asked == [((B, H, T, S), "cudnn")] * 2
 
 
 def test_scores_in_bfloat16_are_normalised_in_float32():
