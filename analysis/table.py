@@ -47,7 +47,7 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
     evaluated = [r for r in rows if any("/" in key and not key.startswith("train/") for key in r)]
     trained = [r for r in rows if "seconds" in r]
     chosen = select(evaluated, study.select, study.select_mode)
-    steps = rows[-1]["step"] if rows else 0
+    steps, seconds = rows[-1]["step"] if rows else 0, sum(r["seconds"] for r in trained)
     batch = about["data"].get("batch_size") or about["data"].get("batch_tokens")
     found |= {
         "state": "finished" if grid.progress(workdir) == 1 else "unfinished",
@@ -57,7 +57,7 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         "examples_seen": batch * steps,
         "steps": steps,
         "selected_step": chosen["step"] if chosen else None,
-        "train_seconds": (seconds := round(sum(r["seconds"] for r in trained), 2)),
+        "train_seconds": round(seconds, 2),
         "step_seconds": seconds / max(steps, 1),
     }
     for drawn in sorted((workdir / "figures").glob("*.npz")):  # by a command of study.after

@@ -30,15 +30,19 @@ class Draws:
     start: int
     rows: int
 
+    def seed_of(self, purpose: int) -> tf.Tensor:
+        """Each purpose has its own."""
+        return tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.step, tf.int64)]), purpose)
+
     def uniform(self, purpose: int, columns: int = 1) -> tf.Tensor:
-        """(rows, columns) float32; each purpose has its own."""
-        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.step, tf.int64)]), purpose)
-        return tf.random.stateless_uniform((self.batch, columns), seed)[self.start : self.start + self.rows]
+        """(rows, columns) float32."""
+        return tf.random.stateless_uniform((self.batch, columns), self.seed_of(purpose))[
+            self.start : self.start + self.rows
+        ]
 
     def beta(self, purpose: int, alpha: float) -> tf.Tensor:
         """(rows,) draws of Beta(alpha, alpha)."""
-        seed = tf.random.fold_in(tf.stack([tf.cast(self.seed, tf.int64), tf.cast(self.step, tf.int64)]), purpose)
-        x, y = tf.unstack(tf.random.stateless_gamma((2, self.batch), seed, alpha=alpha))
+        x, y = tf.unstack(tf.random.stateless_gamma((2, self.batch), self.seed_of(purpose), alpha=alpha))
         # With a small alpha both can underflow to zero; either end of the interval is as likely then.
         return tf.math.divide_no_nan(x, x + y)[self.start : self.start + self.rows]
 
@@ -101,8 +105,7 @@ def erase(image: tf.Tensor, draws: Draws, chance: float) -> tf.Tensor:
     rows_in = _inside(u[:, 3], tf.sqrt(area * ratio), height)
     columns_in = _inside(u[:, 4], tf.sqrt(area / ratio), width)
     box = rows_in[:, :, None] & columns_in[:, None, :] & (u[:, 0] < chance)[:, None, None]
-    seed = tf.random.fold_in(tf.stack([tf.cast(draws.seed, tf.int64), tf.cast(draws.step, tf.int64)]), NOISE)
-    noise = tf.random.stateless_normal((NOISES, *image.shape[1:]), seed)
+    noise = tf.random.stateless_normal((NOISES, *image.shape[1:]), draws.seed_of(NOISE))
     row = draws.start + tf.range(draws.rows)
     return tf.where(box[..., None], tf.gather(noise, row % NOISES), image)
 

@@ -76,8 +76,9 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
       UserError: a run that train.py would refuse for its config, or two in one folder.
     """
     found: dict[str, Job] = {}
+    lengths: dict[int, float] = {}  # of each run, whatever the seed
     for seed in range(study.seeds):
-        for run in study.runs:
+        for number, run in enumerate(study.runs):
             labels = dict(run["labels"])
             name = "-".join(re.sub(r"[^\w.+]+", "_", str(value)) for value in labels.values()) + f"-seed{seed}"
             own = [f"--config.{change}" for change in run["changes"]]
@@ -89,8 +90,10 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
                 )
             if name in found:
                 raise UserError(f"two runs of the study share the workdir {name}: give them labels that differ.")
-            config = read_config(name, arguments)
-            found[name] = Job(name, labels, seed, arguments, study.after, config.steps or config.epochs)
+            if number not in lengths:
+                config = read_config(name, arguments)
+                lengths[number] = config.steps or config.epochs
+            found[name] = Job(name, labels, seed, arguments, study.after, lengths[number])
     return list(found.values())
 
 

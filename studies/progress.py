@@ -20,7 +20,8 @@ class Progress:
 
     def __init__(self, folder: Path, jobs: Sequence[grid.Job], at_once: int):
         self._folder, self._at_once = folder, at_once
-        self._left = {job.name: job for job in jobs}
+        self._jobs = {job.name: job for job in jobs}
+        self._left = set(self._jobs)
         self._spent: dict[str, list[tuple[float, float]]] = {}  # seconds and length of finished runs, by point
         self._runs, self._ended = len(jobs), 0
         self._console = Console(highlight=False)
@@ -37,22 +38,28 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._bar.start()
-        self._thread.start()
+        if self._console.is_terminal:
+            self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._bar.stop()
 
     def _watch(self) -> None:
         while not self._over.wait(2):
-            shares = sum(grid.progress(self._folder / name) for name in list(self._left))
-            self._bar.update(self._task, completed=self._ended + shares, left=self._time_left())
+            shares = self._shares()
+            self._bar.update(self._task, completed=self._ended + sum(shares.values()), left=self._time_left(shares))
+
+    def _shares(self) -> dict[str, float]:
+        """How far each run is that has not ended."""
+        return {name: grid.progress(self._folder / name) for name in list(self._left)}
 
     def ended(self, outcome: Outcome) -> None:
         """Says how a run ended."""
-        self._left.pop(outcome.job.name)
+        self._left.discard(outcome.job.name)
         self._ended += 1
         line = f"{self._ended}/{self._runs} · {outcome.job.name}: {outcome.state}"
         if outcome.state == "finished":
@@ -61,18 +68,19 @@ class Progress:
             line += f" in {outcome.seconds:.0f} s, {describe(figures[-1]) if figures else ''}"
         if outcome.reason:
             line += f": {outcome.reason} (all of it: {self._folder / outcome.job.name}/output.txt)"
-        self._console.print(" · ".join(filter(None, (line, self._time_left()))), soft_wrap=True)
+        self._console.print(" · ".join(filter(None, (line, self._time_left(self._shares())))), soft_wrap=True)
 
-    def _time_left(self) -> str:
+    def _time_left(self, shares: dict[str, float]) -> str:
         """From what runs of the same point took, else from the mean time of a step."""
         known = [pair for spent in self._spent.values() for pair in spent]
         if not known:
             return ""
         each = sum(seconds for seconds, _ in known) / sum(length for _, length in known)
         total = 0.0
-        for name, job in list(self._left.items()):
+        for name, share in shares.items():
+            job = self._jobs[name]
             spent = [seconds for seconds, _ in self._spent.get(point(job), [])] or [each * job.length]
-            total += sum(spent) / len(spent) * (1 - grid.progress(self._folder / name))
+            total += sum(spent) / len(spent) * (1 - share)
         minutes = total / self._at_once / 60
         return f"about {minutes / 60:.1f} h left" if minutes > 90 else f"about {minutes:.0f} min left"
 

@@ -47,13 +47,13 @@ def arrays(subject: Subject) -> Arrays:
     }
 
 
-def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]], from_end: bool = False) -> np.ndarray:
+def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]]) -> np.ndarray:
     """‖∂L/∂e_t‖, L a sentence's loss in evaluation, averaged over the sentences that have a token t.
 
     Args:
       run: of a model that reads tokens. Of one that translates, e_t is the source's and L the sum over the target's tokens.
       params: not copied for each device, as run.devices.get_state gives them.
-      batches: as run.pipeline.eval_batches gives them. from_end: count t back from the last token, EOS, which is 0.
+      batches: as run.pipeline.eval_batches gives them.
 
     Returns:
       float32 (S,), S the greatest length.
@@ -65,8 +65,7 @@ def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]], from_
     total, count = np.zeros(0), np.zeros(0)
     for batch in batches:
         norm, real = jax.device_get(one(params, batch))
-        place = np.broadcast_to(np.arange(real.shape[1]), real.shape)
-        place = (real.sum(1, keepdims=True) - 1 - place if from_end else place)[real]
+        place = np.broadcast_to(np.arange(real.shape[1]), real.shape)[real]
         missing = max(0, real.shape[1] - len(total))
         total, count = np.pad(total, (0, missing)), np.pad(count, (0, missing))
         np.add.at(total, place, norm[real])

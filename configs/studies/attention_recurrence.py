@@ -24,8 +24,7 @@ LENGTHS = {"tiny": (16, 32, 64), "cpu": (16, 32, 64, 128, 256, 512), "": (16, 64
 
 
 def get_config(size: str = "") -> ConfigDict:
-    if size not in LENGTHS:
-        raise ValueError(f"the study has no size {size!r}: tiny, cpu, or none for lengths to 4096.")
+    base.check(size, "cpu")
     study = base.get_config(
         "Attention against recurrence",
         "1706.03762, table 1 and section 4",

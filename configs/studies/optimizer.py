@@ -24,7 +24,7 @@ def get_config(size: str = "") -> ConfigDict:
         "JFT, fine-tuned on ImageNet, Adam and SGD: ResNet50 77.54 and 78.24, ResNet152x2 84.97 and 84.37; Adam is better on most "
         "sets and at both sizes on the mean of all, against what was usual for ResNets."
     )
-    base.sized(size, tiny=("",), real=("",))
+    base.check(size)
     optimisers = (
         {"Adam": ("adamw", (1e-3, 3e-3)), "SGD": ("sgd", (0.03, 0.1))}
         if size

@@ -48,7 +48,7 @@ def get_config(size: str = "") -> ConfigDict:
         "Which family reaches an accuracy with the least compute?",
     )
     study.reported = REPORTED
-    base.sized(size, tiny=("",), real=("",))
+    base.check(size)
     lengths = (100, 400) if size else (7, 14)
     models = TINY if size else REAL
     study.runs = tuple(

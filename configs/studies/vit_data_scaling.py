@@ -49,6 +49,7 @@ IMAGENET21K_STEPS = dict.fromkeys((400_000, 1_300_000, 4_000_000, 12_700_000), 9
 
 
 def get_config(size: str = "") -> ConfigDict:
+    base.check(size, "fashion_mnist")
     study = base.get_config(
         "ViT, ResNet and hybrid by the size of the training set",
         "2010.11929, figures 3 and 4",
@@ -62,13 +63,11 @@ def get_config(size: str = "") -> ConfigDict:
     elif size == "fashion_mnist":
         models, steps, select = FASHION_MNIST, FASHION_MNIST_STEPS, "train[58000:]"
         shared = ("data.train_split=train[:58000]", f'data.eval_splits=("{select}", "test")', *base.ONE_CHECKPOINT)
-    elif not size:
+    else:
         models, steps, select = IMAGENET21K, IMAGENET21K_STEPS, "train[:51200]"
         few = "evaluation.fewshot."
         shared = (f"{few}shots=(5, 10)", f"{few}name=imagenet2012", f"{few}test_split=validation", *base.ONE_CHECKPOINT)
         shared += ("evaluation.generate=always",)
-    else:
-        raise ValueError(f"the study has no size {size!r}: tiny, fashion_mnist, or none for the paper's own.")
     metric = "test/accuracy" if size else "imagenet2012/5_shot"
     first, second = ("ViT", "BiT ResNet") if size else ("ViT-B/32", "BiT R50x1")
     study.select = f"{select}/accuracy"

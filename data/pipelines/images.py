@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 import lookup
-from data import sources
+from data import records, sources
 from data.order import graph, options, shuffled, tensorflow
 from data.pipelines import check_batch
 from data.subset import Subset
@@ -273,11 +273,13 @@ class Pipeline:
             indexed = tf.data.Dataset.range(start, np.iinfo(np.int64).max).map(graph(self._order(rows)))
             raw = indexed.map(graph(lambda x: (self.train.read(x["index"]), x["position"])))
         else:
-            raw = self._streamed(start, rows)
+            raw = records.stream(
+                self.train, start, rows, self.batch_size, self.host, self.hosts, self.seed, self.shuffle_buffer
+            )
         if reads_whole_batches:
             batches = raw.map(graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
         else:
-            batches = self._decoded(raw.unbatch(), self.train, view).batch(rows, drop_remainder=True)
+            batches = records.decoded(raw.unbatch(), self.train, view, self._blank).batch(rows, drop_remainder=True)
         batches = batches.map(graph(finish), num_parallel_calls=2).prefetch(2).with_options(options())
         indices = lambda i: self._order(rows)(start + i)["index"]  # noqa: E731
         return self._counted(as_numpy(batches, self.train, indices, self._eval_view))
@@ -316,12 +318,12 @@ class Pipeline:
         if source.random_access:
             raw = tf.data.Dataset.range(steps).map(graph(read))
         else:
-            raw = self._streamed_once(source, rows * steps).batch(rows)
+            raw = records.once(source, self.host, self.hosts, rows * steps).batch(rows)
         if source.shape == self.image_shape and self.eval_crop == "none":
             batches = raw.map(graph(lambda r, position: r | {"position": position, "mask": tf.ones(rows)}))
         else:
             view = lambda example, _: self._eval_view(example["image"])  # noqa: E731
-            batches = self._decoded(raw.unbatch(), source, view).batch(rows, drop_remainder=True)
+            batches = records.decoded(raw.unbatch(), source, view, self._blank).batch(rows, drop_remainder=True)
         batches = batches.map(graph(finish)).prefetch(2).with_options(options())
         return as_numpy(batches, source, lambda i: np.minimum(positions(i), source.size - 1), self._eval_view)
 
@@ -346,6 +348,11 @@ class Pipeline:
             image, size=self.image_size, channels=len(self.mean), crop=self.eval_crop, crop_share=self.eval_crop_share
         )
 
+    @property
+    def _blank(self) -> tuple[int, int, int] | None:
+        """The shape of what stands for an image that cannot be decoded; None where such an image ends the run."""
+        return self.image_shape if self.unreadable == "skip" else None
+
     def _order(self, rows: int) -> Any:
         """step -> the positions and, shuffled anew each epoch, the examples of this host's rows: int64 (rows,) each. Views of
         one image stand apart in a batch, so that mixup does not mix them."""
@@ -359,45 +366,6 @@ class Pipeline:
             return {"position": position, "index": index}
 
         return order
-
-    def _streamed(self, start: int, rows: int) -> Any:
-        """Batches of raw records of a source without random access, with positions as _order gives them."""
-        tf = tensorflow()
-        records = self.train.stream(self.host, self.hosts, self.seed, start * rows, self.shuffle_buffer).batch(rows)
-        first = self.host * rows + tf.range(rows, dtype=tf.int64)
-        steps = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-        return tf.data.Dataset.zip((records, steps.map(lambda step: step * self.batch_size + first)))
-
-    def _streamed_once(self, source: Any, rows: int) -> Any:
-        """This host's part of a split without random access, filled up to `rows`; what fills has a position past its end."""
-        tf = tensorflow()
-        records = source.in_order(self.host, self.hosts)
-        real = tf.data.Dataset.zip((records, tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()))
-        filler = tf.data.Dataset.zip(
-            (records.take(1), tf.data.Dataset.from_tensors(tf.constant(source.size, tf.int64)))
-        )
-        return real.concatenate(filler.repeat()).take(rows)
-
-    def _decoded(self, raw: Any, source: Any, view: Any) -> Any:
-        """Single raw examples -> {"image", "label", "position", "mask"}, decoded in parallel, in order."""
-        tf = tensorflow()
-
-        def load(r: Any, position: Any) -> dict[str, Any]:
-            example = source.parse(r)
-            return {"image": view(example, position), "label": example["label"], "position": position, "mask": 1.0}
-
-        if self.unreadable == "stop":
-            return raw.map(graph(load), num_parallel_calls=tf.data.AUTOTUNE)
-
-        def load_or_blank(r: Any, position: Any) -> Any:
-            blank = {"image": tf.zeros(self.image_shape, tf.uint8), "label": tf.constant(0, tf.int64)}
-            blank |= {"position": position, "mask": tf.constant(0.0)}
-            one = tf.data.Dataset.from_tensors((r, position)).map(graph(load)).ignore_errors()
-            return one.concatenate(tf.data.Dataset.from_tensors(blank)).take(1)
-
-        return raw.interleave(
-            graph(load_or_blank), cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -19,7 +19,7 @@ def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(mode, workdi
     run = build(mode, workdir)
     state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract_state))
     batch = sum(np.prod(shape) * np.dtype(kind).itemsize for shape, kind in run.pipeline.shapes[0][1].values())
-    found = memory.memory(run)
+    found = memory.peak(run.train_step, run.initialise(), run.devices.put(next(iter(run.batches(0)))))
     assert state + batch / 8 < found
     assert found < 50 * (state + batch)
 
