@@ -1,8 +1,8 @@
 """What a ViT learns of Fashion-MNIST without labels: python results/self_supervision.py [--data_dir=FOLDER]
 
-A masked autoencoder, and the paper's mean colours of corrupted patches, are trained without labels; then a linear
-classifier on their frozen features, and on those of a network that has learned nothing, each on all training images, and
-few-shot ridge. Writes results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
+A masked autoencoder, and the paper's mean colours of corrupted patches, are trained without labels. What they learned is
+compared with a network that has learned nothing: by a linear classifier on frozen features, on all training images; by
+few-shot ridge; and by fine-tuning all of it on 1,000 labelled images, for three seeds. Writes results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
 """
 
 import json
@@ -27,6 +27,11 @@ PROBE = [
     *("--config.optim.learning_rate=0.02", "--config.optim.weight_decay=0.0", "--config.optim.warmup_steps=50"),
     *("--config.task.label_smoothing=0.0", "--config.evaluation.fewshot.shots=(10,)"),
 ]
+SEEDS = 3
+FINETUNE = [
+    *("--config=configs/vit_fashion_mnist.py", "--config.data.train_examples=1000", "--config.steps=300"),
+    *("--config.optim.warmup_steps=60", "--config.evaluation.every_steps=0", "--config.checkpoint.keep_best="),
+]
 
 
 def run(name: str, flags: list[str], data: list[str]) -> dict[str, Any]:
@@ -47,18 +52,29 @@ def main(arguments: list[str]) -> int:
 
     data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
     result: dict[str, Any] = {
-        "expected": "a linear classifier on what was learned beats one on a random network by 10 points"
+        "expected": "a linear classifier on what was learned beats one on a random network by 10 points, "
+        "and fine-tuning it beats training from scratch for every seed"
     }
     for name, flags in PRETRAIN.items():
         result[name] = run(name, flags, data)
     for name in ("random", *PRETRAIN):
         start = [] if name == "random" else [f"--config.init_from={RUNS / name}"]
         result[f"linear probe of {name}"] = run(f"probe_{name}", [*PROBE, *start], data)
-    accuracy = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
-    result |= {"accuracy": accuracy, "commit": record.commit(), "versions": record.versions()}
+        runs = [
+            run(f"finetune_{name}-{seed}", [*FINETUNE, *start, f"--config.seed={seed}"], data) for seed in range(SEEDS)
+        ]
+        result[f"fine-tuned {name}"] = {
+            "command": runs[0]["command"],
+            "test/accuracy": [seed["test/accuracy"] for seed in runs],
+        }
+    probe = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
+    tuned = {name: result[f"fine-tuned {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
+    result |= {"accuracy": {"linear probe": probe, "fine-tuned": tuned}}
+    result |= {"commit": record.commit(), "versions": record.versions()}
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(accuracy, indent=2), f"\nWritten to {RECORD}.")
-    return 0 if accuracy["mae"] >= accuracy["random"] + 0.1 else 1
+    print(json.dumps(result["accuracy"], indent=2), f"\nWritten to {RECORD}.")
+    better = all(a > b for name in PRETRAIN for a, b in zip(tuned[name], tuned["random"], strict=True))
+    return 0 if better and probe["mae"] >= probe["random"] + 0.1 else 1
 
 
 if __name__ == "__main__":
