@@ -211,7 +211,7 @@ def _exists(flag: str, argv: list[str]) -> None:
 def _files(flag: str) -> list[Path]:
     """The configs or the studies that there are."""
     folder = ROOT / ("configs/studies" if flag == "study" else "configs")
-    return sorted(path for path in folder.glob("*.py") if path.stem not in ("base", "__init__"))
+    return sorted(path for path in folder.glob("*.py") if path.stem not in ("base", "debug", "__init__"))
 
 
 def _one_line(error: BaseException) -> str:

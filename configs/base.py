@@ -58,45 +58,6 @@ def get_config() -> ConfigDict:
     return config
 
 
-DEBUG_SIZE = {
-    "vit": dict(width=16, depth=2, mlp_dim=32, heads=2),
-    "resnet": dict(depths=(1, 1), width=8),
-    "mixer": dict(width=16, depth=2, mlp_dim=32, token_mlp_dim=16),
-    "mae": dict(width=16, depth=2, mlp_dim=32, heads=2, decoder_width=16, decoder_depth=1, decoder_heads=2),
-    "masked_patches": dict(width=16, depth=2, mlp_dim=32, heads=2),
-    "transformer": dict(width=16, depth=2, mlp_dim=32, heads=2),
-    "classifier": dict(width=16, depth=2, mlp_dim=32, heads=2),
-    "seq2seq": dict(embedding_dim=16, hidden_dim=16),
-    "recurrent": dict(embedding_dim=16, hidden_dim=16),
-}
-
-
-def shrink(config: ConfigDict, variant: str) -> ConfigDict:
-    """The config as it is, or, where its variant ends in "debug", its least form: a small model and a few steps."""
-    if variant.endswith("debug"):
-        config.steps = 4
-        config.optim.warmup_steps = 1
-        config.evaluation.every_steps = 2
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
-        if config.data.kind == "images":
-            config.data.update(batch_size=16, eval_batch_size=64)
-            config.data.image_size = min(config.data.image_size, 32)
-            if "+" in config.model.variant or config.model.get("stem", "none") != "none":
-                config.model.patch = 1  # of what a ResNet has made smaller
-            elif "patch" in config.model:
-                config.model.patch = max(4, config.data.image_size // 8)
-        else:
-            config.data.update(max_length=64, buckets=2, vocabulary_size=300)
-        if config.data.kind == "pairs":
-            config.data.update(batch_tokens=512)
-            config.task.beams = 2
-        if config.data.kind == "sentences":
-            config.data.update(batch_size=16, eval_batch_size=64)
-        config.model.update(DEBUG_SIZE[config.model.name])
-    return config
-
-
 def vit(variant: str = "") -> ConfigDict:
     """config.model of a Vision Transformer: models/vit.py."""
     return ConfigDict(
@@ -127,9 +88,18 @@ def vit(variant: str = "") -> ConfigDict:
     )
 
 
-def classify() -> ConfigDict:
-    """config.task of a classifier: tasks/classify.py."""
-    return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+def mae(variant: str = "") -> ConfigDict:
+    """config.model of a masked autoencoder: models/mae.py."""
+    config = vit(variant)
+    config.update(name="mae", masked=0.75, decoder_width=512, decoder_depth=8, decoder_heads=16)
+    return config
+
+
+def masked_patches(variant: str = "", channels: int = 3) -> ConfigDict:
+    """config.model of a ViT that tells the colours of corrupted patches: models/masked_patches.py."""
+    config = vit(variant)
+    config.update(name="masked_patches", masked=0.5, colors=8**channels)
+    return config
 
 
 def resnet(variant: str = "") -> ConfigDict:
@@ -166,37 +136,6 @@ def mixer(variant: str = "") -> ConfigDict:
     )
 
 
-def mae(variant: str = "") -> ConfigDict:
-    """config.model of a masked autoencoder: models/mae.py."""
-    config = vit(variant)
-    config.update(name="mae", masked=0.75, decoder_width=512, decoder_depth=8, decoder_heads=16)
-    return config
-
-
-def masked_patches(variant: str = "", channels: int = 3) -> ConfigDict:
-    """config.model of a ViT that tells the colours of corrupted patches: models/masked_patches.py."""
-    config = vit(variant)
-    config.update(name="masked_patches", masked=0.5, colors=8**channels)
-    return config
-
-
-def distill(teacher: str) -> ConfigDict:
-    """config.task of a classifier with a teacher: tasks/distill.py."""
-    config = classify()
-    config.update(name="distill", teacher=teacher, kind="hard", share=0.5, temperature=3.0)
-    return config
-
-
-def reconstruct() -> ConfigDict:
-    """config.task of a masked autoencoder: tasks/reconstruct.py."""
-    return ConfigDict(dict(name="reconstruct", normalised=True, inputs=("image",)))
-
-
-def mean_color(data: ConfigDict) -> ConfigDict:
-    """config.task of models/masked_patches.py: tasks/mean_color.py."""
-    return ConfigDict(dict(name="mean_color", mean=data.get_ref("mean"), std=data.get_ref("std"), inputs=("image",)))
-
-
 def transformer(variant: str = "") -> ConfigDict:
     """config.model of an encoder-decoder Transformer: models/transformer.py."""
     return ConfigDict(
@@ -221,91 +160,6 @@ def transformer(variant: str = "") -> ConfigDict:
             remat="none",
             kernel="xla",
             dtype="float32",
-        )
-    )
-
-
-def translate() -> ConfigDict:
-    """config.task of translation: tasks/translate.py."""
-    return ConfigDict(
-        dict(
-            name="translate",
-            label_smoothing=0.1,
-            beams=4,
-            alpha=0.6,
-            extra_length=50,
-            temperature=0.0,
-            top_k=0,
-            top_p=1.0,
-            bleu_tokenize="13a",
-            bleu_lowercase=False,
-        )
-    )
-
-
-def pairs(source: str, name: str, languages: tuple[str, str], batch_tokens: int) -> ConfigDict:
-    """config.data of parallel text: data/pipelines/pairs.py."""
-    return ConfigDict(
-        dict(
-            kind="pairs",
-            source=source,
-            name=name,
-            data_dir="",
-            languages=languages,
-            train_split="train",
-            eval_splits=("validation", "test"),
-            tokenizer="bpe",
-            vocabulary_size=8000,
-            joint=True,
-            byte_fallback=False,
-            coverage=1.0,
-            packing=False,
-            max_length=128,
-            buckets=6,
-            batch_tokens=batch_tokens,
-            eval_batch_tokens=0,
-        )
-    )
-
-
-def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> ConfigDict:
-    """config.data of labelled images from TFDS: data/pipelines/images.py."""
-    return ConfigDict(
-        dict(
-            kind="images",
-            source="tfds",
-            name=name,
-            data_dir="",
-            label="label",
-            train_split="train",
-            train_examples=0,
-            eval_splits=("test",),
-            batch_size=batch_size,
-            eval_batch_size=0,
-            image_size=image_size,
-            image_width=0,
-            mean=(0.5,) * channels,
-            std=(0.5,) * channels,
-            augment=dict(
-                crop="none",
-                crop_min_area=0.05,
-                flip=False,
-                rotate=0.0,
-                zoom=0.0,
-                shear=0.0,
-                shift=0.0,
-                randaugment_layers=0,
-                randaugment_magnitude=10.0,
-                mixup=0.0,
-                cutmix=0.0,
-                erase=0.0,
-                repeats=1,
-            ),
-            eval_crop="none",
-            eval_crop_share=0.875,
-            unreadable="stop",
-            memory_limit_mb=1024,
-            shuffle_buffer=50_000,
         )
     )
 
@@ -366,6 +220,113 @@ def recurrent(cell: str) -> ConfigDict:
             pooling="last",
             dropout=0.1,
             dtype="float32",
+        )
+    )
+
+
+def classify() -> ConfigDict:
+    """config.task of a classifier: tasks/classify.py."""
+    return ConfigDict(dict(name="classify", label_smoothing=0.0, top5=False, inputs=("image",)))
+
+
+def distill(teacher: str) -> ConfigDict:
+    """config.task of a classifier with a teacher: tasks/distill.py."""
+    config = classify()
+    config.update(name="distill", teacher=teacher, kind="hard", share=0.5, temperature=3.0)
+    return config
+
+
+def reconstruct() -> ConfigDict:
+    """config.task of a masked autoencoder: tasks/reconstruct.py."""
+    return ConfigDict(dict(name="reconstruct", normalised=True, inputs=("image",)))
+
+
+def mean_color(data: ConfigDict) -> ConfigDict:
+    """config.task of models/masked_patches.py: tasks/mean_color.py."""
+    return ConfigDict(dict(name="mean_color", mean=data.get_ref("mean"), std=data.get_ref("std"), inputs=("image",)))
+
+
+def translate() -> ConfigDict:
+    """config.task of translation: tasks/translate.py."""
+    return ConfigDict(
+        dict(
+            name="translate",
+            label_smoothing=0.1,
+            beams=4,
+            alpha=0.6,
+            extra_length=50,
+            temperature=0.0,
+            top_k=0,
+            top_p=1.0,
+            bleu_tokenize="13a",
+            bleu_lowercase=False,
+        )
+    )
+
+
+def images(name: str, image_size: int, batch_size: int, channels: int = 3) -> ConfigDict:
+    """config.data of labelled images from TFDS: data/pipelines/images.py."""
+    return ConfigDict(
+        dict(
+            kind="images",
+            source="tfds",
+            name=name,
+            data_dir="",
+            label="label",
+            train_split="train",
+            train_examples=0,
+            eval_splits=("test",),
+            batch_size=batch_size,
+            eval_batch_size=0,
+            image_size=image_size,
+            image_width=0,
+            mean=(0.5,) * channels,
+            std=(0.5,) * channels,
+            augment=dict(
+                crop="none",
+                crop_min_area=0.05,
+                flip=False,
+                rotate=0.0,
+                zoom=0.0,
+                shear=0.0,
+                shift=0.0,
+                randaugment_layers=0,
+                randaugment_magnitude=10.0,
+                mixup=0.0,
+                cutmix=0.0,
+                erase=0.0,
+                repeats=1,
+            ),
+            eval_crop="none",
+            eval_crop_share=0.875,
+            unreadable="stop",
+            memory_limit_mb=1024,
+            shuffle_buffer=50_000,
+        )
+    )
+
+
+def pairs(source: str, name: str, languages: tuple[str, str], batch_tokens: int) -> ConfigDict:
+    """config.data of parallel text: data/pipelines/pairs.py."""
+    return ConfigDict(
+        dict(
+            kind="pairs",
+            source=source,
+            name=name,
+            data_dir="",
+            languages=languages,
+            train_split="train",
+            eval_splits=("validation", "test"),
+            tokenizer="bpe",
+            vocabulary_size=8000,
+            joint=True,
+            byte_fallback=False,
+            coverage=1.0,
+            packing=False,
+            max_length=128,
+            buckets=6,
+            batch_tokens=batch_tokens,
+            eval_batch_tokens=0,
         )
     )
 

@@ -7,7 +7,7 @@ Trained from scratch on 67,349 phrases; the validation split has 872 sentences. 
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "mean") -> ConfigDict:
@@ -21,4 +21,4 @@ def get_config(variant: str = "mean") -> ConfigDict:
     config.optim.update(learning_rate=1e-3, warmup_steps=200, weight_decay=0.1)
     config.evaluation.every_steps = 500
     config.checkpoint.update(every_steps=500, keep_best="validation/accuracy")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -8,7 +8,7 @@ mean_color is the ViT paper's own self-supervision instead. A linear classifier 
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_fashion_mnist
+from configs import base, debug, vit_fashion_mnist
 
 
 def get_config(variant: str = "mae") -> ConfigDict:
@@ -28,4 +28,4 @@ def get_config(variant: str = "mae") -> ConfigDict:
     config.epochs = 10.0
     config.optim.update(learning_rate=2e-3, b2=0.95, weight_decay=0.05)
     config.checkpoint.keep_best = ""
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

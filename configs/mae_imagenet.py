@@ -9,7 +9,7 @@ Three quarters of the patches are hidden and drawn by a decoder of 8 layers of w
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import base, debug, vit_imagenet
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
@@ -21,4 +21,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.data.augment.crop_min_area = 0.2
     config.optim.update(learning_rate=2.4e-3, weight_decay=0.05, b2=0.95, warmup_steps=12_500, clip_norm=0.0)
     config.checkpoint.keep_best = ""
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -10,7 +10,7 @@ fine-tuned on ImageNet: 79.9 %, 2 points over training from scratch.
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet21k
+from configs import base, debug, vit_imagenet21k
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
@@ -19,4 +19,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.model.update(dtype="bfloat16", scan=True)
     config.task = base.mean_color(config.data)
     config.optim.update(learning_rate=2e-4, schedule="cosine", weight_decay=0.0)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

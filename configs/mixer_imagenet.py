@@ -9,7 +9,7 @@ sigmoid loss.
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import base, debug, vit_imagenet
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
@@ -18,4 +18,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.model.update(activation="gelu_tanh", dtype="bfloat16")
     config.data.augment.update(randaugment_layers=2, randaugment_magnitude=15.0, mixup=0.5)
     config.optim.update(learning_rate=1e-3, end_learning_rate=1e-5, schedule="linear", weight_decay=0.1)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

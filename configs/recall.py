@@ -11,7 +11,7 @@ one seed at 16, 32, 64 and 128 symbols: Transformer 100 % each, RNN 100, 100, 93
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 HIDDEN = {"rnn": 112, "lstm": 52, "gru": 60}  # for as many parameters as the Transformer has
 
@@ -39,4 +39,4 @@ def get_config(variant: str = "transformer+32") -> ConfigDict:
     config.optim.update(learning_rate=2e-3, warmup_steps=60)
     config.evaluation.every_steps = 200
     config.checkpoint.update(every_steps=300)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -7,11 +7,11 @@ Three stages of one bottleneck each, the first 16 wide (15M multiply-adds an ima
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_fashion_mnist
+from configs import base, debug, vit_fashion_mnist
 
 
 def get_config(variant: str = "") -> ConfigDict:
     config = vit_fashion_mnist.get_config()
     config.model = base.resnet()
     config.model.update(depths=(1, 1, 1), width=16, root="cifar")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -9,7 +9,7 @@ to ten times each gradient. Others report 77.0 % for R50x1 after 90 epochs.
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import base, debug, vit_imagenet
 
 
 def get_config(variant: str = "R50x1") -> ConfigDict:
@@ -18,4 +18,4 @@ def get_config(variant: str = "R50x1") -> ConfigDict:
     config.model = base.resnet(variant.removesuffix(":debug"))
     config.model.dtype = "bfloat16"
     config.optim.update(name="sgd", learning_rate=0.1 * 4096 / 256, warmup_steps=1000, weight_decay=1e-3)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -8,7 +8,7 @@ languages by --config.data.languages. The same batches, steps and rate for all o
 
 from ml_collections import ConfigDict
 
-from configs import base, transformer_multi30k
+from configs import base, debug, transformer_multi30k
 
 
 def get_config(variant: str = "gru+bahdanau") -> ConfigDict:
@@ -22,4 +22,4 @@ def get_config(variant: str = "gru+bahdanau") -> ConfigDict:
     config.optim.update(learning_rate=2e-3, warmup_steps=400)
     config.evaluation.every_steps = 550
     config.checkpoint.update(every_steps=275, keep_last=5)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

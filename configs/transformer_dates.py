@@ -8,7 +8,7 @@ the test split occur nowhere in training. Exact match is what counts.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -23,4 +23,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optim.update(learning_rate=3e-3, warmup_steps=200, b2=0.98)
     config.evaluation.every_steps = 400
     config.checkpoint.update(every_steps=500, keep_last=5)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -9,7 +9,7 @@ few pairs make few steps: at equal epochs, twice as many steps of half the token
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "de-en") -> ConfigDict:
@@ -24,4 +24,4 @@ def get_config(variant: str = "de-en") -> ConfigDict:
     config.optim.update(learning_rate=2e-3, warmup_steps=800, b2=0.98)
     config.evaluation.every_steps = 1134  # two epochs
     config.checkpoint.update(every_steps=567, keep_last=5)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

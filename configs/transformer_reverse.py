@@ -7,7 +7,7 @@ The data are JoeyNMT's reverse task: "3 17 4" -> "4 17 3", numbers below 50; tes
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -22,4 +22,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optim.update(learning_rate=3e-3, warmup_steps=200, b2=0.98)
     config.evaluation.every_steps = 500
     config.checkpoint.update(every_steps=500, keep_last=5)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

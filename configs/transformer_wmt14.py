@@ -11,7 +11,7 @@ validation is newstest2013, test newstest2014.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 # Table 3: what each row changes of "base", as model keys.
 ROWS: dict[str, dict] = {
@@ -65,4 +65,4 @@ def get_config(variant: str = "base") -> ConfigDict:
     config.evaluation.every_steps = 5000
     # The paper saves every ten minutes of twelve hours (big: of three and a half days).
     config.checkpoint.update(every_steps=600 if big else 1400, keep_last=20 if big else 5)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -7,7 +7,7 @@
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -23,4 +23,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optim.update(learning_rate=1e-3, warmup_steps=2000, weight_decay=0.05)
     config.evaluation.every_steps = 2000
     config.checkpoint.update(every_steps=2000, keep_best="test/accuracy")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -12,7 +12,7 @@ choices of a teacher (a ResNet by preference) trained on the same images of the 
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import base, debug, vit_imagenet
 
 
 def get_config(variant: str = "S/16") -> ConfigDict:
@@ -28,4 +28,4 @@ def get_config(variant: str = "S/16") -> ConfigDict:
         randaugment_layers=2, randaugment_magnitude=9.0, mixup=0.8, cutmix=1.0, erase=0.25, repeats=3
     )
     config.optim.update(learning_rate=1e-3, weight_decay=0.05, warmup_steps=6256, clip_norm=0.0)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

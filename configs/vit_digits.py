@@ -7,7 +7,7 @@
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -21,4 +21,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optim.update(learning_rate=3e-3, warmup_steps=100, weight_decay=0.3)
     config.evaluation.every_steps = 449
     config.checkpoint.update(every_steps=449, keep_best="test/accuracy")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -7,7 +7,7 @@
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -28,4 +28,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.evaluation.every_steps = 938  # once an epoch
     config.checkpoint.update(every_steps=938, keep_best="test/accuracy")
     config.log.every_steps = 200
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -9,7 +9,7 @@ pixels, a head of zeros. The learning rate is the middle one of those that Table
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 # Table 4: TFDS's name, splits to train and test on, steps, learning rate.
 TASKS = {
@@ -66,7 +66,7 @@ def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
     config.optim.update(name="sgd", momentum=0.9, warmup_steps=min(500, config.steps // 5), clip_norm=1.0)
     config.evaluation.every_steps = max(config.steps // 10, 100)
     config.checkpoint.update(every_steps=max(config.steps // 10, 100), keep_best=f"{test}/accuracy")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)
 
 
 def vtab(name: str) -> tuple[str, str, str, int, float]:

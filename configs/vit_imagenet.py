@@ -9,7 +9,7 @@ on at once.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, debug
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
@@ -25,4 +25,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config.optim.update(learning_rate=3e-3, warmup_steps=10_000, weight_decay=0.3)
     config.evaluation.every_steps = 5000
     config.checkpoint.update(every_steps=1000, keep_best="validation/accuracy")
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -9,7 +9,7 @@ is data/builders/imagenet21k.py, prepared from the release's archive.
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import base, debug, vit_imagenet
 
 EXAMPLES_HELD_OUT = 51_200
 # Table 3. The other hybrids are not in it.
@@ -30,4 +30,4 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     rate = LEARNING_RATES.get(variant.removesuffix(":debug"), 1e-3)
     config.optim.update(learning_rate=rate, schedule="linear", weight_decay=0.03)
     config.checkpoint.keep_best = ""
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

@@ -8,7 +8,7 @@ pre-training; SGD with momentum, no weight decay. In closed form and in no time:
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_finetune
+from configs import debug, vit_finetune
 
 
 def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
@@ -16,4 +16,4 @@ def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
     config.data.image_size = 224
     config.step.frozen = ("(?!head/).*",)
     config.optim.update(learning_rate=0.1, clip_norm=0.0)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

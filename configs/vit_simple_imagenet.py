@@ -8,7 +8,7 @@ at 10, mixup 0.2; AdamW at 1e-3, weight decay 0.1 of it, clipping at 1. Publishe
 
 from ml_collections import ConfigDict
 
-from configs import base, vit_imagenet
+from configs import debug, vit_imagenet
 
 
 def get_config(variant: str = "S/16") -> ConfigDict:
@@ -18,4 +18,4 @@ def get_config(variant: str = "S/16") -> ConfigDict:
     config.data.batch_size = 1024
     config.data.augment.update(randaugment_layers=2, randaugment_magnitude=10.0, mixup=0.2)
     config.optim.update(learning_rate=1e-3, weight_decay=0.1)
-    return base.shrink(config, variant)
+    return debug.shrink(config, variant)

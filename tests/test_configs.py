@@ -15,7 +15,7 @@ from train import train
 from training import optim
 
 ROOT = Path(__file__).parents[1]
-NAMES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "__init__"))
+NAMES = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("base", "debug", "__init__"))
 DEFAULT = {
     "vit_imagenet": "Ti/16:debug",
     "vit_imagenet21k": "R+Ti/16:debug",
