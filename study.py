@@ -73,8 +73,8 @@ def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
 
 
 def unfinished(jobs: list[grid.Job], folder: Path) -> list[grid.Job]:
-    """Those that are neither done nor kept in the table, their folders being gone."""
-    kept = {name for name in table.kept(folder) if not (folder / name).exists()}
+    """Those that are neither done nor kept in the table, their checkpoints being gone."""
+    kept = table.kept(folder)
     return [job for job in jobs if job.name not in kept and not grid.done(job, folder)]
 
 

@@ -27,15 +27,16 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
     where another scheduler ran it), device, commit, command.
     """
     before = kept(folder)
-    there = {job.name for job in jobs if (folder / job.name).exists()}
-    return [before[job.name] if job.name in before.keys() - there else row(study, job, folder) for job in jobs]
+    return [before.get(job.name) or row(study, job, folder) for job in jobs]
 
 
 def kept(folder: Path) -> dict[str, Row]:
-    """The finished runs of an earlier table, by name: what a run came to stays when its folder is deleted."""
+    """The finished runs of an earlier table, by name: what a run came to stays when its checkpoints are deleted, or all
+    its folder."""
     path = folder / "table.json"
     rows = json.loads(path.read_text()) if path.exists() else []
-    return {row["run"]: row for row in rows if row["state"] == "finished"}
+    deleted = lambda row: not (folder / row["run"] / "checkpoints").exists()  # noqa: E731
+    return {row["run"]: row for row in rows if row["state"] == "finished" and deleted(row)}
 
 
 def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:

@@ -51,20 +51,29 @@ def groups(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
     return found
 
 
-def points(rows: Sequence[Row], x: str, y: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each x once, with the mean of y and half its interval over the runs there: float (P,) each."""
+def points(rows: Sequence[Row], x: str, y: str, floor: float = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each x once, float (P,), with the mean of y over the runs there, (P,), and its interval's ends, (2, P).
+
+    Args:
+      floor: where not 0, both are of the logarithm of y, which counts as no less than this.
+    """
     by_x = sorted(groups(rows, x).items())
-    means = [interval(column(found, y)) for _, found in by_x]
-    return np.array([value for value, _ in by_x], float), *map(np.array, zip(*means, strict=True))  # type: ignore[return-value]
+    values = [column(found, y) for _, found in by_x]
+    means = [interval(np.log(np.maximum(value, floor)) if floor else value) for value in values]
+    mean, half = np.array(means).T
+    half = np.nan_to_num(half)
+    drawn = np.array([mean, mean - half, mean + half])
+    drawn = np.exp(drawn) if floor else drawn
+    return np.array([value for value, _ in by_x], float), drawn[0], drawn[1:]
 
 
-def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, **style: Any) -> None:
-    """A series with intervals."""
-    at, mean, half = points(rows, x, y)
+def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, floor: float = 0, **style: Any) -> None:
+    """A series with intervals. floor: see `points`."""
+    at, mean, ends = points(rows, x, y, floor)
     settings: dict[str, Any] = dict(
         color=COLOURS[number % 10], marker=MARKERS[number % 10], markersize=5, capsize=3, lw=1.5, elinewidth=1
     )
-    axes.errorbar(at, mean, np.nan_to_num(half), **settings | style)
+    axes.errorbar(at, mean, np.abs(ends - mean), **settings | style)
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:

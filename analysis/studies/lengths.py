@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from analysis import fits
 from analysis.studies import Drawn, column, curve, finish, groups, label
 from analysis.table import Row
+
+FLOOR = 1e-16  # of what is drawn by its logarithm: a gradient of float32 can be 0
 
 
 def draw(
@@ -23,7 +26,7 @@ def draw(
     leaves fewer than three x).
 
     Args:
-      logarithmic: others that are drawn over a logarithmic axis.
+      logarithmic: others that are drawn over a logarithmic axis, by the mean of their logarithms and no lower than FLOOR.
     """
     across = min(2, len(metrics))
     down = -(-len(metrics) // across)
@@ -44,6 +47,9 @@ def draw(
                 lines.append(
                     f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
                 )
-            curve(panel, own, x, metric, number, label=text)
+            curve(panel, own, x, metric, number, FLOOR if metric in logarithmic else 0, label=text)
         finish(panel, x, metric, "xy" if metric in (*growth, *logarithmic) else "x")
+        at = sorted({row[x] for row in rows})
+        panel.set_xticks(at, [f"{value:,}" for value in at])
+        panel.xaxis.set_minor_locator(NullLocator())
     return Drawn(picture, lines, numbers)

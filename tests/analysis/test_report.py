@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis import report, table
+from analysis import report, studies, table
 from configs.studies import base, vit_data_scaling
 from errors import UserError
 from studies import grid
@@ -101,6 +101,16 @@ def test_every_kind_of_figure_is_drawn(tmp_path, figure):
     report.write(one, made_up(one, closing), 24, tmp_path, "")
     assert (tmp_path / "figures" / f"{figure['name']}.png").stat().st_size > 5000
     assert "\n- " in (tmp_path / "report.md").read_text()
+
+
+def test_figures_of_many_magnitudes_are_averaged_by_their_logarithms_and_0_is_the_floor():
+    rows: list[table.Row] = [{"run": "", "length": 8, "gradient": value} for value in (1e-2, 1e-4, 1e-6)]
+    rows += [{"run": "", "length": 16, "gradient": value} for value in (0.0, 0.0)]
+    at, mean, (low, high) = studies.points(rows, "length", "gradient", floor=1e-16)
+    np.testing.assert_array_equal(at, [8, 16])
+    np.testing.assert_allclose(mean, [1e-4, 1e-16])
+    np.testing.assert_allclose(high[0] / mean[0], mean[0] / low[0])
+    np.testing.assert_allclose([low[1], high[1]], 1e-16)
 
 
 def test_runs_on_the_front_and_the_best_kind_are_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -68,13 +69,14 @@ def test_the_same_command_leaves_what_is_finished_alone(ran, study):
     assert done.returncode == 1
 
 
-def test_what_a_run_came_to_stays_when_its_folder_is_deleted(ran, study, tmp_path):
+def test_what_a_run_came_to_stays_when_its_checkpoints_or_folder_are_deleted(ran, study, tmp_path):
     for name in ("study.json", "table.json"):
         (tmp_path / name).write_text((ran[0] / name).read_text())
+    shutil.copytree(ran[0] / "2-seed0", tmp_path / "2-seed0", ignore=shutil.ignore_patterns("checkpoints"))
     done = command(f"--study={study}", f"--workdir={tmp_path}")
     assert "3 runs, 2 of them finished" in done.stdout
     assert "2 of 3 runs" in (tmp_path / "report.md").read_text()
-    assert not (tmp_path / "2-seed0").exists()
+    assert not (tmp_path / "2-seed0" / "checkpoints").exists()
 
 
 def test_a_study_with_another_grid_in_its_folder_is_refused(ran, study):
