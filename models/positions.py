@@ -112,7 +112,7 @@ class RelativePositions(nn.Module):
         to the scores of attention; 0 to and from the tokens before the grid."""
         rows, columns = self.grid
         extra, size = query.shape[1] - rows * columns, query.shape[-1]
-        table = self.param("embedding", nn.initializers.normal(0.02), ((2 * rows - 1) * (2 * columns - 1), size))
+        table = self.param("embedding", nn.initializers.normal(size**-0.5), ((2 * rows - 1) * (2 * columns - 1), size))
         row, column = np.divmod(np.arange(rows * columns), columns)
         offset = (row[:, None] - row + rows - 1) * (2 * columns - 1) + column[:, None] - column + columns - 1
         scores = jnp.einsum("bnhk,ok->bhno", query[:, extra:] * size**-0.5, table.astype(query.dtype))
