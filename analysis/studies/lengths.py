@@ -1,12 +1,17 @@
-"""Several figures by sequence length, with growth exponents: what 1706.03762, table 1, says of layers, measured."""
+"""Several figures by sequence length, with growth exponents: what 1706.03762, table 1, says of layers, measured.
+
+Each run is a dot: of runs of which one learns the task and another does not, a mean and its interval say little.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from analysis import fits
-from analysis.studies import Drawn, column, curve, finish, groups, label
+from analysis.studies import COLOURS, Drawn, column, curve, finish, groups, label
 from analysis.table import Row
 
 FLOOR = 1e-16  # of what is drawn by its logarithm: a gradient of float32 can be 0
@@ -47,9 +52,23 @@ def draw(
                 lines.append(
                     f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
                 )
-            curve(panel, own, x, metric, number, FLOOR if metric in logarithmic else 0, label=text)
+            floor = FLOOR if metric in logarithmic else 0
+            curve(panel, own, x, metric, number, floor, label=text)
+            runs = np.maximum(column(own, metric), floor)
+            panel.plot(column(own, x), runs, ".", color=COLOURS[number % 10], ms=3, alpha=0.6)
         finish(panel, x, metric, "xy" if metric in (*growth, *logarithmic) else "x")
+        _show_runs(panel, rows, metric, FLOOR)
         at = sorted({row[x] for row in rows})
         panel.set_xticks(at, [f"{value:,}" for value in at])
         panel.xaxis.set_minor_locator(NullLocator())
     return Drawn(picture, lines, numbers)
+
+
+def _show_runs(panel: Axes, rows: Sequence[Row], metric: str, floor: float) -> None:
+    """Limits the axis to where runs are: intervals may reach beyond, where no value can be."""
+    values = column(rows, metric)
+    if panel.get_yscale() == "log":
+        values = np.log10(np.maximum(values, floor))
+    margin = 0.05 * np.ptp(values) or 0.5
+    low, high = values.min() - margin, values.max() + margin
+    panel.set_ylim(*(10.0 ** np.array([low, high]) if panel.get_yscale() == "log" else (low, high)))

@@ -1,7 +1,7 @@
 """Attention against recurrence as sentences grow: time, memory, reach of gradients, accuracy (1706.03762, table 1).
 
     python study.py --study=configs/studies/attention_recurrence.py:tiny             offline, half an hour on two CPU cores
-    python study.py --study=configs/studies/attention_recurrence.py:cpu              lengths to 512: two hours on two CPU cores
+    python study.py --study=configs/studies/attention_recurrence.py:cpu              lengths to 512: 80 minutes of one CPU core
     python study.py --study=configs/studies/attention_recurrence.py --launch=slurm   lengths to 4096, accelerators
 
 The task is first-token recall (data/text/recall.py): the class of a sentence is its first symbol.
