@@ -79,6 +79,7 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         "device": about["devices"],
         "commit": about["commit"],
         "command": command,
+        **job.labels,  # which stay, where a figure has a label's name: learning_rate
     }
 
 

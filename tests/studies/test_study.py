@@ -22,7 +22,8 @@ def get_config(which="all"):
     small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0", "data.batch_size=32",
              "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
     heads = (2, 4, 3) if which == "all" else (2,)  # 16 does not divide by 3
-    study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h) for h in heads)
+    study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h, learning_rate="usual")
+                       for h in heads)
     study.figures = (base.figure("comparison", kind="heads", metric="test/accuracy"),)
     return study
 """
@@ -50,33 +51,34 @@ def ran(study) -> tuple[Path, subprocess.CompletedProcess]:
 def test_a_study_with_a_failed_run_says_so_and_reports_the_others(ran):
     folder, done = ran
     assert done.returncode == 1, done.stderr
-    assert "3-seed0: failed: error: config.model.width=16 does not divide by heads=3" in done.stdout
-    assert "1 of 3 runs are missing in the table: 3-seed0." in done.stdout
+    assert "3-usual-seed0: failed: error: config.model.width=16 does not divide by heads=3" in done.stdout
+    assert "1 of 3 runs are missing in the table: 3-usual-seed0." in done.stdout
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["finished", "finished", "missing"]
     assert {row["steps"] for row in rows[:2]} == {"3"}
+    assert {row["learning_rate"] for row in rows} == {"usual"}, "a figure of the log took a label's place"
     assert float(rows[0]["total_flops"]) > 0
     assert "2 of 3 runs, 1 seeds" in (folder / "report.md").read_text()
 
 
 def test_the_same_command_leaves_what_is_finished_alone(ran, study):
     folder, _ = ran
-    before = (folder / "2-seed0" / "metrics.jsonl").stat().st_mtime_ns
+    before = (folder / "2-usual-seed0" / "metrics.jsonl").stat().st_mtime_ns
     done = command(f"--study={study}", f"--workdir={folder}")
     assert "3 runs, 2 of them finished" in done.stdout
-    assert (folder / "2-seed0" / "metrics.jsonl").stat().st_mtime_ns == before
+    assert (folder / "2-usual-seed0" / "metrics.jsonl").stat().st_mtime_ns == before
     assert done.returncode == 1
 
 
 def test_what_a_run_came_to_stays_when_its_checkpoints_or_folder_are_deleted(ran, study, tmp_path):
     for name in ("study.json", "table.json"):
         (tmp_path / name).write_text((ran[0] / name).read_text())
-    shutil.copytree(ran[0] / "2-seed0", tmp_path / "2-seed0", ignore=shutil.ignore_patterns("checkpoints"))
+    shutil.copytree(ran[0] / "2-usual-seed0", tmp_path / "2-usual-seed0", ignore=shutil.ignore_patterns("checkpoints"))
     done = command(f"--study={study}", f"--workdir={tmp_path}")
     assert "3 runs, 2 of them finished" in done.stdout
     assert "2 of 3 runs" in (tmp_path / "report.md").read_text()
-    assert not (tmp_path / "2-seed0" / "checkpoints").exists()
+    assert not (tmp_path / "2-usual-seed0" / "checkpoints").exists()
 
 
 def test_a_study_with_another_grid_in_its_folder_is_refused(ran, study):
@@ -92,7 +94,7 @@ def test_submitit_runs_the_same_grid_into_the_same_table(study, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1 runs submitted" in done.stdout
     until = time.monotonic() + 120
-    while not (tmp_path / "2-seed0" / "attempts.jsonl").exists():
+    while not (tmp_path / "2-usual-seed0" / "attempts.jsonl").exists():
         time.sleep(0.5)
         assert time.monotonic() < until
     collected = command(*arguments, "--collect")
