@@ -2,7 +2,8 @@
 
 A masked autoencoder, and the paper's mean colours of corrupted patches, are trained without labels. What they learned is
 compared with a network that has learned nothing: by a linear classifier on frozen features, on all training images; by
-few-shot ridge; and by fine-tuning all of it on 1,000 labelled images, for three seeds. Writes results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
+few-shot ridge; and by fine-tuning all of it on 1,000 labelled images, for three seeds. Writes
+results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
 """
 
 import json
