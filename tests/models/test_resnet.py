@@ -90,8 +90,7 @@ def test_a_variant_computes_as_much_as_is_listed(variant):
     assert products / 1e9 == pytest.approx(listed, rel=0.04)
 
 
-@pytest.mark.parametrize("variant", ["R50x1", "R101x1"])
-def test_what_is_compiled_computes_as_much_as_is_listed(monkeypatch, variant):
+def test_what_is_compiled_computes_as_much_as_is_listed(monkeypatch):
     """XLA leaves out the products with the zeros of a padding, 4 to 5 % of all; given as an input they are counted."""
 
     def padded(x, kernel, strides, padding, dimension_numbers):
@@ -100,10 +99,10 @@ def test_what_is_compiled_computes_as_much_as_is_listed(monkeypatch, variant):
 
     convolve = jax.lax.conv_general_dilated
     monkeypatch.setattr(jax.lax, "conv_general_dilated", padded)
-    model, params = resnet.Model(1000, variant), shapes(resnet.Model(1000, variant))
+    model, params = resnet.Model(1000, "R50x1"), shapes(resnet.Model(1000, "R50x1"))
     image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     step = jax.jit(lambda p, x: model.apply({"params": p}, x, train=False)).lower(params, image).compile()
-    assert step.cost_analysis()["flops"] / 2e9 == pytest.approx(PUBLISHED[variant][1], rel=0.02)
+    assert step.cost_analysis()["flops"] / 2e9 == pytest.approx(PUBLISHED["R50x1"][1], rel=0.02)
 
 
 @pytest.mark.parametrize("order", ["pre", "post"])
