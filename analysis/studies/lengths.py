@@ -6,7 +6,6 @@ Each run is a dot: of runs of which one learns the task and another does not, a 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -41,6 +40,13 @@ def draw(
     for panel in panels.flat[len(metrics) :]:
         panel.set_visible(False)
     for panel, metric in zip(panels.flat, metrics, strict=False):
+        floor = FLOOR if metric in logarithmic else 0
+        panel.set_yscale("log" if metric in (*growth, *logarithmic) else "linear")
+        for number, own in enumerate(groups(rows, series).values()):
+            runs = np.maximum(column(own, metric), floor)
+            panel.plot(column(own, x), runs, ".", color=COLOURS[number % 10], ms=3, alpha=0.6)
+        panel.autoscale_view()
+        panel.autoscale(False, axis="y")  # at the runs: intervals may reach to where no value can be
         for number, (name, own) in enumerate(groups(rows, series).items()):
             text = str(name)
             if metric in growth:
@@ -52,23 +58,9 @@ def draw(
                 lines.append(
                     f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
                 )
-            floor = FLOOR if metric in logarithmic else 0
             curve(panel, own, x, metric, number, floor, label=text)
-            runs = np.maximum(column(own, metric), floor)
-            panel.plot(column(own, x), runs, ".", color=COLOURS[number % 10], ms=3, alpha=0.6)
-        finish(panel, x, metric, "xy" if metric in (*growth, *logarithmic) else "x")
-        _show_runs(panel, rows, metric, FLOOR)
+        finish(panel, x, metric, "x")
         at = sorted({row[x] for row in rows})
         panel.set_xticks(at, [f"{value:,}" for value in at])
         panel.xaxis.set_minor_locator(NullLocator())
     return Drawn(picture, lines, numbers)
-
-
-def _show_runs(panel: Axes, rows: Sequence[Row], metric: str, floor: float) -> None:
-    """Limits the axis to where runs are: intervals may reach beyond, where no value can be."""
-    values = column(rows, metric)
-    if panel.get_yscale() == "log":
-        values = np.log10(np.maximum(values, floor))
-    margin = 0.05 * np.ptp(values) or 0.5
-    low, high = values.min() - margin, values.max() + margin
-    panel.set_ylim(*(10.0 ** np.array([low, high]) if panel.get_yscale() == "log" else (low, high)))
