@@ -176,7 +176,7 @@ def _parse(argv: list[str]) -> list[str]:
     elif "config" in FLAGS:
         _exists("config", argv)
     else:  # a command that works on a trained run: its config is in the workdir
-        from trained import saved_config
+        from experiment.restore import saved_config
 
         given = [a.split("=", 1)[1] for a in argv if a.startswith(("--workdir=", "-workdir="))]
         if not given:

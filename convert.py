@@ -29,11 +29,10 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
-import record
-import trained
 import weights
 from configs import base, vit_imagenet
 from errors import UserError
+from experiment import record, restore
 from training import step
 
 DEFAULT = "configs/vit_imagenet.py"
@@ -95,14 +94,14 @@ def check(source: Path, target: Path) -> None:
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[Any, dict[str, Any]]:
     """The weights that a run is evaluated with, and the settings of its model."""
-    config = trained.saved_config(workdir)
+    config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
     name = config.model.name
     if name not in weights.MODELS:
         raise UserError(
             f"{workdir} holds a {name}, which is published by none of the schemes: {', '.join(weights.SCHEMES)}."
         )
-    run, state, number = trained.load(config, workdir, which, from_data=False, average=average)
+    run, state, number = restore.load(config, workdir, which, from_data=False, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
     return jax.device_get(state.eval_params), settings | {"name": name}

@@ -16,9 +16,8 @@ if __name__ == "__main__":
     )
     commands.flags.DEFINE_bool("json", False, "Print one JSON object instead of a table")
 
-import scoring
-import trained
 from errors import UserError
+from experiment import restore, scoring
 from training import hosts
 from training.progress import figure
 
@@ -29,7 +28,7 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
-    run, state, step = trained.load(config, workdir, flags.step, from_data=True, average=flags.average, soup=flags.soup)
+    run, state, step = restore.load(config, workdir, flags.step, from_data=True, average=flags.average, soup=flags.soup)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
     if not hosts.primary():

@@ -29,8 +29,8 @@ import jax
 import numpy as np
 
 import experiment
-import trained
 from errors import UserError
+from experiment import restore
 from training.step import State
 
 ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     config.parallel.mode = "mesh"
     if config.data.kind == "images" and not arguments:
         raise UserError("no image is given: python predict.py --workdir=... image.png ...")
-    run, state, _ = trained.load(config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup)
+    run, state, _ = restore.load(config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup)
     if config.data.kind == "images":
         report = partial(report_classes, run.pipeline.classes, flags.top, flags.json)
         classify(run, state, arguments, lambda paths: (run.pipeline.load(paths), []), report)

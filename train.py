@@ -19,12 +19,9 @@ if __name__ == "__main__":
 import jax
 from ml_collections import ConfigDict
 
-import distillation
 import experiment
-import resume
-import scoring
-import transfer
 from errors import UserError
+from experiment import init_from, resume, scoring, teacher
 from training import hosts, memory
 from training.interrupt import Interrupt
 from training.log import Log
@@ -43,10 +40,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
       The last evaluation's figures; None if the run was interrupted.
     """
     begun = since = time.perf_counter()
-    transfer.check(config.init_from)
+    init_from.check(config.init_from)
     run = experiment.build(config, workdir)
     run.pipeline.check()
-    teach = distillation.teacher(run)
+    teach = teacher.load(run)
     start, ended = resume.start(run), None
     with Interrupt() as interrupt:
         while ended is None:

@@ -27,11 +27,10 @@ from PIL import Image
 
 import experiment
 import lookup
-import record
-import trained
 from analysis import links, picture
 from analysis.subject import Subject
 from errors import UserError
+from experiment import record, restore
 
 FIGURES = "analysis.figures"
 
@@ -43,8 +42,8 @@ def main(arguments: list[str]) -> None:
         lookup.find(FIGURES, "lacks", name)
     which = (flags.step, False, flags.average, flags.soup)
     subject = Subject(
-        run=trained.parts(config, workdir),
-        restore=lambda: trained.load(config, workdir, *which)[1].eval_params,
+        run=restore.parts(config, workdir),
+        restore=lambda: restore.load(config, workdir, *which)[1].eval_params,
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> None:
 
 def load(workdir: Path) -> tuple[experiment.Run, Any]:
     """Another run, at its last step."""
-    run, state, _ = trained.load(trained.saved_config(workdir), workdir, "last", False)
+    run, state, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
     return run, state.eval_params
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 import lookup
-import record
 from analysis.fits import interval
 from analysis.studies import Drawn, column, label, plus_minus
 from analysis.table import Row
+from experiment import record
 from studies import grid
 
 STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }

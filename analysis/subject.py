@@ -17,7 +17,8 @@ from analysis.links import Gold
 from errors import UserError
 from experiment import Run
 from models import vit
-from training import paths, transplant
+from training import paths
+from weights import transplant
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import record
+from experiment import record
 from studies import grid
 from training import log
 

@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
         dict(mode="auto", data=0, fsdp=1, tensor=1, rules=())
     )
     config.evaluation = ConfigDict(dict(every_steps=0, generate="last"))  # settings.EvaluationSettings
-    config.evaluation.fewshot = dict(  # tasks/fewshot.py
+    config.evaluation.fewshot = dict(  # experiment/fewshot.py
         shots=(),
         seeds=3,
         l2=tuple(4.0**i for i in range(-3, 8)),

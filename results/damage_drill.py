@@ -161,10 +161,9 @@ def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
 
 def layout(workdir: Path) -> Any:
     import experiment
-    import record
-    import trained
+    from experiment import record, restore
 
-    return experiment.build(trained.saved_config(workdir), workdir, record.read(workdir)["known"]).abstract_state
+    return experiment.build(restore.saved_config(workdir), workdir, record.read(workdir)["known"]).abstract_state
 
 
 def big_state(megabytes: int) -> dict[str, Any]:

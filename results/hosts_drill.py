@@ -134,7 +134,7 @@ def drill(name: str, workdir: Path, moment: int, parallel: str) -> dict[str, Any
 
 
 def main(times: int) -> int:
-    import record
+    from experiment import record
 
     chance = random.Random(0)
     rows: list[dict[str, Any]] = []

@@ -27,9 +27,9 @@ def weights(workdir: Path) -> str:
     import jax
     import numpy as np
 
-    import trained
+    from experiment import restore
 
-    _, state, _ = trained.load(trained.saved_config(workdir), workdir, str(STEPS), from_data=False)
+    _, state, _ = restore.load(restore.saved_config(workdir), workdir, str(STEPS), from_data=False)
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(state)):
         digest.update(np.ascontiguousarray(leaf).tobytes())

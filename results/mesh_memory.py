@@ -19,8 +19,8 @@ os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_d
 import numpy as np  # noqa: E402
 
 import experiment  # noqa: E402
-import record  # noqa: E402
 from configs import vit_imagenet  # noqa: E402
+from experiment import record  # noqa: E402
 from training import parallel  # noqa: E402
 
 MESHES = ((1, 1, 1), (8, 1, 1), (1, 8, 1), (4, 1, 2), (2, 2, 2), (1, 4, 2))

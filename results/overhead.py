@@ -131,7 +131,7 @@ def photos(folder: Path) -> None:
 
 def main() -> None:
     import commands
-    import record
+    from experiment import record
 
     times = first_step()
     commands.keep_freed_memory()

@@ -49,7 +49,7 @@ def run(name: str, flags: list[str], data: list[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    import record
+    from experiment import record
 
     data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
     result: dict[str, Any] = {

@@ -55,7 +55,7 @@ def run(name: str, flags: list[str]) -> tuple[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    import record
+    from experiment import record
 
     first, second = halves(next((a.removeprefix("--data_dir=") for a in arguments if a.startswith("--data_dir=")), ""))
     result: dict[str, Any] = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}

@@ -37,7 +37,7 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 def main(arguments: list[str]) -> None:
-    import record
+    from experiment import record
 
     folder = next((a.removeprefix("--multi30k=") for a in arguments if a.startswith("--multi30k=")), "multi30k")
     names = [a for a in arguments if not a.startswith("--")] or list(RUNS)
@@ -84,10 +84,10 @@ def evaluate(workdir: Path, *flags: str) -> dict[str, Any]:
 
 def parameters(workdir: Path) -> int:
     import experiment
-    import trained
+    from experiment import restore
 
     return experiment.build(
-        trained.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
+        restore.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
     ).parameters()
 
 

@@ -27,8 +27,8 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import models  # noqa: E402
-import record  # noqa: E402
 import tasks  # noqa: E402
+from experiment import record  # noqa: E402
 from training import flops, optim, parallel, step  # noqa: E402
 
 V, ROUNDS = 8000, 8

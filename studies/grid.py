@@ -12,8 +12,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import lookup
-import record
 from errors import UserError
+from experiment import record
 from training import log
 
 FILE = "study.json"

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError
-from tasks import Apply, Sums, search
+from models import decoding
+from tasks import Apply, Sums
 
 PAD, BOS, EOS = 0, 2, 3  # as data/tokenizer.py numbers them
 
@@ -104,10 +105,10 @@ class Task:
 
         ids: dict[str, Any] = dict(limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD)
         if beams > 1:
-            tokens, _ = search.beam(step, cache, **ids, beams=beams, alpha=self.alpha)
+            tokens, _ = decoding.beam(step, cache, **ids, beams=beams, alpha=self.alpha)
             return tokens[:, 0]
         drawing: dict[str, Any] = dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-        return search.sample(step, cache, **ids, key=key, **drawing)[0]
+        return decoding.sample(step, cache, **ids, key=key, **drawing)[0]
 
     def alignment(self, apply: Callable[..., Any], source: jax.Array, target: jax.Array) -> jax.Array:
         """How much each target token looks at each source token: float (B, T, S).

@@ -11,11 +11,10 @@ import pytest
 
 import convert
 import experiment
-import trained
-import transfer
 import weights
 from configs import vit_digits, vit_imagenet
 from errors import UserError
+from experiment import init_from, restore
 from tests.conftest import tiny
 from tests.weights.conftest import drawn  # noqa: F401
 
@@ -55,9 +54,9 @@ def contents(path):
 
 
 def load(workdir):
-    config = trained.saved_config(workdir)
+    config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
-    return trained.load(config, workdir, "last", from_data=False)
+    return restore.load(config, workdir, "last", from_data=False)
 
 
 def test_the_run_has_the_weights_the_model_and_the_classes(published, converted):
@@ -165,7 +164,7 @@ def begun(published, tmp_path, **changes):
     same = {"model.depth": 3, "model.mlp_dim": 24, "model.head": "token", "model.positions": "learned"}
     same |= {"data.mean": (0.5,) * 3, "data.std": (0.5,) * 3, "data.image_size": 12}
     config = tiny(**{"init_from": str(published), "data.source": "synthetic", "data.name": "10"} | same | changes)
-    return transfer.weights(experiment.build(config, tmp_path / "run"))
+    return init_from.weights(experiment.build(config, tmp_path / "run"))
 
 
 def test_a_run_begins_with_a_published_file(published, tmp_path):

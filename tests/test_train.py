@@ -16,11 +16,9 @@ import pytest
 
 import commands
 import experiment
-import resume
-import scoring
-import trained
 from data.pipelines import images
 from errors import UserError
+from experiment import restore, resume, scoring
 from tests.conftest import tiny
 from train import main, train
 from training import log
@@ -31,7 +29,7 @@ CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.
 
 def states_equal(a: Path, b: Path, step: int) -> None:
     """Both workdirs' checkpoints of a step hold the same bits."""
-    one, other = (trained.load(trained.saved_config(w), w, str(step), from_data=False)[1] for w in (a, b))
+    one, other = (restore.load(restore.saved_config(w), w, str(step), from_data=False)[1] for w in (a, b))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
 
 
@@ -118,9 +116,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(whole, work
 
 
 def test_a_checkpoint_serves_another_precision_of_compute(whole):
-    config = trained.saved_config(whole)
+    config = restore.saved_config(whole)
     config.model.dtype = "bfloat16"
-    run, state, _ = trained.load(config, whole, "last", from_data=True)
+    run, state, _ = restore.load(config, whole, "last", from_data=True)
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
     scores, _ = scoring.score(run, state, slow=False)
     assert scores["test/loss"] != log.read(whole)[-1]["test/loss"]

@@ -12,10 +12,9 @@ import pytest
 from ml_collections import ConfigDict
 
 import experiment
-import resume
-import trained
 from configs import transformer_reverse
 from errors import UserError
+from experiment import restore, resume
 from train import train
 from training import log
 
@@ -78,7 +77,7 @@ def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
     with run.checkpoints:
         run.checkpoints.save(2, run.devices.get_state(state), run.record, None)
     train(tiny(texts), workdir)
-    one, other = (trained.load(trained.saved_config(w), w, "6", from_data=False)[1] for w in (whole, workdir))
+    one, other = (restore.load(restore.saved_config(w), w, "6", from_data=False)[1] for w in (whole, workdir))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
 
 
@@ -96,8 +95,8 @@ def test_packed_rows_train_too(texts, workdir):
 
 def test_the_mean_of_checkpoints_is_their_weights_mean(whole):
     def load(step: str, average: int = 1):
-        config = trained.saved_config(whole)
-        return trained.load(config, whole, step, from_data=False, average=average)[1].params
+        config = restore.saved_config(whole)
+        return restore.load(config, whole, step, from_data=False, average=average)[1].params
 
     mean = jax.tree.map(lambda a, b: (a + b) / 2, load("4"), load("6"))
     jax.tree.map(np.testing.assert_allclose, load("last", 2), mean)
@@ -119,7 +118,7 @@ def test_predict_translates_standard_input_line_by_line(whole, texts):
     assert [row["source"] for row in rows] == [*sentences, "", "☃"]
     assert rows[3]["translation"] == ""
     assert b"1 tokens that are not in the vocabulary in: '\xe2\x98\x83'" in done.stderr
-    run, state, _ = trained.load(trained.saved_config(whole), whole, "last", from_data=True)
+    run, state, _ = restore.load(restore.saved_config(whole), whole, "last", from_data=True)
     written = run.generate(state.params, run.pipeline.eval_batches("test"), 20)
     assert [row["translation"] for row in rows[:3]] == written[:3]
 
@@ -164,7 +163,7 @@ def test_a_tokenizer_that_is_not_the_runs_own_is_refused(whole, texts, tmp_path)
     shutil.copytree(whole, other)
     (other / "tokenizer.model").unlink()
     with pytest.raises(UserError, match=r"has lost its tokenizer.model"):
-        trained.load(trained.saved_config(other), other, "last", from_data=False)
+        restore.load(restore.saved_config(other), other, "last", from_data=False)
 
 
 @pytest.mark.parametrize(

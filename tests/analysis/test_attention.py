@@ -8,7 +8,8 @@ import pytest
 
 from analysis import attention
 from models import mae, vit
-from training import paths, transplant
+from training import paths
+from weights import transplant
 
 SIZES = dict(outputs=3, width=8, depth=3, mlp_dim=8, heads=2, patch=4)
 

@@ -11,13 +11,12 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import experiment
-import resume
-import trained
 import visualize
 from analysis.figures import distance, rollout
 from analysis.subject import Subject
 from configs import resnet_fashion_mnist, transformer_reverse
 from errors import UserError
+from experiment import restore, resume
 from tests.conftest import tiny
 from training.log import Log
 
@@ -33,11 +32,11 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 def subject(workdir: Path, **changes: object) -> Subject:
     """As the command makes it."""
     given = {name: changes.pop(name) for name in ("image_files", "sentences", "beside") if name in changes}
-    config = trained.saved_config(workdir)
+    config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
-    restore = lambda: trained.load(config, workdir, "last", False)[1].eval_params  # noqa: E731
-    return Subject(run=trained.parts(config, workdir), restore=restore, load=visualize.load, **given)
+    weights = lambda: restore.load(config, workdir, "last", False)[1].eval_params  # noqa: E731
+    return Subject(run=restore.parts(config, workdir), restore=weights, load=visualize.load, **given)
 
 
 def begun(config: ConfigDict, workdir: Path) -> Path:
@@ -152,9 +151,9 @@ def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_
 
 
 def test_a_resnet_has_no_attention(vit):
-    config = trained.saved_config(vit)
+    config = restore.saved_config(vit)
     config.model = resnet_fashion_mnist.get_config("debug").model
-    resnet = Subject(run=trained.parts(config, vit), restore=dict, load=visualize.load)
+    resnet = Subject(run=restore.parts(config, vit), restore=dict, load=visualize.load)
     assert visualize.chosen(resnet, []) == ["curves"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
         with pytest.raises(UserError, match=reason):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import record
+from experiment import record
 from tests.parity.compare import TOLERANCE
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 
 import models
 from errors import UserError
-from tasks.search import beam
+from models.decoding import beam
 from tasks.translate import BOS, EOS, PAD, Task, shift_right
 
 V, D, S, EXTRA, SEEDS = 12, 8, 5, 4, (1, 4, 5, 6, 9)

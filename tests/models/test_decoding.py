@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from tasks.search import beam, sample
+from models.decoding import beam, sample
 
 B, V, L = 6, 5, 6
 STATES = 257  # of the model: a rolling hash of the prefix

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import trained
 from errors import UserError
-from experiment import Run
+from experiment import Run, restore
 from training import parallel
 
 
-def teacher(run: Run) -> Callable[[Any], Any]:
+def load(run: Run) -> Callable[[Any], Any]:
     """A training batch on the devices -> the same, with the logits of the model that config.task.teacher names, if any.
 
     Raises:
@@ -18,9 +17,9 @@ def teacher(run: Run) -> Callable[[Any], Any]:
     """
     if not (folder := getattr(run.task, "teacher", "")):
         return lambda batch: batch
-    config = trained.saved_config(Path(folder))
+    config = restore.saved_config(Path(folder))
     config.parallel.update(run.config["parallel"])
-    other, state, _ = trained.load(config, Path(folder), "last", from_data=False)
+    other, state, _ = restore.load(config, Path(folder), "last", from_data=False)
     for what in ("known", "image_shape"):
         if (theirs := getattr(other.pipeline, what)) != (ours := getattr(run.pipeline, what)):
             raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")

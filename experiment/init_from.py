@@ -10,16 +10,16 @@ from pathlib import Path
 
 import jax
 
-import experiment
-import record
-import trained
 import weights as published
 from errors import UserError
-from training import paths, transplant
-from training.transplant import Weights
+from experiment import record, restore
+from experiment.build import Run
+from training import paths
+from weights import transplant
+from weights.transplant import Weights
 
 
-def weights(run: experiment.Run) -> tuple[Weights, str]:
+def weights(run: Run) -> tuple[Weights, str]:
     """What of config.init_from the run begins with, by its own paths, and a line that says what was done.
 
     Raises:
@@ -54,7 +54,7 @@ def check(source: str) -> None:
 def read(source: str) -> Weights:
     """The weights of a workdir (its moving average where it has one) or of one of its steps."""
     folder, step = _parts(source)
-    run, state, _ = trained.load(trained.saved_config(folder), folder, step, from_data=False)
+    run, state, _ = restore.load(restore.saved_config(folder), folder, step, from_data=False)
     params = jax.device_get(run.devices.get_state(state).eval_params)
     return transplant.written_out(paths.table(params))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from errors import UserError
-from tasks.fewshot import Fewshot
+from experiment.fewshot import Fewshot
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class StepSettings:
 @dataclass(frozen=True)
 class EvaluationSettings:
     """config.evaluation. every_steps: 0 evaluates at the end only. generate: when the scores are made that take long: of
-    what a model writes (BLEU), and fewshot's, for which see tasks/fewshot.py."""
+    what a model writes (BLEU), and fewshot's, for which see experiment/fewshot.py."""
 
     fewshot: Fewshot
     every_steps: int = 0

@@ -6,17 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-import distillation
 import experiment
-import resume
-import scoring
-import trained
-import transfer
 from configs import base, transformer_reverse
 from errors import UserError
+from experiment import init_from, restore, resume, scoring, teacher
 from tests.conftest import tiny
 from train import train
-from training import paths, transplant
+from training import paths
+from weights import transplant
 
 POSITIONS = "positions/embedding"
 
@@ -43,7 +40,7 @@ def begun(first: Path, workdir: Path, **changes) -> tuple[experiment.Run, dict[s
 @pytest.fixture(scope="module")
 def saved(first) -> dict[str, np.ndarray]:
     """The weights that are taken over: the moving average."""
-    run, state, _ = trained.load(trained.saved_config(first), first, "last", False)
+    run, state, _ = restore.load(restore.saved_config(first), first, "last", False)
     return flat(run.devices.get_state(state).ema)
 
 
@@ -73,7 +70,7 @@ def test_stacked_layers_and_layers_written_out_are_the_same(first, saved, workdi
                 np.testing.assert_array_equal(x, saved[name.replace("blocks", f"block_{layer:02}")])
     run.checkpoints.save(3, run.devices.get_state(run.initialise()), run.record, None)
     run.checkpoints.close()
-    again = transfer.read(str(workdir))
+    again = init_from.read(str(workdir))
     assert {name for name in again if name not in saved} == set()
     np.testing.assert_array_equal(
         again["encoder/block_01/mlp/expand/kernel"], saved["encoder/block_01/mlp/expand/kernel"]
@@ -135,7 +132,7 @@ def test_a_head_alone_learns(first, saved, workdir):
     }
     scores = train(tiny(**{"init_from": str(first)} | changes), workdir)
     assert scores["test/accuracy"] > 0.1
-    run, state, _ = trained.load(trained.saved_config(workdir), workdir, "last", False)
+    run, state, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
     after = flat(run.devices.get_state(state).params)
     assert {name for name in after if not np.array_equal(saved[name], after[name])} == {"head/kernel", "head/bias"}
     moments = paths.table(state.opt_state)
@@ -149,10 +146,10 @@ FEWSHOT = {"evaluation.fewshot.shots": (1, 10), "evaluation.fewshot.neighbours":
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_frozen_features_are_scored_the_same_way_on_any_devices(first, mode):
-    config = trained.saved_config(first)
+    config = restore.saved_config(first)
     config.update_from_flattened_dict({"parallel.mode": mode, "data.eval_splits": ("test[:1]",)} | FEWSHOT)
     config.evaluation.fewshot.update(train_split="train[:300]", test_split="test[:77]", seeds=2)
-    run, state, _ = trained.load(config, first, "last", True)
+    run, state, _ = restore.load(config, first, "last", True)
     scores, notes = scoring.score(run, state, slow=True)
     features, labels = scoring.features(run, state, "test[:77]", lambda: None)
     batches = list(run.probed.eval_batches("test[:77]"))
@@ -180,10 +177,10 @@ def test_a_student_learns_from_what_its_teacher_says_of_the_same_batch(first, wo
     config.task = base.distill(str(first))
     run = experiment.build(config, workdir)
     batch = next(run.batches(0))
-    taught = run.devices.fetch_rows(distillation.teacher(run)(run.devices.put(batch))["teacher"])
-    teacher, state, _ = trained.load(trained.saved_config(first), first, "last", False)
-    params = jax.device_get(teacher.devices.get_state(state).ema)
-    np.testing.assert_allclose(taught, teacher.model.apply({"params": params}, batch["image"], train=False), atol=1e-4)
+    taught = run.devices.fetch_rows(teacher.load(run)(run.devices.put(batch))["teacher"])
+    other, state, _ = restore.load(restore.saved_config(first), first, "last", False)
+    params = jax.device_get(other.devices.get_state(state).ema)
+    np.testing.assert_allclose(taught, other.model.apply({"params": params}, batch["image"], train=False), atol=1e-4)
     if mode == "mesh":
         assert train(config, workdir)["test/accuracy"] > 0.05
 
@@ -199,27 +196,27 @@ def test_a_teacher_of_other_images_is_refused(first, workdir):
 
 
 def test_a_soup_is_the_mean_of_runs_of_one_model(first, saved, workdir):
-    config = trained.saved_config(first)
+    config = restore.saved_config(first)
     config.seed = 1
     config.step.ema_decay = 0.0
     train(config, workdir)
-    _, other, _ = trained.load(trained.saved_config(workdir), workdir, "last", False)
-    run, state, _ = trained.load(trained.saved_config(first), first, "last", False, soup=[str(workdir)])
+    _, other, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
+    run, state, _ = restore.load(restore.saved_config(first), first, "last", False, soup=[str(workdir)])
     params, theirs = flat(run.devices.get_state(state).eval_params), flat(run.devices.get_state(other).params)
     for name, value in params.items():
         np.testing.assert_allclose(value, (saved[name] + theirs[name]) / 2, rtol=1e-6, atol=1e-7)
     config.model.depth = 1
     train(config, workdir / "shallow")
     with pytest.raises(UserError, match=r"--soup: .*shallow is of another model: encoder/block_01/.* is absent there"):
-        trained.load(trained.saved_config(first), first, "last", False, soup=[str(workdir / "shallow")])
+        restore.load(restore.saved_config(first), first, "last", False, soup=[str(workdir / "shallow")])
 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_a_model_is_scored_at_another_resolution(first, saved, mode):
-    config = trained.saved_config(first)
+    config = restore.saved_config(first)
     config.parallel.mode = mode
     config.data.image_size = 12
-    run, state, number = trained.load(config, first, "last", True)
+    run, state, number = restore.load(config, first, "last", True)
     assert (run.pipeline.image_shape, number) == ((12, 12, 1), 4)
     params = flat(run.devices.get_state(state).eval_params)
     assert params[POSITIONS].shape[1] == 1 + 9

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-import record
 from errors import UserError
-from experiment import Run, build
-from settings import Experiment
-from training import hosts, parallel, paths, step, transplant
+from experiment import Run, build, record
+from experiment.settings import Experiment
+from training import hosts, parallel, paths, step
 from training.difference import difference
+from weights import transplant
 
 
 def parts(config: ConfigDict, workdir: Path) -> Run:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-import experiment
 import input_pipeline
+from experiment.build import Run
 from training import step
 from training.evaluate import evaluate
 
 
 def score(
-    run: experiment.Run, state: step.State, slow: bool, alive: Callable[[], None] = lambda: None
+    run: Run, state: step.State, slow: bool, alive: Callable[[], None] = lambda: None
 ) -> tuple[dict[str, float], list[str]]:
     """Figures, {"test/accuracy": ...}, and notes on how they were counted.
 
@@ -50,9 +50,7 @@ def score(
     return figures, notes
 
 
-def features(
-    run: experiment.Run, state: step.State, split: str, alive: Callable[[], None]
-) -> tuple[np.ndarray, np.ndarray]:
+def features(run: Run, state: step.State, split: str, alive: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
     """The representation of every example of a split of the data that few-shot looks at: float32 (n, D); labels (n,)."""
     found = []
     for batch in run.probed.eval_batches(split):

@@ -4,14 +4,13 @@ from typing import Any
 
 import jax
 
-import experiment
-import record
-import transfer
 from errors import UserError
+from experiment import init_from, record
+from experiment.build import Run
 from training import hosts, mishaps
 
 
-def start(run: experiment.Run) -> int:
+def start(run: Run) -> int:
     """The step a training run goes on from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
 
     Raises:
@@ -45,7 +44,7 @@ def start(run: experiment.Run) -> int:
             )
         run.left_out[:] = run.left_out or saved.get("left_out", [])
     elif run.config["init_from"]:  # read before anything is written
-        weights, note = transfer.weights(run)
+        weights, note = init_from.weights(run)
         run.given.update(weights)
         if hosts.primary():
             print(note)
@@ -63,7 +62,7 @@ def start(run: experiment.Run) -> int:
     return begun or 0
 
 
-def roll_back(run: experiment.Run, mishap: mishaps.RollBack) -> int:
+def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
     """Leaves out the batches from the newest checkpoint on to the bad step's, and returns the step to go on from.
 
     From here the run is one that was stopped and goes on, so that a kill changes nothing.
@@ -81,12 +80,12 @@ def roll_back(run: experiment.Run, mishap: mishaps.RollBack) -> int:
     return start(run)
 
 
-def _newest(run: experiment.Run) -> int | None:
+def _newest(run: Run) -> int | None:
     """The newest good checkpoint, as host 0 has it, which alone looks for damage."""
     return hosts.shared("newest", run.checkpoints.latest())
 
 
-def _agree(run: experiment.Run) -> None:
+def _agree(run: Run) -> None:
     """That all hosts do the same.
 
     Raises:

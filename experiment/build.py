@@ -20,11 +20,11 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 import models
-import record
 import tasks
 from errors import UserError
-from settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
-from tasks.fewshot import Fewshot
+from experiment import record
+from experiment.fewshot import Fewshot
+from experiment.settings import EvaluationSettings, Experiment, LogSettings, ProfileSettings, StepSettings
 from training import checkpoint, flops, hosts, mishaps, optim, parallel, paths, step
 
 
