@@ -5,27 +5,35 @@ and k alone. So a run that starts at step k reads what the uninterrupted run wou
 reads its slice and no more.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 import lookup
+from data.pipelines.base import Feed
 
 Batch = dict[str, np.ndarray]
-Shapes = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
+Spec = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 
 
 class Pipeline(Protocol):
-    """The input of a run. Batches are dicts of NumPy arrays, this host's share of each global batch."""
+    """The input of a run. Batches are dicts of NumPy arrays, this host's share of each global batch.
 
+    Attributes:
+      train_split, eval_splits: names of splits.
+      skipped: training examples that could not be read and were passed over since the start, on this host.
+      item: what `read` takes, for messages: "an image file".
+    """
+
+    train_split: str
     eval_splits: tuple[str, ...]
-    skipped: int  # training examples that were passed over since the start, because they could not be read
+    skipped: int
+    item: str
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """What the model must be sized to: `outputs` and what else its builder takes from the data."""
+        """What the model must be sized to: `outputs`, and what else its builder takes from the data."""
 
     @property
     def known(self) -> dict[str, Any]:
@@ -36,14 +44,15 @@ class Pipeline(Protocol):
         """The same, as files of the workdir."""
 
     @property
-    def steps_per_epoch(self) -> float: ...
+    def steps_per_epoch(self) -> float:
+        """Batches of an epoch."""
 
     @property
-    def example(self) -> Shapes:
-        """One row of a batch, without looking at the data."""
+    def spec(self) -> Spec:
+        """One row of a training batch, without looking at the data."""
 
     @property
-    def shapes(self) -> list[tuple[float, Shapes]]:
+    def shapes(self) -> list[tuple[float, Spec]]:
         """Every shape that a global training batch can have, each with its share of an epoch's batches."""
 
     def describe(self) -> list[str]:
@@ -53,44 +62,24 @@ class Pipeline(Protocol):
         """The same of the evaluation splits that were read."""
 
     def check(self) -> None:
-        """Everything about evaluation that can be known before the first step; a UserError if it cannot be."""
+        """Everything about evaluation that can be known before the first step.
+
+        Raises:
+          UserError: a split that does not exist, or that does not fit the training split.
+        """
 
     def train_batches(self, start: int) -> Iterator[Batch]:
-        """Training batches from step `start` (0 is the first) on, for ever."""
+        """Endless training batches, from step `start` on (0 is the first)."""
 
     def eval_batches(self, split: str) -> Iterator[Batch]:
-        """Every example of a split exactly once; what fills up the last batch weighs nothing."""
+        """Every example of a split exactly once. `index` int32 (b,) is its place in the split, −1 for a row that only
+        fills up the last batch and weighs nothing."""
+
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
 
 
-def build(
-    kind: str,
-    *,
-    seed: int,
-    host: int,
-    hosts: int,
-    divisor: int,
-    accumulate: int,
-    known: dict[str, Any] | None,
-    folder: Path,
-    **arguments: Any,
-) -> Any:
-    """The pipeline of config.data.
-
-    Args:
-      kind: a module of data/pipelines. arguments: what its `make` takes.
-      seed: of order and augmentation. host, hosts: whose slice this is.
-      divisor: the devices, by which every batch must divide; training batches also by `accumulate` micro-batches.
-      known: of a trained run, what its own pipeline said; None for a new one. folder: where its files are.
-    """
-    return lookup.call(
-        "config.data",
-        lookup.find("data.pipelines", "make", kind),
-        arguments,
-        seed=seed,
-        host=host,
-        hosts=hosts,
-        divisor=divisor,
-        accumulate=accumulate,
-        known=known,
-        folder=folder,
-    )
+def build(section: Mapping[str, Any], feed: Feed) -> Pipeline:
+    """The pipeline of config.data. Its `kind` is a module of data/pipelines, the other keys are fields of its `Pipeline`."""
+    arguments = {key: value for key, value in section.items() if key != "kind"}
+    return lookup.call("config.data", lookup.find("data.pipelines", "Pipeline", section["kind"]), arguments, feed=feed)

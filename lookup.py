@@ -2,21 +2,55 @@
 
 A section names a module by `name` (models/vit.py is "vit") and holds the arguments of what that module defines. Nothing
 is registered: a file put beside the others is found.
+
+A key's name, type, range, default and meaning stand once: in the signature or the dataclass that reads it. `keys` lists
+them for --help and for the defaults of a config, `call` checks a section against them.
 """
 
+import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import docstring_parser
+import pydantic
+from annotated_types import Ge, Interval
+from pydantic import AfterValidator
 
 from errors import UserError, nearest
 
 R = TypeVar("R")
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"should be a regular expression ({error})") from None
+    return pattern
+
+
+# Types of keys that several sections use, beside pydantic's PositiveInt, NonNegativeFloat and so on.
+Probability = Annotated[float, Interval(ge=0, le=1)]
+Rate = Annotated[float, Interval(ge=0, lt=1)]  # of dropout, of a moving average
+Size = Annotated[int, Interval(ge=1, le=2**20)]  # of a dimension
+Depth = Annotated[int, Interval(ge=1, le=1000)]  # a number of layers
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+Steps = Annotated[int, Ge(0)]  # a number of steps, where 0 means "never"
+Pattern = Annotated[str, AfterValidator(_compiles)]  # a regular expression over parameter paths
+
+
+class Key(NamedTuple):
+    """One key of a section: its type, and its default or, if it must be set, `inspect.Parameter.empty`."""
+
+    hint: Any
+    default: Any
 
 
 def names(package: str, symbol: str) -> list[str]:
@@ -32,55 +66,95 @@ def names(package: str, symbol: str) -> list[str]:
 
 
 def find(package: str, symbol: str, name: str) -> Any:
-    """`package.name.symbol`; an unknown name is a UserError that lists what exists."""
+    """`package.name.symbol`.
+
+    Raises:
+      UserError: an unknown name; the line lists the modules that define `symbol`.
+    """
     known = names(package, symbol)
     if name not in known:
         raise UserError(f"there is no {name!r} in {package.replace('.', '/')}/: {nearest(name, known)}")
     return getattr(importlib.import_module(f"{package}.{name}"), symbol)
 
 
+def keys(function: Callable[..., Any], without: tuple[str, ...] = ()) -> dict[str, Key]:
+    """The keys of the section that `function` reads: its parameters, except those named in `without`."""
+    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
+    found = _parameters(function)
+    return {p.name: Key(hints.get(p.name, Any), p.default) for p in found if p.name not in without}
+
+
+def meanings(function: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring says of each key. A class has the texts of its bases too; "a, b: ..." speaks of both."""
+    found: dict[str, str] = {}
+    for one in reversed(function.__mro__) if inspect.isclass(function) else [function]:
+        for entry in docstring_parser.parse(one.__doc__ or "", docstring_parser.DocstringStyle.GOOGLE).params:
+            for name in entry.arg_name.split(","):
+                found[name.strip()] = " ".join((entry.description or "").split())
+    return found
+
+
 def call(section: str, function: Callable[..., R], arguments: Mapping[str, Any], **given: Any) -> R:
     """`function(**arguments, **given)`, with `arguments` (a config section) checked first against the signature.
 
+    An argument whose type is a dataclass is a section of its own. Lists count as tuples.
+
     Raises:
-      UserError: an argument the function does not have, one that is missing, or one of the wrong type.
+      UserError: a key the function does not have, one that is missing, or a value of the wrong type or out of range.
     """
-    parameters = inspect.signature(function).parameters
-    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    known = [name for name in parameters if name not in given and name not in ("parent", "self")]
+    known = keys(function, without=tuple(given))
+    checked = {}
     for name, value in arguments.items():
         if name not in known:
             raise UserError(f"{section}.{name} is not a setting: {nearest(name, known)}")
-        if name in hints and not _fits(value, hints[name]):
-            raise UserError(f"{section}.{name}={value!r} should be of type {_spell(hints[name])}.")
-    for name in known:
-        missing = parameters[name].default is inspect.Parameter.empty and name not in arguments
-        if missing and parameters[name].kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+        checked[name] = _checked(f"{section}.{name}", known[name].hint, value)
+    for name, key in known.items():
+        if key.default is inspect.Parameter.empty and name not in arguments:
             raise UserError(f"{section}.{name} is not set: add it to the config.")
-    return function(**arguments, **given)
+    return function(**checked, **given)
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a config value may stand for an argument annotated with `hint`. What is no plain type passes."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if hint is None or hint is type(None):
-        return value is None
-    if typing.get_origin(hint) is typing.Literal:
-        return value in typing.get_args(hint)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    origin = typing.get_origin(hint) or hint
-    if origin is tuple:
-        return isinstance(value, (tuple, list))
-    if origin in (str, bool):
-        return isinstance(value, origin)
-    return True
+def unannotated(hint: Any) -> Any:
+    """A key's type without its range."""
+    return unannotated(typing.get_args(hint)[0]) if typing.get_origin(hint) is Annotated else hint
 
 
-def _spell(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return " | ".join(repr(option) for option in typing.get_args(hint))
-    return getattr(hint, "__name__", str(hint)) if not typing.get_args(hint) else str(hint)
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    found = list(inspect.signature(function).parameters.values())
+    own = {"self"} | ({"parent", "name"} if any(p.name == "parent" for p in found) else set())  # of flax's modules
+    ends = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [p for p in found if p.name not in own and p.kind not in ends]
+
+
+def _checked(key: str, hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return call(key, typing.cast(Callable[..., Any], hint), value)
+    value = _tuples(value)
+    try:
+        return _adapter(hint).validate_python(value)
+    except pydantic.ValidationError as error:
+        raise UserError(_line(key, value, error)) from None
+
+
+@functools.cache
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    if dataclasses.is_dataclass(hint):
+        hint = pydantic.InstanceOf[hint]  # type: ignore[valid-type]
+    config = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    return pydantic.TypeAdapter(hint, config=config)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _line(key: str, value: Any, error: pydantic.ValidationError) -> str:
+    """One line for the first thing that is wrong with a value: the key, the value, what is allowed, the nearest name."""
+    first = next((e for e in error.errors() if e["type"] != "none_required"), error.errors()[0])
+    place = "".join(f"[{i}]" for i in first["loc"] if isinstance(i, int))
+    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        options = re.findall(r"'([^']+)'", message)
+        message += f": {nearest(first['input'], options).partition('There is')[0]}".rstrip(": ")
+    wrong = first["input"] if place else value
+    return f"{key}{place}={wrong!r} {message}".rstrip(".") + ("" if message.endswith("?") else ".")

@@ -1,12 +1,19 @@
-"""Models by name: `build("vit", ...)` is `models/vit.py`'s `Model(...)`."""
+"""Models by name: `build("vit", ...)` is `models/vit.py`'s `Model(...)`. Importing this room alone imports no jax."""
 
-from typing import Any
-
-import flax.linen as nn
+from typing import TYPE_CHECKING, Any
 
 import lookup
 
+if TYPE_CHECKING:
+    import flax.linen as nn
 
-def build(name: str, outputs: int, **arguments: Any) -> nn.Module:
-    """The model of config.model; `outputs` is what the data set asks for (classes C or vocabulary V)."""
+
+def build(name: str, outputs: int, **arguments: Any) -> "nn.Module":
+    """The model of config.model.
+
+    Args:
+      name: a module of this room.
+      outputs: what the data set asks for: C classes, or a vocabulary of V.
+      arguments: fields of its `Model`: keys of config.model, and further sizes that the data set gives.
+    """
     return lookup.call("config.model", lookup.find("models", "Model", name), arguments, outputs=outputs)

@@ -1,31 +1,116 @@
-"""Tasks by name: `build("classify", ...)` is `tasks/classify.py`'s `Task(...)`.
+"""What is learned and how it is judged: one file a task. `build("classify", ...)` is `tasks/classify.py`'s `Task(...)`.
 
-A task says what is learned: `sums(apply, batch, train)` returns {name: (weighted sum, weight)} with "loss" and every
-metric. Sums are added over devices, micro-batches and hosts and divided once, so that padding, accumulation and any
-number of devices give the same figures.
+A task is a frozen dataclass derived from `Task` below, whose fields are its config keys. Only `inputs`, `unit` and `sums`
+have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import jax
+import numpy as np
 
 import lookup
 
-Sums = dict[str, tuple[jax.Array, jax.Array]]
-Apply = Callable[..., jax.Array]  # the model with its parameters: apply(*inputs) -> outputs
+Batch = Mapping[str, jax.Array]
+Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
+Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
+Rows = dict[str, jax.Array]  # one row an example
 
 
-class Task(Protocol):
-    """A task whose model writes has also `generate` and `score`: see tasks/translate.py."""
+class Apply(Protocol):
+    """A model with its variables."""
 
-    unit: str  # what the loss is a mean of: "images"
+    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
+        """`model.apply` with these inputs. options: of the method that is called, such as method="start"."""
 
-    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
-        """The loss and the metrics of one batch, each as (weighted sum, weight)."""
+    def gather(self, x: jax.Array) -> jax.Array:
+        """The rows (b, ...) of all devices that share the step, (B, ...), for a loss across the whole batch."""
 
-    def summaries(self, scores: dict[str, float]) -> dict[str, float]:
-        """Figures that follow from the means of a whole split."""
+
+class Metrics(Protocol):
+    """Metrics of predicted rows that are computed on the host: BLEU, AP. Every host sees every row."""
+
+    def update(self, rows: Mapping[str, np.ndarray]) -> None:
+        """Takes rows that `predict` returned, with the `index` of each one's example in the split."""
+
+    def compute(self) -> tuple[dict[str, float], list[str]]:
+        """Metrics by name, and lines that say how they were computed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one example, for a person.
+
+    Attributes:
+      text: lines to print.
+      data: the same as JSON.
+      picture: (height, width, 3) in [0, 1], where a picture says more than text.
+    """
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    picture: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """The base of all tasks.
+
+    Attributes:
+      inputs: entries of a batch that the model is called with.
+      unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
+    """
+
+    inputs: ClassVar[tuple[str, ...]]  # or a field, where the config may choose
+    unit: ClassVar[str]
+
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
+        """The loss, as "loss", and metrics of one batch, on the devices.
+
+        Sums are added over devices, micro-batches and hosts and divided once, so that padding, accumulation and any
+        number of devices give the same metrics. Both parts of a pair may be arrays, such as a confusion matrix: these are
+        added as well, and `summaries` makes numbers of them.
+
+        Args:
+          apply: apply(*inputs) -> the model's output, in training or not as `train` says.
+        """
+        raise NotImplementedError
+
+    def summaries(self, totals: Totals) -> dict[str, float]:
+        """Further metrics that follow from the totals of a whole split, on the host: perplexity, mean IoU."""
+        del totals
+        return {}
+
+    def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
+        """What the model says of each example, on the devices: probabilities, tokens, boxes, an image.
+
+        Args:
+          apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
+          batch: `inputs` alone, of a user's examples; all of it in evaluation.
+          key: for tasks that draw.
+        """
+        raise NotImplementedError
+
+    def stream(self, apply: Apply, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
+        """The parts of one example's answer as they are made, such as token ids; None if it is made at once."""
+        del apply, batch, key
+        return None
+
+    def metrics(self, data: Any, split: str) -> Metrics | None:
+        """Metrics of what `predict` returns for a split; None if there are none. data: the run's pipeline."""
+        del data, split
+        return None
+
+    def answer(self, row: Mapping[str, np.ndarray], data: Any, most: int = 5) -> Answer:
+        """One row of `predict` for a person.
+
+        Args:
+          data: the run's pipeline, which knows the names of classes, the tokenizer and how images were normalised.
+          most: how many alternatives are named.
+        """
+        raise NotImplementedError
 
 
 def build(name: str, **arguments: Any) -> Task:

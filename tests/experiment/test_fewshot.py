@@ -5,7 +5,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from errors import UserError
-from tasks import fewshot
+from experiment import fewshot
 
 CLASSES, WIDTH = 7, 24
 
