@@ -3,10 +3,10 @@
 #   sbatch --nodes=2 --gpus-per-node=8 --cpus-per-task=64 --time=24:00:00 launch/slurm.sh --config=... --workdir=...
 #   bash launch/slurm.sh --dry-run --config=...    prints what a job would run
 #
-# SLURM sends SIGTERM to the tasks before the time limit, and at a preemption with grace time. All tasks then save and exit
-# with status 75, and the job is requeued under the same job ID. After a crash the same command runs again on the same
-# nodes, at most RESTARTS times (default 3), but not after status 0 (finished) or 2 (a user error). After a node failure
-# SLURM requeues the job (--requeue).
+# SLURM sends SIGTERM to the tasks before the time limit, and at a preemption with grace time. All tasks then save and
+# exit with status 75, and the job is requeued under the same job ID. After a crash the same command runs again on the
+# same nodes, at most RESTARTS times (default 3), but not after status 0 (finished) or 2 (a user error). After a node
+# failure SLURM requeues the job (--requeue).
 #SBATCH --job-name=attend
 #SBATCH --ntasks-per-node=1
 #SBATCH --requeue
@@ -26,7 +26,7 @@ restarts=${RESTARTS:-3}
 [[ -f train.py ]] || fail "there is no train.py in $PWD: submit the job from its folder."
 [[ $dry || -x .venv/bin/python ]] || fail "there is no .venv here: run make .venv/ready, then .venv/bin/pip install 'jax[cuda13]==...' (launch/README.md)."
 
-# Under SLURM, JAX by default gives each process one GPU, chosen by SLURM_LOCALID. Here one task uses all GPUs of the node.
+# Under SLURM, JAX gives each process one GPU by default, that of SLURM_LOCALID. Here one task uses all GPUs of the node.
 if [[ ${SLURM_GPUS_ON_NODE:-0} -gt 0 ]]; then
   JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((SLURM_GPUS_ON_NODE - 1)))
   export JAX_LOCAL_DEVICE_IDS

@@ -3,11 +3,11 @@
 #   launch/tpu.sh --zone=ZONE --type=v5litepod-16 --version=v2-alpha-tpuv5-lite [--name=attend] [--spot]
 #     [--before=COMMAND] [--dry-run] -- --config=... --workdir=/...
 #
-# Requests the TPU as a queued resource, or uses an existing one with that name. Copies the files tracked by git to every
-# host, installs the requirements, runs COMMAND there (to mount the file system of the workdir), then starts the same
+# Requests the TPU as a queued resource, or uses an existing one with that name. Copies the files that git tracks to
+# every host, installs the requirements, runs COMMAND there (to mount the workdir's file system), then starts the same
 # train.py on all hosts. If the TPU is preempted, the script requests it again, and the run resumes from the newest
-# checkpoint. It also resumes after a crash, at most RESTARTS times (default 3), but not after status 0 (finished) or 2 (a
-# user error). The script does not delete the TPU at the end; it prints the command that does.
+# checkpoint. It also resumes after a crash, at most RESTARTS times (default 3), but not after status 0 (finished) or 2
+# (a user error). The script does not delete the TPU at the end; it prints the command that does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
