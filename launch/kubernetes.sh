@@ -4,8 +4,8 @@
 #     [--select=KEY=VALUE,KEY=VALUE] [--dry-run] -- --config=... --workdir=/runs/...
 #
 # Fills in launch/jobset.yaml and applies it; --dry-run prints it. IMAGE has the code in its working directory and
-# `python` on its path. CLAIM is a persistent volume claim that all hosts can write. RESTARTS (default 20) is a variable.
-# The hosts find each other by flags of train.py: JAX's own method (jax[k8s]) needs a service account that may read pods.
+# `python` on its path. CLAIM is a persistent volume claim that every host can write. RESTARTS is a variable (20).
+# The hosts find each other by the flags of train.py: JAX's own method (jax[k8s]) needs an account that may read pods.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -26,7 +26,7 @@ restarts=${RESTARTS:-3}
 [[ -f train.py ]] || fail "there is no train.py in $PWD: submit the job from its folder."
 [[ $dry || -x .venv/bin/python ]] || fail "there is no .venv here: run make .venv/ready, then .venv/bin/pip install 'jax[cuda13]==...' (launch/README.md)."
 
-# Under SLURM, JAX gives each process one GPU by default, that of SLURM_LOCALID. Here one task uses all GPUs of the node.
+# Under SLURM, JAX gives each process one GPU by default, that of SLURM_LOCALID. Here a task uses all GPUs of the node.
 if [[ ${SLURM_GPUS_ON_NODE:-0} -gt 0 ]]; then
   JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((SLURM_GPUS_ON_NODE - 1)))
   export JAX_LOCAL_DEVICE_IDS
