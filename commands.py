@@ -21,6 +21,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 NO_CONFIGS = ("base", "__init__")
 
 _own: list[str] = []  # flags defined here, in order, for --help
+_config_meaning = ""
 _config_name = ""  # "configs/vit_imagenet.py:B/16"
 
 
@@ -49,9 +50,16 @@ def flag(kind: str, name: str, default: object, meaning: str, **options: object)
     _own.append(name)
 
 
+def config_flag(meaning: str) -> None:
+    """--config=FILE[:VARIANT] with --config.KEY=VALUE; `run` defines them, once it has read the file."""
+    global _config_meaning
+    _config_meaning = meaning
+    _own.append("config")
+
+
 def train_flags() -> None:
     """--config=FILE[:VARIANT] with --config.KEY=VALUE, --workdir, and --stopped_status for launchers."""
-    _own.append("config")
+    config_flag("configs/FILE.py[:VARIANT]; one key by --config.KEY=VALUE")
     flag("string", "workdir", None, "Folder of the run (default: runs/ and the config's name)")
     flag("integer", "stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 
@@ -243,11 +251,7 @@ def _one_line(error: BaseException) -> str:
 def _help(description: str, default_config: str) -> list[str]:
     """The parts of --help: description, flags, configs, and every key of the config that is asked for."""
     of_studies = "study" in FLAGS
-    rows = [
-        f"  --{name:10} {FLAGS[name].help}" if name in FLAGS else "  --config     configs/FILE.py[:VARIANT]; one key by "
-        "--config.KEY=VALUE"
-        for name in _own
-    ]
+    rows = [f"  --{name:10} {_config_meaning if name == 'config' else FLAGS[name].help}" for name in _own]
     files = []
     for path in _files(of_studies):
         title = path.read_text().split('"""')[1].splitlines()[0]

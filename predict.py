@@ -56,7 +56,9 @@ def main(arguments: list[str]) -> None:
         if flags.alignment:
             draw(run, state.eval_params, batch[0], Path(flags.alignment))
     if not count:
-        raise UserError(f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input.")
+        raise UserError(
+            f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
+        )
 
 
 def answers(
@@ -74,7 +76,9 @@ def answers(
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     index = np.arange(first, first + rows, dtype=np.int32)
-    full = {name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()}
+    full = {
+        name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
+    }
     if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
         print(items[0], end="", flush=True)
         for part in parts:

@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> None:
         lookup.find(FIGURES, "lacks", name)
     subject = Subject(
         run=restore.parts(config, workdir),
-        restore=lambda: restore.load(
-            workdir, config, flags.step, average=flags.average, soup=flags.soup
-        )[1].eval_params,
+        restore=lambda: (
+            restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)[1].eval_params
+        ),
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),

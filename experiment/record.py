@@ -109,5 +109,7 @@ def clean_commit() -> str:
       UserError: files differ from the commit, so that nobody could repeat the result.
     """
     if not (found := commit()) or found.endswith("+"):
-        raise UserError("a record names its commit, and the working tree differs from it: commit or stash your changes.")
+        raise UserError(
+            "a record names its commit, and the working tree differs from it: commit or stash your changes."
+        )
     return found
