@@ -12,7 +12,7 @@ SECTIONS = ("model", "task", "data", "optim", "step", "parallel", "evaluation", 
 
 def config(**sections: Any) -> ConfigDict:
     """A config of these sections and top-level keys; the other sections are empty, and so at their defaults."""
-    return ConfigDict(dict.fromkeys(SECTIONS, {}) | sections)
+    return ConfigDict({section: {} for section in SECTIONS} | sections)
 
 
 def grey() -> dict[str, tuple[float, ...]]:

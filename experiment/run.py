@@ -198,7 +198,12 @@ class Run:
     def stream(self, variables: Variables, batch: Batch) -> Iterator[np.ndarray] | None:
         """The parts of one example's answer as they are made; None if its task answers at once."""
         key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
-        return self.task.stream(step.Apply(partial(self.model.apply, variables), parallel.WHOLE), batch, key)
+        return self.task.stream(step.Apply(partial(self._apply, variables), parallel.WHOLE), batch, key)
+
+    @cached_property
+    def _apply(self) -> Callable[..., Any]:
+        """The model's `apply`, each method compiled."""
+        return jax.jit(self.model.apply, static_argnames=("method", "train", "beams", "length"))
 
     @cached_property
     def represent(self) -> Callable[[Variables, Any], tuple[jax.Array, jax.Array, jax.Array]]:

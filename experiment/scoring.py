@@ -28,7 +28,7 @@ def score(
     variables = state.eval_variables
     for split in run.pipeline.eval_splits:
         totals = evaluate.totals(_sums(run, variables, watched(run.pipeline, split, alive)))
-        scores = evaluate.means(totals) | run.task.summaries(totals)
+        scores = evaluate.means(totals) | run.task.summaries(totals, run.pipeline, split)
         if slow and (of_rows := run.task.metrics(run.pipeline, split)):
             for rows in run.predict(variables, watched(run.pipeline, split, alive)):
                 of_rows.update(rows)

@@ -97,9 +97,13 @@ class Task:
         """
         raise NotImplementedError
 
-    def summaries(self, totals: Totals) -> dict[str, float]:
-        """Further metrics that follow from the totals of a whole split, on the host: perplexity, mean IoU."""
-        del totals
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
+        """Further metrics that follow from the totals of a whole split, on the host: perplexity, mean IoU.
+
+        Args:
+          data: the run's pipeline.
+        """
+        del totals, data, split
         return {}
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:

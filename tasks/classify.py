@@ -77,7 +77,7 @@ class Task(tasks.Task):
             sums["class_accuracy"] = (by_class.T @ right, by_class.sum(0))
         return sums
 
-    def summaries(self, totals: Totals) -> dict[str, float]:
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """With `balanced`: balanced_accuracy, over the classes that the split has."""
         if "class_accuracy" not in totals:
             return {}

@@ -19,7 +19,7 @@ from errors import UserError
 from lookup import Probability
 from models import decoding
 from models.tokens import BOS, EOS, PAD
-from tasks import Answer, Apply, Batch, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
 
 def debug(section: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +92,9 @@ class Task(tasks.Task):
             sums["sentence_accuracy"] = (jnp.sum(jnp.min(jnp.maximum(right, 1 - mask), -1) * real), real.sum())
         return sums
 
-    def summaries(self, totals: Totals) -> dict[str, float]:
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a token."""
+        del data, split
         nll, tokens = totals["nll"]
         return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
 
@@ -132,11 +133,11 @@ class Task(tasks.Task):
         )
         return {"tokens": tokens}
 
-    def metrics(self, data: tasks.Data, split: str) -> "Quality":
+    def metrics(self, data: Data, split: str) -> "Quality":
         """BLEU and chrF. data: with `decode`, and `texts`, the references."""
         return Quality(self, data, data.texts(split))
 
-    def answer(self, row: Mapping[str, np.ndarray], data: tasks.Data, most: int = 5) -> Answer:
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The translation. data: with `decode`."""
         del most
         text = data.decode(row["tokens"])
@@ -148,7 +149,7 @@ class Quality:
     """BLEU and chrF of translations, in points, and the share of exact matches."""
 
     task: Task
-    data: tasks.Data
+    data: Data
     references: Sequence[str]
     hypotheses: dict[int, str] = field(default_factory=dict)  # by index
 
