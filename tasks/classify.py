@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import tasks
 from lookup import Probability
-from tasks import Answer, Apply, Batch, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Task(tasks.Task):
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """With `balanced`: balanced_accuracy, over the classes that the split has."""
+        del data, split
         if "class_accuracy" not in totals:
             return {}
         right, count = totals["class_accuracy"]
@@ -90,7 +91,7 @@ class Task(tasks.Task):
         logits: Float[Array, "B C"] = apply(*[batch[name] for name in self.inputs], train=False)
         return {"probability": jax.nn.softmax(logits)}
 
-    def answer(self, row: Mapping[str, np.ndarray], data: tasks.Data, most: int = 5) -> Answer:
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The likeliest classes. data: with `classes`, their names."""
         likeliest = [(data.classes[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
         lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
