@@ -10,16 +10,39 @@ import os
 import random
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import sentencepiece
 
 from errors import UserError
+from models.tokens import BOS, EOS, PAD, UNKNOWN
 
-PAD, UNKNOWN, BOS, EOS = 0, 1, 2, 3
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
 THREADS = 16  # of training: a part of the model, so not the machine's own number
+
+
+class Reader(Protocol):
+    """What tokenizers have in common.
+
+    Attributes:
+      model: the bytes to store.
+      size: V, the number of ids.
+      digest: a name for the model's content, 16 hexadecimal digits.
+    """
+
+    model: bytes
+    size: int
+    digest: str
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text and EOS after them, int32."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text up to EOS."""
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """What each id stands for."""
 
 
 class Tokenizer:
