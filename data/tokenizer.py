@@ -19,6 +19,13 @@ from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
+NORMALISED = dict(normalization_rule_name="nmt_nfkc")
+EXACT = dict(
+    normalization_rule_name="identity",
+    remove_extra_whitespaces=False,
+    add_dummy_prefix=False,
+    user_defined_symbols=["\n"],
+)
 THREADS = 16  # of training: a part of the model, so not the machine's own number
 
 
@@ -49,8 +56,9 @@ class Tokenizer:
     """`model`: the bytes to store. `size`: V, the number of ids, the four special ones included. `digest`: a name for
     the model's content, 16 hexadecimal digits.
 
-    Text is normalised first (NFKC; white space becomes single spaces and falls away at both ends; control characters
-    fall away). decode(encode(text)) is the normalised text, but for characters that are not in the vocabulary.
+    Text is normalised first, unless the tokenizer is `exact` (NFKC; white space becomes single spaces and falls away at
+    both ends; control characters fall away). decode(encode(text)) is the normalised text, but for characters that are not
+    in the vocabulary.
     """
 
     def __init__(self, model: bytes):
@@ -74,6 +82,7 @@ class Tokenizer:
         size: int,
         byte_fallback: bool = False,
         coverage: float = 1.0,
+        exact: bool = False,
     ) -> "Tokenizer":
         """A tokenizer of these texts; the same texts give the same bytes.
 
@@ -84,6 +93,7 @@ class Tokenizer:
             UNKNOWN.
           coverage: the share of the texts' characters, counted as often as they occur, that the alphabet must hold.
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
+          exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
           UserError: no text, or a size that these texts cannot have; it says which they can.
@@ -103,7 +113,7 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
-                normalization_rule_name="nmt_nfkc",
+                **(EXACT if exact else NORMALISED),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
                 num_threads=THREADS,
                 minloglevel=2,

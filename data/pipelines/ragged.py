@@ -116,10 +116,17 @@ class Ragged(Base):
         return out
 
 
-def learn(texts: Iterable[str], kind: Any, size: int, byte_fallback: bool = False, coverage: float = 1.0) -> Tokenizer:
+def learn(
+    texts: Iterable[str],
+    kind: Literal["bpe", "unigram", "char", "word"],
+    size: int,
+    byte_fallback: bool,
+    coverage: float,
+    exact: bool = False,
+) -> Tokenizer:
     """Tokenizer.train, whose errors speak of the keys of config.data."""
     try:
-        return Tokenizer.train(texts, kind, size, byte_fallback, coverage)
+        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact)
     except UserError as error:
         message = re.sub(r"\bsize=", "config.data.vocabulary_size=", str(error))
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None

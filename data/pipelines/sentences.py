@@ -64,24 +64,24 @@ class Pipeline(Ragged):
         return self._trained or self.opened(self.train_split)[2]
 
     @cached_property
-    def target_tokenizer(self) -> Tokenizer:
+    def text_tokenizer(self) -> Tokenizer:
         """That of the run, or one learned from the training split."""
         return self._trained_tokenizers[0] if self._trained else self.learn(self.opened(self.train_split)[0])
 
     @property
     def sizes(self) -> dict[str, int | None]:
         """outputs: the number of classes; vocabulary: of the tokenizer."""
-        return {"outputs": len(self.classes), "vocabulary": self.target_tokenizer.size}
+        return {"outputs": len(self.classes), "vocabulary": self.text_tokenizer.size}
 
     @property
     def known(self) -> dict[str, Any]:
         """The names of the classes and the tokenizer's digest."""
-        return {"classes": list(self.classes), "tokenizers": {"tokenizer.model": self.target_tokenizer.digest}}
+        return {"classes": list(self.classes), "tokenizers": {"tokenizer.model": self.text_tokenizer.digest}}
 
     @property
     def files(self) -> dict[str, bytes]:
         """The tokenizer."""
-        return {"tokenizer.model": self.target_tokenizer.model}
+        return {"tokenizer.model": self.text_tokenizer.model}
 
     @property
     def spec(self) -> Spec:
@@ -90,14 +90,14 @@ class Pipeline(Ragged):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids."""
-        return self.target_tokenizer.decode(ids)
+        return self.text_tokenizer.decode(ids)
 
     def describe(self) -> list[str]:
         """How much there is, what is padding, and what is cut or unknown."""
         train = self.train
         return [
             f"{train.source.size:,} sentences of {len(self.classes)} classes, {train.tokens:,} tokens of a vocabulary of "
-            f"{self.target_tokenizer.size:,}; {train.plan.steps:,} batches of {self.batch_size}, in buckets of "
+            f"{self.text_tokenizer.size:,}; {train.plan.steps:,} batches of {self.batch_size}, in buckets of "
             f"{', '.join(map(str, train.plan.bounds))}, {1 - train.tokens / train.plan.room:.1%} padding.",
             *super().describe(),
         ]
@@ -116,7 +116,7 @@ class Pipeline(Ragged):
                 )
         # A split may lack a class: its labels count its own.
         place = np.array([self.classes.index(name) for name in classes], np.int32)
-        ids = self.target_tokenizer.encode(texts)
+        ids = self.text_tokenizer.encode(texts)
         notes = ragged.notes(ids, self.max_length, split)
         ids = ragged.cut(ids, self.max_length)
         lengths = np.array([len(i) for i in ids])
@@ -143,5 +143,5 @@ class Pipeline(Ragged):
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to classify as one batch {"tokens": (n, S)}."""
-        rows, notes = ragged.one_batch(self.target_tokenizer, items, self.max_length)
+        rows, notes = ragged.one_batch(self.text_tokenizer, items, self.max_length)
         return {"tokens": rows}, notes
