@@ -47,5 +47,5 @@ def get_config(size: str = "") -> ConfigDict:
         for label, (name, rates) in optimisers.items()
         for rate in rates
     )
-    study.figures = (base.figure("comparison", kind="optimiser", series="model", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="optimiser", series="model", metric=base.metric(size)),)
     return study

@@ -32,5 +32,5 @@ def get_config(size: str = "") -> ConfigDict:
     else:
         study.runs = tuple(base.run(f"configs/transformer_wmt14.py:{row}", heads=heads) for heads, row in ROWS.items())
         metric = "validation/bleu"
-    study.figures = (base.figure("comparison", kind="heads", metric=metric, better="min" if size else "max"),)
+    study.figures = (base.figure("comparison", variant="heads", metric=metric, better="min" if size else "max"),)
     return study

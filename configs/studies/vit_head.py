@@ -29,5 +29,5 @@ def get_config(size: str = "") -> ConfigDict:
         for rate in rates
         for head in ("token", "gap")
     )
-    study.figures = (base.figure("comparison", kind="learning_rate", series="head", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="learning_rate", series="head", metric=base.metric(size)),)
     return study

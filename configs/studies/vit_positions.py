@@ -29,5 +29,5 @@ def get_config(size: str = "") -> ConfigDict:
     study.runs = tuple(
         base.run(config, f"model.positions={positions}", *changes, positions=positions) for positions in POSITIONS
     )
-    study.figures = (base.figure("comparison", kind="positions", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="positions", metric=base.metric(size)),)
     return study

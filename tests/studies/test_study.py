@@ -24,7 +24,7 @@ def get_config(which="all"):
     heads = (2, 4, 3) if which == "all" else (2,)  # 16 does not divide by 3
     study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h, learning_rate="usual")
                        for h in heads)
-    study.figures = (base.figure("comparison", kind="heads", metric="test/accuracy"),)
+    study.figures = (base.figure("comparison", variant="heads", metric="test/accuracy"),)
     return study
 """
 
@@ -57,7 +57,7 @@ def test_a_study_with_a_failed_run_says_so_and_reports_the_others(ran):
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["finished", "finished", "missing"]
     assert {row["steps"] for row in rows[:2]} == {"3"}
-    assert {row["learning_rate"] for row in rows} == {"usual"}, "a figure of the log took a label's place"
+    assert {row["learning_rate"] for row in rows} == {"usual"}, "a metric of the log took a label's place"
     assert float(rows[0]["total_flops"]) > 0
     assert "2 of 3 runs, 1 seeds" in (folder / "report.md").read_text()
 
