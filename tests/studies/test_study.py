@@ -1,4 +1,4 @@
-"""study.py as a person types it: a grid of small runs, one of which fails, gone on with, collected, submitted."""
+"""study.py on the command line: a grid of small runs, one of which fails; resumed, collected, submitted."""
 
 import csv
 import os
@@ -19,8 +19,8 @@ def get_config(which="all"):
     study = base.get_config("Sizes", "figure 1", "Does size matter?")
     study.seeds = 1
     study.at_once = 2
-    small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0", "data.batch_size=32",
-             "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
+    small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0",
+             "data.batch_size=32", "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
     heads = (2, 4, 3) if which == "all" else (2,)  # 16 does not divide by 3
     study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h, learning_rate="usual")
                        for h in heads)
