@@ -64,8 +64,8 @@ class TextPipeline(Protocol):
     def target_tokenizer(self) -> Tokenizer:
         """Of the language that is translated into."""
 
-    def pairs(self, split: str) -> list[tuple[str, str]]:
-        """The texts of a split, (source, target)."""
+    def opened(self, split: str) -> list[tuple[str, str]]:
+        """The texts of a split of pairs, (source, target)."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Subject:
         if self.sentences:
             return self.sentences
         with _suggesting("--sentence='...'"):
-            pairs = self.pipeline_of_texts.pairs(self._split)
+            pairs = self.pipeline_of_texts.opened(self._split)
         return tuple(source for source, _ in pairs[:most])
 
     @property
@@ -265,7 +265,9 @@ def _real(batch: Mapping[str, np.ndarray]) -> np.ndarray:
     rows = np.ones(len(batch["image"]), bool)
     if "index" in batch:
         rows &= batch["index"] >= 0
-    return rows & (batch["mask"] > 0) if "mask" in batch else rows
+    if "mask" in batch and batch["mask"].ndim == 1:  # a weight for each example
+        rows &= batch["mask"] > 0
+    return rows
 
 
 @contextmanager

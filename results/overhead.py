@@ -99,7 +99,8 @@ def first_step() -> dict[str, list[float]]:
     """Seconds from the start of the process to the end of the first step."""
     flags = (
         "--config=configs/vit_imagenet.py:Ti/16 --config.data.batch_size=8 --config.steps=2 "
-        "--config.optim.warmup_steps=0 --config.log.peak_teraflops=1 --config.checkpoint.keep_best= --config.data.eval_batch_size=8 "
+        "--config.optim.warmup_steps=0 --config.log.peak_teraflops=1 --config.checkpoint.keep_best= "
+        "--config.data.eval_batch_size=8 "
         "--config.data.source={source} --config.data.name={name} --config.data.train_split=train "
         "--config.data.memory_limit_mb=2048"
     )

@@ -1,7 +1,7 @@
 """Plans of the large configs for six machines: python results/plan_table.py [MACHINE ...]
 
 Writes results/plan_table.json, the table of docs/plan.md and two whole pages in docs/. A plan that exists is kept:
-delete it from the JSON to renew it. Needs libtpu and JAX's CUDA plugin, see docs/plan.md; takes some hours on two cores.
+delete it from the JSON to renew it. Needs libtpu and JAX's CUDA plugin, see docs/plan.md. Takes hours on two cores.
 """
 
 import json

@@ -140,7 +140,7 @@ def _norms(
     zeros = jnp.zeros(embedded[0].shape, embedded[0].dtype)
     gradient, tokens = jax.grad(lambda zeros: loss(lambda x: x + zeros), has_aux=True)(zeros)
     real = tokens != PAD
-    if "mask" in batch:
+    if "mask" in batch and batch["mask"].ndim == 1:  # a weight for each example
         real &= batch["mask"][:, None] > 0
     if "index" in batch:
         real &= batch["index"][:, None] >= 0
