@@ -1,48 +1,84 @@
-"""What an encoder of images attends to, from the very forward pass that gives its output.
+"""Attention of an image encoder, taken from the forward pass that computes its output.
 
-B batch, N tokens, H heads, L layers; the last rows * columns tokens are patches.
+B batch, N tokens, H heads, L layers, R rows and C columns of patches. The last R * C tokens are the patches.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from training import paths
+from models import paths
 
-LAYER = re.compile(r"encoder/(blocks|block_\d+)/attention/attention/0")
-POOLING = "pooling/attention/attention/0"
-MEMORY = 2**28  # bytes of attention that are held at once
+Variables: TypeAlias = Mapping[str, PyTree[jax.Array]]  # collection -> its arrays: {"params": ...}
+Leaf = TypeVar("Leaf")
+
+PROBE = "attention/attention/0"  # where an encoder block sows the weights of its self-attention
+POOLING = f"pooling/{PROBE}"
+MEMORY = 2**28  # bytes of attention weights held at once
 
 
 class Seen(NamedTuple):
-    """Attributes:
-    output: what the model returns. attention: float32 (L, B, H, N, N), rows are queries and sum to 1.
-    reading: float32 (B, N), how much each token of the last layer counts in what the head sees; sums to 1.
+    """What one forward pass returned, on the devices or, from `passes` and `all_at_once`, as NumPy arrays.
+
+    Attributes:
+      output: what the model returns.
+      attention: float32 weights of all layers. Rows are queries and sum to 1.
+      reading: float32 weight of each token of the last layer in what the head reads. Each row sums to 1.
     """
 
-    output: Any
-    attention: Any
-    reading: Any
+    output: PyTree[Array | np.ndarray]
+    attention: Float[Array | np.ndarray, "L B H N N"]
+    reading: Float[Array | np.ndarray, "B N"]
 
 
-def see(model: nn.Module, params: Any, image: jax.Array) -> Seen:
-    """One forward pass out of training, with the attention of all layers, whether these are scanned or written out."""
-    output, probes = model.apply({"params": params}, image, train=False, mutable="probe")
-    found = paths.table(probes["probe"])
-    layers = [weights for name, weights in sorted(found.items()) if LAYER.fullmatch(name)]
-    attention = (layers[0] if layers[0].ndim == 5 else jnp.stack(layers)).astype(jnp.float32)
-    return Seen(output, attention, _reading(model, attention, found.get(POOLING)))
+def by_path(tree: PyTree[Leaf]) -> dict[str, Leaf]:
+    """Every leaf by its path, such as "encoder/block_00/mlp/expand/kernel", in jax's order."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _reading(model: Any, attention: jax.Array, pooling: jax.Array | None) -> jax.Array:
-    """The class token alone; both learned tokens of a distilled model, whose logits are averaged; all tokens alike where
-    their mean is taken; or what the pooling's query attends to (B, H, 1, N), over its heads."""
+def by_layer(probes: Mapping[str, Array], probe: str) -> list[Array]:
+    """One probe of all layers in order, whether these are written out or stacked.
+
+    Args:
+      probes: sown arrays by path.
+      probe: the path within a layer, such as "attention/attention/0".
+    """
+    layers: dict[int, Array] = {}
+    for path, value in probes.items():
+        layer = paths.layer(path)
+        if layer is None or layer.after != probe:
+            continue
+        if layer.number is None:
+            layers |= dict(enumerate(value))
+        else:
+            layers[layer.number] = value
+    return [layers[number] for number in sorted(layers)]
+
+
+def see(model: nn.Module, variables: Variables, image: Float[Array, "B height width channels"]) -> Seen:
+    """One forward pass, not in training, with the attention of all layers."""
+    output, sown = model.apply(variables, image, train=False, mutable="probe")
+    probes: dict[str, Array] = by_path(sown["probe"])
+    encoder = {path: value for path, value in probes.items() if path.startswith("encoder/")}
+    attention = jnp.stack(by_layer(encoder, PROBE)).astype(jnp.float32)
+    return Seen(output, attention, _reading(model, attention, probes.get(POOLING)))
+
+
+def _reading(
+    model: nn.Module, attention: Float[Array, "L B H N N"], pooling: Float[Array, "B H 1 N"] | None
+) -> Float[Array, "B N"]:
+    """The weight of each token in what the head reads.
+
+    A pooling head: the attention of its query, averaged over its heads. Else equal weights: on the class token, on both
+    learned tokens of a distilled model, or on all tokens if the head takes their mean.
+    """
     if pooling is not None:
         return pooling.astype(jnp.float32).mean(1)[:, 0]
     batch, tokens = attention.shape[1], attention.shape[-1]
@@ -50,22 +86,23 @@ def _reading(model: Any, attention: jax.Array, pooling: jax.Array | None) -> jax
     return jnp.tile((jnp.arange(tokens) < count) / count, (batch, 1)).astype(jnp.float32)
 
 
-def passes(model: nn.Module, params: Any, images: np.ndarray) -> Iterator[Seen]:
-    """`see` of images (B, height, width, channels), a few at a time, as NumPy arrays."""
+def passes(
+    model: nn.Module, variables: Variables, images: Float[np.ndarray, "B height width channels"]
+) -> Iterator[Seen]:
+    """`see` of images, a few at a time so that the attention weights fit MEMORY, as NumPy arrays."""
     run: Callable[..., Seen] = jax.jit(partial(see, model))
-    size = int(np.prod(jax.eval_shape(run, params, images[:1]).attention.shape))
+    size = int(np.prod(jax.eval_shape(run, variables, images[:1]).attention.shape))
     rows = max(1, MEMORY // (4 * size))
     for start in range(0, len(images), rows):
-        yield Seen(*jax.device_get(run(params, images[start : start + rows])))
+        yield Seen(*jax.device_get(run(variables, images[start : start + rows])))
 
 
-def all_at_once(model: nn.Module, params: Any, images: np.ndarray) -> Seen:
-    """`see` of a few images, as NumPy arrays."""
-    parts = list(passes(model, params, images))
-    outputs, attention, reading = zip(*parts, strict=True)
+def all_at_once(model: nn.Module, variables: Variables, images: Float[np.ndarray, "B height width channels"]) -> Seen:
+    """`see` of a few images together, as NumPy arrays."""
+    outputs, attention, reading = zip(*passes(model, variables, images), strict=True)
     return Seen(np.concatenate(outputs), np.concatenate(attention, axis=1), np.concatenate(reading))
 
 
-def patch_maps(weights: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Weights over tokens (..., N) as maps over the patches (..., rows, columns); what is no patch is left out."""
+def patch_maps(weights: Float[np.ndarray, "*batch N"], grid: tuple[int, int]) -> Float[np.ndarray, "*batch R C"]:
+    """Weights over tokens as maps over the grid of patches. Tokens that are not patches are dropped."""
     return weights[..., weights.shape[-1] - grid[0] * grid[1] :].reshape(*weights.shape[:-1], *grid)

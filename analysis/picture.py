@@ -1,12 +1,13 @@
-"""What pictures share: how they are begun and saved, images in a grid, and tiles.
+"""What pictures share: how they are begun and saved, images in a grid, tiles.
 
-No pyplot: these figures belong to nobody's screen and are gone when nothing holds them.
+Without pyplot, which keeps every figure alive until it is closed.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -18,14 +19,18 @@ DPI = 130
 
 
 def begin(width: float, height: float, title: str) -> Figure:
-    """An empty picture of so many inches."""
+    """An empty picture. width, height: in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title)
     return figure
 
 
 def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes path, a .png, and the arrays beside it as .npz."""
+    """Writes the picture to `path`, a .png, and the arrays beside it as .npz.
+
+    Raises:
+      UserError: a file that cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI)
@@ -34,36 +39,41 @@ def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
 
 
-def show(axes: Axes, image: np.ndarray) -> None:
-    """An image (height, width, channels) of values in [0, 1], without axes."""
+def show(axes: Axes, image: Float[np.ndarray, "height width channels"]) -> None:
+    """Draws an image of values in [0, 1], in grey if it has one channel."""
     axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
     bare(axes)
 
 
 def bare(axes: Axes) -> None:
-    """No ticks, no frame; labels stay."""
+    """Removes ticks and frame; labels stay."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
 def heading(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Names of a grid's rows, at its left, and of its columns, at its top."""
+    """Names the rows of a grid at its left and the columns at its top. axes: (rows, columns) of Axes."""
     for axis, name in zip(axes[:, 0], rows, strict=True):
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(name, fontsize="medium")
 
 
-def tiles(values: np.ndarray) -> np.ndarray:
-    """A grid of grids (R, C, r, c) as one image, with lines of NaN between: (R * (r + 1) - 1, C * (c + 1) - 1)."""
+def tiles(values: Shaped[np.ndarray, "R C r c"]) -> Float[np.ndarray, "R*(r+1)-1 C*(c+1)-1"]:
+    """A grid of grids as one float32 image, with lines of NaN between the tiles."""
     framed = np.pad(values.astype(np.float32), ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)
     rows, columns, height, width = framed.shape
     return framed.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:-1, :-1]
 
 
-def show_map(axes: Axes, weights: np.ndarray, image: tuple[int, ...], overlay: bool = False) -> AxesImage:
-    """A map over patches (rows, columns), laid over an image (height, width, channels) of this shape: from 0 to its
-    largest value."""
+def show_map(axes: Axes, weights: Float[np.ndarray, "R C"], image: tuple[int, ...], overlay: bool = False) -> AxesImage:
+    """Draws a map over patches, from 0 to its largest weight.
+
+    Args:
+      weights: of the patches.
+      image: the shape (height, width, channels) of the image that the map covers.
+      overlay: whether the image under it shows through.
+    """
     extent = (-0.5, image[1] - 0.5, image[0] - 0.5, -0.5)
     look = dict(alpha=0.6, interpolation="bilinear") if overlay else dict(interpolation="nearest")
     shown = axes.imshow(weights, extent=extent, vmin=0, cmap="inferno", **look)

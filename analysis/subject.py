@@ -1,40 +1,115 @@
-"""What figures look at: a trained run, and the images or sentences that it is shown."""
+"""What figures look at: a trained run, and the images or sentences it is shown."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, PyTree
 
 from analysis import attention
+from analysis.attention import Variables
 from analysis.links import Gold
 from errors import UserError
 from experiment import Run
-from models import vit
-from training import paths
+from models import paths, vit
 from weights import transplant
+
+Params: TypeAlias = PyTree[jax.Array]
+
+
+class ImagePipeline(Protocol):
+    """What figures ask of a pipeline of images, beyond what every pipeline offers.
+
+    Attributes:
+      mean, std: of each channel, by which pixels in [0, 1] were normalised.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Tokenizer(Protocol):
+    """What figures ask of a tokenizer."""
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """The ids int32 (S,) of each text, with the end-of-sentence id last."""
+
+    def pieces(self, ids: np.ndarray) -> list[str]:
+        """The text of each token."""
+
+
+class TextPipeline(Protocol):
+    """What figures ask of a pipeline of sentences or sentence pairs, beyond what every pipeline offers.
+
+    Attributes:
+      max_length: the most tokens of a sentence.
+      source_tokenizer, target_tokenizer: of pairs.
+    """
+
+    max_length: int
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """Of the language that is translated."""
+
+    @property
+    def target_tokenizer(self) -> Tokenizer:
+        """Of the language that is translated into."""
+
+    def opened(self, split: str) -> list[tuple[str, str]]:
+        """The texts of a split of pairs, (source, target)."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A model with its variables on one device, called the way a task calls it (tasks.Apply).
+
+    Attributes:
+      options: keyword arguments of every call, such as train=False.
+    """
+
+    model: nn.Module
+    variables: Variables
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: options of the model's own methods
+
+    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
+        """`model.apply` of these inputs."""
+        return self.model.apply(self.variables, *inputs, **{**self.options, **options})
+
+    def gather(self, x: jax.Array) -> jax.Array:
+        """The rows of all devices: this is the only one."""
+        return x
+
+
+def as_variables(params: Params) -> Variables:
+    """The variables of a model, of what a run restores. The one place that knows which collections there are."""
+    return {"params": params}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A run and what it is looked at with; all of it is read when it is first asked for.
+    """A run and the inputs it is shown. Weights and data are read when they are first needed.
 
     Attributes:
-      run: its parts, without weights. restore: gives the weights. load: gives parts and weights of another run.
-      image_files, sentences: what the user gave; else the run's evaluation split is looked at.
-      gold: sentence pairs with the links between their words, where the user gave them.
-      beside: workdirs of other runs, to compare.
+      run: the parts of the run, without weights.
+      restore: returns the weights of `run`.
+      load: workdir -> the parts and the weights of another run.
+      image_files, sentences: the user's own inputs; without any, the run's evaluation split is read.
+      gold: the user's sentence pairs with links between their words.
+      beside: workdirs of other runs to compare with.
     """
 
     run: Run
-    restore: Callable[[], Any]
-    load: Callable[[Path], tuple[Run, Any]]
+    restore: Callable[[], Params]
+    load: Callable[[Path], tuple[Run, Params]]
     image_files: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     gold: Gold | None = None
@@ -42,109 +117,162 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Of the model: "vit"."""
+        """The model's name in the config, such as "vit"."""
         return self.run.config["model"]["name"]
 
     @property
     def reads_images(self) -> bool:
-        return self.run.config["data"]["kind"] == "images"
+        """Whether the model is called with images."""
+        return "image" in self.run.task.inputs
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the model is called with token ids."""
+        spec = self.run.pipeline.spec
+        return any(np.issubdtype(np.dtype(spec[name][1]), np.integer) for name in self.run.task.inputs if name in spec)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether a batch has a source and a target sentence."""
+        return {"source", "target"} <= self.run.pipeline.spec.keys()
+
+    @property
+    def pipeline_of_images(self) -> ImagePipeline:
+        """The run's pipeline, which reads images."""
+        return cast(ImagePipeline, self.run.pipeline)
+
+    @property
+    def pipeline_of_texts(self) -> TextPipeline:
+        """The run's pipeline, which reads sentences."""
+        return cast(TextPipeline, self.run.pipeline)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images the model is called with."""
+        height, width, channels = self.run.pipeline.spec["image"][0][-3:]
+        return height, width, channels
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the parameters, by path; layers as they are, stacked or written out."""
+        """Shapes of the parameters by path, with the layers as the model has them, stacked or written out."""
         return self.run.shapes()
 
     def has(self, pattern: str) -> bool:
-        """Whether the path of any parameter matches."""
+        """Whether a parameter's whole path matches a regular expression."""
         return any(re.fullmatch(pattern, path) for path in self.shapes)
 
     @cached_property
-    def params(self) -> Any:
-        """The weights, on the devices."""
-        return self.restore()
+    def variables(self) -> Variables:
+        """The weights and the other collections of the run's model, on the devices."""
+        return as_variables(self.restore())
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
-        """The weights by path, with the layers written out."""
-        return transplant.written_out(paths.table(jax.device_get(self.params)))
+        """The parameters by path, with the layers written out."""
+        return transplant.written_out(attention.by_path(jax.device_get(self.variables["params"])))
+
+    def runs(self) -> list[tuple[Run, Variables]]:
+        """This run and those beside it, with their variables."""
+        others = [(run, as_variables(params)) for run, params in map(self.load, self.beside)]
+        return [(self.run, self.variables), *others]
 
     @property
     def lacks_patch_attention(self) -> str:
-        """What is missing for a figure of attention between patches; "" where nothing is."""
+        """Why a figure of attention between patches cannot be drawn; "" if it can."""
         if not self.reads_images:
             return "the model reads no images"
-        return "" if self.has("encoder/(blocks|block_00)/attention/.*") else f"a {self.name} has no attention"
+        layers = (paths.layer(path) for path in self.shapes)
+        if any(layer and layer.before == "encoder" and layer.after.startswith("attention/") for layer in layers):
+            return ""
+        return f"a {self.name} has no attention"
 
     @property
-    def model(self) -> Any:
-        """The run's; of one that hides patches while it trains, the part that sees the whole image."""
-        return self.run.model.clone(outputs=0) if hasattr(self.run.model, "masked") else self.run.model
+    def model(self) -> nn.Module:
+        """The run's model without its head. A model that hides patches while it trains then sees the whole image."""
+        return self.run.model.clone(outputs=0)
 
     @property
     def extra(self) -> int:
-        """The number of tokens that are no patches."""
+        """The number of tokens that are not patches."""
         return len(vit.TOKENS[self.run.model.head])
 
     @property
     def query(self) -> str:
-        """Whose attention counts for what is classified, as Seen.reading weighs it."""
+        """Name of the queries whose attention the head reads, as `Seen.reading` weights them."""
         names = {"token": "class token", "distilled": "class and distillation token", "map": "the pooling's query"}
         return names.get(self.run.model.head, "mean over the tokens")
 
     @cached_property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches of a model that attends to them."""
-        image = jax.ShapeDtypeStruct((1, *self.run.pipeline.image_shape), jnp.float32)
-        params = self.run.abstract_state.params
-        seen = jax.eval_shape(lambda params, image: attention.see(self.model, params, image), params, image)
+        image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+        variables = as_variables(self.run.abstract_state.params)
+        seen = jax.eval_shape(lambda variables, image: attention.see(self.model, variables, image), variables, image)
         patches = seen.attention.shape[-1] - self.extra
         rows = round((patches * self.run.proportion) ** 0.5)
         return rows, patches // rows
 
-    def images(self, most: int) -> np.ndarray:
-        """Those that the user gave, or the first `most` of the evaluation split: float32 (B, height, width, channels), as
-        the model takes them."""
+    def images(self, most: int) -> Float[np.ndarray, "B height width channels"]:
+        """The user's images, or the first `most` of the evaluation split, as the model takes them.
+
+        Raises:
+          UserError: an image that cannot be read, or an evaluation split that is not there.
+        """
         if self.image_files:
-            return self._given if most > 1 else self._given[:1]
-        found: list[np.ndarray] = []
-        with _or("--images=a.png,b.png"):
+            return self._user_images if most > 1 else self._user_images[:1]
+        images: list[np.ndarray] = []
+        with _suggesting("--images=a.png,b.png"):
             for batch in self.run.pipeline.eval_batches(self._split):
-                found.extend(batch["image"][batch["mask"] > 0])
-                if len(found) >= most:
+                images.extend(batch["image"][_real(batch)])
+                if len(images) >= most:
                     break
-        return np.stack(found[:most])
+        return np.stack(images[:most])
 
-    def pictures(self, images: np.ndarray) -> np.ndarray:
-        """Such images as they look: values in [0, 1]."""
-        return np.clip(images * self.run.pipeline.std + self.run.pipeline.mean, 0, 1)
+    def pictures(
+        self, images: Float[np.ndarray, "B height width channels"]
+    ) -> Float[np.ndarray, "B height width channels"]:
+        """Images as the model takes them, as pixels in [0, 1]."""
+        return np.clip(images * self.pipeline_of_images.std + self.pipeline_of_images.mean, 0, 1)
 
-    def look(self, most: int) -> tuple[np.ndarray, attention.Seen]:
-        """Images as they look, and what the model attends to in them."""
+    def look(self, most: int) -> tuple[Float[np.ndarray, "B height width channels"], attention.Seen]:
+        """Pixels in [0, 1] of images, and the model's attention in them."""
         images = self.images(most)
-        return self.pictures(images), attention.all_at_once(self.model, self.params, images)
+        return self.pictures(images), attention.all_at_once(self.model, self.variables, images)
 
     def texts(self, most: int) -> tuple[str, ...]:
-        """Sentences that the user gave, or the sources of the first `most` pairs of the evaluation split."""
+        """The user's sentences, or the sources of the first `most` pairs of the evaluation split."""
         if self.sentences:
             return self.sentences
-        with _or("--sentence='...'"):
-            pairs = self.run.pipeline.pairs(self._split)
+        with _suggesting("--sentence='...'"):
+            pairs = self.pipeline_of_texts.opened(self._split)
         return tuple(source for source, _ in pairs[:most])
 
     @property
     def _split(self) -> str:
+        """The first evaluation split."""
         if not self.run.pipeline.eval_splits:
             raise UserError("the run has no evaluation split (config.data.eval_splits).")
         return self.run.pipeline.eval_splits[0]
 
     @cached_property
-    def _given(self) -> np.ndarray:
-        return self.run.pipeline.load(list(self.image_files))
+    def _user_images(self) -> Float[np.ndarray, "B height width channels"]:
+        """The images of `image_files` as the model takes them."""
+        return self.run.pipeline.read(list(self.image_files))[0]["image"]
+
+
+def _real(batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which rows, bool (B,), hold an example that could be read, and do not only fill up the last batch."""
+    rows = np.ones(len(batch["image"]), bool)
+    if "index" in batch:
+        rows &= batch["index"] >= 0
+    if "mask" in batch and batch["mask"].ndim == 1:  # a weight for each example
+        rows &= batch["mask"] > 0
+    return rows
 
 
 @contextmanager
-def _or(flag: str) -> Iterator[None]:
-    """Data that is not there need not be: the user can give something else."""
+def _suggesting(flag: str) -> Iterator[None]:
+    """Adds to an error about data that is missing: the user can give inputs of their own by this flag."""
     try:
         yield
     except UserError as error:

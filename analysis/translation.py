@@ -1,76 +1,109 @@
-"""What translations look at, from the model's side: those that it writes, and those that are given.
+"""Attention from target to source tokens, in translations the model writes and in pairs it is given.
 
-n sentences, S source tokens, T target tokens.
+n or B sentences, S source tokens, T target tokens, H heads.
 """
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
+import tasks
+from analysis import attention
+from analysis.attention import Variables
 from analysis.links import Gold, word_weights
-from analysis.subject import Subject
+from analysis.subject import Apply, Subject, TextPipeline, Tokenizer
+from errors import UserError
+from models.tokens import PAD
+from tasks.translate import shift_right
 
-ROWS, MULTIPLE = 16, 16  # of a batch of given pairs, and what its lengths are padded to: few shapes are compiled
+ROWS = 16  # of a batch of given pairs
+MULTIPLE = 16  # lengths of given pairs are padded to a multiple of this, so that few shapes are compiled
 Names = list[list[str]]
 
 
-def written(subject: Subject, texts: Sequence[str]) -> tuple[np.ndarray, Names, Names]:
-    """Attention (n, T, S) of the translations that the model writes, and the tokens of source and target as text."""
+def alignment(apply: tasks.Apply, source: Int[Array, "B S"], target: Int[Array, "B T"]) -> Float[Array, "B T S"]:
+    """The weight of each source token for each target token.
+
+    Of a Transformer, the mean over the heads of the last layer but one, which aligns best (1909.02074).
+
+    Raises:
+      UserError: the model has no cross-attention.
+    """
+    inputs = shift_right(target, (target != PAD).astype(jnp.int32))
+    _, sown = apply(source, inputs, train=False, mutable="probe")
+    probes: dict[str, Array] = attention.by_path(sown.get("probe", {}))
+    layers = attention.by_layer(probes, "cross_attention/attention/0") or [
+        weights for path, weights in probes.items() if "cross_attention" in path.split("/")
+    ]
+    if not layers:
+        raise UserError("this model has no attention to draw: its decoder sees one fixed vector.")
+    weights = layers[max(len(layers) - 2, 0)]
+    return weights.mean(1) if weights.ndim == 4 else weights
+
+
+def written(subject: Subject, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n T S"], Names, Names]:
+    """Attention of the translations the model writes, and the tokens of source and target as text."""
     run = subject.run
-    batch, notes = run.pipeline.batch_of(texts)
+    batch, notes = run.pipeline.read(texts)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
 
     @jax.jit
-    def generate(params: Any, batch: Any) -> jax.Array:
-        return run.task.generate(partial(run.model.apply, {"params": params}), batch, jax.random.key(run.seed))
+    def translate(variables: Variables, batch: tasks.Batch) -> Int[Array, "n T"]:
+        return run.task.predict(Apply(run.model, variables), batch, jax.random.key(run.seed))["tokens"]
 
-    tokens = np.asarray(generate(subject.params, batch))
-    return aligner(subject)(batch["source"], tokens), *pieces(run.pipeline, batch["source"], tokens)
+    tokens = np.asarray(translate(subject.variables, batch))
+    return aligner(subject)(batch["source"], tokens), *pieces(subject.pipeline_of_texts, batch["source"], tokens)
 
 
-def between_words(subject: Subject, gold: Gold) -> list[np.ndarray]:
-    """Attention between the words of given pairs, whose target the model is fed: (target words, source words) each."""
-    found: list[np.ndarray] = []
-    align, pipeline = aligner(subject), subject.run.pipeline
+def between_words(subject: Subject, gold: Gold) -> list[Float[np.ndarray, "target_words source_words"]]:
+    """Attention between the words of given pairs, whose target the model is fed."""
+    weights: list[np.ndarray] = []
+    align, pipeline = aligner(subject), subject.pipeline_of_texts
     for start in range(0, len(gold.source), ROWS):
         part = slice(start, start + ROWS)
         source = [tokens_of_words(pipeline.source_tokenizer, words) for words in gold.source[part]]
         target = [tokens_of_words(pipeline.target_tokenizer, words) for words in gold.target[part]]
         rows = align(_padded([ids for ids, _ in source]), _padded([ids for ids, _ in target]))
-        for row, (_, of_source), (_, of_target) in zip(rows, source, target, strict=True):
-            found.append(word_weights(row[: len(of_target), : len(of_source)], of_source, of_target))
-    return found
+        for row, (_, source_word), (_, target_word) in zip(rows, source, target, strict=True):
+            weights.append(word_weights(row[: len(target_word), : len(source_word)], source_word, target_word))
+    return weights
 
 
-def aligner(subject: Subject) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """source (n, S), target (n, T) -> attention when each target token is written, float32 (n, T, S)."""
-    task, model = subject.run.task, subject.run.model
-    align = jax.jit(lambda p, s, t: task.alignment(partial(model.apply, {"params": p}), s, t))
-    return lambda source, target: np.asarray(align(subject.params, source, target), np.float32)
+def aligner(
+    subject: Subject,
+) -> Callable[[Int[np.ndarray, "n S"], Int[np.ndarray, "n T"]], Float[np.ndarray, "n T S"]]:
+    """`alignment` of the subject's model, compiled: (source, target) -> float32 weights."""
+    model = subject.run.model
+    align = jax.jit(lambda variables, source, target: alignment(Apply(model, variables), source, target))
+    return lambda source, target: np.asarray(align(subject.variables, source, target), np.float32)
 
 
-def pieces(pipeline: Any, source: np.ndarray, target: np.ndarray) -> tuple[Names, Names]:
-    """What the tokens int (n, S) and (n, T) stand for, padding left out."""
-    tokenizers = (pipeline.source_tokenizer, pipeline.target_tokenizer)
-    of_source, of_target = (
-        [tokenizer.pieces(row[row != 0]) for row in rows]
-        for tokenizer, rows in zip(tokenizers, (source, target), strict=True)
-    )
-    return of_source, of_target
+def pieces(
+    pipeline: TextPipeline, source: Int[np.ndarray, "n S"], target: Int[np.ndarray, "n T"]
+) -> tuple[Names, Names]:
+    """The text of each token of source and target, without padding."""
+
+    def texts(tokenizer: Tokenizer, rows: np.ndarray) -> Names:
+        return [tokenizer.pieces(row[row != PAD]) for row in rows]
+
+    return texts(pipeline.source_tokenizer, source), texts(pipeline.target_tokenizer, target)
 
 
-def tokens_of_words(tokenizer: Any, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of a sentence with its end, and the word that each is of, -1 for the end: no token crosses a space."""
+def tokens_of_words(
+    tokenizer: Tokenizer, words: list[str]
+) -> tuple[Int[np.ndarray, " tokens"], Int[np.ndarray, " tokens"]]:
+    """The tokens of a sentence and, for each, the number of its word; −1 for the end. No token crosses a space."""
     *of_words, end = tokenizer.encode([*words, ""])
     numbers = [number for number, ids in enumerate(of_words) for _ in ids[:-1]]
     return np.concatenate([*(ids[:-1] for ids in of_words), end]), np.array([*numbers, -1])
 
 
-def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+def _padded(rows: Sequence[np.ndarray]) -> Int[np.ndarray, "n tokens"]:
+    """Token ids of several sentences as one array."""
     length = -(-max(map(len, rows)) // MULTIPLE) * MULTIPLE
-    return np.stack([np.pad(row, (0, length - len(row))) for row in rows])
+    return np.stack([np.pad(row, (0, length - len(row)), constant_values=PAD) for row in rows])

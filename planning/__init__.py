@@ -1,1 +1,1 @@
-"""Before a run begins: what it needs, on a machine that need not be here. plan.py prints it."""
+"""Estimates of a run's memory, fit and time before it begins, for a machine that need not be here: see plan.py."""

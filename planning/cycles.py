@@ -1,6 +1,6 @@
-"""What a compiled program's text says of its own cost: cycles (TPU), and bytes that devices send one another.
+"""The cost of a compiled program, read from its text: cycles (TPU), and bytes sent between devices.
 
-The text lists every computation once; a loop's body counts as often as the loop turns.
+The text lists every computation once. A loop's body counts once for each iteration.
 """
 
 import math
@@ -20,14 +20,19 @@ GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[(\d+),(\d+)\]|mesh\[([^
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step on one device. cycles: 0 where the compiler counts none. sent: bytes that it sends in a ring."""
+    """Cost of one step on one device.
+
+    Attributes:
+      cycles: as the compiler estimates them; 0 if it does not.
+      sent: bytes the device sends, if collectives run along a ring.
+    """
 
     cycles: int
     sent: int
 
 
 def cost(text: str) -> Cost:
-    """The cost of a program, of `compiled.as_text()`."""
+    """The cost of a program. text: of `compiled.as_text()`."""
     lines = _computations(text)
     times = _times(lines)
     cycles = sent = 0
@@ -39,19 +44,19 @@ def cost(text: str) -> Cost:
 
 
 def _computations(text: str) -> dict[str, list[str]]:
-    """The lines of each computation; the entry's name is ""."""
-    found: dict[str, list[str]] = {}
+    """The lines of each computation by name; the entry's name is ""."""
+    computations: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.splitlines():
         if line[:1] not in (" ", "}") and (head := HEAD.match(line)):
-            current = found.setdefault("" if head[1] else head[2], [])
+            current = computations.setdefault("" if head[1] else head[2], [])
         else:
             current.append(line)
-    return found
+    return computations
 
 
 def _times(lines: dict[str, list[str]]) -> dict[str, int]:
-    """How often each computation is run in one step."""
+    """How often each computation runs in one step."""
     calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for name, body in lines.items():
         for line in body:
@@ -59,12 +64,13 @@ def _times(lines: dict[str, list[str]]) -> dict[str, int]:
             if " while(" in line:
                 condition = re.search(r"condition=%?([\w.\-]+)", line)
                 turns = _turns(line, lines.get(condition[1], []) if condition else [])
-            for kind, callee, branches in CALLED.findall(line):
+            for role, callee, branches in CALLED.findall(line):
                 for called in [callee] if callee else re.findall(r"[\w.\-]+", branches):
-                    calls[name].append((called, turns if kind in ("body", "condition") else 1))
+                    calls[name].append((called, turns if role in ("body", "condition") else 1))
     times: dict[str, int] = defaultdict(int)
 
     def visit(name: str, count: int) -> None:
+        """Adds `count` runs of a computation and of those it calls."""
         times[name] += count
         for called, turns in calls[name]:
             visit(called, count * turns)
@@ -74,46 +80,49 @@ def _times(lines: dict[str, list[str]]) -> dict[str, int]:
 
 
 def _turns(line: str, condition: list[str]) -> int:
-    """Of a loop: as the compiler says it, or the one bound that its condition compares with; else once."""
-    if known := TURNS.search(line):
-        return int(known[1])
+    """Iterations of a loop: as the compiler states them, else the only bound in its condition, else 1."""
+    if stated := TURNS.search(line):
+        return int(stated[1])
     bounds = BOUND.findall("\n".join(condition))
     return int(bounds[0]) if len(bounds) == 1 else 1
 
 
 def _sent(line: str) -> int:
-    """Bytes that a device sends for a line that is a collective, along a ring of the devices that share it."""
-    found = SENT.search(line)
-    if not found:
+    """Bytes a device sends for a collective, along a ring of the devices that share it; 0 for any other line."""
+    collective = SENT.search(line)
+    if not collective:
         return 0
-    size, ring = _bytes(found[1]), _group(line)
+    result, name, begins = collective.groups()
+    size, ring = _bytes(result), _group(line)
     if ring == 1:
         return 0
-    if found[3] and found[2] != "all-reduce":
-        size //= 2  # the result of a start names what goes in as well, and the larger of both counts below
+    if begins and name != "all-reduce":
+        size //= 2  # the result of a start lists the operands too; the larger of both counts below
     return {
         "all-reduce": 2 * size * (ring - 1) // ring,
         "reduce-scatter": size * (ring - 1),
         "collective-permute": size,
-    }.get(found[2], size * (ring - 1) // ring)
+    }.get(name, size * (ring - 1) // ring)
 
 
 def _bytes(shapes: str) -> int:
+    """Bytes of all arrays in a text such as "(f32[4]{0}, bf16[2,4]{1,0})"."""
     total = 0
-    for kind, dimensions in ARRAY.findall(shapes):
-        bits = int(re.sub(r"\D", "", kind) or 8)
+    for dtype, dimensions in ARRAY.findall(shapes):
+        bits = int(re.sub(r"\D", "", dtype) or 8)
         total += math.prod(int(n) for n in dimensions.split(",") if n) * bits // 8
     return total
 
 
 def _group(line: str) -> int:
-    """How many devices share a collective; 2 where the text does not say."""
-    found = GROUPS.search(line)
-    if not found:
+    """How many devices share a collective; 2 if the text does not say."""
+    groups = GROUPS.search(line)
+    if not groups:
         return 2
-    if found[1]:
-        return found[1].count(",") + 1
-    if found[3]:
-        return int(found[3])
-    sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[4]))
-    return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", found[5]) if axis in sizes)
+    listed, _, size, axes, shared = groups.groups()
+    if listed:
+        return listed.count(",") + 1
+    if size:
+        return int(size)
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes))
+    return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", shared) if axis in sizes)

@@ -1,4 +1,4 @@
-"""How long a step takes: from the cycles that the TPU's compiler counts, else from arithmetic and memory traffic."""
+"""Time of a training step: from the cycles the TPU's compiler counts, else from arithmetic and memory traffic."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -9,14 +9,21 @@ from planning.machines import Machine
 from planning.programs import Batch, Program
 from training import flops
 
-EFFICIENCY = 0.4  # of the peak, where nothing better is known: what XLA's programs of Transformers reach
+EFFICIENCY = 0.4  # share of the peak that XLA's programs of Transformers reach, if nothing better is known
 TPU_RANGE, ROOFLINE_RANGE = (0.75, 1.25), (0.6, 1.6)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one step. low and high hold the truth in most cases. arithmetic: FLOPs that the program does, rematerialised
-    ones counted again; sent: bytes a device sends. how: a line for a person."""
+    """Estimate of one step.
+
+    Attributes:
+      seconds: the best guess.
+      low, high: a range that holds the truth in most cases, in seconds.
+      arithmetic: FLOPs of the program, with rematerialised ones counted again.
+      sent: bytes a device sends.
+      how: a line that says what the estimate is based on.
+    """
 
     seconds: float
     low: float
@@ -26,15 +33,15 @@ class Estimate:
     how: str
 
     def times(self, factor: float) -> "Estimate":
-        """Of a step of `factor` times as much work."""
+        """The estimate of a step of `factor` times as much work."""
         timed = {name: factor * getattr(self, name) for name in ("seconds", "low", "high", "arithmetic")}
         return Estimate(**asdict(self) | timed)
 
 
 def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Estimate:
-    """The time of a step on a batch of these shapes, whose program is at hand.
+    """The time of a compiled step on a batch of these shapes.
 
-    What devices send one another is added in full: the compiler may hide some of it behind arithmetic.
+    The time of sending between devices is added in full, though the compiler may overlap some of it with arithmetic.
     """
     arithmetic = flops.forward(run.train_step, run.abstract_state, batch)
     cost = cycles.cost(program.text)
@@ -55,9 +62,9 @@ def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Est
 
 
 def _peak(run: Run, machine: Machine) -> tuple[float, str]:
-    """FLOP/s of all devices together in the run's precision, and where the figure comes from."""
+    """FLOP/s of all devices together in the run's precision, and the source of the number."""
     name = flops.data_sheet(machine.chip.kind)
-    if name is None:  # virtual CPU devices share the one machine that is measured
+    if name is None:  # virtual CPU devices share the one machine that was measured
         return flops.peak(machine.devices[0])
     whole: float = len(machine.devices) * flops.PEAKS[name]
     if machine.platform == "cuda" and run.config["model"].get("dtype", "float32") == "float32":

@@ -2,24 +2,29 @@
 
 from typing import Any
 
+Plan = dict[str, Any]  # Any: the JSON that plan.py writes
 
-def text(plan: dict[str, Any]) -> str:
-    """The page of a plan, of plan.py's JSON."""
+
+def text(plan: Plan) -> str:
+    """The page of a plan."""
     blocks = [_title, _surroundings, _model, _memory, _time]
     return "\n\n".join("\n".join(block(plan)) for block in blocks)
 
 
-def _title(plan: dict[str, Any]) -> list[str]:
+def _title(plan: Plan) -> list[str]:
+    """The config and the machine."""
     machine = plan["machine"]
     hosts = f"{machine['hosts']} host{'s' * (machine['hosts'] > 1)}"
     lines = [
         f"{plan['config']} on {machine['name']}",
-        f"  {machine['devices']} x {machine['kind']} on {hosts}, {gigabytes(machine['memory_bytes'])} each; {plan['parallel']}",
+        f"  {machine['devices']} x {machine['kind']} on {hosts}, {gigabytes(machine['memory_bytes'])} each; "
+        f"{plan['parallel']}",
     ]
     return lines + [f"  {note}" for note in plan["notes"]]
 
 
-def _surroundings(plan: dict[str, Any]) -> list[str]:
+def _surroundings(plan: Plan) -> list[str]:
+    """Libraries, data and workdir."""
     versions, data, workdir = plan["versions"], plan["data"], plan["workdir"]
     if versions["tested"]:
         tested = "as in requirements.txt, tested together"
@@ -34,11 +39,13 @@ def _surroundings(plan: dict[str, Any]) -> list[str]:
         f"Versions     {shown}: {tested}",
         f"Data         {data['lines'][0]}",
         *(f"             {line}" for line in data["lines"][1:]),
-        f"Workdir      {workdir['path']}: {place}; checkpoints take {saved}, {gigabytes(workdir['free_bytes'])} free{room}",
+        f"Workdir      {workdir['path']}: {place}; checkpoints take {saved}, {gigabytes(workdir['free_bytes'])} free"
+        f"{room}",
     ]
 
 
-def _model(plan: dict[str, Any]) -> list[str]:
+def _model(plan: Plan) -> list[str]:
+    """Parameters by part, and FLOPs."""
     parts = plan["parameters"]["parts"]
     width = max(map(len, parts))
     total = plan["parameters"]["total"]
@@ -50,7 +57,8 @@ def _model(plan: dict[str, Any]) -> list[str]:
     ]
 
 
-def _memory(plan: dict[str, Any]) -> list[str]:
+def _memory(plan: Plan) -> list[str]:
+    """Memory of the program and, if it does not fit, of the nearest change that does."""
     program, change = plan["program"], plan["change"]
     lines = ["Memory a device, of the program compiled for it", *_kinds(program)]
     if change is None:
@@ -61,7 +69,8 @@ def _memory(plan: dict[str, Any]) -> list[str]:
     return [*lines, "", fits, *_kinds(change["program"])]
 
 
-def _kinds(program: dict[str, Any]) -> list[str]:
+def _kinds(program: Plan) -> list[str]:
+    """A table of memory by kind, with the verdict."""
     memory, limit = program["memory"], program["limit"]
     total = sum(memory.values())
     share = f"{total / limit:.0%} of {gigabytes(limit)}"
@@ -73,7 +82,8 @@ def _kinds(program: dict[str, Any]) -> list[str]:
     return [*table, f"             {'total':16}  {gigabytes(total):>10}  {verdict}"]
 
 
-def _time(plan: dict[str, Any]) -> list[str]:
+def _time(plan: Plan) -> list[str]:
+    """Time of a step and of the run."""
     step, hours = plan["step"], plan["hours"]
     if step is None:
         return ["Time         not estimated: the program does not fit"]
@@ -82,18 +92,21 @@ def _time(plan: dict[str, Any]) -> list[str]:
     return [
         f"Time a step  {seconds(step['seconds'])} ({between}){flags}",
         f"             {step['how']}",
-        f"In all       {plan['steps']:,} steps, {_hours(hours['seconds'])} ({_hours(hours['low'])} to {_hours(hours['high'])}), "
-        "without evaluation and waiting for input",
+        f"In all       {plan['steps']:,} steps, {_hours(hours['seconds'])} "
+        f"({_hours(hours['low'])} to {_hours(hours['high'])}), without evaluation and waiting for input",
     ]
 
 
 def gigabytes(count: float) -> str:
+    """Bytes as "1.23 GB" or "1.23 MB"."""
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"
 
 
-def seconds(figure: float) -> str:
-    return f"{figure:,.2f} s" if figure >= 1 else f"{1000 * figure:,.1f} ms"
+def seconds(count: float) -> str:
+    """Seconds as "1.23 s" or "123.4 ms"."""
+    return f"{count:,.2f} s" if count >= 1 else f"{1000 * count:,.1f} ms"
 
 
-def _hours(figure: float) -> str:
-    return f"{figure:,.1f} hours" if figure >= 1 else f"{60 * figure:,.1f} minutes"
+def _hours(count: float) -> str:
+    """Hours as "1.2 hours" or "12.3 minutes"."""
+    return f"{count:,.1f} hours" if count >= 1 else f"{60 * count:,.1f} minutes"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 import input_pipeline
 from errors import UserError
@@ -20,11 +20,11 @@ from planning.machines import Machine
 from training import parallel
 
 Batch = dict[str, jax.ShapeDtypeStruct]
-# Compiler options of a platform. Without a GPU to time them on, XLA picks tiles for its own matrix products that may not
+# Compiler options by platform. Without a GPU to time them on, XLA picks tiles for its own matrix products that may not
 # compile; cuBLAS needs none.
-OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"xla_gpu_enable_triton_gemm": False}}
+OPTIONS: dict[str, dict[str, bool]] = {"cuda": {"xla_gpu_enable_triton_gemm": False}}
 QUICK = {"exec_time_optimization_effort": -1.0}
-KINDS = [  # of memory, in the order in which a page names them
+KINDS = [  # of memory, in the order of a plan's page
     *("parameters", "optimizer", "moving average", "batch", "padding of these"),
     *("activations", "gradients", "temporaries", "program"),
 ]
@@ -36,62 +36,68 @@ class Program:
     """A compiled step.
 
     Attributes:
-      memory: bytes a device by kind; they add up to `total`. text: the compiled program; "" where it was too large to be
-        compiled. seconds: that compiling took.
+      memory: bytes a device by kind, which add up to `total`.
+      limit: bytes a device has.
+      text: the compiled program; "" if it was too large to be compiled.
+      seconds: time of compiling.
+      quick: the same program compiled with low effort, if that was done first.
     """
 
     memory: dict[str, int]
     limit: int
     text: str
     seconds: float
-    quick: "Program | None" = None  # the same with low effort, where that was compiled first
+    quick: "Program | None" = None
 
     @property
     def total(self) -> int:
+        """Bytes a device."""
         return sum(self.memory.values())
 
     @property
     def fits(self) -> bool:
+        """Whether it was compiled and needs no more than the limit."""
         return bool(self.text) and self.total <= self.limit
 
 
-def largest(shapes: list[tuple[float, input_pipeline.Shapes]]) -> Batch:
-    """Of the shapes that a batch can have, the one with the most elements, and of those the one with the longest rows."""
+def largest(shapes: list[tuple[float, input_pipeline.Spec]]) -> Batch:
+    """The batch with the most elements; of equal ones, the one with the longest rows. shapes: Pipeline.shapes."""
 
-    def size(batch: input_pipeline.Shapes) -> tuple[int, int]:
+    def size(batch: input_pipeline.Spec) -> tuple[int, int]:
         return sum(math.prod(shape) for shape, _ in batch.values()), max(math.prod(s[1:]) for s, _ in batch.values())
 
-    found = max((batch for _, batch in shapes), key=size)
-    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in found.items()}
+    spec = max((batch for _, batch in shapes), key=size)
+    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in spec.items()}
 
 
 def mesh(run: Run) -> parallel.Mesh:
-    """Of a run that is planned, which is one by a mesh: a pmap cannot be compiled ahead."""
+    """The mesh of a run. Plans are always of a mesh: a pmap cannot be compiled ahead."""
     assert isinstance(run.devices, parallel.Mesh)
     return run.devices
 
 
 def resident(run: Run, batch: Batch) -> dict[str, int]:
-    """Bytes a device of what stands in memory from step to step, and of a batch: from shapes and shardings alone."""
+    """Bytes a device of the state and of a batch, from shapes and shardings."""
     state = run.abstract_state
+    parameters, average = shards(state.params), shards(state.ema)
     return {
-        "parameters": shards(state.params),
-        "optimizer": shards((state.opt_state, state.step, state.usual)),
-        "moving average": shards(state.ema),
+        "parameters": parameters,
+        "optimizer": shards(state) - parameters - average,  # with what else the state holds
+        "moving average": average,
         "batch": shards(mesh(run).lay_out_batch(batch)),
     }
 
 
-def shards(tree: Any) -> int:
-    """Bytes of one device's part of a tree of ShapeDtypeStructs with shardings."""
+def shards(tree: PyTree[jax.ShapeDtypeStruct]) -> int:
+    """Bytes of one device's part of arrays with shardings."""
     return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def compiled(run: Run, machine: Machine, batch: Batch) -> Program:
-    """The training step for a global batch of these shapes, compiled for a machine as it would run there.
+    """The training step for a global batch of these shapes, compiled for a machine.
 
-    For a TPU first with low effort, which is several times as quick: what does not fit then is left at that. Memory of
-    the two differs by some percent either way, so that what does fit is compiled in full before it counts as fitting.
+    For a TPU it is compiled with low effort first, which is several times as fast. If that fits, it is compiled with
+    full effort: the memory of the two differs by some per cent in either direction.
     """
     first = attempt(run, machine, batch, quick=True)
     if machine.platform != "tpu" or not first.fits:
@@ -100,13 +106,14 @@ def compiled(run: Run, machine: Machine, batch: Batch) -> Program:
 
 
 def attempt(run: Run, machine: Machine, batch: Batch, quick: bool) -> Program:
-    """One program of the step.
+    """Compiles the step once.
 
     Args:
-      quick: for a TPU, with low effort.
+      run, machine, batch: see `compiled`.
+      quick: with low effort, for a TPU.
 
     Raises:
-      UserError: XLA cannot compile it, for another reason than its size.
+      UserError: XLA cannot compile it for a reason other than its size.
     """
     parts = resident(run, batch)
     options = (QUICK if quick else {}) if machine.platform == "tpu" else OPTIONS.get(machine.platform)
@@ -125,30 +132,37 @@ def attempt(run: Run, machine: Machine, batch: Batch, quick: bool) -> Program:
             temporaries = max(needed, machine.chip.memory + 1 - sum(parts.values()))
             memory = parts | {"temporaries": temporaries}
             return Program(memory, machine.chip.memory, "", time.perf_counter() - begun)
-    found = executable.memory_analysis()
+    sizes = executable.memory_analysis()
     memory = parts | {
-        "padding of these": max(0, found.argument_size_in_bytes - sum(parts.values())),
-        "temporaries": found.temp_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes,
-        "program": found.generated_code_size_in_bytes,
+        "padding of these": max(0, sizes.argument_size_in_bytes - sum(parts.values())),
+        "temporaries": sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
+        "program": sizes.generated_code_size_in_bytes,
     }
     return Program(memory, machine.chip.memory, executable.as_text(), time.perf_counter() - begun)
 
 
 def too_large(message: str) -> int | None:
-    """Bytes of temporaries that libtpu says a program needs, of the error with which it refuses one."""
+    """Bytes of temporaries that a program needs, from libtpu's error message.
+
+    Returns:
+      0 if the message does not say, None if the error is not about memory.
+    """
     if not message.startswith("RESOURCE_EXHAUSTED"):
         return None
-    found = re.search(r"temporaries \(([\d.]+)([KMGT]?)\)|Used ([\d.]+)([KMGT]?) of", message)
-    if not found:
+    stated = re.search(r"temporaries \(([\d.]+)([KMGT]?)\)|Used ([\d.]+)([KMGT]?) of", message)
+    if not stated:
         return 0
-    figure, unit = (part for part in found.groups() if part is not None)
-    return int(float(figure) * UNITS[unit])
+    number, unit = (part for part in stated.groups() if part is not None)
+    return int(float(number) * UNITS[unit])
 
 
 def growing_share(run: Run, machine: Machine, batch: Batch, program: Program) -> float | None:
-    """The share of a program's temporaries that grows with the batch, which are activations; the others (gradients,
-    copies of the weights) do not. Told apart by a second program, for half the batch; None where there is none."""
-    program = program.quick or program  # of the same effort as the other
+    """The share of a program's temporaries that grows with the batch: activations.
+
+    Gradients and copies of the weights do not grow. A second program, for half the batch, tells them apart. None if the
+    batch cannot be halved.
+    """
+    program = program.quick or program  # of the same effort as the second
     rows = {x.shape[0] for x in batch.values()}
     whole = program.memory.get("temporaries", 0)
     if not (program.text and whole) or len(rows) > 1 or min(rows) % (2 * run.devices.divisor * run.settings.accumulate):
@@ -159,7 +173,7 @@ def growing_share(run: Run, machine: Machine, batch: Batch, program: Program) ->
 
 
 def split(memory: dict[str, int], share: float | None) -> dict[str, int]:
-    """Memory by kind with `share` of its temporaries as activations."""
+    """Memory by kind, with a share of the temporaries as activations."""
     if share is None:
         return memory
     activations = round(share * memory["temporaries"])
@@ -169,7 +183,7 @@ def split(memory: dict[str, int], share: float | None) -> dict[str, int]:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Two programs compiled by libtpu at once on one machine end in an error of its lock."""
+    """A lock between processes: libtpu fails if two compile at once on a machine."""
     with Path(tempfile.gettempdir(), "attend_libtpu.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,10 @@
-"""Damages the checkpoints of a real run and looks whether it goes on from the newest good one with the same bits:
-python results/damage_drill.py [DAMAGES]. Writes results/damage_drill.json and exits with 1 if a wrong bit was used.
+"""Damages the checkpoints of a real run and checks that it resumes from the newest good one with the same bits.
 
-Most damages are met by a fresh Checkpoints object in this process; some by train.py, to the end of the run. Then the
-time of the manifest against that of the save, and, where this may mount a file system, a disk that is full.
+    python results/damage_drill.py [DAMAGES]
+
+Writes results/damage_drill.json and exits with 1 if a wrong bit was used. Most damages are met by a fresh Checkpoints
+object in this process; some by train.py, to the end of the run. Then the time of the manifest is compared with that of
+the save and, if this user may mount a file system, the disk is filled up.
 """
 
 import collections
@@ -25,25 +27,37 @@ from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+from jaxtyping import PyTree  # noqa: E402
+
+from experiment import record  # noqa: E402
+
 STEPS, EVERY = 300, 50
-FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.checkpoint.keep_last=4 --config.checkpoint.keep_best= --config.log.every_steps=10"
+FLAGS = (
+    f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.checkpoint.keep_last=4 "
+    "--config.checkpoint.keep_best= --config.log.every_steps=10"
+)
 MANIFEST = "manifest.sha256"
 NO_MANIFEST: dict[str, Any] = {"write": lambda step: None, "complete": lambda step: None}
 
 
 def command(workdir: Path) -> list[str]:
+    """The command that trains."""
     return [sys.executable, "train.py", "--config=configs/vit_digits.py", f"--workdir={workdir}", *FLAGS.split()]
 
 
 def a_file(step: Path, rng: random.Random) -> Path:
+    """Any file of a checkpoint."""
     return rng.choice(sorted(path for path in step.rglob("*") if path.is_file()))
 
 
 def named(path: Path) -> str:
+    """The end of a path, for the record."""
     return "/".join(path.parts[-2:])
 
 
 def flip(path: Path, rng: random.Random) -> str:
+    """Flips a bit of a file. Returns what was done, as all damages do."""
     content = bytearray(path.read_bytes())
     position, bit = rng.randrange(len(content)), rng.randrange(8)
     content[position] ^= 1 << bit
@@ -52,29 +66,32 @@ def flip(path: Path, rng: random.Random) -> str:
 
 
 def cut(path: Path, rng: random.Random) -> str:
+    """Cuts a file short."""
     content = path.read_bytes()
     path.write_bytes(content[: (kept := rng.randrange(len(content)))])
     return f"{named(path)}: {kept} of {len(content)} bytes"
 
 
 def remove(path: Path, rng: random.Random) -> str:
+    """Deletes a file."""
     path.unlink()
     return named(path)
 
 
 def empty(step: Path, rng: random.Random) -> str:
+    """Leaves an empty folder."""
     shutil.rmtree(step)
     step.mkdir()
     return ""
 
 
 def interrupt(step: Path, rng: random.Random) -> str:
-    """Leaves what a kill in the middle of a save leaves: a folder of a temporary name, and not all files."""
+    """Leaves what a kill during a save leaves: a folder with a temporary name, without all its files."""
     left = step.rename(f"{step}.orbax-checkpoint-tmp")
     return f"without {remove(a_file(left, rng), rng)}"
 
 
-KINDS: dict[str, Callable[[Path, random.Random], str]] = {
+DAMAGES: dict[str, Callable[[Path, random.Random], str]] = {
     "one bit flipped": lambda step, rng: flip(a_file(step, rng), rng),
     "a file cut short": lambda step, rng: cut(a_file(step, rng), rng),
     "a file missing": lambda step, rng: remove(a_file(step, rng), rng),
@@ -84,7 +101,8 @@ KINDS: dict[str, Callable[[Path, random.Random], str]] = {
 }
 
 
-def bits(state: Any) -> str:
+def bits(state: PyTree) -> str:
+    """A digest of all arrays."""
     import jax
     import numpy as np
 
@@ -94,18 +112,18 @@ def bits(state: Any) -> str:
     return digest.hexdigest()
 
 
-def drill(whole: Path, folder: Path, number: int, abstract_state: Any) -> list[dict[str, Any]]:
-    """Damages the newest step, or the newest two, of copies of a run's checkpoints."""
+def drill(whole: Path, folder: Path, number: int, abstract_state: PyTree) -> list[dict[str, Any]]:
+    """Damages the newest step, or the newest two, of `number` copies of a run's checkpoints: a row for each."""
     from training import checkpoint
 
     rng, rows = random.Random(0), []
     source = checkpoint.make(whole / "checkpoints")
     right = {step: bits(source.restore(step, abstract_state)) for step in source.steps()}
     for index in range(number):
-        kind = list(KINDS)[index % len(KINDS)]
+        damage = list(DAMAGES)[index % len(DAMAGES)]
         copy = shutil.copytree(whole / "checkpoints", folder / str(index))
         hurt = sorted(right)[-rng.choice((1, 1, 2)) :]
-        what = [KINDS[kind](copy / str(step), rng) for step in hurt]
+        what = [DAMAGES[damage](copy / str(step), rng) for step in hurt]
         checkpoints, said = checkpoint.make(copy), io.StringIO()
         with contextlib.redirect_stderr(said):
             begun = time.perf_counter()
@@ -115,7 +133,7 @@ def drill(whole: Path, folder: Path, number: int, abstract_state: Any) -> list[d
         state = checkpoints.restore(step, abstract_state)
         rows.append(
             {
-                "damage": kind,
+                "damage": damage,
                 "steps": hurt,
                 "what": what,
                 "went_on_from": step,
@@ -132,13 +150,13 @@ def drill(whole: Path, folder: Path, number: int, abstract_state: Any) -> list[d
 
 
 def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
-    """Damages the newest step and lets train.py go on to the end."""
-    from kill_storm import figures
+    """Damages the newest step and lets train.py resume to the end."""
+    from kill_storm import metrics
 
     from training import checkpoint
 
     rng, rows = random.Random(1), []
-    for kind, damage in KINDS.items():
+    for name, damage in DAMAGES.items():
         workdir = shutil.copytree(whole, folder / "to_the_end")
         what = damage(workdir / "checkpoints" / str(STEPS), rng)
         done = subprocess.run(command(workdir), cwd=ROOT, check=True, capture_output=True, text=True)
@@ -146,12 +164,12 @@ def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
         states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         rows.append(
             {
-                "damage": kind,
+                "damage": name,
                 "what": what,
                 "went_on": went_on.split(" in ")[0],
                 "said": [line.replace(str(workdir), "RUN") for line in done.stderr.splitlines() if "warning:" in line],
                 "same_bits": bits(states[0]) == bits(states[1]),
-                "same_figures": figures(whole) == figures(workdir),
+                "same_figures": metrics(whole) == metrics(workdir),
             }
         )
         print(rows[-1], flush=True)
@@ -159,14 +177,16 @@ def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def layout(workdir: Path) -> Any:
+def layout(workdir: Path) -> PyTree:
+    """The shapes of a run's state."""
     import experiment
-    from experiment import record, restore
+    from experiment import restore
 
     return experiment.build(restore.saved_config(workdir), workdir, record.read(workdir)["known"]).abstract_state
 
 
-def big_state(megabytes: int) -> dict[str, Any]:
+def big_state(megabytes: int) -> PyTree:
+    """Random arrays of a megabyte each."""
     import jax.numpy as jnp
     import numpy as np
 
@@ -175,18 +195,20 @@ def big_state(megabytes: int) -> dict[str, Any]:
 
 
 def cost(folder: Path, rounds: int = 6) -> dict[str, Any]:
-    """Of the manifest, against the save of a state of 350 MB."""
+    """Seconds of writing and verifying the manifest, and of saving, for a state of 350 MB."""
     from training import checkpoint, manifest
 
     state, write = big_state(350), manifest.write
     spent: dict[str, list[float]] = collections.defaultdict(list)
 
-    def timed(name: str, function: Callable[[], Any]) -> None:
+    def timed(name: str, function: Callable[[], object]) -> None:
+        """Calls the function and records its time."""
         begun = time.perf_counter()
         function()
         spent[name].append(round(time.perf_counter() - begun, 3))
 
     def save(manifests: bool) -> None:
+        """Saves once, with or without a manifest."""
         name = "save_with_manifest" if manifests else "save_without"
         written: dict[str, Any] = {"write": lambda step: timed("manifest", lambda: write(step))}
         shutil.rmtree(folder, ignore_errors=True)
@@ -208,8 +230,8 @@ def cost(folder: Path, rounds: int = 6) -> dict[str, Any]:
 
 
 def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
-    """Fills the disk of a training run as it begins to save; then makes space and runs the same command again."""
-    from kill_storm import figures
+    """Fills the disk of a training run as it begins to save, then makes space and runs the same command again."""
+    from kill_storm import metrics
 
     from training import checkpoint
 
@@ -240,13 +262,15 @@ def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
             "said": said.replace(str(folder), "FOLDER").splitlines(),
             "newest_good_step": saved,
             "same_bits": bits(states[0]) == bits(states[1]),
-            "same_figures": figures(whole) == figures(workdir),
+            "same_figures": metrics(whole) == metrics(workdir),
         }
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
 def main(damages: int) -> int:
+    """Runs the drill and writes the record. Returns the exit status."""
+    record.clean_commit()
     logging.getLogger("absl").setLevel("CRITICAL")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -256,28 +280,30 @@ def main(damages: int) -> int:
         ends = to_the_end(whole, folder)
         seconds = cost(folder / "cost")
         full = full_disk(whole, folder / "full")
-        record = json.loads((whole / "config.json").read_text())
+        devices = record.read(whole)["devices"]
     summary = {
-        kind: {
-            "times": len(mine := [row for row in rows if row["damage"] == kind]),
+        damage: {
+            "times": len(mine := [row for row in rows if row["damage"] == damage]),
             "detected": sum(row["detected"] for row in mine),
             "survived": sum(row["same_bits"] and not row["left_in_the_way"] for row in mine),
             "most_seconds_to_detect": max((row["seconds"] for row in mine), default=0),
         }
-        for kind in KINDS
+        for damage in DAMAGES
     }
     good = all(row["same_bits"] and not row["left_in_the_way"] for row in rows) and all(
         row["same_bits"] and row["same_figures"] for row in ends
     )
     result = {
         "command": f"python results/damage_drill.py {damages}",
-        "expected": "every damage is detected and the newest good step used, bit for bit; a step without manifest is used and said to be unverified",
+        "expected": "every damage is detected and the newest good step used, bit for bit; a step without manifest is "
+        "used and reported as not verified",
         "summary": summary,
         "to_the_end_by_train_py": ends,
         "full_disk": full,
         "cost": seconds,
         "log": rows,
-        **{key: record[key] for key in ("commit", "versions", "devices")},
+        **record.provenance(),
+        "devices": devices,
     }
     path = ROOT / "results" / "damage_drill.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

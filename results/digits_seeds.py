@@ -1,4 +1,4 @@
-"""Trains the main job with three seeds and writes results/digits.json: python results/digits_seeds.py"""
+"""Trains configs/vit_digits.py with three seeds and writes results/digits.json: python results/digits_seeds.py"""
 
 import json
 import subprocess
@@ -8,24 +8,31 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from experiment import record  # noqa: E402
+
 COMMAND = [sys.executable, "train.py", "--config=configs/vit_digits.py"]
 
 
 def main() -> None:
+    """Trains, and writes the record."""
+    record.clean_commit()
     runs = []
     for seed in range(3):
         with tempfile.TemporaryDirectory() as workdir:
             begun = time.perf_counter()
             subprocess.run([*COMMAND, f"--workdir={workdir}", f"--config.seed={seed}"], cwd=ROOT, check=True)
             last = json.loads((Path(workdir) / "metrics.jsonl").read_text().splitlines()[-1])
-            record = json.loads((Path(workdir) / "config.json").read_text())
+            devices = record.read(Path(workdir))["devices"]
         runs.append({"seed": seed, "seconds": round(time.perf_counter() - begun, 1)} | last)
     result = {
         "command": "python train.py --config=configs/vit_digits.py --config.seed=SEED",
         "expected": "test accuracy at least 0.98, mean of the seeds",
         "test/accuracy, mean": sum(run["test/accuracy"] for run in runs) / len(runs),
         "runs": runs,
-        **{key: record[key] for key in ("commit", "versions", "devices")},
+        **record.provenance(),
+        "devices": devices,
     }
     path = ROOT / "results" / "digits.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

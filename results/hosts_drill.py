@@ -1,7 +1,9 @@
-"""Faults of a run on two hosts (real processes on this machine, real signals), and how long until all have ended:
-python results/hosts_drill.py [TIMES]. Writes results/hosts_drill.json; exits with 1 if a drill was not survived.
+"""Faults of a run on two hosts, and the time until all hosts have ended.
 
-A drill is survived if every host ends as it should and the same command then goes on to the last step.
+    python results/hosts_drill.py [TIMES]
+
+The hosts are processes on this machine; the signals are real. Writes results/hosts_drill.json and exits with 1 if a
+drill was not survived: every host must end as expected, and the same command must then resume to the last step.
 """
 
 import json
@@ -14,18 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from experiment import record  # noqa: E402
+
 STEPS, TIMEOUT = 60, 15.0
 FLAGS = (
     f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.log.every_steps=5 --config.data.batch_size=32 "
     f"--config.evaluation.every_steps=0 --config.log.peak_teraflops=1 --host_timeout={TIMEOUT}"
 )
-# A run whose host raises an exception of its own at a step.
+# A host that raises an exception at a step.
 RAISES = """
 import sys
 import commands
@@ -41,7 +46,7 @@ def broken(self, start):
 images.Pipeline.train_batches = broken
 commands.run(train.main, "", config="configs/vit_digits.py")
 """
-# drill: the host that it strikes, the signal, and the exit status of each host (None: any that is not 0; -9 is killed).
+# drill: the host it strikes, the signal (None: an exception), and the exit status of each host (None: not checked).
 DRILLS: dict[str, tuple[int, int | None, tuple[int | None, int | None]]] = {
     "kill -9 of host 1": (1, signal.SIGKILL, (1, -9)),
     "kill -9 of host 0, the coordinator": (0, signal.SIGKILL, (-9, 1)),
@@ -55,7 +60,7 @@ DRILLS: dict[str, tuple[int, int | None, tuple[int | None, int | None]]] = {
 
 
 def start(workdir: Path, raising: bool = False, parallel: str = "pmap") -> list[subprocess.Popen]:
-    """Two hosts of two devices each."""
+    """Starts two hosts of two devices each. raising: whether host 1 raises an exception."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -91,10 +96,12 @@ def start(workdir: Path, raising: bool = False, parallel: str = "pmap") -> list[
 
 
 def log_of(workdir: Path, host: int) -> str:
+    """The output of a host."""
     return workdir.with_name(f"{workdir.name}-{host}.log").read_text()
 
 
-def until(condition: Any, seconds: float) -> bool:
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Waits until a condition holds, and returns whether it did in time."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         if condition():
@@ -104,10 +111,12 @@ def until(condition: Any, seconds: float) -> bool:
 
 
 def saved(workdir: Path) -> list[int]:
+    """The steps of the checkpoints."""
     return sorted(int(p.name) for p in (workdir / "checkpoints").glob("*") if p.name.isdigit())
 
 
 def drill(name: str, workdir: Path, moment: int, parallel: str) -> dict[str, Any]:
+    """Runs one drill, a row of the record. moment: the step after whose checkpoint it strikes."""
     struck, number, expected = DRILLS[name]
     processes = start(workdir, raising=number is None, parallel=parallel)
     row: dict[str, Any] = {"drill": name, "parallel": parallel, "struck_after_step": moment}
@@ -134,8 +143,8 @@ def drill(name: str, workdir: Path, moment: int, parallel: str) -> dict[str, Any
 
 
 def main(times: int) -> int:
-    from experiment import record
-
+    """Runs all drills and writes the record. Returns the exit status."""
+    record.clean_commit()
     chance = random.Random(0)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -155,11 +164,10 @@ def main(times: int) -> int:
     ]
     result = {
         "command": f"python results/hosts_drill.py {times}",
-        "expected": f"all hosts end, within {TIMEOUT:.0f} s of --host_timeout and a little, and the same command goes on",
+        "expected": f"all hosts end, within {TIMEOUT:.0f} s of --host_timeout and a little, and the command resumes",
         "table": table,
         "log": rows,
-        "commit": record.commit(),
-        "versions": record.versions(),
+        **record.provenance(),
     }
     path = ROOT / "results" / "hosts_drill.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,6 +1,10 @@
-"""Kills a short run at moments spread over it, with kill -9, half of them while a checkpoint is being written, and
-compares its end with that of a run left alone: python results/kill_storm.py [KILLS]. Writes results/kill_storm.json and
-exits with 1 if a bit differs."""
+"""Kills a short run with kill -9 again and again, and compares its end with that of an undisturbed run.
+
+    python results/kill_storm.py [KILLS]
+
+The kills are spread over the run, half of them while a checkpoint is being written. Writes results/kill_storm.json and
+exits with 1 if a bit differs.
+"""
 
 import hashlib
 import json
@@ -13,17 +17,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+from experiment import record  # noqa: E402
+
 STEPS = 1500
-FLAGS = f"--config.steps={STEPS} --config.checkpoint.every_steps=10 --config.evaluation.every_steps=250 --config.log.every_steps=10"
-STARTED = 120.0  # seconds after which a run that has not got anywhere is a failure
+FLAGS = (
+    f"--config.steps={STEPS} --config.checkpoint.every_steps=10 --config.evaluation.every_steps=250 "
+    "--config.log.every_steps=10"
+)
+STARTED = 120.0  # seconds after which a run that has saved nothing is killed
 
 
 def command(workdir: Path) -> list[str]:
+    """The command that trains."""
     return [sys.executable, "train.py", "--config=configs/vit_digits.py", f"--workdir={workdir}", *FLAGS.split()]
 
 
 def weights(workdir: Path) -> str:
-    """A digest of every array of the last checkpoint's state."""
+    """A digest of the whole state of the last checkpoint."""
     import jax
     import numpy as np
 
@@ -36,14 +47,21 @@ def weights(workdir: Path) -> str:
     return digest.hexdigest()
 
 
-def figures(workdir: Path) -> list[dict[str, float]]:
-    """Losses and scores by step, without the figures of speed."""
+def metrics(workdir: Path) -> list[dict[str, float]]:
+    """The logged metrics by step, without those of speed."""
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if k == "step" or "/" in k} for row in rows]
 
 
 def kill(workdir: Path, step: int, saving: bool, pause: float) -> dict[str, object]:
-    """Runs the command until a checkpoint of `step` or later is there, or is being written, and kills it."""
+    """Runs the command until a checkpoint of `step` or later exists, or is being written, and kills it.
+
+    Args:
+      workdir: of the run.
+      step: to wait for.
+      saving: whether to kill it while the checkpoint is being written.
+      pause: seconds to wait before the kill, otherwise.
+    """
     process = subprocess.Popen(command(workdir), cwd=ROOT, stdout=subprocess.DEVNULL)
     begun, reached = time.perf_counter(), False
     while process.poll() is None and not reached:
@@ -64,6 +82,8 @@ def kill(workdir: Path, step: int, saving: bool, pause: float) -> dict[str, obje
 
 
 def main(kills: int) -> int:
+    """Runs the drill and writes the record. Returns the exit status."""
+    record.clean_commit()
     rng, log = random.Random(0), []
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")
@@ -75,18 +95,19 @@ def main(kills: int) -> int:
             log.append(kill(killed, step, saving=number % 2 == 1, pause=rng.uniform(0, 0.5)))
             print(log[-1], flush=True)
         subprocess.run(command(killed), cwd=ROOT, stdout=subprocess.DEVNULL)
-        same = {"weights": weights(whole) == weights(killed), "figures": figures(whole) == figures(killed)}
-        record = json.loads((killed / "config.json").read_text())
+        same = {"weights": weights(whole) == weights(killed), "figures": metrics(whole) == metrics(killed)}
+        devices = record.read(killed)["devices"]
     result = {
         "command": f"python results/kill_storm.py {kills}",
-        "expected": "the same bits in weights, optimiser state and figures as the run left alone",
+        "expected": "the same bits in weights, optimiser state and metrics as the undisturbed run",
         "steps": STEPS,
         "seconds_left_alone": round(alone, 1),
         "kills": sum(row["status"] == -9 for row in log),
         "that left a save unfinished": sum(bool(row["left_a_save_unfinished"]) for row in log),
         "same_bits": same,
         "log": log,
-        **{key: record[key] for key in ("commit", "versions", "devices")},
+        **record.provenance(),
+        "devices": devices,
     }
     path = ROOT / "results" / "kill_storm.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

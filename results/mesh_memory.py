@@ -1,16 +1,16 @@
-"""What each device holds under each mesh, read from compiled programs: ViT-B/16 on eight (virtual) devices.
+"""Memory of each device under each mesh, from compiled programs: ViT-B/16 on eight virtual devices.
 
     python results/mesh_memory.py
 
-Writes results/mesh_memory.json. Parameters with optimiser state are the program's arguments but the batch; temporaries are
-activations, gradients and workspace as the CPU's compiler plans them: ratios carry over to accelerators, bytes do not.
+Writes results/mesh_memory.json. Parameters and optimiser state are the program's arguments without the batch.
+Temporaries are activations, gradients and workspace as the CPU's compiler plans them: ratios hold for accelerators,
+bytes do not.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -27,13 +27,14 @@ MESHES = ((1, 1, 1), (8, 1, 1), (1, 8, 1), (4, 1, 2), (2, 2, 2), (1, 4, 2))
 BATCH = 64
 
 
-def row(data: int, fsdp: int, tensor: int) -> dict[str, Any]:
+def row(data: int, fsdp: int, tensor: int) -> dict[str, object]:
+    """Memory under a mesh of these sizes."""
     import jax
 
     config = vit_imagenet.get_config("B/16")
     config.data.update(source="synthetic", name="1000", batch_size=BATCH)
     config.parallel.update(mode="mesh", data=data, fsdp=fsdp, tensor=tensor)
-    config.model.dtype = "float32"  # a CPU has no products in bfloat16, and would keep copies in float32
+    config.model.dtype = "float32"  # a CPU computes bfloat16 products in float32, from copies
     run = experiment.build(config, Path("nowhere"), devices=jax.devices()[: data * fsdp * tensor])
     assert isinstance(run.devices, parallel.Mesh)
     batch = run.devices.lay_out_batch({k: jax.ShapeDtypeStruct(*v) for k, v in run.pipeline.shapes[0][1].items()})
@@ -51,6 +52,8 @@ def row(data: int, fsdp: int, tensor: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Writes the record."""
+    record.clean_commit()
     rows = []
     for mesh in MESHES:
         rows.append(row(*mesh))
@@ -58,10 +61,10 @@ def main() -> None:
     result = {
         "command": "python results/mesh_memory.py",
         "model": f"ViT-B/16, global batch {BATCH}, float32, AdamW, layers scanned",
-        "expected": "state a device: whole on data axes, an eighth on 8 of fsdp or tensor but for norms, biases and positions",
+        "expected": "state a device: whole on data axes; an eighth on 8 of fsdp or tensor, except norms, biases and "
+        "positions",
         "per device": rows,
-        "commit": record.commit(),
-        "versions": record.versions(),
+        **record.provenance(),
     }
     path = ROOT / "results" / "mesh_memory.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

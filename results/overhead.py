@@ -1,8 +1,9 @@
-"""The loop against the bare step, and the time to the first step: python results/overhead.py. Writes results/overhead.json.
+"""Overhead of the training loop over the bare step, and time to the first step: python results/overhead.py
 
-The bare step is the compiled train_step on batches that are on the device already; the loop is the same step fed by the
-real pipeline, with log lines, live line and metrics, in turns within one process. The time to the first step is that of
-whole processes, ViT-Ti/16 at 224 pixels, after one that fills the compilation cache.
+Writes results/overhead.json. The bare step is the compiled train_step on batches that are on the device already. The
+loop is the same step fed by the real pipeline, with log lines, live line and metrics. Both run in turns within one
+process. The time to the first step is of whole processes, ViT-Ti/16 at 224 pixels, the first of which fills the
+compilation cache.
 """
 
 import json
@@ -16,10 +17,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+import commands  # noqa: E402
+
+commands.keep_freed_memory()
+
+from experiment import record  # noqa: E402
+
 STEPS, ROUNDS = 50, 20
 
 
 def loop_overhead() -> dict[str, float]:
+    """The time of the loop over that of the bare step."""
     import jax
 
     import experiment
@@ -45,6 +54,7 @@ def loop_overhead() -> dict[str, float]:
             jax.block_until_ready(state)
 
             def bare() -> float:
+                """Seconds of STEPS bare steps."""
                 nonlocal state
                 begun = time.perf_counter()
                 for number in range(STEPS):
@@ -55,15 +65,16 @@ def loop_overhead() -> dict[str, float]:
                 return time.perf_counter() - begun
 
             def looped() -> float:
+                """Seconds of STEPS steps of the loop."""
                 nonlocal state
                 begun = time.perf_counter()
                 for number in range(STEPS):
                     state, sums = run.train_step(state, next(batches))
                     meter.add(number, sums, 1)
                     live.step(number)
-                figures = meter.read(batches.waited)
-                log.write(STEPS, figures)
-                live.figures(STEPS, figures)
+                metrics = meter.read(batches.waited)
+                log.write(STEPS, metrics)
+                live.metrics(STEPS, metrics)
                 jax.block_until_ready(state)
                 return time.perf_counter() - begun
 
@@ -87,8 +98,9 @@ def loop_overhead() -> dict[str, float]:
 def first_step() -> dict[str, list[float]]:
     """Seconds from the start of the process to the end of the first step."""
     flags = (
-        "--config=configs/vit_imagenet.py:Ti/16 --config.data.batch_size=8 --config.steps=2 --config.optim.warmup_steps=0 "
-        "--config.log.peak_teraflops=1 --config.checkpoint.keep_best= --config.data.eval_batch_size=8 "
+        "--config=configs/vit_imagenet.py:Ti/16 --config.data.batch_size=8 --config.steps=2 "
+        "--config.optim.warmup_steps=0 --config.log.peak_teraflops=1 --config.checkpoint.keep_best= "
+        "--config.data.eval_batch_size=8 "
         "--config.data.source={source} --config.data.name={name} --config.data.train_split=train "
         "--config.data.memory_limit_mb=2048"
     )
@@ -116,7 +128,7 @@ def first_step() -> dict[str, list[float]]:
 
 
 def photos(folder: Path) -> None:
-    """JPEGs of ImageNet's usual size."""
+    """Writes JPEGs of ImageNet's usual size."""
     import numpy as np
     from PIL import Image
 
@@ -130,17 +142,15 @@ def photos(folder: Path) -> None:
 
 
 def main() -> None:
-    import commands
-    from experiment import record
-
+    """Writes the record."""
+    record.clean_commit()
     times = first_step()
-    commands.keep_freed_memory()
     result = {
         "command": "python results/overhead.py",
         "expected": "loop at most 1.03 of the bare step; first step of a warm ViT-Ti/16 within 8 s",
         "loop, vit_digits": loop_overhead(),
         "seconds to the first step, ViT-Ti/16, batch 8": times,
-        "versions": record.versions(),
+        **record.provenance(),
     }
     path = ROOT / "results" / "overhead.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,9 +1,9 @@
-"""What a ViT learns of Fashion-MNIST without labels: python results/self_supervision.py [--data_dir=FOLDER]
+"""Self-supervised pre-training of a ViT on Fashion-MNIST: python results/self_supervision.py [--data_dir=FOLDER]
 
-A masked autoencoder, and the paper's mean colours of corrupted patches, are trained without labels. What they learned is
-compared with a network that has learned nothing: by a linear classifier on frozen features, on all training images; by
-few-shot ridge; and by fine-tuning all of it on 1,000 labelled images, for three seeds. Writes
-results/self_supervision.json; runs are kept in runs/self_supervision, so that it goes on.
+A masked autoencoder, and a model that predicts the mean colours of corrupted patches, are trained without labels. They
+are compared with random weights by a linear classifier on frozen features, with all training images; by few-shot ridge
+regression; and by fine-tuning on 1,000 labelled images, for three seeds. Writes results/self_supervision.json. Runs are
+kept in runs/self_supervision, from which a second start resumes.
 """
 
 import json
@@ -16,6 +16,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+from experiment import record  # noqa: E402
 
 RECORD = ROOT / "results" / "self_supervision.json"
 RUNS = Path("runs", "self_supervision")
@@ -36,21 +38,21 @@ FINETUNE = [
 
 
 def run(name: str, flags: list[str], data: list[str]) -> dict[str, Any]:
-    """Trains, unless it is done, and returns the last evaluation's figures. data: where the set lies on this machine."""
+    """Trains, unless it is done, and returns the last evaluation's metrics. data: a flag of the data folder."""
     workdir = RUNS / name
     command = ["train.py", *flags, f"--workdir={workdir}"]
     begun = time.perf_counter()
     if subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
         sys.exit(1)
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
-    figures = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
+    metrics = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
     minutes = round((time.perf_counter() - begun) / 60, 1)
-    return {"command": shlex.join(["python", *command]), "minutes": minutes} | figures
+    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
 
 
 def main(arguments: list[str]) -> int:
-    from experiment import record
-
+    """Trains everything and writes the record. Returns the exit status."""
+    record.clean_commit()
     data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
     result: dict[str, Any] = {
         "expected": "a linear classifier on what was learned beats one on a random network by 10 points, "
@@ -71,7 +73,7 @@ def main(arguments: list[str]) -> int:
     probe = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
     tuned = {name: result[f"fine-tuned {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
     result |= {"accuracy": {"linear probe": probe, "fine-tuned": tuned}}
-    result |= {"commit": record.commit(), "versions": record.versions()}
+    result |= record.provenance()
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result["accuracy"], indent=2), f"\nWritten to {RECORD}.")
     better = all(a > b for name in PRETRAIN for a, b in zip(tuned[name], tuned["random"], strict=True))

@@ -1,7 +1,7 @@
 """Whether pre-training helps: python results/transfer.py [--data_dir=FOLDER]
 
-Fashion-MNIST falls in two: a ViT and a ResNet learn five of its classes, then the other five, from what they learned and
-from scratch, in as many steps, for three seeds. Writes results/transfer.json; runs are kept in runs/transfer, so that it goes on.
+A ViT and a ResNet learn five classes of Fashion-MNIST, then the other five, fine-tuned and from scratch with equal
+steps, for three seeds. Writes results/transfer.json. Runs are kept in runs/transfer, from which a second start resumes.
 """
 
 import json
@@ -15,6 +15,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from experiment import record  # noqa: E402
+
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
 CONFIGS = {"ViT": "configs/vit_fashion_mnist.py", "BiT ResNet": "configs/resnet_fashion_mnist.py"}
 SEEDS, PRETRAINED, STEPS, IMAGES = 3, 600, 100, 1000
@@ -25,7 +27,7 @@ FLAGS = [
 
 
 def halves(data_dir: str) -> tuple[Path, Path]:
-    """Archives of the first five classes, and of the other five with IMAGES training images."""
+    """Writes archives of the first five classes, and of the other five with IMAGES training images."""
     from data import sources
 
     paths = (RUNS / "first.npz", RUNS / "second.npz")
@@ -36,16 +38,16 @@ def halves(data_dir: str) -> tuple[Path, Path]:
         examples = source.read(np.arange(source.size))
         loaded[split] = (examples["image"].numpy(), examples["label"].numpy())
     for half, path in enumerate(paths):
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, (images, labels) in loaded.items():
             chosen = np.flatnonzero(labels // 5 == half)[: IMAGES if half and split == "train" else None]
             arrays |= {f"{split}_images": images[chosen], f"{split}_labels": labels[chosen] % 5}
-        np.savez(ROOT / path, **arrays)
+        np.savez(ROOT / path, **arrays)  # type: ignore[arg-type]
     return paths
 
 
 def run(name: str, flags: list[str]) -> tuple[str, float]:
-    """Trains, unless it is done: the command, and the test accuracy at the end."""
+    """Trains, unless it is done. Returns the command and the final test accuracy."""
     workdir = RUNS / name
     command = ["train.py", *flags, *FLAGS, f"--workdir={workdir}"]
     if subprocess.run([sys.executable, *command], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
@@ -55,8 +57,8 @@ def run(name: str, flags: list[str]) -> tuple[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    from experiment import record
-
+    """Trains everything and writes the record. Returns the exit status."""
+    record.clean_commit()
     first, second = halves(next((a.removeprefix("--data_dir=") for a in arguments if a.startswith("--data_dir=")), ""))
     result: dict[str, Any] = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
     better = True
@@ -69,7 +71,7 @@ def main(arguments: list[str]) -> int:
         for seed in range(SEEDS):
             name = f"{Path(config).stem}-{seed}"
             base = f"{name}-pre-trained"
-            for kind, flags in {
+            for start, flags in {
                 "pre-trained": [*short(PRETRAINED, seed), f"--config.data.name={first}"],
                 "fine-tuned": [
                     *short(STEPS, seed),
@@ -78,14 +80,14 @@ def main(arguments: list[str]) -> int:
                 ],
                 "from scratch": [*short(STEPS, seed), f"--config.data.name={second}"],
             }.items():
-                command, accuracy = run(f"{name}-{kind.replace(' ', '-')}", flags)
-                rows[kind].append(accuracy)
+                command, accuracy = run(f"{name}-{start.replace(' ', '-')}", flags)
+                rows[start].append(accuracy)
                 rows["commands"].append(command)
         rows["commands"] = rows["commands"][:3]
-        rows |= {f"mean {kind}": round(float(np.mean(rows[kind])), 4) for kind in ("fine-tuned", "from scratch")}
+        rows |= {f"mean {start}": round(float(np.mean(rows[start])), 4) for start in ("fine-tuned", "from scratch")}
         better &= all(a > b for a, b in zip(rows["fine-tuned"], rows["from scratch"], strict=True))
         result[model] = rows
-    result |= {"commit": record.commit(), "versions": record.versions()}
+    result |= record.provenance()
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({m: {k: v for k, v in result[m].items() if k != "commands"} for m in CONFIGS}, indent=2))
     print(f"Written to {RECORD}.")

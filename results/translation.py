@@ -1,7 +1,7 @@
 """Trains and scores the translation configs: python results/translation.py [NAME ...] [--multi30k=FOLDER]
 
-Writes results/translation.json, an entry a run. NAME is a key of RUNS; without any, all are run, one after the other. Runs
-are kept in runs/translation/NAME, so that one that was stopped goes on; its minutes are added up.
+Writes results/translation.json, an entry a run. NAME is a key of RUNS; without any, all are run, one after the other.
+Runs are kept in runs/translation/NAME, from which a second start resumes; its minutes are added up.
 """
 
 import json
@@ -15,9 +15,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import experiment  # noqa: E402
+from experiment import record, restore  # noqa: E402
+
 RECORD = ROOT / "results" / "translation.json"
 MULTI30K = "configs/transformer_multi30k.py"
-# name: config, what evaluate.py is told, what is expected.
+# name: config, flags of evaluate.py, what is expected.
 RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "dates": ("configs/transformer_dates.py", (), "at least 99 % exact match within 5 minutes"),
     "reverse": ("configs/transformer_reverse.py", (), "at least 99 % exact match"),
@@ -37,8 +40,8 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 def main(arguments: list[str]) -> None:
-    from experiment import record
-
+    """Trains and scores the named runs, and adds each to the record."""
+    record.clean_commit()
     folder = next((a.removeprefix("--multi30k=") for a in arguments if a.startswith("--multi30k=")), "multi30k")
     names = [a for a in arguments if not a.startswith("--")] or list(RUNS)
     for name in names:
@@ -57,14 +60,14 @@ def main(arguments: list[str]) -> None:
             "parameters": parameters(workdir),
         }
         run |= {key: value for key, value in test.items() if key.startswith("test/") or key == "notes"}
-        run |= {"commit": record.commit(), "versions": record.versions()}
-        found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-        RECORD.write_text(json.dumps(found | {name: run}, indent=2) + "\n")
+        run |= record.provenance()
+        others = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        RECORD.write_text(json.dumps(others | {name: run}, indent=2) + "\n")
         print(json.dumps(run, indent=2), f"\nWritten to {RECORD}.", flush=True)
 
 
 def spent(workdir: Path, command: list[str]) -> float:
-    """Minutes that training took, of earlier parts too. A run that has finished takes no more."""
+    """Trains, and returns the minutes it took with those of earlier starts. A finished run takes no more."""
     clock = workdir.with_suffix(".minutes")
     before = float(clock.read_text()) if clock.exists() else 0.0
     begun = time.perf_counter()
@@ -78,17 +81,14 @@ def spent(workdir: Path, command: list[str]) -> float:
 
 
 def evaluate(workdir: Path, *flags: str) -> dict[str, Any]:
+    """The JSON of evaluate.py."""
     command = [sys.executable, "evaluate.py", f"--workdir={workdir}", "--json", *flags]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def parameters(workdir: Path) -> int:
-    import experiment
-    from experiment import restore
-
-    return experiment.build(
-        restore.saved_config(workdir), workdir, json.loads((workdir / "config.json").read_text())["known"]
-    ).parameters()
+    """The number of a run's parameters."""
+    return experiment.build(restore.saved_config(workdir), workdir, record.read(workdir)["known"]).parameters()
 
 
 if __name__ == "__main__":

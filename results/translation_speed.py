@@ -1,8 +1,8 @@
-"""Tokens a second of the Transformer (base, V = 8000) on this machine: training, greedy search, beam search.
+"""Tokens a second of the base Transformer (V = 8000) on this machine: training, greedy search, beam search.
 
     python results/translation_speed.py
 
-Writes results/translation_speed.json. Every figure stands beside the rate of this machine's own float32 matrix product,
+Writes results/translation_speed.json. Every rate is also given as a share of this machine's own float32 matrix product,
 measured in the same minute.
 """
 
@@ -35,24 +35,26 @@ V, ROUNDS = 8000, 8
 MODEL = models.build("transformer", outputs=V, source_vocabulary=None, variant="base")
 
 
-def seconds(function: Callable[..., Any], *arguments: Any) -> float:
+def seconds(function: Callable[..., object], *arguments: object) -> float:
+    """The time of one call."""
     begun = time.perf_counter()
     jax.block_until_ready(function(*arguments))
     return time.perf_counter() - begun
 
 
 def batch(rows: int, length: int) -> dict[str, jax.Array]:
-    """Full rows: as many tokens as places."""
+    """Random sentences without padding."""
     chance = np.random.default_rng(0)
     return {name: jnp.asarray(chance.integers(4, V, (rows, length), np.int32)) for name in ("source", "target")}
 
 
 def shapes(data: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Of the arrays of a batch."""
     return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in data.items()}
 
 
 def training(rows: int, length: int) -> dict[str, float]:
-    """Target tokens a second of the whole step: forward, backward, Adam, dropout and label smoothing as in the paper."""
+    """Target tokens a second of the whole step: forward, backward and Adam, with dropout and label smoothing."""
     task = tasks.build("translate")
     optimiser, _ = optim.make(name="adamw", learning_rate=1e-4, total_steps=1000, schedule="rsqrt", warmup_steps=10)
     data, devices = batch(rows, length), parallel.make("mesh")
@@ -80,7 +82,7 @@ def training(rows: int, length: int) -> dict[str, float]:
 
 
 def decoding(beams: int, rows: int = 8, length: int = 32) -> dict[str, float]:
-    """Tokens a second of the translations that come out. Random weights never end a sentence, so all are `length` long."""
+    """Tokens a second of the translations. Random weights never end a sentence, so that all have `length` tokens."""
     data = batch(rows, length)
     params = MODEL.init(jax.random.key(0), data["source"], data["target"], train=False)["params"]
     task: Any = tasks.build("translate", beams=beams, extra_length=1)
@@ -107,16 +109,17 @@ def decoding(beams: int, rows: int = 8, length: int = 32) -> dict[str, float]:
 
 
 def gemm_rate() -> float:
-    """FLOP/s of a float32 matrix product of 1024."""
+    """FLOP/s of a float32 matrix product of size 1024."""
     return flops.peak(jax.devices()[0], seconds=1.0)[0]
 
 
 def main() -> None:
-    found = {
+    """Writes the record."""
+    record.clean_commit()
+    result = {
         "command": "python results/translation_speed.py",
         "model": "Transformer base, V = 8000, float32",
-        "commit": record.commit(),
-        "versions": record.versions(),
+        **record.provenance(),
         "gemm_gflops": round(gemm_rate() / 1e9, 1),
         "training 16 x 32": training(16, 32),
         "training 8 x 64": training(8, 64),
@@ -124,8 +127,8 @@ def main() -> None:
         "beam 4, batch 8": decoding(4),
     }
     path = ROOT / "results" / "translation_speed.json"
-    path.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
     print(f"Written to {path}.")
 
 

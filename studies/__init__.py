@@ -1,1 +1,1 @@
-"""Grids of runs: what they are, and how they are run."""
+"""Studies: grids of runs, and how they are launched."""

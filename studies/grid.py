@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
@@ -17,66 +18,91 @@ from experiment import record
 from training import log
 
 FILE = "study.json"
-ATTEMPTS = "attempts.jsonl"  # of a run: how each attempt ended, and how long it took
+ATTEMPTS = "attempts.jsonl"  # in a run's folder: how each attempt ended, and how long it took
 
 
 @dataclass(frozen=True)
 class Study:
-    """configs/studies/: see configs/studies/base.py for the keys."""
+    """The keys of a study of configs/studies/.
+
+    Attributes:
+      title: of the report.
+      paper: the figure or table it reproduces.
+      question: what it asks, a sentence.
+      reported: what the paper reports, in Markdown.
+      seeds: runs of each point.
+      at_once: runs at a time on this machine.
+      runs: the points, see configs/studies/base.run.
+      after: commands after each run, such as "visualize.py gradients", which are given its --workdir.
+      select: early stopping: the metric whose best evaluation counts; "" for the last evaluation.
+      select_mode: whether the best is the largest or the smallest.
+      figures: of the report, see configs/studies/base.figure.
+    """
 
     title: str
     paper: str
     question: str
     reported: str
-    seeds: int
-    at_once: int
-    runs: tuple[dict[str, Any], ...]
+    seeds: pydantic.PositiveInt
+    at_once: pydantic.PositiveInt
+    runs: tuple[dict[str, Any], ...]  # Any: labels are numbers or text
     after: tuple[str, ...]
     select: str
     select_mode: Literal["max", "min"]
-    figures: tuple[dict[str, Any], ...]
+    figures: tuple[dict[str, Any], ...]  # Any: arguments of any figure
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run. name: its folder in the study's. labels: what tells its point from the others. flags: of train.py. length:
-    its steps, or epochs."""
+    """One run.
+
+    Attributes:
+      name: its folder within the study's.
+      labels: of its point, by which the table tells points apart.
+      seed: of the run.
+      flags: of train.py.
+      after: commands after it.
+      length: its steps, or epochs.
+    """
 
     name: str
-    labels: dict[str, Any]
+    labels: dict[str, object]
     seed: int
     flags: tuple[str, ...]
     after: tuple[str, ...] = ()
     length: float = 1.0
 
     def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
-        """train.py, and what comes after it."""
+        """train.py and the commands after it. folder: of the study."""
         workdir = f"--workdir={folder / self.name}"
         after = [[python, script, workdir, *more] for script, *more in map(str.split, self.after)]
         return [[python, "train.py", *self.flags, workdir], *after]
 
 
 def read(config: ConfigDict) -> Study:
-    """The study that a config describes."""
+    """The study of a config.
+
+    Raises:
+      UserError: a key that is wrong or missing, or a study without runs.
+    """
     study = lookup.call("study", Study, config.to_dict())
-    if study.seeds < 1 or study.at_once < 1:
-        raise UserError("study.seeds and study.at_once must be at least 1.")
     if not study.runs:
         raise UserError("study.runs is empty: the study has nothing to run.")
     return study
 
 
 def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
-    """All runs, first of seed 0, so that every point is there early.
+    """All runs, those of seed 0 first, so that every point has a run early.
 
     Args:
-      changes: "--config.KEY=VALUE" of every run.
+      study: the grid.
+      changes: "--config.KEY=VALUE" for every run.
 
     Raises:
-      UserError: a run that train.py would refuse for its config, or two in one folder.
+      UserError: a run whose config train.py would refuse, or two runs of the same name.
     """
-    found: dict[str, Job] = {}
-    lengths: dict[int, float] = {}  # of each run, whatever the seed
+    jobs_by_name: dict[str, Job] = {}
+    lengths: dict[int, float] = {}  # of each point
     for seed in range(study.seeds):
         for number, run in enumerate(study.runs):
             labels = dict(run["labels"])
@@ -88,17 +114,25 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
                     f"run {name} of the study has the labels {', '.join(labels)}, and the first run "
                     f"{', '.join(dict(study.runs[0]['labels']))}: give all the same ones."
                 )
-            if name in found:
+            if name in jobs_by_name:
                 raise UserError(f"two runs of the study share the workdir {name}: give them labels that differ.")
             if number not in lengths:
                 config = read_config(name, arguments)
                 lengths[number] = config.steps or config.epochs
-            found[name] = Job(name, labels, seed, arguments, study.after, lengths[number])
-    return list(found.values())
+            jobs_by_name[name] = Job(name, labels, seed, arguments, study.after, lengths[number])
+    return list(jobs_by_name.values())
 
 
 def read_config(name: str, arguments: Sequence[str]) -> ConfigDict:
-    """The config of a run, as train.py will read it."""
+    """The config of a run as train.py will read it.
+
+    Args:
+      name: of the run.
+      arguments: of train.py, --config=FILE first.
+
+    Raises:
+      UserError: no such config, or a change it does not take.
+    """
     values, argv = flags.FlagValues(), ["study.py", *arguments]
     config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=argv)
     if not Path(file := arguments[0].partition("=")[2].partition(":")[0]).is_file():
@@ -112,10 +146,10 @@ def read_config(name: str, arguments: Sequence[str]) -> ConfigDict:
 
 
 def begin(folder: Path, jobs: Sequence[Job]) -> None:
-    """Makes the study's folder, or sees that it is this study's.
+    """Creates the study's folder, or checks that it holds the same study.
 
     Raises:
-      UserError: it holds another study's runs of the same names.
+      UserError: it holds runs of the same names with other flags.
     """
     mine = {job.name: list(job.flags) for job in jobs}
     path = folder / FILE
@@ -124,7 +158,7 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
         if name in before and mine[name] != before[name]:
             differ = sorted(set(mine[name]) ^ set(before[name]))
             raise UserError(
-                f"{folder} holds a study whose run {name} is another: {' '.join(differ)}. Choose another --workdir."
+                f"{folder} holds a study whose run {name} differs: {' '.join(differ)}. Choose another --workdir."
             )
     folder.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".tmp")
@@ -133,7 +167,7 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def progress(workdir: Path) -> float:
-    """The share of a run's steps that are done, 0 to 1; 1 only if its last checkpoint is there too."""
+    """The share of a run's steps that are done; 1 only if its last checkpoint is there too."""
     if not (workdir / record.FILE).exists():
         return 0.0
     total = record.read(workdir)["total_steps"]
@@ -144,13 +178,14 @@ def progress(workdir: Path) -> float:
     return last / total
 
 
-def attempts(workdir: Path) -> list[dict[str, Any]]:
+def attempts(workdir: Path) -> list[dict[str, Any]]:  # Any: JSON
+    """The attempts of a run that ended, with their state and seconds."""
     path = workdir / ATTEMPTS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def done(job: Job, folder: Path) -> bool:
-    """Whether a run is trained, and what comes after it done."""
+    """Whether a run is trained and the commands after it have run."""
     workdir = folder / job.name
     ended = not job.after or any(attempt["state"] == "finished" for attempt in attempts(workdir))
     return ended and progress(workdir) == 1

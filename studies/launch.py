@@ -1,4 +1,4 @@
-"""How a run of a study is run: here, several at a time, or by SLURM. Either way it goes on where it was stopped."""
+"""Launches the runs of a study: here, several at a time, or by SLURM. A stopped run resumes from its checkpoint."""
 
 import fcntl
 import json
@@ -10,37 +10,55 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from errors import UserError
 from studies import grid
 
-STOPPED = 75  # the exit status that train.py is told to end with when a signal stops it
+if TYPE_CHECKING:  # imported only to submit
+    from submitit import Job as Handle
+    from submitit.helpers import DelayedSubmission
+
+STOPPED = 75  # exit status of a train.py that a signal stopped, by --stopped_status
+State = Literal["finished", "failed", "stopped", "busy"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "finished", "failed", "stopped", or "busy": another process has it. seconds: of this attempt."""
+    """How an attempt of a run ended.
+
+    Attributes:
+      job: the run.
+      state: "busy" if another process works on it.
+      seconds: of this attempt; 0 if it did not begin.
+      reason: why it failed.
+    """
 
     job: grid.Job
-    state: str
+    state: State
     seconds: float = 0.0
     reason: str = ""
 
 
 @dataclass
 class Runner:
-    """Runs jobs, each in processes of its own; `stop` ends them all, saved.
+    """Runs jobs, each in its own processes. `stop` ends them all; their state is saved.
 
-    A run's folder is locked by the processes that work on it, so that a study that was killed and begun again waits for
-    the runs that outlived it.
+    The processes of a run lock its folder. A study that was killed and started again waits for runs that are still
+    running.
+
+    Attributes:
+      folder: of the study.
+      stopping: whether `stop` was called.
+      running: the processes.
     """
 
     folder: Path
     stopping: bool = False
-    running: set[subprocess.Popen] = field(default_factory=set)
+    running: set[subprocess.Popen[bytes]] = field(default_factory=set)
 
     def __call__(self, job: grid.Job) -> Outcome:
+        """Runs a job and the commands after it, unless it is finished."""
         if self.stopping:
             return Outcome(job, "stopped")
         workdir = self.folder / job.name
@@ -66,10 +84,10 @@ class Runner:
                     stderr=output,
                     stdin=subprocess.DEVNULL,
                     pass_fds=[lock.fileno()],
-                    start_new_session=True,  # Ctrl-C is for this process, which tells the run once
+                    start_new_session=True,  # Ctrl-C signals this process only, which signals the run once
                 )
                 self.running.add(process)
-                if self.stopping:  # asked for since the question above
+                if self.stopping:  # `stop` was called since the check above
                     process.send_signal(signal.SIGTERM)
                 status = process.wait()
                 self.running.discard(process)
@@ -77,21 +95,28 @@ class Runner:
                     break
             else:
                 status = 0
-        state = "finished" if not status else "stopped" if self.stopping or status == STOPPED else "failed"
+        state: State = "finished" if not status else "stopped" if self.stopping or status == STOPPED else "failed"
         seconds = time.perf_counter() - begun
         with (workdir / grid.ATTEMPTS).open("a") as file:
             file.write(json.dumps({"state": state, "seconds": round(seconds, 1)}) + "\n")
         return Outcome(job, state, seconds, last_line(workdir / "output.txt") if state == "failed" else "")
 
-    def stop(self, *_: Any) -> None:
-        """Ends what runs: each run saves its state, and goes on from there another time."""
+    def stop(self, *_: object) -> None:
+        """Ends the running jobs. Each saves its state, to resume another time. A signal handler."""
         self.stopping = True
         for process in list(self.running):
             process.send_signal(signal.SIGTERM)
 
 
 def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[Outcome], None]) -> list[Outcome]:
-    """Runs jobs on this machine, `at_once` at a time; `ended` is told of each. SIGINT and SIGTERM stop them, saved."""
+    """Runs jobs on this machine. SIGINT and SIGTERM stop them; their state is saved.
+
+    Args:
+      jobs: to run.
+      folder: of the study.
+      at_once: jobs at a time.
+      ended: is called with each outcome of a job that began.
+    """
     runner = Runner(folder)
     previous = {number: signal.signal(number, runner.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     outcomes = []
@@ -99,7 +124,7 @@ def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[
         with ThreadPoolExecutor(at_once) as pool:
             for future in as_completed([pool.submit(runner, job) for job in jobs]):
                 outcomes.append(future.result())
-                if outcomes[-1].seconds:  # it was begun
+                if outcomes[-1].seconds:  # it began
                     ended(outcomes[-1])
     finally:
         for number, handler in previous.items():
@@ -108,34 +133,47 @@ def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[
 
 
 class Submitted:
-    """A job as submitit runs it. Where SLURM takes the node away, the run is saved and the job queued again."""
+    """A job as submitit runs it. If SLURM preempts it, its state is saved and it is queued again."""
 
     def __init__(self, job: grid.Job, folder: Path):
         self.job, self.folder = job, folder
 
-    def __call__(self) -> str:
+    def __call__(self) -> State:
+        """Runs the job.
+
+        Raises:
+          RuntimeError: it failed.
+        """
         self.runner = Runner(self.folder)
         outcome = self.runner(self.job)
         if outcome.state == "failed":
             raise RuntimeError(f"{self.job.name}: {outcome.reason}")
         return outcome.state
 
-    def checkpoint(self) -> Any:
-        """Called by submitit on preemption and before a time limit."""
+    def checkpoint(self) -> "DelayedSubmission":
+        """Saves the state. submitit calls it on preemption and before a time limit, and queues what it returns."""
         import submitit
 
         self.runner.stop()
-        for process in list(self.runner.running):  # Popen.wait cannot be called: this is a signal handler within it
+        for process in list(self.runner.running):  # not Popen.wait: this runs in a signal handler within it
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         return submitit.helpers.DelayedSubmission(Submitted(self.job, self.folder))
 
 
-def submit(jobs: Sequence[grid.Job], folder: Path, cluster: str, at_once: int, options: dict[str, Any]) -> list[Any]:
-    """Queues jobs through submitit, `at_once` at a time: its handles.
+def submit(
+    jobs: Sequence[grid.Job], folder: Path, cluster: str, at_once: int, options: dict[str, Any]
+) -> "list[Handle[State]]":
+    """Queues jobs through submitit.
 
     Args:
-      cluster: "slurm", or "local" for processes on this machine. options: of submitit's executor, such as timeout_min,
-        gpus_per_node, slurm_partition.
+      jobs: to run.
+      folder: of the study.
+      cluster: "slurm", or "local" for processes on this machine.
+      at_once: jobs at a time.
+      options: of submitit's executor, such as timeout_min, gpus_per_node, slurm_partition.
+
+    Raises:
+      UserError: an option or a cluster that submitit does not have.
     """
     import submitit
 
@@ -151,5 +189,6 @@ def submit(jobs: Sequence[grid.Job], folder: Path, cluster: str, at_once: int, o
 
 
 def last_line(path: Path) -> str:
+    """The last line of a run's output, which says why it failed."""
     lines = path.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it wrote nothing"

@@ -1,4 +1,4 @@
-"""How far a study is: a live line of the whole, and a line for each run that ends."""
+"""Progress of a study: a live line for the whole, and a line for each run that ends."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,13 @@ from training.progress import describe
 
 
 class Progress:
-    """Shows the share of all runs' steps that are done, what runs, and the time left."""
+    """Shows how many runs are done and the time left, as a context manager.
+
+    Args:
+      folder: of the study.
+      jobs: that are to run.
+      at_once: jobs at a time.
+    """
 
     def __init__(self, folder: Path, jobs: Sequence[grid.Job], at_once: int):
         self._folder, self._at_once = folder, at_once
@@ -49,33 +55,34 @@ class Progress:
         self._bar.stop()
 
     def _watch(self) -> None:
+        """Updates the live line until the study is over."""
         while not self._over.wait(2):
             shares = self._shares()
             self._bar.update(self._task, completed=self._ended + sum(shares.values()), left=self._time_left(shares))
 
     def _shares(self) -> dict[str, float]:
-        """How far each run is that has not ended."""
+        """The share that is done of each run that has not ended."""
         return {name: grid.progress(self._folder / name) for name in list(self._left)}
 
     def ended(self, outcome: Outcome) -> None:
-        """Says how a run ended."""
+        """Prints how a run ended."""
         self._left.discard(outcome.job.name)
         self._ended += 1
         line = f"{self._ended}/{self._runs} · {outcome.job.name}: {outcome.state}"
         if outcome.state == "finished":
             self._spent.setdefault(point(outcome.job), []).append((outcome.seconds, outcome.job.length))
-            figures = [row for row in log.read(self._folder / outcome.job.name) if "learning_rate" not in row]
-            line += f" in {outcome.seconds:.0f} s, {describe(figures[-1]) if figures else ''}"
+            evaluated = [row for row in log.read(self._folder / outcome.job.name) if "learning_rate" not in row]
+            line += f" in {outcome.seconds:.0f} s, {describe(evaluated[-1]) if evaluated else ''}"
         if outcome.reason:
-            line += f": {outcome.reason} (all of it: {self._folder / outcome.job.name}/output.txt)"
+            line += f": {outcome.reason} (whole output: {self._folder / outcome.job.name}/output.txt)"
         self._console.print(" · ".join(filter(None, (line, self._time_left(self._shares())))), soft_wrap=True)
 
     def _time_left(self, shares: dict[str, float]) -> str:
-        """From what runs of the same point took, else from the mean time of a step."""
-        known = [pair for spent in self._spent.values() for pair in spent]
-        if not known:
+        """The time left: by the time of finished runs of the same point, else by their mean time of a step."""
+        finished = [pair for spent in self._spent.values() for pair in spent]
+        if not finished:
             return ""
-        each = sum(seconds for seconds, _ in known) / sum(length for _, length in known)
+        each = sum(seconds for seconds, _ in finished) / sum(length for _, length in finished)
         total = 0.0
         for name, share in shares.items():
             job = self._jobs[name]
@@ -86,5 +93,5 @@ class Progress:
 
 
 def point(job: grid.Job) -> str:
-    """What the runs of all seeds have in common."""
+    """A key for the point of a run, the same for all seeds."""
     return str(job.labels)

@@ -1,4 +1,4 @@
-"""A plan of this machine's own programs; what needs libtpu or JAX's CUDA plugin is results/plan_table.py's."""
+"""Plans for this machine. results/plan_table.py covers machines that need libtpu or JAX's CUDA plugin."""
 
 import importlib.util
 import json
@@ -93,8 +93,11 @@ def test_the_nearest_change_that_fits_is_found_by_trying(machine, tmp_path, whol
 
 @pytest.fixture
 def search(machine, tmp_path, monkeypatch) -> Callable:
-    """Searches with made-up programs, whose temporaries are gradients twice and activations of a whole batch by remat, in
-    parts of the state: (memory in the same parts, activations, batch) -> (changes found or None, attempts, compiled)."""
+    """Searches with made-up programs: (memory, activations, batch) -> (changes or None, attempts, what was compiled).
+
+    A program's temporaries are the gradients twice and the activations. Memory, and the activations of a whole batch by
+    remat, are multiples of the state.
+    """
 
     def nearest(memory: float, activations: dict[str, float], batch: int = 512) -> tuple:
         compiled: list[str] = []
@@ -114,48 +117,48 @@ def search(machine, tmp_path, monkeypatch) -> Callable:
         state = sum(programs.resident(run, shapes).values()) + programs.shards(run.abstract_state.params)
         small = replace(machine, chip=replace(machine.chip, memory=round(memory * state)))
         monkeypatch.setattr(programs, "compiled", program)
-        found, tried = fit.nearest(build, run, program(run, small, shapes), small, say=lambda line: None)
-        return found and found[0], tried, compiled[1:]
+        fitting, tried = fit.nearest(build, run, program(run, small, shapes), small, say=lambda line: None)
+        return fitting and fitting[0], tried, compiled[1:]
 
     return nearest
 
 
-def test_parameters_that_are_too_many_are_split(search):
-    """Where state and gradients alone do not fit, nothing is compiled before more devices share them."""
+def test_parameters_that_do_not_fit_are_sharded(search):
+    """If state and gradients alone do not fit, nothing is compiled before they are sharded over more devices."""
     nothing = dict.fromkeys(fit.REMAT, 0.0)
     split = {"parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
-    found, tried, compiled = search(0.9, nothing, batch=32)
-    assert found == split
+    changes, tried, compiled = search(0.9, nothing, batch=32)
+    assert changes == split
     flags = "--config.parallel.mode=mesh --config.parallel.fsdp=2"
     assert [(attempt["flags"], attempt["fits"]) for attempt in tried] == [("state and gradients", False), (flags, True)]
     assert compiled == ["none 1 fsdp=2"]
-    found, tried, compiled = search(0.001, nothing, batch=32)
-    assert found is None
+    changes, tried, compiled = search(0.001, nothing, batch=32)
+    assert changes is None
     assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["state and gradients", "2", "4", "8"]
     assert not compiled
 
 
-def test_what_programs_before_rule_out_is_not_compiled(search):
-    """With 64 examples a device no more than eight micro-batches are tried: the most after the fewest did not fit, and
-    those between where the most do. "none" is ruled out by the program there is, "dots" at eight by that at one."""
-    found, tried, compiled = search(27, {"none": 640.0, "dots": 320.0, "full": 80.0})
-    assert found == {"model.remat": "full", "step.accumulate": 4}
+def test_what_earlier_programs_rule_out_is_not_compiled(search):
+    """With 64 examples a device at most eight micro-batches are tried: first the fewest, then the most, then those
+    between. "none" is ruled out by the run's own program, "dots" with eight by that with one."""
+    changes, tried, compiled = search(27, {"none": 640.0, "dots": 320.0, "full": 80.0})
+    assert changes == {"model.remat": "full", "step.accumulate": 4}
     assert compiled == ["dots 1 fsdp=1", "full 1 fsdp=1", "full 8 fsdp=1", "full 4 fsdp=1"]
     assert [attempt["flags"].split("=")[-1] for attempt in tried] == ["2", "4", "8", "dots", "8", "full", "8", "2", "4"]
     assert [attempt["fits"] for attempt in tried] == [False] * 6 + [True, False, True]
 
 
-def test_activations_are_as_many_under_any_split(search):
-    """By how much one micro-batch needs more than eight rules out one, two and four under a split as well."""
-    found, tried, compiled = search(1.2, {"none": 3.2, "dots": 2.4, "full": 1.6})
-    assert found == {"step.accumulate": 8, "parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
+def test_activations_are_the_same_under_any_split(search):
+    """The difference between one micro-batch and eight rules out one, two and four under a split as well."""
+    changes, tried, compiled = search(1.2, {"none": 3.2, "dots": 2.4, "full": 1.6})
+    assert changes == {"step.accumulate": 8, "parallel.mode": "mesh", "parallel.data": 0, "parallel.fsdp": 2}
     unsplit = ["none 8", "dots 1", "dots 8", "full 1", "full 8"]
     assert compiled == [*(f"{changes} fsdp=1" for changes in unsplit), "none 8 fsdp=2"]
     assert [attempt["fits"] for attempt in tried] == [False] * 10 + [True]
 
 
 def test_a_tpu_program_fits_only_if_it_does_when_compiled_in_full(machine, monkeypatch):
-    """As ViT-H/14 was on v5e:4x4, of 16.91 GB: 16.32 with low effort, 17.28 in full."""
+    """As ViT-H/14 on v5e:4x4, of 16.91 GB: 16.32 with low effort, 17.28 with full effort."""
     needs = {True: 1632, False: 1728}
     tpu = replace(machine, platform="tpu")
 
@@ -189,8 +192,8 @@ def test_pmap_is_planned_as_a_mesh(machine):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("v5e:4by4", "is no machine: did you mean 'v5e:4x4'"),
-        ("v9:2x2", "is no machine"),
+        ("v5e:4by4", "is not a machine: did you mean 'v5e:4x4'"),
+        ("v9:2x2", "is not a machine"),
         ("h10x8", "did you mean 'h100x8'"),
         ("h100x12", "whole hosts of 8: try h100x8"),
         ("v5e:4x4", r'libtpu, which is not installed: pip install "libtpu==0.0.42.\*"'),
@@ -209,7 +212,7 @@ def test_the_command_ends_with_2_at_an_unknown_topology():
         [sys.executable, "plan.py", "--topology=v5e-17"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --topology='v5e-17' is no machine: did you mean 'v5e-16'?")
+    assert done.stderr.startswith("error: --topology='v5e-17' is not a machine: did you mean 'v5e-16'?")
     assert done.stderr.count("\n") == 1
 
 
@@ -246,7 +249,7 @@ def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_p
         build({"steps": 0, "epochs": 1.0})
 
 
-def test_what_is_made_up_or_in_a_folder_is_found_by_looking(tmp_path):
+def test_made_up_data_and_folders_are_looked_for(tmp_path):
     assert presence.look("synthetic", "10", "").here
     assert presence.look("folder", "here", str(tmp_path.parent)) == presence.Presence(
         False, str(tmp_path.parent / "here")
@@ -255,8 +258,8 @@ def test_what_is_made_up_or_in_a_folder_is_found_by_looking(tmp_path):
 
 
 def test_libraries_of_other_versions_are_named(monkeypatch):
-    found = {name: pin for name, pin in checks.versions()["installed"].items() if name != "python"}
-    monkeypatch.setattr(checks, "_version", lambda name: "0.1" if name == "jax" else found.get(name))
+    installed = {name: version for name, version in checks.versions()["installed"].items() if name != "python"}
+    monkeypatch.setattr(checks, "_version", lambda name: "0.1" if name == "jax" else installed.get(name))
     versions = checks.versions()
     assert not versions["tested"]
     assert versions["installed"]["jax"] == "0.1"
@@ -264,10 +267,10 @@ def test_libraries_of_other_versions_are_named(monkeypatch):
 
 
 def test_a_workdir_without_room_is_said(tmp_path):
-    found = checks.workdir(tmp_path / "new" / "run", state_bytes=1 << 60, kept=2)
-    assert found["writable"]
-    assert not found["room"]
-    assert found["needed_bytes"] == 3 << 60
+    place = checks.workdir(tmp_path / "new" / "run", state_bytes=1 << 60, kept=2)
+    assert place["writable"]
+    assert not place["room"]
+    assert place["needed_bytes"] == 3 << 60
 
 
 PROGRAM = """
@@ -300,7 +303,7 @@ ENTRY %main (x: f32[8]) -> f32[8] {
 
 
 def test_a_loops_cost_counts_as_often_as_it_turns():
-    """Of four devices in a ring each sends 2 x 3/4 of what is reduced, and 3/4 of what is gathered."""
+    """Each of four devices in a ring sends 2 x 3/4 of what is reduced, and 3/4 of what is gathered."""
     turns = 3 * 12
     reduced, gathered = (4 * 4 + 8 * 2) * 2 * 3 // 4, 16 * 4 * 3 // 4
     assert cycles.cost(PROGRAM) == cycles.Cost(cycles=turns * (100 + 1) + 7, sent=turns * reduced + 3 * gathered)

@@ -1,41 +1,46 @@
-"""Which source token a translation looked at: alignment maps (1409.0473, figure 3); and, of sentence pairs whose words were
-linked by hand, how often attention links other ones.
+"""Alignment maps: the source tokens each token of a translation attends to (1409.0473, figure 3).
+
+For sentence pairs whose words were linked by hand, also how often attention disagrees with these links.
 
 n sentences, S source tokens, T target tokens.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import links, picture, translation
+from analysis.attention import Variables
 from analysis.picture import Arrays
-from analysis.subject import Subject
+from analysis.subject import Apply, Subject, as_variables
 from errors import UserError
 
 SENTENCES = 3  # of the evaluation split, or of the pairs that are linked by hand
 
 
 def lacks(subject: Subject) -> str:
-    task, model, shapes = subject.run.task, subject.run.model, subject.run.pipeline.example
-    if not hasattr(task, "alignment"):
+    """A model that does not translate, or whose decoder attends to nothing."""
+    if not subject.reads_pairs:
         return "the model does not translate"
-    token = jax.ShapeDtypeStruct(shapes["source"][0], "int32")
+    run = subject.run
+    tokens = jax.ShapeDtypeStruct((1, run.pipeline.spec["source"][0][-1]), "int32")
+
+    def align(variables: Variables, source: Int[jax.Array, "1 S"], target: Int[jax.Array, "1 S"]) -> jax.Array:
+        return translation.alignment(Apply(run.model, variables), source, target)
+
     try:
-        params = subject.run.abstract_state.params
-        jax.eval_shape(lambda p, s, t: task.alignment(partial(model.apply, {"params": p}), s, t), params, token, token)
+        jax.eval_shape(align, as_variables(run.abstract_state.params), tokens, tokens)
     except UserError as error:
         return str(error).rstrip(".")
     return ""
 
 
 def arrays(subject: Subject) -> Arrays:
-    """Of sentence pairs that are linked by hand word by word, with those links; else token by token, of what the model writes."""
+    """Maps of the user's linked pairs by words, with the links; else of the model's translations by tokens."""
     if not (gold := subject.gold):
         return maps(*translation.written(subject, subject.texts(SENTENCES)))
     weights = translation.between_words(subject, gold)
@@ -43,34 +48,47 @@ def arrays(subject: Subject) -> Arrays:
     drawn = maps(weights[:SENTENCES], gold.source[:SENTENCES], gold.target[:SENTENCES])
     for name, by_hand in (("sure", gold.sure), ("possible", gold.possible)):
         drawn[name] = np.zeros(drawn["weights"].shape, bool)
-        for marked, of_pair in zip(drawn[name], by_hand, strict=False):
-            for i, j in of_pair:
+        for marked, pair in zip(drawn[name], by_hand, strict=False):
+            for i, j in pair:
                 marked[j, i] = True
     return drawn | {"alignment_error_rate": np.array(rate), "pairs": np.array(len(weights))}
 
 
-def maps(weights: Sequence[np.ndarray] | np.ndarray, source: list[list[str]], target: list[list[str]]) -> Arrays:
-    """n maps (T, S) or larger, with the names of their columns and rows, as arrays weights (n, T, S), source (n, S) and
-    target (n, T); beyond each sentence 0 and ""."""
+def maps(
+    weights: Sequence[Float[np.ndarray, "_T _S"]] | Float[np.ndarray, "n T S"],
+    source: list[list[str]],
+    target: list[list[str]],
+) -> Arrays:
+    """Alignment maps of several sentences, padded to the longest with 0 and "".
+
+    Args:
+      weights: a map for each sentence, at least as large as its tokens.
+      source, target: the tokens' text, which names columns and rows.
+
+    Returns:
+      weights (n, T, S), source (n, S) and target (n, T).
+    """
     rows, columns = max(map(len, target)), max(map(len, source))
     padded = np.zeros((len(source), rows, columns), np.float32)
-    for whole, found, words, written in zip(padded, weights, source, target, strict=True):
-        whole[: len(written), : len(words)] = found[: len(written), : len(words)]
-    return {"weights": padded, "target": _filled(target, rows), "source": _filled(source, columns)}
+    for out, values, source_tokens, target_tokens in zip(padded, weights, source, target, strict=True):
+        place = slice(len(target_tokens)), slice(len(source_tokens))
+        out[place] = values[place]
+    return {"weights": padded, "target": _padded(target, rows), "source": _padded(source, columns)}
 
 
-def _filled(names: list[list[str]], length: int) -> np.ndarray:
-    return np.array([of_one + [""] * (length - len(of_one)) for of_one in names])
+def _padded(names: list[list[str]], length: int) -> np.ndarray:
+    """Names as an array of strings (n, length)."""
+    return np.array([row + [""] * (length - len(row)) for row in names])
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A map for each sentence, and squares around the links by hand."""
     sides = zip(arrays["target"], arrays["source"], strict=True)
     lengths = [(int((target != "").sum()), int((source != "").sum())) for target, source in sides]
-    title = "What each target token looked at"
+    title = "What each target token attends to"
     if "alignment_error_rate" in arrays:
-        title = (
-            f"Attention against links by hand: error rate {arrays['alignment_error_rate']:.1%}, {arrays['pairs']} pairs"
-        )
+        rate, pairs = arrays["alignment_error_rate"], arrays["pairs"]
+        title = f"Attention against links by hand: error rate {rate:.1%}, {pairs} pairs"
     width, heights = 0.3 * max(s for _, s in lengths) + 3, [0.3 * t + 1.3 for t, _ in lengths]
     figure = picture.begin(max(width, 6), sum(heights) + 0.5, title)
     grid = figure.subplots(len(lengths), 1, squeeze=False, height_ratios=heights)
@@ -90,8 +108,8 @@ def draw(arrays: Arrays) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, marked: np.ndarray, label: str, line: str) -> None:
-    """Squares around the links (T, S)."""
-    y, x = np.nonzero(marked)
-    look: dict[str, Any] = dict(marker="s", s=110, facecolors="none", edgecolors="tab:orange", linewidths=1.6)
-    axes.scatter(x, y, label=label, linestyle=line, **look)
+def _mark(axes: Axes, links: Bool[np.ndarray, "T S"], label: str, line: str) -> None:
+    """Draws squares around links."""
+    y, x = np.nonzero(links)
+    squares = axes.scatter(x, y, s=110, marker="s", linewidths=1.6, label=label, linestyle=line)
+    squares.set(facecolors="none", edgecolors="tab:orange")

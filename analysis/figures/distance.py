@@ -1,9 +1,10 @@
-"""How far heads look: the mean distance of attention by layer and head (2010.11929, figure 7 right).
+"""Mean attention distance by layer and head (2010.11929, figure 7 right).
 
 L layers, B images, H heads, N tokens, R rows and C columns of patches.
 """
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
@@ -15,31 +16,36 @@ IMAGES = 128  # as many as the paper's
 
 
 def lacks(subject: Subject) -> str:
+    """A model without attention between patches."""
     return subject.lacks_patch_attention
 
 
 def arrays(subject: Subject) -> Arrays:
-    side = subject.run.pipeline.image_size[0] / subject.grid[0]
+    """The distance of each head, (L, H); that of uniform attention; the number of images."""
+    side = subject.image_shape[0] / subject.grid[0]
     images = subject.images(IMAGES)
-    seen = attention.passes(subject.model, subject.params, images)
-    found = [mean_distance(s.attention, subject.grid, side) for s in seen]
+    seen = attention.passes(subject.model, subject.variables, images)
+    distances = [mean_distance(np.asarray(s.attention), subject.grid, side) for s in seen]
     patches = subject.grid[0] * subject.grid[1]
     uniform = mean_distance(np.full((1, 1, 1, patches, patches), 1 / patches), subject.grid, side)
-    distance = np.concatenate(found, axis=1).mean(1)
+    distance = np.concatenate(distances, axis=1).mean(1)
     return {"distance": distance, "uniform": uniform.squeeze(), "images": np.array(len(images))}
 
 
-def mean_distance(attention: np.ndarray, grid: tuple[int, int], side: float) -> np.ndarray:
-    """The distance from each patch to the patches that it attends to, weighted by attention, averaged over the patches.
+def mean_distance(
+    attention: Float[np.ndarray, "L B H N N"], grid: tuple[int, int], side: float
+) -> Float[np.ndarray, "L B H"]:
+    """The distance from a patch to the patches it attends to, weighted by attention, averaged over the patches.
 
-    Tokens that are no patches are left out, as queries and as keys, and what remains of each row is weighed anew: a head
-    that looks at the class token only now and then is not near for that.
+    Tokens that are not patches are dropped, as queries and as keys, and each row is normalised again. Else a head would
+    seem near only because it attends to the class token.
 
     Args:
-      attention: (L, B, H, N, N), of which the last R * C tokens are patches. side: of a patch, in pixels.
+      attention: the last R * C tokens are the patches.
+      side: of a patch, in pixels.
 
     Returns:
-      (L, B, H), in pixels.
+      Distances in pixels.
     """
     place = np.indices(grid).reshape(2, -1).T * side
     patches = len(place)
@@ -49,6 +55,7 @@ def mean_distance(attention: np.ndarray, grid: tuple[int, int], side: float) -> 
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A dot for each head over its layer, their mean, and the distance of uniform attention."""
     distance = arrays["distance"]
     depth, heads = distance.shape
     figure = picture.begin(6, 4.5, f"Mean attention distance, over {arrays['images']} images")

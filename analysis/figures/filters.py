@@ -1,9 +1,10 @@
-"""What patch embeddings look for: the principal components of their filters (2010.11929, figure 7 left).
+"""Principal components of the filters of a patch embedding (2010.11929, figure 7 left).
 
-P patch size, D width.
+P patch size, D width, K components.
 """
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
@@ -15,27 +16,31 @@ COMPONENTS, COLUMNS = 28, 7
 
 
 def lacks(subject: Subject) -> str:
+    """A model whose patches are not of pixels."""
     if subject.has("stem/.*"):
-        return "its patches are of what a ResNet has made of the pixels"
+        return "its patches are of a ResNet's features, not of pixels"
     if not subject.has("embedding/kernel"):
         return f"a {subject.name} has no patches"
     return "" if np.prod(subject.shapes["embedding/kernel"][:3]) > 1 else "its patches are single values"
 
 
 def arrays(subject: Subject) -> Arrays:
+    """The components and the share of the variance of each."""
     components, variance = principal_components(subject.weights["embedding/kernel"])
     return {"components": components, "variance": variance}
 
 
-def principal_components(kernel: np.ndarray, most: int = COMPONENTS) -> tuple[np.ndarray, np.ndarray]:
+def principal_components(
+    kernel: Float[np.ndarray, "P_rows P_columns channels D"], most: int = COMPONENTS
+) -> tuple[Float[np.ndarray, "K P_rows P_columns channels"], Float[np.ndarray, " K"]]:
     """The directions in which the D filters of a patch embedding differ most.
 
     Args:
-      kernel: (P, P, channels, D).
+      kernel: of the embedding.
+      most: the largest K, which is also at most the number of pixel values and of filters.
 
     Returns:
-      the components (K, P, P, channels), unit vectors up to their sign, K at most the number of pixel values and filters;
-      the share of the filters' variance along each, (K,).
+      The components, unit vectors whose sign means nothing; and the share of the filters' variance along each.
     """
     filters = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
     pca = PCA(min(most, *filters.shape), svd_solver="full").fit(filters)
@@ -43,6 +48,7 @@ def principal_components(kernel: np.ndarray, most: int = COMPONENTS) -> tuple[np
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A tile for each component, with its share of the variance."""
     components, variance = arrays["components"], arrays["variance"]
     count = len(components)
     columns = min(COLUMNS, count)

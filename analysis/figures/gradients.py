@@ -1,12 +1,12 @@
-"""How far back the loss reaches: the norm of its gradient by each token's embedding, over time steps (1211.5063, section 2).
+"""How far back the loss reaches: the norm of its gradient by each token's embedding (1211.5063, section 2).
 
 In a recurrence ∂L/∂e_t passes through the Jacobians of all cells after t, ∏ ∂h_{k+1}/∂h_k, whose norm shrinks or grows
-exponentially with the distance; in attention every token is one step away.
+exponentially with the distance. In attention every token is one step away.
 
 B batch, S tokens, E embedding, R runs.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,30 +15,38 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 from matplotlib.figure import Figure
 
+import tasks
 from analysis import picture
+from analysis.attention import Variables
 from analysis.picture import Arrays
-from analysis.subject import Subject
+from analysis.subject import Apply, Subject
 from errors import UserError
 from experiment import Run
+from models.tokens import PAD
 
 
 def lacks(subject: Subject) -> str:
-    return "the model reads no sentences" if subject.reads_images else ""
+    """A model that reads no tokens."""
+    return "" if subject.reads_tokens else "the model reads no sentences"
 
 
 def arrays(subject: Subject) -> Arrays:
-    """Of one batch of the evaluation split, by this run and those beside it: norms (R, S), NaN after a shorter run's
-    end; first_over_last: how much of the last symbol's gradient is left at the first, by this run."""
-    runs = [(subject.run, subject.params), *map(subject.load, subject.beside)]
-    curves = [
-        norms(run, params, islice(run.pipeline.eval_batches(run.pipeline.eval_splits[0]), 1)) for run, params in runs
-    ]
+    """Gradient norms of one batch of the evaluation split, of this run and of those beside it.
+
+    Returns:
+      names (R,); norms (R, S), NaN after the end of a shorter run's; first_over_last, of this run: the norm at the
+      first token over the norm at the last symbol.
+    """
+    runs = subject.runs()
+    batches = [islice(run.pipeline.eval_batches(run.pipeline.eval_splits[0]), 1) for run, _ in runs]
+    curves = [norms(run, variables, own) for (run, variables), own in zip(runs, batches, strict=True)]
     table = np.full((len(curves), max(map(len, curves))), np.nan, np.float32)
     for row, curve in zip(table, curves, strict=True):
         row[: len(curve)] = curve
-    names = [_named(run.config["model"]) for run, _ in runs]
+    names = [_name(run.config["model"]) for run, _ in runs]
     last = curves[0][-2:].max()  # of the sentence's end and of the symbol before it
     return {
         "names": np.array(names),
@@ -47,24 +55,26 @@ def arrays(subject: Subject) -> Arrays:
     }
 
 
-def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]]) -> np.ndarray:
-    """‖∂L/∂e_t‖, L a sentence's loss in evaluation, averaged over the sentences that have a token t.
+def norms(run: Run, variables: Variables, batches: Iterable[Mapping[str, np.ndarray]]) -> Float[np.ndarray, " S"]:
+    """‖∂L/∂e_t‖, where L is a sentence's loss in evaluation, averaged over the sentences that have a token t.
+
+    If the model translates, e_t is the source's embedding and L the sum over the target's tokens.
 
     Args:
-      run: of a model that reads tokens. Of one that translates, e_t is the source's and L the sum over the target's tokens.
-      params: not copied for each device, as run.devices.get_state gives them.
-      batches: as run.pipeline.eval_batches gives them.
+      run: whose model reads tokens.
+      variables: of the model, one copy for all devices, as run.devices.get_state returns them.
+      batches: as run.pipeline.eval_batches yields them.
 
     Returns:
-      float32 (S,), S the greatest length.
+      float32, S the greatest length.
 
     Raises:
-      UserError: a model that has no embedding of tokens, or no sentences.
+      UserError: the model has no token embedding, or there are no sentences.
     """
     one = jax.jit(partial(_norms, run.model, run.task))
     total, count = np.zeros(0), np.zeros(0)
     for batch in batches:
-        norm, real = jax.device_get(one(params, batch))
+        norm, real = jax.device_get(one(variables, batch))
         place = np.broadcast_to(np.arange(real.shape[1]), real.shape)[real]
         missing = max(0, real.shape[1] - len(total))
         total, count = np.pad(total, (0, missing)), np.pad(count, (0, missing))
@@ -77,6 +87,7 @@ def norms(run: Run, params: Any, batches: Iterable[dict[str, np.ndarray]]) -> np
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A curve for each run, over the tokens."""
     figure = picture.begin(6, 3.8, "How far back the loss reaches")
     axes = figure.subplots()
     for name, curve in zip(arrays["names"], arrays["norms"], strict=True):
@@ -87,36 +98,37 @@ def draw(arrays: Arrays) -> Figure:
     return figure
 
 
-def _named(model: dict[str, Any]) -> str:
-    """A recurrence by its cell, others by their name."""
+def _name(model: Mapping[str, Any]) -> str:
+    """A name for config.model: the cell of a recurrence, else the model's name."""
     return model.get("cell", model["name"].replace("classifier", "transformer encoder")) + (
         f" + {model['attention']}" if model.get("attention") else ""
     )
 
 
-def _norms(model: nn.Module, task: Any, params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Of one batch: ‖∂L/∂e_t‖ (B, S), and which tokens are real (B, S)."""
+def _norms(
+    model: nn.Module, task: tasks.Task, variables: Variables, batch: tasks.Batch
+) -> tuple[Float[Array, "B S"], Bool[Array, "B S"]]:
+    """‖∂L/∂e_t‖ of one batch, and which tokens are real."""
 
-    def loss(shift: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, jax.Array]:
-        """The sum of the sentences' losses where the embedded tokens are shifted, and the tokens."""
-        seen: list[jax.Array] = []
+    def loss(shift: Callable[[jax.Array], jax.Array]) -> tuple[Float[Array, ""], Int[Array, "B S"]]:
+        """The sum of the sentences' losses if `shift` is applied to the embedded tokens, and the tokens."""
+        tokens: list[jax.Array] = []
 
-        def between(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:
+        # Any: arguments and results of any module's method, as flax passes them to an interceptor.
+        def intercept(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:
+            """Shifts what the first embedding returns. A model that translates embeds the source first."""
             result = call(*arguments, **keywords)
             embeds = isinstance(context.module, nn.Embed) and context.method_name == "__call__"
-            if not embeds or seen:  # a model that translates embeds the source first
+            if not embeds or tokens:
                 return result
-            seen.append(arguments[0])
+            tokens.append(arguments[0])
             return shift(result)
 
-        def apply(*inputs: jax.Array) -> Any:
-            return model.apply({"params": params}, *inputs, train=False)
-
-        with nn.intercept_methods(between):
-            summed = task.sums(apply, batch, train=False)["loss"][0]
-        if not seen:
-            raise UserError("this model embeds no tokens: gradients by time step are of models that read sentences.")
-        return summed, seen[0]
+        with nn.intercept_methods(intercept):
+            summed = task.sums(Apply(model, variables, {"train": False}), batch, train=False)["loss"][0]
+        if not tokens:
+            raise UserError("this model embeds no tokens: gradients by token are of models that read sentences.")
+        return summed, tokens[0]
 
     embedded: list[jax.Array] = []
 
@@ -127,7 +139,9 @@ def _norms(model: nn.Module, task: Any, params: Any, batch: dict[str, jax.Array]
     jax.eval_shape(lambda: loss(keep))
     zeros = jnp.zeros(embedded[0].shape, embedded[0].dtype)
     gradient, tokens = jax.grad(lambda zeros: loss(lambda x: x + zeros), has_aux=True)(zeros)
-    real = tokens != 0
-    if "mask" in batch:
+    real = tokens != PAD
+    if "mask" in batch and batch["mask"].ndim == 1:  # a weight for each example
         real &= batch["mask"][:, None] > 0
+    if "index" in batch:
+        real &= batch["index"][:, None] >= 0
     return jnp.linalg.norm(gradient.astype(jnp.float32), axis=-1), real

@@ -1,9 +1,10 @@
-"""What each head of each layer looks at in one image, on its way to what is classified.
+"""The attention of every head of every layer in one image, from the tokens that the model's head reads.
 
 L layers, B images, H heads, N tokens, R rows and C columns of patches.
 """
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from analysis import attention, picture
@@ -12,24 +13,30 @@ from analysis.subject import Subject
 
 
 def lacks(subject: Subject) -> str:
+    """A model without attention between patches."""
     return subject.lacks_patch_attention
 
 
 def arrays(subject: Subject) -> Arrays:
+    """One image, a map (R, C) for each layer and head, and the name of the queries."""
     pictures, seen = subject.look(1)
-    maps = attention.patch_maps(read_by_head(seen.attention, seen.reading), subject.grid)
+    read = read_by_head(np.asarray(seen.attention), np.asarray(seen.reading))
+    maps = attention.patch_maps(read, subject.grid)
     return {"image": pictures[0], "attention": maps[:, 0], "query": np.array(subject.query)}
 
 
-def read_by_head(attention: np.ndarray, reading: np.ndarray) -> np.ndarray:
-    """Attention (L, B, H, N, N) of the queries that the head reads, weighted by reading (B, N): (L, B, H, N).
+def read_by_head(
+    attention: Float[np.ndarray, "L B H N N"], reading: Float[np.ndarray, "B N"]
+) -> Float[np.ndarray, "L B H N"]:
+    """The attention of the queries that the model's head reads, weighted by `reading`.
 
-    That is the class token's, or the mean over all queries where the tokens' mean is classified.
+    That is the class token's row, or the mean of all rows if the head reads the tokens' mean.
     """
     return np.einsum("bq,lbhqk->lbhk", reading, attention)
 
 
 def draw(arrays: Arrays) -> Figure:
+    """The image, and a grid of maps: a row for each layer, a column for each head."""
     image, maps = arrays["image"], arrays["attention"]
     depth, heads = maps.shape[:2]
     figure = picture.begin(

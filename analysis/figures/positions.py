@@ -1,9 +1,10 @@
-"""What positions know of the grid: the similarity of each patch's position with all others (2010.11929, figure 7 centre).
+"""Similarity of each patch's position embedding with all others (2010.11929, figure 7 centre).
 
-R rows and C columns of patches, D width.
+R rows and C columns of patches, D width, N = R * C.
 """
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -14,17 +15,17 @@ from models.positions import sinusoid_1d, sinusoid_2d
 
 
 def lacks(subject: Subject) -> str:
+    """A model whose patches have no position embeddings."""
     if reason := subject.lacks_patch_attention:
         return reason if not subject.reads_images else f"a {subject.name} has no positions"
-    kind = subject.run.model.positions
-    return (
-        f"its patches have no positions of their own (config.model.positions={kind})"
-        if kind in ("none", "relative")
-        else ""
-    )
+    scheme = subject.run.model.positions
+    if scheme in ("none", "relative"):
+        return f"its patches have no positions of their own (config.model.positions={scheme})"
+    return ""
 
 
 def arrays(subject: Subject) -> Arrays:
+    """The similarity of all pairs of positions."""
     rows, columns = subject.grid
     width = subject.weights["embedding/kernel"].shape[-1]
     match subject.run.model.positions:
@@ -40,12 +41,13 @@ def arrays(subject: Subject) -> Arrays:
     return {"similarity": similarity(table, (rows, columns))}
 
 
-def similarity(table: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Cosine similarity of positions (R * C, D): (R, C, R, C)."""
+def similarity(table: Float[np.ndarray, "N D"], grid: tuple[int, int]) -> Float[np.ndarray, "R C R C"]:
+    """Cosine similarity of the position embeddings of a grid of patches, given row by row."""
     return cosine_similarity(table).reshape(*grid, *grid)
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A tile for each patch: the similarity of its position with those of the whole grid."""
     similarity = arrays["similarity"]
     rows, columns = similarity.shape[:2]
     figure = picture.begin(7, 6.3 * rows / columns, "Similarity of each patch's position with all others")

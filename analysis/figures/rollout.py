@@ -1,9 +1,10 @@
-"""What an image's classification goes back to: attention rollout (2005.00928; 2010.11929, figure 6).
+"""Attention rollout: which patches reach the model's head, through all layers (2005.00928; 2010.11929, figure 6).
 
 L layers, B images, H heads, N tokens, R rows and C columns of patches.
 """
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from analysis import attention, picture
@@ -14,26 +15,25 @@ IMAGES = 4
 
 
 def lacks(subject: Subject) -> str:
+    """A model without attention between patches."""
     return subject.lacks_patch_attention
 
 
 def arrays(subject: Subject) -> Arrays:
+    """Images, a map (R, C) for each, and the name of the queries."""
     pictures, seen = subject.look(IMAGES)
-    read = np.einsum("bq,bqk->bk", seen.reading, rollout(seen.attention))
+    read = np.einsum("bq,bqk->bk", seen.reading, rollout(np.asarray(seen.attention)))
     return {"image": pictures, "rollout": attention.patch_maps(read, subject.grid), "query": np.array(subject.query)}
 
 
-def rollout(attention: np.ndarray) -> np.ndarray:
-    """How much of each token of the input is in each token of the output, if attention alone moved it about.
+def rollout(attention: Float[np.ndarray, "L B H N N"]) -> Float[np.ndarray, "B N N"]:
+    """The share of each input token in each output token, if only attention mixed tokens.
 
-    In each layer the heads' mean is taken, the identity added for the residual connection, and the rows divided by their
-    sum; the layers are multiplied (2005.00928, section 3).
-
-    Args:
-      attention: (L, B, H, N, N).
+    The product over the layers of A_l = normalised(mean over heads + I), where I stands for the residual connection and
+    each row is divided by its sum (2005.00928, section 3).
 
     Returns:
-      (B, N, N), whose rows sum to 1.
+      A row for each output token, which sums to 1.
     """
     layers = attention.mean(2) + np.eye(attention.shape[-1])
     layers /= layers.sum(-1, keepdims=True)
@@ -44,6 +44,7 @@ def rollout(attention: np.ndarray) -> np.ndarray:
 
 
 def draw(arrays: Arrays) -> Figure:
+    """A row for each image: the image, its map, and both."""
     images, maps = arrays["image"], arrays["rollout"]
     figure = picture.begin(6.6, 2.0 * len(images) + 0.6, f"Attention rollout: {arrays['query']}")
     axes = figure.subplots(len(images), 3, squeeze=False)

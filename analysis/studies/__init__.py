@@ -1,7 +1,7 @@
-"""The figures of a study's report, one file a kind, found by name.
+"""The figures of a study's report: one file each, found by name.
 
-Each has `draw(rows, **arguments) -> Drawn`: rows are those of finished runs (analysis/table.py), arguments what
-configs/studies/ give it. Adding a kind is adding a file.
+Each has `draw(rows, **arguments) -> Drawn`. rows: of finished runs, see analysis/table.py. arguments: what the study of
+configs/studies/ sets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
@@ -23,61 +24,78 @@ MARKERS = "osD^vPX<>*"
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, what it says as lines of Markdown, and its numbers for fits.json."""
+    """A figure of a report.
+
+    Attributes:
+      picture: as drawn.
+      lines: what it shows, in Markdown.
+      numbers: its fits, for fits.json.
+    """
 
     picture: Figure
     lines: list[str] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)  # Any: nested numbers, as JSON
 
 
-def column(rows: Sequence[Row], name: str) -> np.ndarray:
-    """A column of figures, float (R,).
+def column(rows: Sequence[Row], name: str) -> Float[np.ndarray, " R"]:
+    """A column of numbers.
 
     Raises:
       UserError: a run lacks it.
     """
     for row in rows:
         if row.get(name) is None:
-            figures = [key for key, value in row.items() if isinstance(value, (int, float))]
-            raise UserError(f"run {row['run']} of the study has no figure {name!r}: {nearest(name, figures)}")
+            metrics = [key for key, value in row.items() if isinstance(value, (int, float))]
+            raise UserError(f"run {row['run']} of the study has no metric {name!r}: {nearest(name, metrics)}")
     return np.array([row[name] for row in rows], float)
 
 
-def groups(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:
-    """Rows by what they have in a column, in order of appearance."""
-    found: dict[Any, list[Row]] = {}
+def groups(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:  # Any: a label is a number or text
+    """Rows by their value in a column, in order of appearance."""
+    by_value: dict[Any, list[Row]] = {}
     for row in rows:
-        found.setdefault(row[key], []).append(row)
-    return found
+        by_value.setdefault(row[key], []).append(row)
+    return by_value
 
 
-def points(rows: Sequence[Row], x: str, y: str, floor: float = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each x once, float (P,), with the mean of y over the runs there, (P,), and its interval's ends, (2, P).
+def points(
+    rows: Sequence[Row], x: str, y: str, floor: float = 0
+) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"], Float[np.ndarray, "2 P"]]:
+    """Each x once, the mean of y over its runs, and the ends of the mean's interval.
 
     Args:
-      floor: where not 0, both are of the logarithm of y, which counts as no less than this.
+      rows: of one series.
+      x, y: columns.
+      floor: if not 0, the mean is of log y, where y is at least this.
     """
     by_x = sorted(groups(rows, x).items())
-    values = [column(found, y) for _, found in by_x]
+    values = [column(same, y) for _, same in by_x]
     means = [interval(np.log(np.maximum(value, floor)) if floor else value) for value in values]
     mean, half = np.array(means).T
     half = np.nan_to_num(half)
-    drawn = np.array([mean, mean - half, mean + half])
-    drawn = np.exp(drawn) if floor else drawn
-    return np.array([value for value, _ in by_x], float), drawn[0], drawn[1:]
+    ends = np.array([mean, mean - half, mean + half])
+    ends = np.exp(ends) if floor else ends
+    return np.array([value for value, _ in by_x], float), ends[0], ends[1:]
 
 
 def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, floor: float = 0, **style: Any) -> None:
-    """A series with intervals. floor: see `points`."""
+    """Draws a series with its intervals.
+
+    Args:
+      axes: to draw into.
+      rows, x, y, floor: see `points`.
+      number: of the series, which chooses colour and marker.
+      **style: matplotlib's options of a line.
+    """
     at, mean, ends = points(rows, x, y, floor)
-    settings: dict[str, Any] = dict(
+    settings: dict[str, Any] = dict(  # Any: matplotlib's options
         color=COLOURS[number % 10], marker=MARKERS[number % 10], markersize=5, capsize=3, lw=1.5, elinewidth=1
     )
     axes.errorbar(at, mean, np.abs(ends - mean), **settings | style)
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
-    """Labels, log scales ("x", "y", "xy"), grid, legend."""
+    """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
     axes.set(xlabel=label(x), ylabel=label(y))
     if "x" in log:
         axes.set_xscale("log")
@@ -102,12 +120,12 @@ LABELS = {
 
 
 def label(name: str) -> str:
-    """A column's name as an axis has it."""
+    """A column's name for an axis."""
     return LABELS.get(name, name.replace("_", " "))
 
 
 def plus_minus(mean: float, half: float, name: str) -> str:
-    """85.10 ± 0.32 %"""
+    """A mean with half its interval, such as "85.10 ± 0.32 %" for an accuracy."""
     if name.endswith(("accuracy", "_shot", "_nn", "exact_match")):
         return f"{100 * mean:.2f}" + (f" ± {100 * half:.2f}" if np.isfinite(half) else "") + " %"
     return f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")

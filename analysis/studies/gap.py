@@ -1,4 +1,4 @@
-"""The difference of two models by data: whether it closes."""
+"""The difference between two models by the size of the training set: whether it closes."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,14 @@ from analysis.table import Row
 
 
 def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, second: str) -> Drawn:
-    """metric(first) - metric(second) at each x, in points, with the interval over runs paired by seed."""
+    """metric(first) − metric(second) at each x, in percentage points, with its interval over runs paired by seed.
+
+    Args:
+      x: the column of the size.
+      series: the label that names the models.
+      metric: a share, such as an accuracy.
+      first, second: the two models.
+    """
     by_name = groups(rows, series)
     values = {
         name: dict(zip(((row[x], row["seed"]) for row in own), 100 * column(own, metric), strict=True))
@@ -40,6 +47,7 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, s
 
 
 def _verdict(fit: fits.Line, first: str, second: str, last: tuple[float, float], x: str) -> str:
+    """The trend by its slope, and the difference at the largest size, `last`: (mean, half its interval)."""
     slope = f"it changes by {fit.slope:+.2f} ± {fit.error:.2f} points for each tenfold of {label(x)}"
     if not fit.clear:
         trend = f"whether {first} gains on {second} cannot be told: {slope}"

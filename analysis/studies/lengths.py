@@ -1,6 +1,6 @@
-"""Several figures by sequence length, with growth exponents: what 1706.03762, table 1, says of layers, measured.
+"""Several metrics by sequence length, with growth exponents: 1706.03762, table 1, measured.
 
-Each run is a dot: of runs of which one learns the task and another does not, a mean and its interval say little.
+Each run is a dot: if one run learns the task and another does not, the mean and its interval say little.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from analysis import fits
 from analysis.studies import COLOURS, Drawn, column, curve, finish, groups, label
 from analysis.table import Row
 
-FLOOR = 1e-16  # of what is drawn by its logarithm: a gradient of float32 can be 0
+FLOOR = 1e-16  # of a metric on a logarithmic axis: a gradient in float32 can be 0
 
 
 def draw(
@@ -26,11 +26,15 @@ def draw(
     logarithmic: tuple[str, ...] = (),
     least: int = 0,
 ) -> Drawn:
-    """A panel for each of `metrics`; to those of `growth`, x^b is fitted where x is at least `least` (everywhere, if that
-    leaves fewer than three x).
+    """A panel for each metric.
 
     Args:
-      logarithmic: others that are drawn over a logarithmic axis, by the mean of their logarithms and no lower than FLOOR.
+      x: the column of the length.
+      series: the label that names the models.
+      metrics: the columns that are drawn.
+      growth: metrics to which x^b is fitted, on logarithmic axes.
+      logarithmic: other metrics on logarithmic axes, as means of logarithms, at least FLOOR.
+      least: the smallest x that is fitted. All are, if fewer than three would be left.
     """
     across = min(2, len(metrics))
     down = -(-len(metrics) // across)
@@ -46,7 +50,7 @@ def draw(
             runs = np.maximum(column(own, metric), floor)
             panel.plot(column(own, x), runs, ".", color=COLOURS[number % 10], ms=3, alpha=0.6)
         panel.autoscale_view()
-        panel.autoscale(False, axis="y")  # at the runs: intervals may reach to where no value can be
+        panel.autoscale(False, axis="y")  # fitted to the runs: an interval may reach impossible values
         for number, (name, own) in enumerate(groups(rows, series).items()):
             text = str(name)
             if metric in growth:

@@ -1,4 +1,4 @@
-"""A score by training compute, with the Pareto front: 2010.11929, figure 5."""
+"""A metric by training compute, with the Pareto front: 2010.11929, figure 5."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,11 @@ def draw(
     """Every point (mean over the seeds) by its cost; those on the front are joined.
 
     Args:
-      points: the labels that tell the points of a series apart. loss: a figure to which a power law of the cost is fitted.
+      series: the label that names the families.
+      points: the labels that tell the points of a series apart.
+      metric: a column, of which more is better.
+      cost: a column, of which less is better.
+      loss: a column to which a power law of the cost is fitted; "" for none.
     """
     picture = Figure(figsize=(6.5, 4.5), layout="constrained")
     axes = picture.subplots()
@@ -24,10 +28,10 @@ def draw(
     score: list[tuple[float, float]] = []
     for number, (name, own) in enumerate(groups(rows, series).items()):
         curve(axes, own, cost, metric, number, label=name, lw=0, elinewidth=1)
-        for which, same in groups([row | {"point": tuple(row[p] for p in points)} for row in own], "point").items():
+        for point, same in groups([row | {"point": tuple(row[p] for p in points)} for row in own], "point").items():
             at.append(column(same, cost).mean())
             score.append(fits.interval(column(same, metric)))
-            names.append(f"{name} {', '.join(map(str, which))}")
+            names.append(f"{name} {', '.join(map(str, point))}")
     mean = np.array([m for m, _ in score])
     best = fits.front(np.array(at), mean)
     order = np.argsort(np.array(at)[best])
@@ -42,7 +46,8 @@ def draw(
     for name, own in groups(rows, series).items() if loss else ():
         if law := fits.power_law(column(own, cost), column(own, loss)):
             lines.append(
-                f"- {name}: {loss} falls with compute to the power of −{law.exponent:.3f} ± {law.error:.3f}, towards {law.offset:.3g}."
+                f"- {name}: {loss} falls with compute to the power of −{law.exponent:.3f} ± {law.error:.3f}, towards "
+                f"{law.offset:.3g}."
             )
             numbers[f"{name}: {loss}"] = {"exponent": law.exponent, "half_interval": law.error, "offset": law.offset}
     return Drawn(picture, lines, numbers)

@@ -1,7 +1,7 @@
-"""A score and the loss by data, of several models: 2010.11929, figures 3 and 4; with power laws (2001.08361)."""
+"""A metric and the loss of several models by the size of the training set: 2010.11929, figures 3 and 4; 2001.08361."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,16 +10,29 @@ from analysis import fits
 from analysis.studies import COLOURS, Drawn, column, curve, finish, groups, label
 from analysis.table import Row
 
-REACH = 1000  # how many times beyond the largest x a crossing is sought
+REACH = 1000  # a crossing is sought up to so many times the largest x
+
+
+class Fitted(NamedTuple):
+    """A series by name, with its power law."""
+
+    name: str
+    law: fits.PowerLaw
 
 
 def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "test/nll") -> Drawn:
-    """Left the score, right the loss with L(x) = a x^-b + c fitted to it; both over log x, with intervals over the seeds."""
+    """Left the metric, right the loss with its power law L(x) = a x^-b + c, both over log x with intervals.
+
+    Args:
+      x: the column of the size.
+      series: the label that names the models.
+      metric: the column on the left.
+      loss: the column on the right.
+    """
     picture = Figure(figsize=(10, 4), layout="constrained")
     (left, right) = picture.subplots(1, 2)
-    found = groups(rows, series)
-    laws: dict[Any, fits.PowerLaw | None] = {}
-    for number, (name, own) in enumerate(found.items()):
+    laws: dict[Any, fits.PowerLaw | None] = {}  # Any: a label is a number or text
+    for number, (name, own) in enumerate(groups(rows, series).items()):
         curve(left, own, x, metric, number, label=name)
         laws[name] = law = fits.power_law(column(own, x), column(own, loss))
         text = f"{name}: {x}^-{law.exponent:.2f}" if law else name
@@ -33,32 +46,33 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "
     for name, law in laws.items():
         if law:
             lines.append(
-                f"- {name}: {loss} falls with {label(x)} to the power of −{law.exponent:.3f} ± {law.error:.3f}, towards "
-                f"{law.offset:.3g}."
+                f"- {name}: {loss} falls with {label(x)} to the power of −{law.exponent:.3f} ± {law.error:.3f}, "
+                f"towards {law.offset:.3g}."
             )
             numbers[str(name)] = {"exponent": law.exponent, "half_interval": law.error, "offset": law.offset}
         else:
-            lines.append(f"- {name}: fewer than four sizes, so that no power law is fitted.")
+            lines.append(f"- {name}: no power law, which needs at least four sizes.")
     reach = (column(rows, x).min(), column(rows, x).max() * REACH)
-    for (first, one), (second, other) in _pairs(laws):
-        cross = fits.crossing(one, other, reach)
-        numbers[f"{second} below {first}"] = vars(cross)
-        lines.append(f"- {second} below {first}: {_said(cross, label(x), reach)}")
+    for first, second in _pairs([Fitted(str(name), law) for name, law in laws.items() if law]):
+        cross = fits.crossing(first.law, second.law, reach)
+        numbers[f"{second.name} below {first.name}"] = vars(cross)
+        lines.append(f"- {second.name} below {first.name}: {_sentence(cross, label(x), reach)}")
     return Drawn(picture, lines, numbers)
 
 
-def _pairs(laws: dict[Any, fits.PowerLaw | None]) -> list[Any]:
-    """The first series against each other one: the one that begins worse is second."""
-    fitted = [(name, law) for name, law in laws.items() if law]
+def _pairs(fitted: Sequence[Fitted]) -> list[tuple[Fitted, Fitted]]:
+    """The first series with each other one. The series that is worse at small x is the second of its pair."""
     pairs = []
     for other in fitted[1:]:
-        smallest = min(fitted[0][1].centre, other[1].centre) / 10
-        pairs.append((other, fitted[0]) if fitted[0][1](smallest) > other[1](smallest) else (fitted[0], other))
+        smallest = min(fitted[0].law.centre, other.law.centre) / 10
+        pairs.append((other, fitted[0]) if fitted[0].law(smallest) > other.law(smallest) else (fitted[0], other))
     return pairs
 
 
-def _said(cross: fits.Crossing, x: str, reach: tuple[float, float]) -> str:
+def _sentence(cross: fits.Crossing, x: str, reach: tuple[float, float]) -> str:
+    """The end of a line about a crossing."""
     share = f"{100 * cross.share:.0f} % of the draws of both fits cross between {reach[0]:,.0f} and {reach[1]:.1e}"
     if np.isnan(cross.at):
         return f"the fits do not cross; {share}."
-    return f"from {cross.at:.2g} {x} on by the fits, 95 % of the crossings between {cross.low:.2g} and {cross.high:.2g}; {share}."
+    between = f"95 % of the crossings between {cross.low:.2g} and {cross.high:.2g}"
+    return f"from {cross.at:.2g} {x} on by the fits, {between}; {share}."

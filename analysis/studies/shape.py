@@ -1,4 +1,4 @@
-"""What is made larger, and what it brings for its compute: 2010.11929, figure 8."""
+"""A metric by compute as one dimension of a model grows at a time: 2010.11929, figure 8."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,14 @@ from analysis.table import Row
 
 
 def draw(rows: Sequence[Row], *, series: str, base: str, metric: str, cost: str = "flops_per_example") -> Drawn:
-    """A line for each dimension that is scaled (`series`), all through the point named `base`, by relative compute."""
+    """A line for each dimension that is scaled, all through the base point, by relative compute.
+
+    Args:
+      series: the label that names the scaled dimension.
+      base: its value at the point that all lines go through.
+      metric: a share, such as an accuracy.
+      cost: the column of the compute.
+    """
     named = groups(rows, series)
     centre = column(named[base], cost).mean()
     relative = [row | {"relative compute": row[cost] / centre} for row in rows]

@@ -1,1 +1,1 @@
-"""One file a study: runs that differ from one another in what it asks about. See studies/grid.py."""
+"""One file a study: a grid of runs that differ in what the study asks about. See studies/grid.py."""

@@ -1,9 +1,9 @@
-"""What every study begins with."""
+"""The base of every study."""
 
 from ml_collections import ConfigDict
 
 ONE_CHECKPOINT = ("checkpoint.keep_best=", "checkpoint.keep_last=1")
-# Linear five-shot accuracy on ImageNet, counted at the end.
+# Linear five-shot accuracy on ImageNet, evaluated at the end.
 IMAGENET_FEWSHOT = (
     *(
         "evaluation.fewshot.shots=(5,)",
@@ -12,7 +12,7 @@ IMAGENET_FEWSHOT = (
     ),
     "evaluation.every_steps=0",
 )
-# ResNets pre-trained as in Table 3 of 2010.11929, as the configs of ViTs and hybrids are.
+# Pre-training of ResNets as in table 3 of 2010.11929, which the configs of ViTs and hybrids follow.
 BIT = (
     *("data.name=imagenet21k", "data.train_split=train[51200:]", 'data.eval_splits=("train[:51200]",)'),
     *("optim.name=adamw", "optim.schedule=linear", "optim.warmup_steps=10000", "optim.weight_decay=0.1"),
@@ -23,7 +23,9 @@ def get_config(title: str, paper: str, question: str) -> ConfigDict:
     """A study without runs.
 
     Args:
-      title: of its report. paper: the figure or table that it answers to. question: what it asks, a sentence.
+      title: of the report.
+      paper: the figure or table it reproduces.
+      question: what it asks, a sentence.
     """
     study = ConfigDict()
     study.title, study.paper, study.question = title, paper, question
@@ -31,10 +33,10 @@ def get_config(title: str, paper: str, question: str) -> ConfigDict:
     study.seeds = 3  # runs of each point
     study.at_once = 1  # runs at a time on this machine
     study.runs = ()  # see `run`
-    study.after = ()  # commands after each run: "visualize.py gradients" becomes python visualize.py --workdir=... gradients
-    study.select = ""  # early stopping: the figure whose best evaluation's figures count; "": the last evaluation's
+    study.after = ()  # commands after each run: "visualize.py gradients" is given the run's --workdir
+    study.select = ""  # early stopping: the metric whose best evaluation counts; "": the last evaluation counts
     study.select_mode = "max"
-    study.figures = ()  # of the report, each a module of analysis/studies/ by name and its arguments; see `figure`
+    study.figures = ()  # of the report, see `figure`
     return study
 
 
@@ -42,19 +44,24 @@ def run(config: str, *changes: str, **labels: object) -> dict[str, object]:
     """One point of a study.
 
     Args:
-      config: a file of configs/ with its variant. changes: "optim.learning_rate=1e-3" ..., as on the command line.
-      labels: what the point is called in the table: model="ViT", images=600.
+      config: a file of configs/ with its variant.
+      changes: "optim.learning_rate=1e-3" ..., as on the command line.
+      labels: of the point in the table: model="ViT", images=600.
     """
     return dict(config=config, changes=changes, labels=tuple(labels.items()))
 
 
 def figure(name: str, **arguments: object) -> dict[str, object]:
-    """A figure of the report: analysis/studies/NAME.py's `draw` takes the arguments."""
+    """A figure of the report. arguments: of `draw` in analysis/studies/NAME.py."""
     return dict(name=name, arguments=tuple(arguments.items()))
 
 
 def check(size: str, *others: str) -> None:
-    """That a study has a size: "tiny", "" for the paper's own, or one of others."""
+    """Checks the size of a study: "tiny", "" for the paper's own, or one of `others`.
+
+    Raises:
+      ValueError: another size.
+    """
     if size not in ("", "tiny", *others):
         raise ValueError(
             f"the study has no size {size!r}: {', '.join(('tiny', *others))}, or none for the paper's own."
@@ -69,5 +76,5 @@ def sized(size: str, tiny: tuple[str, ...], real: tuple[str, ...]) -> tuple[str,
 
 
 def metric(size: str) -> str:
-    """What a ViT's study of that size is about."""
+    """The metric of a ViT's study of that size."""
     return "test/accuracy" if size else "imagenet2012/5_shot"

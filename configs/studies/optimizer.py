@@ -17,12 +17,13 @@ REAL = {
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", or "" for the paper's own."""
     study = base.get_config(
         "Adam and SGD", "2010.11929, table 7", "With which optimiser should a ResNet be pre-trained?"
     )
     study.reported = (
-        "JFT, fine-tuned on ImageNet, Adam and SGD: ResNet50 77.54 and 78.24, ResNet152x2 84.97 and 84.37; Adam is better on most "
-        "sets and at both sizes on the mean of all, against what was usual for ResNets."
+        "JFT, fine-tuned on ImageNet, Adam and SGD: ResNet50 77.54 and 78.24, ResNet152x2 84.97 and 84.37. Adam is "
+        "better on most data sets and, at both sizes, on their mean, though SGD was usual for ResNets."
     )
     base.check(size)
     optimisers = (
@@ -47,5 +48,5 @@ def get_config(size: str = "") -> ConfigDict:
         for label, (name, rates) in optimisers.items()
         for rate in rates
     )
-    study.figures = (base.figure("comparison", kind="optimiser", series="model", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="optimiser", series="model", metric=base.metric(size)),)
     return study

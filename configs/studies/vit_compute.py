@@ -9,10 +9,11 @@ from ml_collections import ConfigDict
 from configs.studies import base
 
 REPORTED = """\
-JFT-300M, 7 epochs (14 where so marked), exaFLOPs and ImageNet accuracy: B/32 55, 80.73; B/16 224, 84.15; L/32 196, 84.37; L/16 783, 86.30;
-H/14 (14) 4262, 88.08; R50x1 50, 77.54; R50x2 199, 82.12; R101x1 96, 80.67; R152x1 141, 81.88; R152x2 563, 84.97; R200x3 (14) 3306, 87.22;
-R50+B/32 106, 84.90; R50+B/16 274, 85.58; R50+L/32 246, 85.68; R50+L/16 859, 86.60. A ViT needs two to four times less compute than a
-ResNet for the same accuracy; hybrids are above ViTs only with little compute."""
+JFT-300M, 7 epochs (14 if marked), exaFLOPs and ImageNet accuracy: B/32 55, 80.73; B/16 224, 84.15; L/32 196, 84.37;
+L/16 783, 86.30; H/14 (14) 4262, 88.08; R50x1 50, 77.54; R50x2 199, 82.12; R101x1 96, 80.67; R152x1 141, 81.88;
+R152x2 563, 84.97; R200x3 (14) 3306, 87.22; R50+B/32 106, 84.90; R50+B/16 274, 85.58; R50+L/32 246, 85.68;
+R50+L/16 859, 86.60. A ViT needs two to four times less compute than a ResNet for the same accuracy. Hybrids are better
+than ViTs only with little compute."""
 
 STEM = ("model.stem=cifar", "model.stem_depths=(1, 1)", "model.stem_width=8", "model.patch=1")
 TINY: dict[str, dict[str, tuple[str, ...]]] = {
@@ -42,6 +43,7 @@ REAL: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", or "" for the paper's own."""
     study = base.get_config(
         "Accuracy by training compute",
         "2010.11929, figure 5 and table 6",

@@ -1,4 +1,6 @@
-"""ViT against BiT ResNet and hybrid as the training set grows: nested subsets, early stopping (2010.11929, figures 3 and 4).
+"""ViT against BiT ResNet and hybrid as the training set grows (2010.11929, figures 3 and 4).
+
+The training sets are nested subsets, with early stopping.
 
 python study.py --study=configs/studies/vit_data_scaling.py:tiny             digits, offline, minutes on two CPU cores
 python study.py --study=configs/studies/vit_data_scaling.py:fashion_mnist    two hours on two CPU cores
@@ -12,10 +14,10 @@ from configs.studies import base
 REPORTED = """\
 Figure 4 of the paper (subsets of JFT-300M, identical hyper-parameters, linear few-shot ImageNet): ViT-B/32 is below
 ResNet50 with 9M images and above it from 90M on; ViT-L/16 against ResNet152x2 likewise. Figure 3 and table 5, ImageNet
-fine-tuned after ImageNet-1k, ImageNet-21k, JFT: B/16 77.91, 83.97, 84.15; B/32 73.38, 81.28, 80.73; L/16 76.53, 85.15, 87.12;
-BiT is above ViT on ImageNet-1k alone."""
+fine-tuned after ImageNet-1k, ImageNet-21k, JFT: B/16 77.91, 83.97, 84.15; B/32 73.38, 81.28, 80.73; L/16 76.53, 85.15,
+87.12; BiT is better than ViT on ImageNet-1k only."""
 
-# On Fashion-MNIST: of about the same arithmetic an image.
+# Models for Fashion-MNIST with about the same arithmetic per image.
 FASHION_MNIST = {
     "ViT": ("configs/vit_fashion_mnist.py", "model.patch=7"),
     "BiT ResNet": ("configs/resnet_fashion_mnist.py", "model.root=imagenet", "model.width=24"),
@@ -49,6 +51,7 @@ IMAGENET21K_STEPS = dict.fromkeys((400_000, 1_300_000, 4_000_000, 12_700_000), 9
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", "fashion_mnist" or "" for the paper's own."""
     base.check(size, "fashion_mnist")
     study = base.get_config(
         "ViT, ResNet and hybrid by the size of the training set",

@@ -10,13 +10,14 @@ from configs.studies import base
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", or "" for the paper's own."""
     study = base.get_config(
         "Class token and mean of tokens",
         "2010.11929, figure 9",
         "Is a class token better than the mean of all tokens, if each has its own learning rate?",
     )
     study.reported = (
-        "Both work alike, but need different learning rates: the paper's first mean of tokens was only badly tuned."
+        "Both are equally good, but need different learning rates: the paper's first mean of tokens was badly tuned."
     )
     config, changes = base.sized(
         size,
@@ -29,5 +30,5 @@ def get_config(size: str = "") -> ConfigDict:
         for rate in rates
         for head in ("token", "gap")
     )
-    study.figures = (base.figure("comparison", kind="learning_rate", series="head", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="learning_rate", series="head", metric=base.metric(size)),)
     return study

@@ -1,4 +1,4 @@
-"""How a ViT is told where its patches stand: nothing, one or two dimensions, relative (2010.11929, table 8).
+"""Position embeddings of a ViT: none, in one or two dimensions, relative (2010.11929, table 8).
 
 python study.py --study=configs/studies/vit_positions.py:tiny             digits, offline, minutes on two CPU cores
 python study.py --study=configs/studies/vit_positions.py --launch=slurm   B/16 on ImageNet-21k, accelerators
@@ -12,14 +12,15 @@ POSITIONS = ("none", "learned", "learned_2d", "relative", "sinusoid_1d", "sinuso
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", or "" for the paper's own."""
     study = base.get_config(
         "Position embeddings",
         "2010.11929, table 8",
-        "Does a ViT need to know where its patches stand, and in how many dimensions?",
+        "Does a ViT need the positions of its patches, and in how many dimensions?",
     )
     study.reported = (
-        "B/16, JFT, ImageNet 5-shot linear: no positions 0.614, one dimension 0.642, two dimensions 0.640, relative 0.640 "
-        "(added once, before the encoder)."
+        "B/16, JFT, ImageNet 5-shot linear: no positions 0.614, one dimension 0.642, two dimensions 0.640, relative "
+        "0.640 (added once, before the encoder)."
     )
     config, changes = base.sized(
         size,
@@ -29,5 +30,5 @@ def get_config(size: str = "") -> ConfigDict:
     study.runs = tuple(
         base.run(config, f"model.positions={positions}", *changes, positions=positions) for positions in POSITIONS
     )
-    study.figures = (base.figure("comparison", kind="positions", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="positions", metric=base.metric(size)),)
     return study

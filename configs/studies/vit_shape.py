@@ -1,4 +1,4 @@
-"""Depth, width, MLP and patch size of a ViT, each made larger by itself, and all together (2010.11929, figure 8).
+"""Depth, width, MLP and patch size of a ViT, scaled one at a time and all together (2010.11929, figure 8).
 
 python study.py --study=configs/studies/vit_shape.py:tiny             digits, offline, minutes on two CPU cores
 python study.py --study=configs/studies/vit_shape.py --launch=slurm   ImageNet-21k, accelerators
@@ -28,14 +28,15 @@ REAL = {
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The study of a size: "tiny", or "" for the paper's own."""
     study = base.get_config(
         "Shape of a ViT",
         "2010.11929, figure 8",
         "Which dimension of a ViT is worth its compute when it is made larger?",
     )
     study.reported = (
-        "Depth helps most, up to 64 layers, with less from 16 on; width least; smaller patches help without a "
-        "parameter more; all dimensions in proportion are a robust choice."
+        "Depth helps most, up to 64 layers, though less beyond 16; width helps least; smaller patches help without "
+        "more parameters; scaling all dimensions in proportion is robust."
     )
     config, changes = base.sized(
         size,

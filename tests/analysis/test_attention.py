@@ -8,14 +8,13 @@ import pytest
 
 from analysis import attention
 from models import mae, vit
-from training import paths
 from weights import transplant
 
 SIZES = dict(outputs=3, width=8, depth=3, mlp_dim=8, heads=2, patch=4)
 
 
 def see(model, params, images) -> attention.Seen:
-    return jax.jit(partial(attention.see, model))(params, images)
+    return jax.jit(partial(attention.see, model))({"params": params}, images)
 
 
 def made(model, shape: tuple[int, ...] = (2, 8, 12, 1)) -> tuple:
@@ -45,8 +44,8 @@ def test_logits_with_probes_are_those_without(scan, head):
 def test_layers_come_in_order_scanned_or_not():
     written, scanned = (vit.Model(**SIZES, scan=scan) for scan in (False, True))
     params, images = made(written)
-    shapes = {k: x.shape for k, x in paths.table(made(scanned)[0]).items()}
-    taken, _ = transplant.fit(paths.table(jax.device_get(params)), shapes, 1.0, "written")
+    shapes = {path: x.shape for path, x in attention.by_path(made(scanned)[0]).items()}
+    taken, _ = transplant.fit(attention.by_path(jax.device_get(params)), shapes, 1.0, "written")
     stacked = jax.tree.unflatten(jax.tree.structure(made(scanned)[0]), list(taken.values()))
     a, b = see(written, params, images), see(scanned, stacked, images)
     np.testing.assert_allclose(a.attention, b.attention, atol=1e-5)
@@ -75,19 +74,19 @@ def test_a_pooling_head_reads_what_its_query_attends_to():
 def test_images_go_through_a_few_at_a_time(monkeypatch):
     model = vit.Model(**SIZES)
     params, images = made(model, (5, 8, 8, 1))
-    whole = attention.all_at_once(model, params, np.asarray(images))
+    whole = attention.all_at_once(model, {"params": params}, np.asarray(images))
     monkeypatch.setattr(attention, "MEMORY", 2 * 4 * 3 * 2 * 5 * 5)  # two images' attention
-    parts = list(attention.passes(model, params, np.asarray(images)))
+    parts = list(attention.passes(model, {"params": params}, np.asarray(images)))
     assert [len(part.output) for part in parts] == [2, 2, 1]
     np.testing.assert_allclose(np.concatenate([p.attention for p in parts], 1), whole.attention, atol=1e-5)
 
 
-def test_a_masked_autoencoder_is_looked_at_with_whole_images():
+def test_a_masked_autoencoder_sees_whole_images():
     model = mae.Model(**SIZES, decoder_width=8, decoder_depth=1, decoder_heads=2).clone(outputs=0)
     params, images = made(model)
     assert see(model, params, images).attention.shape == (3, 2, 2, 7, 7)
 
 
-def test_maps_leave_out_what_is_no_patch():
+def test_maps_leave_out_tokens_that_are_not_patches():
     weights = np.arange(8.0)[None]  # two tokens before 2 x 3 patches
     np.testing.assert_array_equal(attention.patch_maps(weights, (2, 3)), [[[2, 3, 4], [5, 6, 7]]])

@@ -1,4 +1,4 @@
-"""What figures show, as arrays, against naive computations."""
+"""The arrays of figures against naive computations."""
 
 from pathlib import Path
 
@@ -48,17 +48,17 @@ def test_sinusoids_of_a_grid_are_alike_along_rows_and_columns():
 
 
 def test_sinusoids_depend_on_distance_alone():
-    found = sinusoids.positions(10, 6)
-    assert found["positions"].shape == (10, 6)
-    np.testing.assert_allclose(np.diagonal(found["similarity"]), 1, atol=1e-5)
-    np.testing.assert_allclose(found["similarity"][1:, 1:], found["similarity"][:-1, :-1], atol=1e-5)
+    arrays = sinusoids.positions(10, 6)
+    assert arrays["positions"].shape == (10, 6)
+    np.testing.assert_allclose(np.diagonal(arrays["similarity"]), 1, atol=1e-5)
+    np.testing.assert_allclose(arrays["similarity"][1:, 1:], arrays["similarity"][:-1, :-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("extra", [0, 1, 2])
 def test_distance_is_that_of_loops(extra):
     grid, side = (2, 3), 4.0
     weights = attentions(2, 2, 2, 6 + extra, 6 + extra)
-    found = distance.mean_distance(weights, grid, side)
+    distances = distance.mean_distance(weights, grid, side)
     places = [(r * side, c * side) for r in range(2) for c in range(3)]
     for index in np.ndindex(2, 2, 2):
         patches = weights[index][extra:, extra:]
@@ -66,7 +66,7 @@ def test_distance_is_that_of_loops(extra):
             sum(w * np.hypot(a[0] - b[0], a[1] - b[1]) for w, b in zip(row, places, strict=True)) / row.sum()
             for row, a in zip(patches, places, strict=True)
         ]
-        assert found[index] == pytest.approx(np.mean(means))
+        assert distances[index] == pytest.approx(np.mean(means))
 
 
 def test_distance_of_attention_to_oneself_is_none_and_of_uniform_attention_the_mean():
@@ -80,13 +80,13 @@ def test_distance_of_attention_to_oneself_is_none_and_of_uniform_attention_the_m
 
 def test_rollout_is_the_product_of_layers():
     weights = attentions(3, 2, 4, 5, 5)
-    found = rollout.rollout(weights)
+    shares = rollout.rollout(weights)
     for image in range(2):
         total = np.eye(5)
         for layer in range(3):
             total = (0.5 * weights[layer, image].mean(0) + 0.5 * np.eye(5)) @ total
-        np.testing.assert_allclose(found[image], total)
-    np.testing.assert_allclose(found.sum(-1), 1)
+        np.testing.assert_allclose(shares[image], total)
+    np.testing.assert_allclose(shares.sum(-1), 1)
 
 
 def test_rollout_of_attention_to_oneself_is_the_identity():
@@ -110,21 +110,21 @@ def test_tiles_stand_as_a_grid_of_grids():
 
 def test_maps_of_sentences_of_different_lengths_are_padded():
     weights = np.ones((2, 3, 4))
-    found = alignment.maps(weights, [["a", "b"], ["a", "b", "c"]], [["x"], ["x", "y"]])
-    assert found["weights"].tolist() == [[[1, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 1, 1]]]
-    assert found["source"].tolist() == [["a", "b", ""], ["a", "b", "c"]]
-    assert found["target"].tolist() == [["x", ""], ["x", "y"]]
+    arrays = alignment.maps(weights, [["a", "b"], ["a", "b", "c"]], [["x"], ["x", "y"]])
+    assert arrays["weights"].tolist() == [[[1, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 1, 1]]]
+    assert arrays["source"].tolist() == [["a", "b", ""], ["a", "b", "c"]]
+    assert arrays["target"].tolist() == [["x", ""], ["x", "y"]]
 
 
-def test_curves_are_a_logs_finite_figures():
+def test_curves_are_a_logs_finite_metrics():
     rows = [
         {"step": 2, "train/loss": 1.5, "train/nll": 9.0, "seconds": 3.0},
         {"step": 4, "train/loss": None, "test/accuracy": 0.5},
     ]
-    found = curves.curves(rows, ("loss", "accuracy"))
-    assert found.keys() == {"train/loss", "test/accuracy"}
-    np.testing.assert_array_equal(found["train/loss"], [[2], [3], [1.5]])
-    np.testing.assert_array_equal(found["test/accuracy"], [[4], [3], [0.5]])
+    arrays = curves.curves(rows, ("loss", "accuracy"))
+    assert arrays.keys() == {"train/loss", "test/accuracy"}
+    np.testing.assert_array_equal(arrays["train/loss"], [[2], [3], [1.5]])
+    np.testing.assert_array_equal(arrays["test/accuracy"], [[4], [3], [0.5]])
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_curves_of_two_runs_with_seconds_are_drawn_four_times(tmp_path):
     rows = [
         {"step": s, "seconds": 2.0 * s, "train/loss": 1 / s, "train/accuracy": s / 9, "test/loss": 1.0} for s in (1, 2)
     ]
-    found = {f"{run}: {k}": c for run in "ab" for k, c in curves.curves(rows, ("loss", "accuracy")).items()}
-    figure = curves.draw(found)
-    picture.save(figure, found, tmp_path / "deep" / "curves.png")
+    arrays = {f"{run}: {k}": c for run in "ab" for k, c in curves.curves(rows, ("loss", "accuracy")).items()}
+    figure = curves.draw(arrays)
+    picture.save(figure, arrays, tmp_path / "deep" / "curves.png")
     assert [a.get_xlabel() + "/" + a.get_ylabel() for a in figure.axes] == [
         "step/loss",
         "step/accuracy",

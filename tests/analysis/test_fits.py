@@ -1,4 +1,4 @@
-"""Fits find again what made up figures were made of."""
+"""Fits recover the laws that made-up data were drawn from."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_an_interval_is_students():
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(9.0, 0.35, 0.2), (30.0, 0.5, 0.0), (2.0, 0.15, 0.1)])
-def test_a_power_law_without_noise_is_found_again(a, b, c):
+def test_a_power_law_without_noise_is_recovered(a, b, c):
     fit = fits.power_law(X, law(a, b, c))
     assert fit is not None
     assert fit.exponent == pytest.approx(b, rel=0.02)
@@ -69,6 +69,6 @@ def test_an_exponent_is_the_slope_of_logarithms():
     assert fit.clear
 
 
-def test_the_front_is_what_nothing_beats():
+def test_nothing_beats_a_point_on_the_front():
     cost, score = np.array([1.0, 2, 3, 3, 4]), np.array([0.5, 0.4, 0.7, 0.6, 0.7])
     assert fits.front(cost, score).tolist() == [True, False, True, False, False]

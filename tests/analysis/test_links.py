@@ -10,23 +10,23 @@ from errors import UserError
 
 def test_the_error_rate_of_an_example_by_hand():
     sure, possible = [{(0, 0), (1, 1)}], [{(0, 0), (1, 1), (2, 1)}]
-    found = [{(0, 0), (2, 1), (2, 2)}]
+    predicted = [{(0, 0), (2, 1), (2, 2)}]
     # |A & S| = 1, |A & P| = 2, |A| = 3, |S| = 2
-    assert links.error_rate(found, sure, possible) == pytest.approx(1 - 3 / 5)
+    assert links.error_rate(predicted, sure, possible) == pytest.approx(1 - 3 / 5)
     assert links.error_rate(sure, sure, possible) == 0
     assert links.error_rate([{(5, 5)}], sure, possible) == 1
 
 
 def test_sentences_are_counted_together():
-    found, sure = [{(0, 0)}, {(0, 1), (1, 0)}], [{(0, 0)}, {(0, 0), (1, 1)}]
-    assert links.error_rate(found, sure, sure) == pytest.approx(1 - 2 / 6)
+    predicted, sure = [{(0, 0)}, {(0, 1), (1, 0)}], [{(0, 0)}, {(0, 0), (1, 1)}]
+    assert links.error_rate(predicted, sure, sure) == pytest.approx(1 - 2 / 6)
 
 
 def test_words_are_the_sum_over_source_and_the_mean_over_target_tokens():
     weights = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.3, 0.1], [0.0, 0.0, 0.0, 1.0]])
-    found = links.word_weights(weights, np.array([0, 0, 2, -1]), np.array([0, 0, -1]))
-    np.testing.assert_allclose(found, [[(0.3 + 0.6) / 2, 0, 0.3]])  # source word 1 has no token
-    assert links.strongest(found) == {(0, 0)}
+    words = links.word_weights(weights, np.array([0, 0, 2, -1]), np.array([0, 0, -1]))
+    np.testing.assert_allclose(words, [[(0.3 + 0.6) / 2, 0, 0.3]])  # source word 1 has no token
+    assert links.strongest(words) == {(0, 0)}
     assert links.strongest(np.zeros((1, 2))) == set()
 
 
@@ -49,8 +49,11 @@ def test_links_are_sure_or_possible(tmp_path):
     ("text", "message"),
     [
         ("0-0", "gold has 1 lines and .*source has 2"),
-        ("0-0\n0:1", "line 2 of .*gold: '0:1' is no link: write 0-2"),
-        ("0-0\n1-1", "line 2 of .*gold: '1-1' links a word that is not there, of 1 source and 2 target"),
+        ("0-0\n0:1", "line 2 of .*gold: '0:1' is not a link: write 0-2"),
+        (
+            "0-0\n1-1",
+            "line 2 of .*gold: '1-1' links a word that is not there: the sentences have 1 source and 2 target",
+        ),
     ],
 )
 def test_a_file_of_links_that_cannot_be_is_one_line(tmp_path, text, message):

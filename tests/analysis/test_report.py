@@ -1,4 +1,4 @@
-"""Tables and reports of made up runs: what they hold, and what they say."""
+"""Tables and reports of made-up runs."""
 
 import csv
 import json
@@ -87,8 +87,8 @@ def test_a_gap_within_the_noise_is_not_called_one(tmp_path):
 @pytest.mark.parametrize(
     "figure",
     [
-        base.figure("comparison", kind="model", metric="test/accuracy"),
-        base.figure("comparison", kind="images", series="model", metric="test/accuracy"),
+        base.figure("comparison", variant="model", metric="test/accuracy"),
+        base.figure("comparison", variant="images", series="model", metric="test/accuracy"),
         base.figure("pareto", series="model", points=("images",), metric="test/accuracy"),
         base.figure("shape", series="model", base="ViT", metric="test/accuracy"),
         base.figure(
@@ -96,14 +96,14 @@ def test_a_gap_within_the_noise_is_not_called_one(tmp_path):
         ),
     ],
 )
-def test_every_kind_of_figure_is_drawn(tmp_path, figure):
+def test_every_figure_is_drawn(tmp_path, figure):
     one = study(figure)
     report.write(one, made_up(one, closing), 24, tmp_path, "")
     assert (tmp_path / "figures" / f"{figure['name']}.png").stat().st_size > 5000
     assert "\n- " in (tmp_path / "report.md").read_text()
 
 
-def test_figures_of_many_magnitudes_are_averaged_by_their_logarithms_and_0_is_the_floor():
+def test_metrics_of_many_magnitudes_are_averaged_by_their_logarithms_and_0_is_the_floor():
     rows: list[table.Row] = [{"run": "", "length": 8, "gradient": value} for value in (1e-2, 1e-4, 1e-6)]
     rows += [{"run": "", "length": 16, "gradient": value} for value in (0.0, 0.0)]
     at, mean, (low, high) = studies.points(rows, "length", "gradient", floor=1e-16)
@@ -113,8 +113,8 @@ def test_figures_of_many_magnitudes_are_averaged_by_their_logarithms_and_0_is_th
     np.testing.assert_allclose([low[1], high[1]], 1e-16)
 
 
-def test_runs_on_the_front_and_the_best_kind_are_named(tmp_path):
-    one = study(base.figure("comparison", kind="model", metric="test/accuracy"))
+def test_the_best_variant_is_named(tmp_path):
+    one = study(base.figure("comparison", variant="model", metric="test/accuracy"))
     report.write(one, made_up(one, lambda job: 0.9 if job.labels["model"] == "ViT" else 0.1), 24, tmp_path, "")
     assert "best is ViT, 90.00 ± 0.00 %; clearly apart from all others" in (tmp_path / "report.md").read_text()
 
@@ -126,7 +126,7 @@ def test_runs_on_the_front_and_the_best_kind_are_named(tmp_path):
         (base.figure("gap", x="images", serie="model"), "the figure 'gap'.serie is not a setting"),
         (
             base.figure("scaling", x="images", series="model", metric="test/acuracy"),
-            "no figure 'test/acuracy': did you mean 'test/accuracy'",
+            "no metric 'test/acuracy': did you mean 'test/accuracy'",
         ),
     ],
 )
@@ -147,7 +147,7 @@ def test_early_stopping_takes_the_best_evaluation_and_of_equal_ones_the_first():
     assert table.select([], "", "max") is None
 
 
-def test_a_row_holds_what_a_run_wrote_down(tmp_path):
+def test_a_row_holds_what_a_run_logged(tmp_path):
     one = study()
     job = grid.jobs(one)[0]
     workdir = tmp_path / job.name

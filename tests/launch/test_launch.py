@@ -1,4 +1,4 @@
-"""The launch scripts against stand-ins for the programs that they start: what they print, restart, queue again and pass on."""
+"""The launch scripts against stand-ins for the programs they start: output, restarts, requeues and signals."""
 
 import os
 import re
@@ -233,7 +233,8 @@ def test_slurm_queues_again_when_a_task_gets_sigterm(project):
 
 def test_kubernetes_fills_in_the_jobset(project):
     arguments = [TRAIN, "--workdir=/runs/x", r'--config.data.name=a & "b" \n $(HOST) ${NAME}']
-    command = f"launch/kubernetes.sh {KUBERNETES} --hosts=3 --name=vit --select=zone=a,kind=b --dry-run -- {shlex.join(arguments)}"
+    options = f"{KUBERNETES} --hosts=3 --name=vit --select=zone=a,kind=b --dry-run"
+    command = f"launch/kubernetes.sh {options} -- {shlex.join(arguments)}"
     printed = project.run(command, RESTARTS=5).stdout
     assert project.calls() == []
     assert "${" not in printed.replace("${NAME}", "")

@@ -1,4 +1,4 @@
-"""What runs a study has, and what is wrong with one, before anything runs."""
+"""The runs of a study, and mistakes in one, before anything runs."""
 
 import importlib
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_every_study_has_runs_that_train_would_take_and_three_seeds(name, size):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_size_that_a_study_has_not_is_named(name):
+def test_an_unknown_size_is_an_error(name):
     with pytest.raises(ValueError, match="no size 'huge'"):
         importlib.import_module(f"configs.studies.{name}").get_config("huge")
 
@@ -63,10 +63,10 @@ def test_a_wrong_study_is_one_line(runs, message):
         grid.jobs(study(*runs))
 
 
-def test_a_folder_of_another_study_is_refused_and_stays(tmp_path):
+def test_a_folder_of_another_study_is_refused_and_unchanged(tmp_path):
     grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1))))
     before = (tmp_path / grid.FILE).read_text()
-    with pytest.raises(UserError, match=r"run 1-seed0 is another: --config.steps=3 --config.steps=4"):
+    with pytest.raises(UserError, match=r"run 1-seed0 differs: --config.steps=3 --config.steps=4"):
         grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=4", x=1))))
     assert (tmp_path / grid.FILE).read_text() == before
     grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1), base.run(DIGITS, "steps=3", x=2))))

@@ -18,7 +18,7 @@ from studies import grid, launch
 
 @dataclasses.dataclass(frozen=True)
 class Script(grid.Job):
-    """A job that runs Python code in its folder's place."""
+    """A job that runs Python code, which knows its folder as `here`."""
 
     code: str = ""
 
@@ -93,6 +93,6 @@ def test_a_run_that_another_process_has_is_waited_for(tmp_path):
     assert (tmp_path / "a" / "ran").exists()
 
 
-def test_an_option_that_submitit_has_not(tmp_path):
+def test_an_unknown_option_of_submitit_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"--launch=local: .*speed"):
         launch.submit([], tmp_path, "local", 1, {"speed": 3})

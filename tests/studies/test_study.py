@@ -1,4 +1,4 @@
-"""study.py as a person types it: a grid of small runs, one of which fails, gone on with, collected, submitted."""
+"""study.py on the command line: a grid of small runs, one of which fails; resumed, collected, submitted."""
 
 import csv
 import os
@@ -19,12 +19,12 @@ def get_config(which="all"):
     study = base.get_config("Sizes", "figure 1", "Does size matter?")
     study.seeds = 1
     study.at_once = 2
-    small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0", "data.batch_size=32",
-             "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
+    small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0",
+             "data.batch_size=32", "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
     heads = (2, 4, 3) if which == "all" else (2,)  # 16 does not divide by 3
     study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h, learning_rate="usual")
                        for h in heads)
-    study.figures = (base.figure("comparison", kind="heads", metric="test/accuracy"),)
+    study.figures = (base.figure("comparison", variant="heads", metric="test/accuracy"),)
     return study
 """
 
@@ -57,7 +57,7 @@ def test_a_study_with_a_failed_run_says_so_and_reports_the_others(ran):
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["finished", "finished", "missing"]
     assert {row["steps"] for row in rows[:2]} == {"3"}
-    assert {row["learning_rate"] for row in rows} == {"usual"}, "a figure of the log took a label's place"
+    assert {row["learning_rate"] for row in rows} == {"usual"}, "a metric of the log took a label's place"
     assert float(rows[0]["total_flops"]) > 0
     assert "2 of 3 runs, 1 seeds" in (folder / "report.md").read_text()
 
