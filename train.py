@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 import experiment
 from errors import UserError
 from experiment import init_from, resume, scoring, teacher
-from training import hosts
+from training import flops, hosts
 from training.interrupt import Interrupt
 from training.log import Log
 from training.meter import Meter

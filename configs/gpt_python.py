@@ -30,5 +30,5 @@ def get_config() -> ConfigDict:
         ),
         optim=dict(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=100, b2=0.99, weight_decay=0.1),
         evaluation=dict(every_steps=500),
-        checkpoint=dict(every_steps=500, keep_best="test/loss"),
+        checkpoint=dict(every_steps=500, keep_best="test/loss", keep_best_mode="min"),
     )

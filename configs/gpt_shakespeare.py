@@ -52,7 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
         ),
         optim=dict(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=100, b2=0.99, weight_decay=0.1),
         evaluation=dict(every_steps=250),
-        checkpoint=dict(every_steps=250, keep_best="validation/loss"),
+        checkpoint=dict(every_steps=250, keep_best="validation/loss", keep_best_mode="min"),
     )
     if variant == "cpu":
         config.update_from_flattened_dict(CPU)

@@ -58,7 +58,7 @@ def build(
     optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen)
     checkpoints = lookup.call(
         "config.checkpoint",
-        checkpoint.make,
+        checkpoint.Checkpoints,
         whole.checkpoint,
         folder=workdir / "checkpoints",
         primary=jax.process_index() == 0,

@@ -135,7 +135,7 @@ def describe(config: ConfigDict) -> list[str]:
     lines = []
     for section, keys in sections(config):
         here, prefix = (config[section], f"config.{section}") if section else (config, "config")
-        meanings = lookup.meanings(_reader(section, here)[0])
+        meanings = _meanings(section, here)
         for name, key in keys.items():
             if dataclasses.is_dataclass(key.hint):
                 inner = lookup.meanings(typing.cast(Callable[..., Any], key.hint))
@@ -198,24 +198,29 @@ def _reader(section: str, here: Mapping[str, Any]) -> tuple[Callable[..., Any], 
         if not here.get(key):
             raise UserError(f"config.{section}.{key} is not set: it chooses what config.{section} describes.")
         return lookup.find(package, symbol, here[key]), (*input_pipeline.SIZES, "feed")
-    if section == "optim":
-        return optim.make, ()
     if section == "parallel":
         return parallel.make, ("devices",)
     if section == "checkpoint":
-        return checkpoint.make, ("folder", "primary")
+        return checkpoint.Checkpoints, ("folder", "primary")
     return typing.cast(Callable[..., Any], lookup.keys(Experiment)[section].hint), ()
 
 
 def _keys(section: str, here: Mapping[str, Any]) -> Keys:
     """The keys of a section, that of its name first."""
     if section == "optim":
-        return optim.keys(here.get("name", "adamw"))
+        return optim.keys(here.get("name", "adamw"), here.get("optimizer", "sgd"))
     reader, without = _reader(section, here)
     named = {NAMED[section][0]: lookup.Key(str, inspect.Parameter.empty)} if section in NAMED else {}
     if section == "data":
         return named | lookup.keys(reader, ("feed",))
     return named | lookup.keys(reader, without)
+
+
+def _meanings(section: str, here: Mapping[str, Any]) -> dict[str, str]:
+    """What each key of a section means."""
+    if section == "optim":
+        return optim.meanings(here["name"], here.get("optimizer", "sgd"))
+    return lookup.meanings(_reader(section, here)[0])
 
 
 def _fill(here: ConfigDict, keys: Keys) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import UserError
+from training import optim
 
 Record = dict[str, Any]  # JSON
 
@@ -22,9 +23,6 @@ FREE = (
     *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds"),
     *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens"),
 )
-# Format 1 listed the arguments of all optimisers, whichever the run had.
-FORMAT_1_ONLY = {"adamw": ("momentum", "nesterov"), "sgd": ("b1", "b2", "eps")}
-FORMAT_1_ONLY["adafactor"] = (*FORMAT_1_ONLY["adamw"], *FORMAT_1_ONLY["sgd"])
 
 
 def differences(saved: Record, wanted: Record, prefix: str = "", free: tuple[str, ...] = FREE) -> list[str]:
@@ -60,10 +58,8 @@ def _upgraded(record: Record) -> Record:
     """A record of an older version as today's version writes it. Keys that are new take their defaults later."""
     if record.get("format", 1) >= FORMAT or "optim" not in record:
         return record
-    unused = FORMAT_1_ONLY.get(record["optim"].get("name", ""), ())
-    optim = {key: value for key, value in record["optim"].items() if key not in unused}
-    renamed = {"skipped_batches": record.get("left_out", []), "optim": optim, "format": FORMAT}
-    return {key: value for key, value in record.items() if key != "left_out"} | renamed
+    renamed = {"skipped_batches": record.get("left_out", []), "optim": optim.from_earlier(record["optim"])}
+    return {key: value for key, value in record.items() if key != "left_out"} | renamed | {"format": FORMAT}
 
 
 def write(workdir: Path, record: Mapping[str, Any]) -> None:

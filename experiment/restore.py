@@ -76,7 +76,7 @@ def load(
             )
         state = step.averaged(run.restore(s) for s in steps)
     if soup:
-        state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
+        state = step.averaged([step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
     return run, state, number
 
 
@@ -93,25 +93,20 @@ def _resized(
     trained = config.copy_and_resolve_references()
     trained.data.update(size)
     run, state, number = load(workdir, trained, which, from_data, average, soup)
-    state = jax.device_get(run.devices.get_state(_evaluated(state)))
+    state = jax.device_get(run.devices.get_state(step.evaluated(state)))
     config.steps = trained.steps
     resized = build(config, workdir, run.pipeline.known)
     saved = transplant.written_out(weights.flat(state.params))
     taken, _ = transplant.fit(saved, resized.shapes(), resized.proportion, str(workdir))
     params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
-    return resized, resized.devices.put_state(replace(state, params=params, opt_state={})), number
-
-
-def _evaluated(state: step.State) -> step.State:
-    """The state whose weights are those that are evaluated."""
-    return replace(state, params=state.eval_params, ema={})
+    return resized, resized.devices.put_state(replace(state, params=params)), number
 
 
 def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average: int) -> step.State:
     """Another run of the same model, on the same devices."""
     config = saved_config(workdir)
     config.parallel.update(run.config["parallel"])
-    other = _evaluated(load(workdir, config, which, False, average)[1])
+    other = step.evaluated(load(workdir, config, which, False, average)[1])
     if differs := checkpoint.difference(other.params, state.eval_params):
         raise UserError(f"--soup: {workdir} is of another model: {differs}.")
     return other

@@ -15,15 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.tree_util import keystr
 
 import tasks
 from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
 from training import checkpoint, flops, mishaps, optim, parallel, step
+from training.trees import Variables, by_name
 
-Variables = Mapping[str, Any]  # "params" and what else the model carries: nested dicts of arrays
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ class Run:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters, by path."""
-        leaves = jax.tree_util.tree_leaves_with_path(self.abstract_state.params)
-        return {keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
+        return {name: tuple(x.shape) for name, x in by_name(self.abstract_state.params).items()}
 
     @property
     def proportion(self) -> float:
@@ -131,19 +129,16 @@ class Run:
             return state
         state = self.devices.get_state(state)
 
-        def begin(path: Any, x: jax.Array) -> jax.Array | np.ndarray:
-            return self.init_params.get(keystr(path, simple=True, separator="/"), x)
-
-        params = jax.tree_util.tree_map_with_path(begin, state.params)
+        leaves = [self.init_params.get(name, x) for name, x in by_name(state.params).items()]
+        params = jax.tree.unflatten(jax.tree.structure(state.params), leaves)
         return self.devices.put_state(replace(state, params=params, ema=params if state.ema else {}))
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
         wanted = dict(vars(self.abstract_state))
-        if not self.checkpoints.holds(number, "usual"):  # checkpoints of older versions
-            del wanted["usual"]
-        if not self.abstract_state.collections:
-            del wanted["collections"]
+        for name in ("usual", "collections"):  # which some checkpoints lack: of older versions, of a model without
+            if not self.checkpoints.holds(number, name):
+                del wanted[name]
         saved = {"usual": step.nothing_usual(), "collections": {}} | self.checkpoints.restore(number, wanted)
         return self.devices.put_state(step.State(**saved))
 
@@ -177,7 +172,7 @@ class Run:
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
         """What the task says of each row of a batch, with the row's `index`."""
         key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
-        apply = step.Apply(partial(self.model.apply, variables), axis)
+        apply = step.Apply(self.model, variables, axis.gather)
         return self.task.predict(apply, batch, key) | {"index": batch["index"]}
 
     @cached_property
@@ -198,7 +193,7 @@ class Run:
     def stream(self, variables: Variables, batch: Batch) -> Iterator[np.ndarray] | None:
         """The parts of one example's answer as they are made; None if its task answers at once."""
         key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
-        return self.task.stream(step.Apply(partial(self._apply, variables), parallel.WHOLE), batch, key)
+        return self.task.stream(partial(self._apply, variables), batch, key)
 
     @cached_property
     def _apply(self) -> Callable[..., Any]:

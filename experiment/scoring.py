@@ -27,7 +27,8 @@ def score(
     notes: list[str] = []
     variables = state.eval_variables
     for split in run.pipeline.eval_splits:
-        totals = evaluate.totals(_sums(run, variables, watched(run.pipeline, split, alive)))
+        batches = map(run.devices.put, watched(run.pipeline, split, alive))
+        totals = evaluate.evaluate(run.eval_step, run.devices.fetch, variables, batches)
         scores = evaluate.means(totals) | run.task.summaries(totals, run.pipeline, split)
         if slow and (of_rows := run.task.metrics(run.pipeline, split)):
             for rows in run.predict(variables, watched(run.pipeline, split, alive)):
@@ -43,12 +44,6 @@ def score(
         metrics |= {f"{name}/{key}": value for key, value in scores.items()}
         notes += [f"{name}, {line}" for line in lines]
     return metrics, notes
-
-
-def _sums(run: Run, variables: object, batches: Iterator[Batch]) -> list[object]:
-    """The task's sums of each batch. All are queued before the first is fetched."""
-    pending = [run.eval_step(variables, run.devices.put(batch)) for batch in batches]  # type: ignore[arg-type]
-    return [run.devices.fetch(sums) for sums in pending]
 
 
 def watched(pipeline: Pipeline, split: str, alive: Callable[[], None]) -> Iterator[Batch]:

@@ -8,10 +8,9 @@ import jax
 from errors import UserError
 from experiment.restore import load as load_run
 from experiment.restore import saved_config
-from experiment.run import Run, Variables
+from experiment.run import Run
 from training import parallel
-
-Batch = dict[str, jax.Array]
+from training.trees import Batch, Variables
 
 
 def load(run: Run) -> Callable[[Batch], Batch]:

@@ -11,14 +11,16 @@ A model is known only by its step(tokens, parents, cache) -> (logits, cache):
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
 from jaxtyping import Array, Float, Float32, Int, Int32
 
 from errors import UserError
 
+Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
 Step = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 

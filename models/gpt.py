@@ -126,6 +126,10 @@ class Model(nn.Module):
         x = self.drop(self._embed(tokens, position), deterministic=not train)
         return self._logits(self.decoder(x, None, mask, None, train=train))
 
+    def context(self) -> int:
+        """How many tokens the model sees at most."""
+        return self.max_length
+
     def start(self, tokens: Int[Array, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.
 

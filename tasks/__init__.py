@@ -4,7 +4,7 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -116,8 +116,12 @@ class Task:
         """
         raise NotImplementedError
 
-    def stream(self, apply: Apply, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
-        """The parts of one example's answer as they are made, such as token ids; None if it is made at once."""
+    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
+        """The parts of one example's answer as they are made, such as token ids; None if it is made at once.
+
+        Args:
+          apply: as for `predict`, every method compiled.
+        """
         del apply, batch, key
         return None
 

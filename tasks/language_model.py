@@ -4,7 +4,7 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,9 @@ class Task(tasks.Task):
         keep, room = self._rooms(apply, prompt)
         done = jnp.zeros(len(prompt), bool)
 
-        def part(state: tuple[jax.Array, jax.Array], number: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        def part(
+            state: tuple[jax.Array, jax.Array], number: jax.Array
+        ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             prompt, done = state
             written = self._write(apply, prompt, room, done, jax.random.fold_in(key, number))
             return (written[:, -keep:], done | (written == self.stop).any(1)), written
@@ -103,7 +105,7 @@ class Task(tasks.Task):
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
 
-    def stream(self, apply: Apply, batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
+    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
         """The continuation of one prompt as `predict` writes it, int32 (1,) at a time."""
         prompt = batch["tokens"]
         keep, room = self._rooms(apply, prompt)
@@ -138,7 +140,9 @@ class Task(tasks.Task):
         keep = context // 2
         return keep, context - keep
 
-    def _write(self, apply: Apply, prompt: jax.Array, length: int, done: Bool[Array, " B"], key: jax.Array) -> jax.Array:
+    def _write(
+        self, apply: Apply, prompt: jax.Array, length: int, done: Bool[Array, " B"], key: jax.Array
+    ) -> jax.Array:
         """`length` tokens after each prompt, (B, length); none where it is done."""
         limit = jnp.where(done, 0, length)
         tokens, _ = decoding.sample(

@@ -74,7 +74,8 @@ class Windows:
         self.tokens, self.starts, self.length, self.stride = tokens, starts, length, stride
         self.size = -(-(len(tokens) - 1) // stride)
         self.features: Features = {
-            name: Feature("array", (length,)) for name in ("tokens", "target", "document", "is_token", "is_target", "ends")
+            name: Feature("array", (length,))
+            for name in ("tokens", "target", "document", "is_token", "is_target", "ends")
         }
         self._tensors: tuple[Any, Any] | None = None
 

@@ -177,7 +177,9 @@ class Pipeline(Ragged):
     def _evaluation(self, split: str, sides: tuple[Ids, Ids]) -> Split:
         """Nothing is left out."""
         notes = self._notes(split, sides)
-        columns = {name: ragged.cut(ids, self.max_length) for name, ids in zip(("source", "target"), sides, strict=True)}
+        columns = {
+            name: ragged.cut(ids, self.max_length) for name, ids in zip(("source", "target"), sides, strict=True)
+        }
         lengths = np.array([max(len(a), len(b)) for a, b in zip(*columns.values(), strict=True)])
         plan = self._plan(lengths, boundaries(lengths, self.buckets), train=False)
         return Split(Sentences(columns), plan, notes)

@@ -132,9 +132,7 @@ def learn(
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
 
 
-def load(
-    digests: dict[str, str], folder: Path, make: Callable[[bytes], Reader] = Tokenizer
-) -> tuple[Any, ...]:
+def load(digests: dict[str, str], folder: Path, make: Callable[[bytes], Reader] = Tokenizer) -> tuple[Any, ...]:
     """The tokenizers that a run was trained with, from its workdir.
 
     Args:
