@@ -54,9 +54,7 @@ def reason(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _culprit(
-    source: Source, indices: Any, change: Callable[[Example], object] | None, error: Exception
-) -> UserError:
+def _culprit(source: Source, indices: Any, change: Callable[[Example], object] | None, error: Exception) -> UserError:
     """Reads a batch that failed again, one example at a time, to find whose fault it is."""
     tf = tensorflow()
     if source.random_access and change:

@@ -31,7 +31,9 @@ class Feature:
     encoded: bool = False
 
 
-Features: TypeAlias = Mapping[str, Union[Feature, "Features"]]  # nested where a set nests them: objects, which have boxes
+Features: TypeAlias = Mapping[
+    str, Union[Feature, "Features"]
+]  # nested where a set nests them: objects, which have boxes
 Example: TypeAlias = dict[str, Any]  # tensors by feature, nested in the same way
 
 

@@ -104,7 +104,9 @@ def _features(archive: Any, split: str) -> list[str]:
 def _described(name: str, array: np.ndarray, names: tuple[str, ...], what: str) -> tuple[Feature, np.ndarray]:
     """What an array holds, and the array in the type that it is read as."""
     if name == "image" and (array.dtype != np.uint8 or array.ndim not in (3, 4)):
-        raise UserError(f"{what}: images should be uint8 (n, height, width, channels), not {array.dtype} {array.shape}.")
+        raise UserError(
+            f"{what}: images should be uint8 (n, height, width, channels), not {array.dtype} {array.shape}."
+        )
     if name == "label" or names:
         return _labels(name, array, names, what)
     if array.dtype.kind in "SUO":

@@ -116,7 +116,9 @@ def lines(path: Path) -> list[str]:
 
 
 def part(documents: list[str], split: str, what: str) -> list[str]:
-    """The part of all characters that "train[10%:90%]" names, a percentage rounded down; `what` is their name in errors."""
+    """The part of all characters that "train[10%:90%]" names, a percentage rounded down; `what` is their name in
+    errors.
+    """
     size = sum(map(len, documents))
     start, stop = _bounds(split, size, what, math.floor, "characters")
     found, before = [], 0

@@ -18,7 +18,9 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
 
 
 def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """Columns `text` (or `sentence`) and `label`. Labels are all integers from 0 on, or else names, which are sorted."""
+    """Columns `text` (or `sentence`) and `label`. Labels are all integers from 0 on, or else names, which are
+    sorted.
+    """
     path = _path(name, split, data_dir)
     found = lines(path)
     text = "sentence" if "sentence" in _cells(found[0]) else "text"
