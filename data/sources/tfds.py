@@ -168,7 +168,8 @@ class Source:
         if skip:
             print(
                 f"{self._what} can only be read in order: passing over {skip:,} records to go on where the run "
-                f"stopped, about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such wait.",
+                f"stopped, about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such "
+                "wait.",
                 flush=True,
             )
         names = tf.constant([f.filename for f in part.file_instructions])

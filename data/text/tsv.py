@@ -45,7 +45,8 @@ def _path(name: str, split: str, data_dir: str) -> Path:
         return find(path, f"{stem}.tsv")
     if stem != "train":
         raise UserError(
-            f"{path} is one file, whose only split is 'train', not {stem!r}: take parts, 'train[:90%]' and 'train[90%:]'."
+            f"{path} is one file, whose only split is 'train', not {stem!r}: take parts, 'train[:90%]' and "
+            "'train[90%:]'."
         )
     return find(path.parent, path.name)
 
