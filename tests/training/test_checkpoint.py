@@ -132,7 +132,7 @@ def flip(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory) -> Path:
-    """Steps 1 to 3; 2 has the best figure."""
+    """Steps 1 to 3; 2 has the best metric."""
     folder = tmp_path_factory.mktemp("three") / "checkpoints"
     save(folder, {1: 0.5, 2: 0.9, 3: 0.7}, keep_last=3, keep_best="test/accuracy")
     return folder
@@ -239,8 +239,8 @@ def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
     assert checkpoint.Checkpoints(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]
 
 
-def test_a_best_of_no_figure_is_refused_and_what_was_saved_stays(tmp_path):
+def test_a_best_of_no_metric_is_refused_and_what_was_saved_stays(tmp_path):
     save(tmp_path, {1: None}, keep_best="test/acuracy")
-    with pytest.raises(UserError, match=r"keep_best='test/acuracy' is no figure .*: did you mean 'test/accuracy'"):
+    with pytest.raises(UserError, match=r"keep_best='test/acuracy' is not a metric .*: did you mean 'test/accuracy'"):
         save(tmp_path, {2: 0.5}, keep_best="test/acuracy")
     assert checkpoint.Checkpoints(tmp_path).steps() == [1]
