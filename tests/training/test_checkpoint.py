@@ -46,6 +46,15 @@ def test_a_state_comes_back_as_it_was_with_its_record(tmp_path):
     assert checkpoints.record(7) == {"seed": 7}
 
 
+def test_a_state_of_before_there_were_collections_still_fits(tmp_path):
+    """What has no leaves is no part of a state: neither `ema` nor `collections` need to have been saved."""
+    save(tmp_path, {1: None})
+    wanted = STATE | {"collections": {}}
+    restored = checkpoint.Checkpoints(tmp_path).restore(1, laid_out(wanted))
+    assert restored["collections"] == {}
+    jax.tree.map(np.testing.assert_array_equal, restored, wanted | {"step": np.int32(1)})
+
+
 def test_a_step_that_is_not_there_lists_those_that_are(tmp_path):
     save(tmp_path, {10: None, 20: None})
     with pytest.raises(UserError, match=r"no checkpoint of step 30.*There is: 10, 20"):
