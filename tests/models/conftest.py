@@ -6,6 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("models", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
