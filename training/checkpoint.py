@@ -5,94 +5,79 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
+from pydantic import PositiveInt
 
 from errors import DiskFull, UserError, nearest
+from lookup import Steps
 from training import manifest
-from training.difference import difference
+from training.trees import PyTree, by_name
 
 ASIDE = "damaged"  # the folder beside the steps that holds the damaged ones
 
 
-def make(
-    folder: Path,
-    *,
-    every_steps: int = 1000,
-    keep_last: int = 2,
-    keep_best: str = "",
-    keep_best_mode: Literal["max", "min"] = "max",
-    damaged: Literal["fall_back", "refuse"] = "fall_back",
-    primary: bool = True,
-) -> "Checkpoints":
-    """Where and how often a run is saved.
+@dataclass(eq=False)
+class Checkpoints:
+    """config.checkpoint: where and how often a run is saved, and its checkpoints.
 
-    Args:
+    Saves go on in the background; a state counts as saved when its folder has its final name. Saving uses Orbax's
+    manager. Listing and restoring do not: the manager fails to open over some kinds of damage, and would take what
+    another process is just saving for the remains of a dead one.
+
+    Attributes:
       folder: holds one folder a step.
-      every_steps: 0 saves at the end only. keep_last: how many of the newest stay.
-      keep_best: an evaluation figure, "test/accuracy", whose best checkpoint stays as well; "" for none.
-      damaged: whether a damaged checkpoint is passed over for the one before it, or ends the command.
       primary: of several hosts, the one that writes manifests, looks for damage, reports it and moves it aside.
+      every_steps: steps between checkpoints; 0 saves at the end only.
+      keep_last: how many of the newest stay.
+      keep_best: a metric of the evaluation, "test/accuracy", whose best checkpoint stays as well; "" for none.
+      keep_best_mode: whether the best is the highest or the lowest.
+      damaged: whether a damaged checkpoint is passed over for the one before it, or ends the command.
     """
-    if keep_last < 1:
-        raise UserError("config.checkpoint.keep_last must be at least 1: a run goes on from the newest.")
-    return Checkpoints(folder, every_steps, Keep(keep_last, keep_best, keep_best_mode), damaged, primary)
 
+    folder: Path
+    primary: bool = True
+    every_steps: Steps = 1000
+    keep_last: PositiveInt = 2
+    keep_best: str = ""
+    keep_best_mode: Literal["max", "min"] = "max"
+    damaged: Literal["fall_back", "refuse"] = "fall_back"
 
-class Keep(NamedTuple):
-    """Which checkpoints stay."""
-
-    last: int
-    best: str
-    mode: Literal["max", "min"]
+    def __post_init__(self) -> None:
+        self._opened: ocp.CheckpointManager | None = None
+        self._saving: int | None = None
+        self._found: dict[int, str] = {}  # what is wrong with each step that was looked at
 
     @property
-    def policy(self) -> managers.PreservationPolicy:
-        policies: list[Any] = [managers.LatestN(self.last)]
-        if self.best:
+    def _policy(self) -> managers.PreservationPolicy:
+        policies: list[managers.PreservationPolicy] = [managers.LatestN(self.keep_last)]
+        if self.keep_best:
             # Orbax sorts upwards and keeps the end, so that the best must come last.
             best = managers.BestN(
-                get_metric_fn=lambda figures: figures[self.best],
-                reverse=self.mode == "min",
+                get_metric_fn=lambda metrics: metrics[self.keep_best],
+                reverse=self.keep_best_mode == "min",
                 n=1,
                 keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
         return managers.AnyPreservationPolicy(policies)
 
-
-class Checkpoints:
-    """Saves go on in the background; a state counts as saved when its folder has its final name.
-
-    Saving goes by Orbax's manager. Looking and restoring do not: the manager fails to open over some kinds of damage,
-    and would take what another process is just saving for the leavings of a dead one.
-    """
-
-    def __init__(self, folder: Path, every_steps: int, keep: Keep, damaged: str, primary: bool):
-        self.folder = folder
-        self.every_steps = every_steps
-        self._keep = keep
-        self._refuse = damaged == "refuse"
-        self._primary = primary
-        self._opened: ocp.CheckpointManager | None = None
-        self._saving: int | None = None
-        self._found: dict[int, str] = {}  # what is wrong with each step that was looked at
-
     @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=self._keep.policy,
-                best_fn=(lambda figures: figures[self._keep.best]) if self._keep.best else None,
-                best_mode=self._keep.mode,
+                preservation_policy=self._policy,
+                best_fn=(lambda metrics: metrics[self.keep_best]) if self.keep_best else None,
+                best_mode=self.keep_best_mode,
                 # Orbax calls this when all files are written, just before it gives their folder its final name.
                 async_options=ocp.AsyncOptions(
-                    post_finalization_callback=self._write_manifest if self._primary else None
+                    post_finalization_callback=self._write_manifest if self.primary else None
                 ),
             )
             handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
@@ -119,10 +104,10 @@ class Checkpoints:
             told = step in self._found
             if not (damage := self._damage(step)):
                 yield step
-            elif self._refuse:
+            elif self.damaged == "refuse":
                 raise UserError(
-                    f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. Put back a copy of it, or use "
-                    "the newest good one with --config.checkpoint.damaged=fall_back."
+                    f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. Put back a copy of it, or "
+                    "use the newest good one with --config.checkpoint.damaged=fall_back."
                 )
             elif not told:
                 self._report(f"the checkpoint of step {step} in {self.folder} is damaged and not used: {damage}.")
@@ -144,22 +129,22 @@ class Checkpoints:
         return step
 
     def best(self) -> int:
-        """The step with the best figure of `keep_best`, of those that are whole; of equal ones the newest."""
+        """The step with the best metric of `keep_best`, of those that are whole; of equal ones the newest."""
         scores = {}
         for step in self.good():
             path = self.folder / str(step) / "metrics" / "metrics"
-            figures = json.loads(path.read_text()) if path.exists() else {}
-            if self._keep.best in figures:
-                scores[step] = figures[self._keep.best]
+            metrics = json.loads(path.read_text()) if path.exists() else {}
+            if self.keep_best in metrics:
+                scores[step] = metrics[self.keep_best]
         if not scores:
             raise UserError(f"no checkpoint in {self.folder} was kept as the best: ask for --step=last or a number.")
-        sign = 1 if self._keep.mode == "max" else -1
+        sign = 1 if self.keep_best_mode == "max" else -1
         return max(scores, key=lambda step: (sign * scores[step], step))
 
     def tidy(self) -> None:
         """Clears the way for a run that goes on: damaged steps are moved to `damaged/`, interrupted saves removed."""
         self._wait()
-        if self._primary and self.folder.is_dir():
+        if self.primary and self.folder.is_dir():
             for unfinished in self.folder.glob(f"*{ocp.path.step.TMP_DIR_SUFFIX}"):
                 shutil.rmtree(unfinished)
             for step in self.steps():
@@ -180,7 +165,7 @@ class Checkpoints:
         self._found.pop(step, None)
         return (self.folder / str(step)).rename(target)
 
-    def check_space(self, state: Any) -> None:
+    def check_space(self, state: PyTree) -> None:
         """Whether two more states would fit: one is written before an older one goes.
 
         Raises:
@@ -190,32 +175,33 @@ class Checkpoints:
         existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         if (free := shutil.disk_usage(existing).free) < needed:
             raise UserError(
-                f"no space left for checkpoints in {self.folder}: two take {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB "
-                "are free. Free some, or choose another --workdir."
+                f"no space left for checkpoints in {self.folder}: two take {needed / 1e6:,.0f} MB and "
+                f"{free / 1e6:,.0f} MB are free. Free some, or choose another --workdir."
             )
 
-    def save(self, step: int, state: Any, record: dict[str, Any], figures: dict[str, float] | None) -> None:
+    def save(self, step: int, state: PyTree, record: Mapping[str, object], metrics: Mapping[str, float] | None) -> None:
         """Begins to save a state (one copy, see parallel.get_state) and returns.
 
         Args:
-          record: what stands beside the weights, as JSON. figures: of an evaluation at this very step, if there was one.
+          record: what stands beside the weights, as JSON.
+          metrics: of an evaluation at this very step, if there was one.
 
         Raises:
-          UserError: the disk is full, found now or in the save before.
+          UserError: the disk is full, found now or in the save before; or `keep_best` is not a metric.
         """
         if step in self._manager.all_steps():
             return
-        if figures is not None and self._keep.best and self._keep.best not in figures:
-            best = self._keep.best
+        if metrics is not None and self.keep_best and self.keep_best not in metrics:
+            best = self.keep_best
             raise UserError(
-                f"config.checkpoint.keep_best={best!r} is no figure of the evaluation: {nearest(best, figures)}"
+                f"config.checkpoint.keep_best={best!r} is not a metric of the evaluation: {nearest(best, metrics)}"
             )
         self._wait()
         try:
             self.check_space(state)
             self._saving = step
             items = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
-            if not self._manager.save(step, args=items, metrics=figures):
+            if not self._manager.save(step, args=items, metrics=metrics):
                 raise RuntimeError(f"step {step} was not saved: a later one is there.")
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
@@ -231,7 +217,7 @@ class Checkpoints:
             return
         try:
             self._opened.wait_until_finished()
-            if self._primary and self._saving is not None:
+            if self.primary and self._saving is not None:
                 manifest.complete(self.folder / str(self._saving))
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
@@ -269,7 +255,7 @@ class Checkpoints:
         with ocp.StandardCheckpointer() as checkpointer:
             return entry in checkpointer.metadata(self.folder.absolute() / str(step) / "state").item_metadata.tree
 
-    def restore(self, step: int, abstract_state: Any) -> Any:
+    def restore(self, step: int, abstract_state: PyTree) -> PyTree:
         """The state of a step, laid out as `abstract_state` (ShapeDtypeStructs with shardings) says.
 
         Raises:
@@ -293,14 +279,15 @@ class Checkpoints:
                 if manifest.exists(path.parent):
                     raise
                 raise UserError(
-                    f"the checkpoint of step {step} in {self.folder} cannot be read, and has no manifest to tell why: put "
-                    f"back a copy of it, or move its folder away to use an older one ({str(error).partition(chr(10))[0]})."
+                    f"the checkpoint of step {step} in {self.folder} cannot be read, and has no manifest to tell why: "
+                    "put back a copy of it, or move its folder away to use an older one "
+                    f"({str(error).partition(chr(10))[0]})."
                 ) from error
         raise UserError(f"the checkpoint of step {step} in {self.folder} does not fit this model: {differs}.")
 
     def _damage(self, step: int) -> str:
         """What is wrong with a saved step, "" for nothing; looked at once."""
-        if not self._primary:
+        if not self.primary:
             return ""
         if step not in self._found:
             folder = self.folder / str(step)
@@ -310,5 +297,25 @@ class Checkpoints:
         return self._found[step]
 
     def _report(self, line: str) -> None:
-        if self._primary:
+        if self.primary:
             print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def difference(saved: PyTree, wanted: PyTree) -> str:
+    """How a saved state differs from the one that is wanted: the first leaf whose presence, shape or dtype does, or "".
+
+    Orbax itself would cast or cut it silently.
+    """
+
+    def table(tree: PyTree) -> dict[str, tuple[tuple[int, ...], str]]:
+        return {name: (tuple(x.shape), str(x.dtype)) for name, x in by_name(tree).items() if hasattr(x, "shape")}
+
+    have, want = table(saved), table(wanted)
+    for path in sorted(have.keys() | want.keys()):
+        if have.get(path) != want.get(path):
+            return f"{path} is {_spell(have.get(path))} there and {_spell(want.get(path))} here"
+    return ""
+
+
+def _spell(leaf: tuple[tuple[int, ...], str] | None) -> str:
+    return "absent" if leaf is None else f"{leaf[1]}{list(leaf[0])}"

@@ -1,21 +1,34 @@
-"""Scores of a whole split: sums over all batches, divided once."""
+"""Metrics of a whole split: sums over all batches, divided once."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
 
+from training.trees import Batch, Sums, Totals, Variables
+
+HostSums = Mapping[str, tuple[np.ndarray, np.ndarray]]  # Sums of one batch, fetched
+
 
 def evaluate(
-    eval_step: Callable[[Any, Any], Any], fetch: Callable[[Any], Any], params: Any, batches: Iterable[Any]
-) -> dict[str, float]:
-    """Mean of every metric of the task over the examples of `batches` that are not padding."""
-    pending = [eval_step(params, batch) for batch in batches]
-    return means([fetch(sums) for sums in pending])
+    eval_step: Callable[[Variables, Batch], Sums],
+    fetch: Callable[[Sums], HostSums],
+    variables: Variables,
+    batches: Iterable[Batch],
+) -> Totals:
+    """The task's sums over the examples of `batches` that are not padding. See `means` and the task's `summaries`."""
+    pending = [eval_step(variables, batch) for batch in batches]
+    return totals([fetch(sums) for sums in pending])
 
 
-def means(sums: list[dict[str, tuple[Any, Any]]]) -> dict[str, float]:
-    """Adds (weighted sum, weight) pairs in float64 and divides; what has no weight has no mean and is left out."""
-    total = jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64)), *sums)
-    return {name: float(value / weight) for name, (value, weight) in total.items() if weight}
+def totals(sums: Sequence[HostSums]) -> Totals:
+    """Adds the sums of all batches in float64. Both parts of a pair may be arrays, which are added element by element."""
+    if not sums:
+        return {}
+    return dict(jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums))
+
+
+def means(totals: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """sum / weight of each pair of scalars. Pairs without weight have no mean and are omitted, as are pairs of arrays."""
+    scalars = {name: pair for name, pair in totals.items() if np.ndim(pair[0]) == 0 and np.ndim(pair[1]) == 0}
+    return {name: float(value / weight) for name, (value, weight) in scalars.items() if weight}

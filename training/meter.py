@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from training.evaluate import means
+from training.evaluate import means, totals
 
 AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few enough to answer a signal soon
 
@@ -76,7 +76,7 @@ class Meter:
         seconds = time.perf_counter() - self._since
         done = sum(float(s["loss"][1]) for s in sums[self._untimed :])
         rate = sum(self._flops[self._untimed :]) / seconds
-        figures = {f"train/{name}": value for name, value in means(sums).items()}
+        figures = {f"train/{name}": value for name, value in means(totals(sums)).items()}
         figures |= {
             f"{self.unit}_per_second": done / seconds,
             "input_wait": (waited - self._waited) / seconds,

@@ -1,13 +1,12 @@
 """Devices: the only place that knows of pmap, jit, meshes and shardings.
 
-A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device. Both offer the same.
+A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import flax.jax_utils
 import flax.linen as nn
@@ -15,48 +14,136 @@ import jax
 import numpy as np
 from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
+from pydantic import NonNegativeInt, PositiveInt
 
 from errors import UserError
+from models.paths import is_layer
 from training import sharding
 from training.sharding import Rule
+from training.trees import Batch, PyTree, Shapes
+
+State = TypeVar("State")
+Program = Callable[..., PyTree]  # of (state or variables, batch), or with axis= besides
+Rows = dict[str, np.ndarray]  # this host's share of a batch
 
 ROWS = PartitionSpec(("data", "fsdp"))  # how a batch is split
-BLOCK = re.compile(
-    r"blocks|block_\d+|stage_\d+_unit_\d+"
-)  # modules between which activations are split as the batch is
+# The names that models give to the axes of activations, flax.linen.with_logical_constraint(x, ("batch",)), and the
+# mesh's axes that split them.
+ACTIVATIONS = (("batch", ("data", "fsdp")),)
 
 
 class Axis(NamedTuple):
-    """All that a step knows of the devices that share it."""
+    """All that a step knows of the devices that share it.
 
-    sum: Callable[[Any], Any]  # adds a tree over the devices
-    fold: Callable[[jax.Array], jax.Array]  # makes a key this device's own
+    Attributes:
+      sum: adds a tree over the devices.
+      mean: averages a tree over the devices.
+      gather: the rows (b, ...) of all devices, (B, ...), in the batch's order.
+      fold: makes a key this device's own.
+    """
+
+    sum: Callable[[PyTree], PyTree]
+    mean: Callable[[PyTree], PyTree]
+    gather: Callable[[jax.Array], jax.Array]
+    fold: Callable[[jax.Array], jax.Array]
+
+
+def _mean(tree: PyTree) -> PyTree:
+    """Counters, which are the same everywhere, stay whole numbers."""
+
+    def of(x: jax.Array) -> jax.Array:
+        return (jax.lax.pmean if jax.numpy.issubdtype(x.dtype, jax.numpy.inexact) else jax.lax.pmax)(x, "data")
+
+    return jax.tree.map(of, tree)
 
 
 # On a mesh the program sees the whole batch: there is nothing to add, and one key serves.
-WHOLE = Axis(sum=lambda tree: tree, fold=lambda key: key)
+WHOLE = Axis(sum=lambda tree: tree, mean=lambda tree: tree, gather=lambda x: x, fold=lambda key: key)
 PER_DEVICE = Axis(
     sum=lambda tree: jax.lax.psum(tree, "data"),
+    mean=_mean,
+    gather=lambda x: jax.lax.all_gather(x, "data", tiled=True),
     fold=lambda key: jax.random.fold_in(key, jax.lax.axis_index("data")),
 )
+
+
+class Devices(Protocol):
+    """How a step runs on the devices of all hosts.
+
+    Attributes:
+      devices: all of them.
+      mode: "mesh" or "pmap".
+    """
+
+    mode: ClassVar[str]
+
+    @property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """Those of all hosts."""
+
+    @property
+    def divisor(self) -> int:
+        """The number that a global batch must be a multiple of."""
+
+    @property
+    def feed(self) -> tuple[int, int]:
+        """Which slice of the global batch this host reads, and of how many."""
+
+    def lay_out(self, state: State) -> State:
+        """The state's shapes -> ShapeDtypeStructs that say where each part belongs in a checkpoint."""
+
+    def initialise(self, function: Callable[[], State]) -> State:
+        """The state that `function` computes, on the devices."""
+
+    def put_state(self, state: State) -> State:
+        """A state from the host, one device or a checkpoint -> on the devices."""
+
+    def get_state(self, state: State) -> State:
+        """The state as it is saved: one copy."""
+
+    def put(self, batch: Rows) -> Batch:
+        """This host's share of a global batch -> on its devices."""
+
+    def compile_train(self, function: Program, state: PyTree) -> Program:
+        """function(state, batch, axis) -> (state, sums), compiled without axis.
+
+        Args:
+          state: its shapes. The state that the compiled function is given is consumed.
+        """
+
+    def compile(self, function: Program) -> Program:
+        """function(variables, batch, axis), compiled without axis, whose results are the same on every device."""
+
+    def compile_rows(self, function: Program) -> Program:
+        """function(variables, batch, axis), compiled without axis, whose results have a row for each of the batch."""
+
+    def fetch(self, tree: PyTree) -> PyTree:
+        """Results of a program of `compile`, or sums of one of `compile_train` -> NumPy on the host."""
+
+    def fetch_rows(self, rows: PyTree) -> PyTree:
+        """Results of a program of `compile_rows`, of all hosts -> NumPy on every host."""
+
+    def shapes(self, batch: Batch) -> Shapes:
+        """Of the global batch that `put` has brought here."""
 
 
 def make(
     mode: Literal["auto", "pmap", "mesh"] = "auto",
     *,
-    data: int = 0,
-    fsdp: int = 1,
-    tensor: int = 1,
+    data: NonNegativeInt = 0,
+    fsdp: PositiveInt = 1,
+    tensor: PositiveInt = 1,
     rules: tuple[Rule, ...] = (),
     devices: Sequence[jax.Device] | None = None,
-) -> "Devices":
+) -> Devices:
     """How a step runs on the devices of all hosts.
 
     Args:
       mode: "pmap": one program a device, gradients added by psum. "mesh": one program over all devices, which the
         compiler splits. "auto": pmap where there are several devices and the whole model fits on each, else a mesh.
-      data, fsdp, tensor: sizes of the mesh's axes, which multiply to the number of devices; data=0 is what is left.
-        The batch is split over data and fsdp, parameters and optimiser state over fsdp and tensor.
+      data: size of the mesh's axis that splits the batch; 0 for the devices that the other axes leave.
+      fsdp: size of the axis that splits the batch, parameters and optimiser state.
+      tensor: size of the axis that splits parameters and optimiser state. The three multiply to the number of devices.
       rules: how single parameters are split, before the rules of training/sharding.py.
       devices: others than those there are (a machine to compile for).
 
@@ -65,8 +152,6 @@ def make(
     """
     devices = tuple(devices or jax.devices())
     count, split = len(devices), fsdp * tensor
-    if min(fsdp, tensor) < 1 or data < 0:
-        raise UserError("config.parallel: fsdp and tensor must be at least 1, and data at least 0.")
     if mode == "pmap" or (mode == "auto" and count > 1 and split == 1 and not rules and data in (0, count)):
         if split > 1 or rules or data not in (0, count):
             raise UserError(
@@ -97,7 +182,7 @@ class Mesh:
     fsdp: int = 1
     tensor: int = 1
     rules: tuple[Rule, ...] = ()
-    mode = "mesh"
+    mode: ClassVar[str] = "mesh"
 
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
@@ -133,89 +218,97 @@ class Mesh:
             )
         return slices.index(tuple(sorted(held.get(jax.process_index(), held[min(held)])))), len(slices)
 
-    def lay_out(self, state: Any) -> Any:
+    def lay_out(self, state: State) -> State:
         """The state's shapes -> ShapeDtypeStructs that say where each part belongs."""
         return jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, self._shardings(state)
         )
 
-    def lay_out_batch(self, batch: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.ShapeDtypeStruct]:
+    def lay_out_batch(self, batch: Shapes) -> Shapes:
         """The same of a global batch."""
         rows = NamedSharding(self.mesh, ROWS)
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for name, x in batch.items()}
 
-    def _shardings(self, state: Any) -> Any:
+    def _shardings(self, state: PyTree) -> PyTree:
         sizes = {"fsdp": self.fsdp, "tensor": self.tensor}
         return jax.tree.map(partial(NamedSharding, self.mesh), sharding.specs(state, sizes, self.rules))
 
-    def initialise(self, function: Callable[[], Any]) -> Any:
+    def initialise(self, function: Callable[[], State]) -> State:
         """The state that `function` computes, of which each device computes its part."""
         return jax.jit(function, out_shardings=self._shardings(jax.eval_shape(function)))()
 
-    def put_state(self, state: Any) -> Any:
+    def put_state(self, state: State) -> State:
         """A state from the host, one device or a checkpoint (laid out as `lay_out` says) -> on the devices."""
         return jax.device_put(state, self._shardings(state))
 
-    def get_state(self, state: Any) -> Any:
+    def get_state(self, state: State) -> State:
         """The state as it is saved."""
         return state
 
-    def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    def put(self, batch: Rows) -> Batch:
         """This host's part of a global batch -> on its devices."""
         rows = NamedSharding(self.mesh, ROWS)
         if jax.process_count() == 1:
             return jax.device_put(batch, rows)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
 
-    def compile_train(self, function: Callable[..., Any], state: Any) -> Callable[..., Any]:
+    def compile_train(self, function: Program, state: PyTree) -> Program:
         """function(state, batch, axis) -> (state, sums), compiled; the state given to it is consumed. state: its shapes."""
         results = (self._shardings(state), NamedSharding(self.mesh, PartitionSpec()))
         return jax.jit(self._split(function), donate_argnums=0, out_shardings=results)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Program) -> Program:
         """function(params, batch, axis) compiled; its results are the same on every device."""
         return jax.jit(self._split(function), out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
-    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile_rows(self, function: Program) -> Program:
         """function(params, batch, axis) compiled, whose results have a row for each row of the batch."""
         return jax.jit(self._split(function), out_shardings=NamedSharding(self.mesh, ROWS))
 
-    def fetch(self, tree: Any) -> Any:
+    def fetch(self, tree: PyTree) -> PyTree:
         """What `compile`'s or `compile_train`'s function returned, but the state -> NumPy on the host."""
         return jax.device_get(tree)
 
-    def fetch_rows(self, rows: Any) -> Any:
+    def fetch_rows(self, rows: PyTree) -> PyTree:
         """What `compile_rows`' function returned, of all hosts -> NumPy on every host."""
         if jax.process_count() == 1:
             return jax.device_get(rows)
         return multihost_utils.process_allgather(rows, tiled=True)
 
-    def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+    def shapes(self, batch: Batch) -> Shapes:
         """Of the global batch that `put` has brought here."""
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
 
-    def _split(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with activations between blocks split as the batch is. Left to itself, the compiler may keep
-        them whole where parameters are split: several times the memory."""
+    def _split(self, function: Program) -> Program:
+        """The function, with activations split as the batch is wherever the model calls
+        flax.linen.with_logical_constraint(x, ("batch",)): between blocks.
+
+        Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
+        """
         if len(self.devices) == 1:
             return partial(function, axis=WHOLE)
-        rows = NamedSharding(self.mesh, ROWS)
 
-        def constrain(x: Any) -> Any:
-            whole_batch = isinstance(x, jax.Array) and x.ndim >= 3 and x.shape[0] % self.divisor == 0
-            return jax.lax.with_sharding_constraint(x, rows) if whole_batch else x
-
-        def between_blocks(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:
-            result = call(*arguments, **keywords)
-            if context.method_name == "__call__" and BLOCK.fullmatch(context.module.name or ""):
-                return jax.tree.map(constrain, result)
-            return result
-
-        def split(*arguments: Any) -> Any:
-            with nn.intercept_methods(between_blocks):
-                return function(*arguments, axis=WHOLE)
+        def split(state: PyTree, batch: Batch) -> PyTree:
+            if any(x.shape[0] % self.divisor for x in jax.tree.leaves(batch)):
+                return function(state, batch, axis=WHOLE)
+            with (
+                nn.logical_axis_rules(ACTIVATIONS),
+                jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh),
+                nn.intercept_methods(_constrain_between_blocks),
+            ):
+                return function(state, batch, axis=WHOLE)
 
         return split
+
+
+# Until models constrain their activations themselves: delete this with its line above.
+def _constrain_between_blocks(
+    call: Program, arguments: tuple[PyTree, ...], keywords: PyTree, context: nn.module.InterceptorContext
+) -> PyTree:
+    result = call(*arguments, **keywords)
+    if context.method_name != "__call__" or not is_layer(context.module.name or ""):
+        return result
+    return jax.tree.map(lambda x: nn.with_logical_constraint(x, ("batch",)) if x.ndim >= 3 else x, result)
 
 
 @dataclass(frozen=True)
@@ -223,7 +316,7 @@ class Pmap:
     """One program on each of the `devices` of all hosts, each with its own copy of the state."""
 
     devices: tuple[jax.Device, ...]
-    mode = "pmap"
+    mode: ClassVar[str] = "pmap"
 
     @property
     def _local(self) -> tuple[jax.Device, ...]:
@@ -245,51 +338,48 @@ class Pmap:
     def feed(self) -> tuple[int, int]:
         return jax.process_index(), jax.process_count()
 
-    def lay_out(self, state: Any) -> Any:
+    def lay_out(self, state: State) -> State:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._whole), state)
 
-    def initialise(self, function: Callable[[], Any]) -> Any:
+    def initialise(self, function: Callable[[], State]) -> State:
         return self.put_state(jax.jit(function)())
 
-    def put_state(self, state: Any) -> Any:
+    def put_state(self, state: State) -> State:
         return flax.jax_utils.replicate(jax.device_get(state), list(self._local))
 
-    def get_state(self, state: Any) -> Any:
+    def get_state(self, state: State) -> State:
         one = flax.jax_utils.unreplicate(state)  # not x[0], which is slow on a pmapped array
         if jax.process_count() == 1:
             return one
         return jax.tree.map(partial(jax.make_array_from_process_local_data, self._whole), jax.device_get(one))
 
-    def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    def put(self, batch: Rows) -> Batch:
         local = NamedSharding(jax.sharding.Mesh(np.array(self._local), ("data",)), PartitionSpec("data"))
         return jax.device_put({n: x.reshape(len(self._local), -1, *x.shape[1:]) for n, x in batch.items()}, local)
 
-    def compile_train(self, function: Callable[..., Any], state: Any) -> Callable[..., Any]:
+    def compile_train(self, function: Program, state: PyTree) -> Program:
         del state  # whole on every device, whatever its shapes
         return self._program(function, donate_argnums=0)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Program) -> Program:
         return self._program(function)
 
-    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile_rows(self, function: Program) -> Program:
         return self._program(function)
 
-    def _program(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    def _program(self, function: Program, **options: PyTree) -> Program:
         program = lambda state, batch: function(state, batch, axis=PER_DEVICE)  # noqa: E731
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
-    def fetch(self, tree: Any) -> Any:
+    def fetch(self, tree: PyTree) -> PyTree:
         return jax.device_get(flax.jax_utils.unreplicate(tree))
 
-    def fetch_rows(self, rows: Any) -> Any:
+    def fetch_rows(self, rows: PyTree) -> PyTree:
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
         return rows if jax.process_count() == 1 else multihost_utils.process_allgather(rows, tiled=True)
 
-    def shapes(self, batch: dict[str, jax.Array]) -> dict[str, jax.ShapeDtypeStruct]:
+    def shapes(self, batch: Batch) -> Shapes:
         hosts = jax.process_count()
         return {
             n: jax.ShapeDtypeStruct((hosts * x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for n, x in batch.items()
         }
-
-
-Devices = Mesh | Pmap

@@ -6,13 +6,13 @@ Axes of the mesh: "data" (the batch alone), "fsdp" (the batch, and parameters wi
 
 import difflib
 import re
-from typing import Any
+from typing import Protocol
 
 import jax
 from jax.sharding import PartitionSpec
 
 from errors import UserError, nearest
-from training import paths
+from training.trees import PyTree, by_name
 
 Rule = tuple[str, tuple[str | None, ...]]
 
@@ -70,22 +70,32 @@ def spec(path: str, shape: tuple[int, ...], sizes: dict[str, int], own: tuple[Ru
     return PartitionSpec(*dimensions)
 
 
-def specs(state: Any, sizes: dict[str, int], own: tuple[Rule, ...] = ()) -> Any:
+class _State(Protocol):
+    """Anything with `params` and other trees whose paths end in a parameter's path."""
+
+    @property
+    def params(self) -> PyTree:
+        """The parameters."""
+
+
+def specs(state: _State, sizes: dict[str, int], own: tuple[Rule, ...] = ()) -> PyTree:
     """The PartitionSpec of every leaf of a State; optimiser state and moving average as the parameter that they are of.
 
     Args:
-      state: anything with `params` and other trees whose paths end in a parameter's path. own: see spec.
+      state: its shapes.
+      sizes: see `spec`.
+      own: see `spec`.
 
     Raises:
       UserError: also a rule of `own` that is no rule, or that fits no parameter.
     """
-    table = {paths.name(path): tuple(x.shape) for path, x in jax.tree_util.tree_leaves_with_path(state.params)}
+    table = {path: tuple(x.shape) for path, x in by_name(state.params).items()}
     for rule in own:
         _check(rule, table)
     split = {path: spec(path, shape, sizes, own) for path, shape in table.items()}
 
-    def of(path: tuple[Any, ...], leaf: Any) -> PartitionSpec:
-        parts = paths.name(path).split("/")
+    def of(name: str, leaf: jax.Array) -> PartitionSpec:
+        parts = name.split("/")
         for start in range(1, len(parts)):
             parameter = "/".join(parts[start:])
             # Factored moments stand at a parameter's path too, with other shapes: they are small.
@@ -93,10 +103,10 @@ def specs(state: Any, sizes: dict[str, int], own: tuple[Rule, ...] = ()) -> Any:
                 return split[parameter]
         return PartitionSpec()
 
-    return jax.tree_util.tree_map_with_path(of, state)
+    return jax.tree.unflatten(jax.tree.structure(state), [of(*leaf) for leaf in by_name(state).items()])
 
 
-def _check(rule: Any, table: dict[str, tuple[int, ...]]) -> None:
+def _check(rule: Rule, table: dict[str, tuple[int, ...]]) -> None:
     """That a rule of the user's is one, and fits a parameter."""
     try:
         pattern, axes = rule

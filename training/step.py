@@ -2,61 +2,134 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from training import layerwise
+from training import layerwise, optim
 from training.parallel import Axis
-
-Batch = dict[str, jax.Array]
-Sums = dict[str, tuple[jax.Array, jax.Array]]
+from training.trees import Batch, PyTree, Shapes, Sums, Variables
 
 MEMORY = 0.99  # of the usual loss: about the last hundred steps
 SETTLED = 0.18  # the usual loss's weight after twenty steps; before, no loss is a spike
+NOT_KEPT = ("params", "probe", "intermediates")  # collections of variables that are not State.collections
+
+
+class Task(Protocol):
+    """What a step asks of a task: see tasks/__init__.py."""
+
+    def sums(self, apply: "Apply", batch: Batch, train: bool) -> Sums:
+        """The loss, as "loss", and metrics of one batch."""
+
+
+class Apply:
+    """A model with its variables, as tasks call it: `apply(*inputs)` is the model's output.
+
+    Attributes:
+      variables: the model's parameters and other collections; where these are mutable, as the last call left them.
+      gather: the rows (b, ...) of all devices that share the step, (B, ...).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        variables: Variables,
+        gather: Callable[[jax.Array], jax.Array],
+        mutable: bool = False,
+        **options: Any,  # a flag, keys of randomness: whatever model.apply takes
+    ):
+        """options: of every call, such as train=False. mutable: whether calls change the collections, as in training."""
+        self.variables, self.gather = dict(variables), gather
+        self._model, self._mutable, self._options = model, mutable, options
+
+    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:  # whatever the model's method takes and returns
+        """The model's output. options: of the method that is called, such as method="start"."""
+        options = self._options | options
+        if not (self._mutable and self.collections):
+            return self._model.apply(self.variables, *inputs, **options)
+        output, changed = self._model.apply(self.variables, *inputs, mutable=list(self.collections), **options)
+        self.variables |= changed
+        return output
+
+    @property
+    def collections(self) -> dict[str, PyTree]:
+        """The variables that are not parameters."""
+        return {name: tree for name, tree in self.variables.items() if name not in NOT_KEPT}
 
 
 @flax.struct.dataclass
 class State:
-    """All that a run carries from step to step, and so all that a checkpoint holds. Randomness is not in it: every
-    key is folded from the seed and the step."""
+    """All that a run carries from step to step, and so all that a checkpoint holds.
 
-    step: jax.Array  # int32, gradient steps taken
-    params: Any
-    opt_state: Any
-    ema: Any  # the weights' exponential moving average; empty when it is off
-    usual: dict[str, jax.Array]  # moving sums of the steps' `loss` and `weight`: their quotient is the usual loss
+    Randomness is not in it: every key is folded from the seed and the step.
+
+    Attributes:
+      step: int32, gradient steps taken.
+      params: the weights.
+      opt_state: of the optimiser.
+      ema: the weights' exponential moving average; empty when it is off.
+      usual: moving sums of the steps' `loss` and `weight`, whose quotient is the usual loss.
+      collections: what the model carries besides parameters, by collection: batch statistics. Empty for most models.
+    """
+
+    step: jax.Array
+    params: PyTree
+    opt_state: PyTree
+    ema: PyTree
+    usual: dict[str, jax.Array]
+    collections: dict[str, PyTree] = flax.struct.field(default_factory=dict)
 
     @property
-    def eval_params(self) -> Any:
-        """The weights to evaluate: the moving average where there is one."""
-        return self.ema or self.params
+    def eval_params(self) -> PyTree:
+        """The weights to evaluate: the moving average where there is one, or what the optimiser says they are."""
+        return self.ema or optim.eval_params(self.opt_state, self.params)
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What the model is applied with in training."""
+        return {"params": self.params, **self.collections}
+
+    @property
+    def eval_variables(self) -> dict[str, PyTree]:
+        """What the model is applied with in evaluation."""
+        return {"params": self.eval_params, **self.collections}
 
 
 def initialise(
     *,
     model: nn.Module,
-    task: Any,
+    task: Task,
     optimiser: optax.GradientTransformation,
-    batch: dict[str, jax.ShapeDtypeStruct],
+    batch: Shapes,
     seed: int,
     ema: bool,
 ) -> State:
-    """The state before the first step. batch: shapes and dtypes of one; the model is called as the task calls it."""
-    found: list[Any] = []
+    """The state before the first step.
 
-    def apply(*inputs: jax.Array) -> Any:
-        found.append(model.init(jax.random.key(seed), *inputs, train=False)["params"])
-        return model.apply({"params": found[0]}, *inputs, train=False)
+    Args:
+      batch: shapes and dtypes of one. The model is called as the task calls it, so that a model of which the task calls
+        several methods has the parameters of all.
+    """
+    found: dict[tuple[str, ...], jax.Array] = {}
 
+    class Initialising(Apply):
+        def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
+            options = {"train": False} | options
+            variables = model.init(jax.random.key(seed), *inputs, **options)
+            found.update(flatten_dict({k: v for k, v in variables.items() if k == "params" or k not in NOT_KEPT}))
+            return model.apply(unflatten_dict(found), *inputs, **options)
+
+    apply = Initialising(model, {}, gather=lambda x: x)
     task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}, train=False)
-    params = found[0]
+    collections = unflatten_dict(found)
+    params = collections.pop("params")
     average = jax.tree.map(jnp.copy, params) if ema else {}
-    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual())
+    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual(), collections)
 
 
 def nothing_usual() -> dict[str, jax.Array]:
@@ -64,15 +137,21 @@ def nothing_usual() -> dict[str, jax.Array]:
     return {"loss": jnp.zeros(()), "weight": jnp.zeros(())}
 
 
+def evaluated(state: State) -> State:
+    """The state whose weights are those that are evaluated, without what only training needs."""
+    return replace(state, params=state.eval_params, ema={}, opt_state={})
+
+
 def averaged(states: Iterable[State]) -> State:
-    """The last of these states with the mean of all their weights (and moving averages)."""
-    total, count = None, 0
-    for state in states:
-        weights = (state.params, state.ema)
+    """The last of these states with the mean of all their evaluated weights and collections: see `evaluated`."""
+    total: PyTree = None
+    count = 0
+    for state in map(evaluated, states):
+        weights = (state.params, state.collections)
         total = weights if total is None else jax.tree.map(jnp.add, total, weights)
         count += 1
-    params, ema = jax.tree.map(lambda x: x / count, total)
-    return replace(state, params=params, ema=ema)
+    params, collections = jax.tree.map(lambda x: x / count, total)
+    return replace(state, params=params, collections=collections)
 
 
 def train_step(
@@ -81,7 +160,7 @@ def train_step(
     axis: Axis,
     *,
     model: nn.Module,
-    task: Any,
+    task: Task,
     optimiser: optax.GradientTransformation,
     seed: int,
     accumulate: int,
@@ -92,48 +171,64 @@ def train_step(
     """One gradient step.
 
     The gradient is that of (summed loss) / (summed weight) over the whole global batch: both are added over
-    micro-batches and devices and divided once, so that neither padding nor the number of devices changes it. A step
-    whose loss or gradient is not finite leaves the weights alone and counts in `nonfinite`; so does one whose loss is
-    more than `spike` times the usual one, which counts in `spike`. Where `spike` is 0 none is.
+    micro-batches and devices and divided once, so that neither padding nor the number of devices changes it. A bad step
+    changes nothing but State.step: one whose loss or gradient is not finite, counted in `nonfinite`, or one whose loss is
+    more than `spike` times the usual one, counted in `spike`.
+
+    Collections such as batch statistics are carried from one micro-batch to the next, and averaged over the devices.
 
     Args:
       batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
-      axis: sums over the devices that share the step.
+      axis: the devices that share the step.
+      spike: 0 for no detection of spikes.
       frozen: patterns over the paths of parameters that get no gradient.
 
     Returns:
-      The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are told,
-      spike, each with weight 1.
+      The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are
+      detected, spike, each with weight 1.
     """
     key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
 
-    def summed_loss(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Sums]:
+    def summed_loss(
+        params: PyTree, collections: PyTree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Sums, PyTree]]:
         if frozen:  # what has no gradient need not be gone back through
             stays = layerwise.frozen(params, frozen)
             params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
-
-        def apply(*inputs: jax.Array) -> Any:
-            return model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
-
+        variables = {"params": params, **collections}
+        apply = Apply(model, variables, axis.gather, mutable=True, train=True, rngs={"dropout": key})
         sums = task.sums(apply, batch, train=True)
-        return sums["loss"][0], sums
+        return sums["loss"][0], (sums, apply.collections)
 
     gradient = jax.grad(summed_loss, has_aux=True)
-    if accumulate == 1:
-        grads, sums = gradient(state.params, batch, key)
-    else:
-        grads, sums = _accumulated(gradient, state.params, batch, key, accumulate)
-    grads, sums = axis.sum((grads, sums))
 
-    weight = jnp.maximum(sums["loss"][1], 1e-8)  # a batch of padding alone has no gradient, not an undefined one
-    grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
+    def mean_gradient(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
+        if accumulate == 1:
+            grads, (sums, collections) = gradient(params, state.collections, batch, key)
+        else:
+            grads, sums, collections = _accumulated(gradient, params, state.collections, batch, key, accumulate)
+        grads, sums = axis.sum((grads, sums))
+        weight = _weight(sums)
+        return jax.tree.map(lambda g: g / weight.astype(g.dtype), grads), sums, axis.mean(collections)
+
+    grads, sums, collections = mean_gradient(state.params)
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(grad_norm) & jnp.isfinite(sums["loss"][0])
+    further: list[jax.Array] = []  # whether the gradients are finite that the optimiser itself asks for
 
-    updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+    def gradient_at(params: PyTree, _: int) -> PyTree:
+        grads = mean_gradient(params)[0]
+        further.append(jnp.isfinite(optax.tree.norm(grads)))
+        return grads
+
+    one, loss = jnp.ones(()), sums["loss"][0] / _weight(sums)
+    extra = {"value": loss, "grad_fn": gradient_at}
+    update = optax.with_extra_args_support(optimiser).update
+    updates, opt_state = update(grads, state.opt_state, state.params, **extra)
+    for also in further:
+        finite &= also
     params = optax.apply_updates(state.params, updates)
     ema = optax.incremental_update(params, state.ema, 1 - ema_decay) if ema_decay else state.ema
-    one, loss = jnp.ones(()), sums["loss"][0] / weight
     forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
     usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
 
@@ -145,34 +240,44 @@ def train_step(
         spiked = finite & settled & (loss * state.usual["weight"] > spike * state.usual["loss"])
         sums["spike"] = (spiked.astype(jnp.float32), one)
         good = finite & ~spiked
-    after = State(state.step, params, opt_state, ema, usual)
+    after = State(state.step, params, opt_state, ema, usual, collections)
     kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
     return replace(kept, step=state.step + 1), sums
 
 
+def _weight(sums: Sums) -> jax.Array:
+    """The loss's weight. A batch of padding alone has no gradient, not an undefined one."""
+    return jnp.maximum(sums["loss"][1], 1e-8)
+
+
 def _accumulated(
-    gradient: Callable[..., tuple[Any, Sums]], params: Any, batch: Batch, key: jax.Array, accumulate: int
-) -> tuple[Any, Sums]:
-    """Gradient and sums added over `accumulate` micro-batches, one after the other."""
+    gradient: Callable[..., tuple[PyTree, tuple[Sums, PyTree]]],
+    params: PyTree,
+    collections: PyTree,
+    batch: Batch,
+    key: jax.Array,
+    accumulate: int,
+) -> tuple[PyTree, Sums, PyTree]:
+    """Gradient and sums added over `accumulate` micro-batches, one after the other, and the collections after the last."""
 
     # Micro-batch i takes examples i, i + accumulate, ...: where the batch is sharded, each keeps a share on every device.
     def split(x: jax.Array) -> jax.Array:
         return x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1)
 
-    def body(total: Any, micro: tuple[jax.Array, Batch]) -> tuple[Any, None]:
-        index, part = micro
-        return jax.tree.map(jnp.add, total, gradient(params, part, jax.random.fold_in(key, index))), None
+    def body(carry: tuple[PyTree, PyTree], micro: tuple[jax.Array, Batch]) -> tuple[tuple[PyTree, PyTree], None]:
+        (total, collections), (index, part) = carry, micro
+        grads, (sums, collections) = gradient(params, collections, part, jax.random.fold_in(key, index))
+        return (jax.tree.map(jnp.add, total, (grads, sums)), collections), None
 
     parts = jax.tree.map(split, batch)
-    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts), key)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.scan(body, zeros, (jnp.arange(accumulate), parts))[0]
+    first = jax.tree.map(lambda x: x[0], parts)
+    grads, (sums, _) = jax.eval_shape(gradient, params, collections, first, key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, sums))
+    carry, _ = jax.lax.scan(body, (zeros, collections), (jnp.arange(accumulate), parts))
+    (grads, sums), collections = carry
+    return grads, sums, collections
 
 
-def eval_step(params: Any, batch: Batch, axis: Axis, *, model: nn.Module, task: Any) -> Sums:
-    """The task's sums over one batch, without gradient or randomness."""
-
-    def apply(*inputs: jax.Array) -> Any:
-        return model.apply({"params": params}, *inputs, train=False)
-
-    return axis.sum(task.sums(apply, batch, train=False))
+def eval_step(variables: Variables, batch: Batch, axis: Axis, *, model: nn.Module, task: Task) -> Sums:
+    """The task's sums over one batch, without gradient or randomness. variables: State.eval_variables."""
+    return axis.sum(task.sums(Apply(model, variables, axis.gather, train=False), batch, train=False))

@@ -16,7 +16,7 @@ ABSTRACT = jax.eval_shape(lambda: STATE)
 
 
 def save(folder: Path, scores: dict[int, float | None], **settings) -> None:
-    with checkpoint.make(folder, **settings) as checkpoints:
+    with checkpoint.Checkpoints(folder, **settings) as checkpoints:
         for step, score in scores.items():
             state = STATE | {"step": jnp.asarray(step, jnp.int32)}
             checkpoints.save(step, state, {"seed": step}, None if score is None else {"test/accuracy": score})
@@ -31,15 +31,15 @@ def test_the_last_and_the_best_stay(tmp_path):
     scores = {1: 0.5, 2: 0.9, 3: 0.7, 4: None, 5: 0.6, 6: 0.8}
     save(tmp_path / "max", scores, keep_last=2, keep_best="test/accuracy")
     save(tmp_path / "min", scores, keep_last=2, keep_best="test/accuracy", keep_best_mode="min")
-    highest = checkpoint.make(tmp_path / "max", keep_last=2, keep_best="test/accuracy")
-    lowest = checkpoint.make(tmp_path / "min", keep_last=2, keep_best="test/accuracy", keep_best_mode="min")
+    highest = checkpoint.Checkpoints(tmp_path / "max", keep_last=2, keep_best="test/accuracy")
+    lowest = checkpoint.Checkpoints(tmp_path / "min", keep_last=2, keep_best="test/accuracy", keep_best_mode="min")
     assert (highest.steps(), highest.best(), highest.latest()) == ([2, 5, 6], 2, 6)
     assert (lowest.steps(), lowest.best(), lowest.latest()) == ([1, 5, 6], 1, 6)
 
 
 def test_a_state_comes_back_as_it_was_with_its_record(tmp_path):
     save(tmp_path, {7: None})
-    checkpoints = checkpoint.make(tmp_path)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
     restored = checkpoints.restore(7, laid_out(ABSTRACT))
     jax.tree.map(np.testing.assert_array_equal, restored, STATE | {"step": np.int32(7)})
     assert restored["ema"] == {}
@@ -49,7 +49,7 @@ def test_a_state_comes_back_as_it_was_with_its_record(tmp_path):
 def test_a_step_that_is_not_there_lists_those_that_are(tmp_path):
     save(tmp_path, {10: None, 20: None})
     with pytest.raises(UserError, match=r"no checkpoint of step 30.*There is: 10, 20"):
-        checkpoint.make(tmp_path).restore(30, laid_out(ABSTRACT))
+        checkpoint.Checkpoints(tmp_path).restore(30, laid_out(ABSTRACT))
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_a_step_that_is_not_there_lists_those_that_are(tmp_path):
 def test_another_models_state_is_refused_and_never_cast(tmp_path, params, message):
     save(tmp_path, {1: None})
     with pytest.raises(UserError, match=message):
-        checkpoint.make(tmp_path).restore(1, laid_out(STATE | {"params": params}))
+        checkpoint.Checkpoints(tmp_path).restore(1, laid_out(STATE | {"params": params}))
 
 
 def test_no_space_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 40})())
     with pytest.raises(UserError, match=r"no space left for checkpoints in .*two take 0 MB"):
         save(tmp_path / "new", {1: None})
-    assert checkpoint.make(tmp_path / "new").latest() is None
+    assert checkpoint.Checkpoints(tmp_path / "new").latest() is None
 
 
 def test_a_disk_that_fills_while_saving_says_what_is_safe(tmp_path):
     save(tmp_path, {1: None})
-    checkpoints = checkpoint.make(tmp_path)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
     full = OSError(28, "No space left on device")
     assert "step 1 is safe. Free some and run the same command again" in str(checkpoints._explained(full))
     other = OSError(5, "Input/output error")
@@ -89,7 +89,7 @@ def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    checkpoints = checkpoint.make(tmp_path)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.check()
     checkpoints.save(1, STATE, {}, None)
     while not (tmp_path / "1").exists():
@@ -105,21 +105,21 @@ def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"no space left in .*: step 1 is safe"):
         later_steps()
     checkpoints.close()
-    assert checkpoint.make(tmp_path).latest() == 1
+    assert checkpoint.Checkpoints(tmp_path).latest() == 1
 
 
 def test_a_save_returns_before_donated_buffers_change(tmp_path):
     """The next step overwrites the state's memory while it is being written."""
     bump = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
     state = {"w": jnp.zeros((512, 512))}
-    with checkpoint.make(tmp_path, keep_last=9) as checkpoints:
+    with checkpoint.Checkpoints(tmp_path, keep_last=9) as checkpoints:
         for step in range(1, 5):
             state = bump(state)
             checkpoints.save(step, state, {}, None)
             for _ in range(3):
                 state = bump(state)
     for number, step in enumerate(range(1, 5)):
-        saved = checkpoint.make(tmp_path, keep_last=9).restore(step, laid_out(jax.eval_shape(lambda: state)))
+        saved = checkpoint.Checkpoints(tmp_path, keep_last=9).restore(step, laid_out(jax.eval_shape(lambda: state)))
         np.testing.assert_array_equal(saved["w"], np.full((512, 512), 4 * number + 1))
 
 
@@ -147,38 +147,38 @@ def test_the_newest_good_step_is_used_and_each_damaged_one_is_said(folder, capsy
     flip(folder / "3" / "state" / "_METADATA")
     shutil.rmtree(folder / "2")
     (folder / "2").mkdir()
-    checkpoints = checkpoint.make(folder)
+    checkpoints = checkpoint.Checkpoints(folder)
     assert (checkpoints.latest(), checkpoints.latest(), checkpoints.steps()) == (1, 1, [1, 2, 3])
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert re.match("warning: the checkpoint of step 3 .* not used: state/_METADATA is not as it was written", said[0])
     assert re.match("warning: the checkpoint of step 2 .* not used: its folder is empty", said[1])
     assert checkpoints.restore(1, laid_out(ABSTRACT))["step"] == 1
-    assert checkpoint.make(folder, primary=False).latest() == 3  # host 0 looks, and tells the others
+    assert checkpoint.Checkpoints(folder, primary=False).latest() == 3  # host 0 looks, and tells the others
     assert capsys.readouterr().err == ""
 
 
 def test_the_best_is_one_that_is_whole(folder, capsys):
-    checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+    checkpoints = checkpoint.Checkpoints(folder, keep_best="test/accuracy")
     assert checkpoints.best() == 2
     (folder / "2" / "metrics" / "metrics").write_text('{"test/accuracy": 0.8}')
-    assert checkpoint.make(folder, keep_best="test/accuracy").best() == 3
+    assert checkpoint.Checkpoints(folder, keep_best="test/accuracy").best() == 3
     assert "step 2" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"no checkpoint in .* was kept as the best"):
-        checkpoint.make(folder).best()
+        checkpoint.Checkpoints(folder).best()
 
 
 def test_damage_is_refused_where_that_is_asked_for(folder):
     (folder / "3" / "record" / "metadata").unlink()
     with pytest.raises(UserError, match=r"step 3 in .* record/metadata is missing.*checkpoint.damaged=fall_back"):
-        checkpoint.make(folder, damaged="refuse").latest()
+        checkpoint.Checkpoints(folder, damaged="refuse").latest()
     shutil.rmtree(folder / "3")
-    assert checkpoint.make(folder, damaged="refuse").latest() == 2
+    assert checkpoint.Checkpoints(folder, damaged="refuse").latest() == 2
 
 
 def test_a_damaged_step_that_is_asked_for_names_the_newest_good_one(folder):
     flip(next((folder / "3" / "state" / "d").iterdir()))
-    checkpoints = checkpoint.make(folder)
+    checkpoints = checkpoint.Checkpoints(folder)
     with pytest.raises(UserError, match=r"step 3 in .* is damaged: state/d/\w+ is not as .*newest good one is step 2"):
         checkpoints.restore(3, laid_out(ABSTRACT))
     assert checkpoints.restore(2, laid_out(ABSTRACT))["step"] == 2
@@ -190,12 +190,12 @@ def test_where_all_are_damaged_nothing_begins_anew(folder):
     with pytest.raises(
         UserError, match=r"every checkpoint in .* \(step 1: manifest.sha256 is not .*; step 3: .*Put back a copy"
     ):
-        checkpoint.make(folder).latest()
+        checkpoint.Checkpoints(folder).latest()
 
 
 def test_a_step_without_a_manifest_is_used_and_that_is_said(folder, capsys, monkeypatch):
     (folder / "3" / manifest.FILE).unlink()
-    checkpoints = checkpoint.make(folder)
+    checkpoints = checkpoint.Checkpoints(folder)
     assert checkpoints.latest() == 3
     assert checkpoints.restore(3, laid_out(ABSTRACT))["step"] == 3
     assert re.fullmatch("warning: .*step 3 .* no manifest: it was not verified.\n", capsys.readouterr().err)
@@ -205,7 +205,7 @@ def test_a_step_without_a_manifest_is_used_and_that_is_said(folder, capsys, monk
 
     monkeypatch.setattr(checkpoint.ocp.StandardCheckpointer, "restore", unreadable)
     with pytest.raises(UserError, match=r"step 3 in .* cannot be read, and has no manifest .*NOT_FOUND"):
-        checkpoint.make(folder).restore(3, laid_out(ABSTRACT))
+        checkpoint.Checkpoints(folder).restore(3, laid_out(ABSTRACT))
 
 
 def test_a_run_that_goes_on_saves_a_damaged_step_again_and_loses_nothing(folder, capsys):
@@ -215,15 +215,15 @@ def test_a_run_that_goes_on_saves_a_damaged_step_again_and_loses_nothing(folder,
         (folder / "2" / "metrics" / "metrics").write_bytes(b"\xff")  # over which Orbax would fail to open
         (folder / "4.orbax-checkpoint-tmp").mkdir()
         (folder / "4.orbax-checkpoint-tmp" / "part").write_text("half")
-        checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+        checkpoints = checkpoint.Checkpoints(folder, keep_best="test/accuracy")
         assert checkpoints.latest() == 1
         assert (folder / "4.orbax-checkpoint-tmp").exists()  # another process may be saving it
         checkpoints.tidy()
         assert not (folder / "4.orbax-checkpoint-tmp").exists()
         assert (folder / "damaged" / ("3", "3-2")[number] / "state" / "_METADATA").read_bytes() == damaged
         save(folder, {2: 0.9, 3: 0.7}, keep_last=3, keep_best="test/accuracy")
-        assert checkpoint.make(folder).steps() == [1, 2, 3]
-        assert checkpoint.make(folder).latest() == 3
+        assert checkpoint.Checkpoints(folder).steps() == [1, 2, 3]
+        assert checkpoint.Checkpoints(folder).latest() == 3
     assert "the damaged checkpoint of step 3 is now" in capsys.readouterr().err
 
 
@@ -231,16 +231,16 @@ def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
     (folder / "1" / "metrics" / "metrics").write_bytes(b"\xff")  # over which Orbax would fail to open
     (folder / "2" / "record" / "metadata").unlink()  # what a kill leaves of a step that was being deleted
     (folder / "2" / manifest.METADATA).unlink()
-    checkpoints = checkpoint.make(folder, keep_best="test/accuracy")
+    checkpoints = checkpoint.Checkpoints(folder, keep_best="test/accuracy")
     assert checkpoints.latest() == 3
     checkpoints.tidy()
     assert (checkpoints.steps(), (folder / "damaged" / "1").is_dir()) == ([2, 3], True)
     save(folder, {4: 0.6, 5: 0.8}, keep_best="test/accuracy")
-    assert checkpoint.make(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]
+    assert checkpoint.Checkpoints(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]
 
 
 def test_a_best_of_no_figure_is_refused_and_what_was_saved_stays(tmp_path):
     save(tmp_path, {1: None}, keep_best="test/acuracy")
     with pytest.raises(UserError, match=r"keep_best='test/acuracy' is no figure .*: did you mean 'test/accuracy'"):
         save(tmp_path, {2: 0.5}, keep_best="test/acuracy")
-    assert checkpoint.make(tmp_path).steps() == [1]
+    assert checkpoint.Checkpoints(tmp_path).steps() == [1]

@@ -71,26 +71,224 @@ def test_adamw_is_optax_adamw():
     ours, _ = optim.make(name="adamw", learning_rate=0.01, total_steps=10, schedule="constant", weight_decay=0.3)
     theirs = optax.adamw(0.01, weight_decay=0.3, mask=lambda p: optim.decayed(p, (".*/kernel",)))
     grads = jax.tree.map(lambda x: 0.3 * x, PARAMS)
-    for (a, b), _ in [((ours, theirs), None)]:
-        state_a, state_b, params_a, params_b = a.init(PARAMS), b.init(PARAMS), PARAMS, PARAMS
-        for _ in range(3):
-            updates, state_a = a.update(grads, state_a, params_a)
-            params_a = optax.apply_updates(params_a, updates)
-            updates, state_b = b.update(grads, state_b, params_b)
-            params_b = optax.apply_updates(params_b, updates)
+    state_a, state_b, params_a, params_b = ours.init(PARAMS), theirs.init(PARAMS), PARAMS, PARAMS
+    for _ in range(3):
+        updates, state_a = ours.update(grads, state_a, params_a)
+        params_a = optax.apply_updates(params_a, updates)
+        updates, state_b = theirs.update(grads, state_b, params_b)
+        params_b = optax.apply_updates(params_b, updates)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), params_a, params_b)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd", "adafactor"])
-def test_every_optimiser_goes_downhill(name):
-    optimiser, _ = optim.make(name=name, learning_rate=0.02, total_steps=60, schedule="constant")
-    params = {"w": {"kernel": jnp.full((130, 130), 3.0)}}  # adafactor factors matrices from 128 on
-    state = optimiser.init(params)
-    step = jax.jit(lambda p, s: optimiser.update(jax.grad(lambda q: jnp.mean(q["w"]["kernel"] ** 2) * 100)(p), s, p))
-    for _ in range(60):
-        updates, state = step(params, state)
-        params = optax.apply_updates(params, updates)
-    assert float(jnp.abs(params["w"]["kernel"]).max()) < 2.8
+WIDE = {"dense": {"kernel": jnp.linspace(-2, 2, 128 * 130).reshape(128, 130), "bias": jnp.ones(130)}}
+
+
+def today(name: str) -> optax.GradientTransformation:
+    """What the three oldest optimisers have been from the start, checkpoints included."""
+    core = {
+        "adamw": lambda: optax.scale_by_adam(0.8, 0.99, 1e-6),
+        "sgd": lambda: optax.trace(0.8, True),
+        "adafactor": lambda: optax.chain(optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)),
+    }[name]()
+    return optax.chain(
+        optax.clip_by_global_norm(0.5),
+        core,
+        optax.add_decayed_weights(0.1, lambda params: optim.decayed(params, (".*/kernel",))),
+        optax.scale_by_learning_rate(optax.cosine_decay_schedule(0.02, 10)),
+    )
+
+
+OWN = {"adamw": dict(b1=0.8, b2=0.99, eps=1e-6), "sgd": dict(momentum=0.8, nesterov=True), "adafactor": {}}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_old_checkpoints_state_and_arithmetic_stay(name):
+    ours, _ = optim.make(name=name, learning_rate=0.02, total_steps=10, clip_norm=0.5, weight_decay=0.1, **OWN[name])
+    theirs = today(name)
+    (params_a, state_a), (params_b, state_b) = (WIDE, ours.init(WIDE)), (WIDE, theirs.init(WIDE))
+    for _ in range(3):
+        updates, state_a = ours.update(jax.tree.map(jnp.sin, params_a), state_a, params_a)
+        params_a = optax.apply_updates(params_a, updates)
+        updates, state_b = theirs.update(jax.tree.map(jnp.sin, params_b), state_b, params_b)
+        params_b = optax.apply_updates(params_b, updates)
+    assert jax.tree.structure(state_a) == jax.tree.structure(state_b)
+    jax.tree.map(np.testing.assert_array_equal, (params_a, state_a), (params_b, state_b))
+
+
+FREE = ("cocob", "dadapt_adamw", "dog", "dowg", "momo", "polyak_sgd", "prodigy", "adadelta")  # find their own rate
+TREE = {
+    "block_00": {"query": {"kernel": jnp.full((4, 2, 3), 2.0)}, "mlp": {"kernel": jnp.full((6, 5), 1.5)}},
+    "embedding": {"embedding": jnp.full((7, 3), 1.0)},
+    "head": {"kernel": jnp.full((3, 2), -1.0), "bias": jnp.full(2, -1.0)},
+}
+
+
+def loss(params):
+    return sum(jnp.sum((x - 0.3) ** 2) for x in jax.tree.leaves(params))
+
+
+def descend(steps=20, frozen=(), **section):
+    """The parameters to train and those to evaluate after some steps, and the state."""
+    optimiser, _ = optim.make(total_steps=100, frozen=frozen, **section)
+
+    @jax.jit
+    def step(carry, _):
+        params, state = carry
+        value, grads = jax.value_and_grad(loss)(params)
+        updates, state = optimiser.update(grads, state, params, value=value, grad_fn=lambda p, i: jax.grad(loss)(p))
+        return (optax.apply_updates(params, updates), state), value
+
+    (params, state), _ = jax.lax.scan(step, (TREE, optimiser.init(TREE)), None, steps)
+    return params, optim.eval_params(state, params), state
+
+
+@pytest.mark.parametrize("name", optim.names())
+def test_every_optimiser_of_optax_goes_downhill_with_all_that_stands_around_it(name):
+    rate = 1.0 if name in FREE else 0.02
+    around = dict(weight_decay=1e-3, layer_decay=0.9, clip_norm=1.0, warmup_steps=2)
+    params, evaluated, state = descend(
+        name=name, learning_rate=rate, schedule="constant", frozen=("head/.*",), **around
+    )
+    assert loss(params) < loss(TREE)
+    assert loss(evaluated) < loss(TREE)
+    jax.tree.map(np.testing.assert_array_equal, params["head"], TREE["head"])
+    jax.tree.map(np.testing.assert_array_equal, evaluated["head"], TREE["head"])
+    assert all(x.dtype != "object" and x.dtype.itemsize for x in jax.tree.leaves(state))  # a checkpoint can hold it
+
+
+def test_that_is_most_of_what_optax_has():
+    assert {"lion", "lamb", "lars", "muon", "prodigy", "rmsprop", "sam", "schedule_free_adamw", "yogi"} <= {
+        *optim.names()
+    }
+    assert len(optim.names()) >= 40
+    for name in optim.REFUSED:
+        with pytest.raises(UserError, match=f"config.optim.name='{name}' is not supported: "):
+            optim.make(name=name, total_steps=10)
+
+
+def test_every_key_is_listed_with_its_default_and_meaning():
+    assert optim.keys("lion")["b2"] == (float, 0.99)
+    assert optim.keys("adamw")["b2"].default == 0.999
+    assert optim.keys("sgd")["momentum"].default == 0.9
+    assert optim.keys("rmsprop")["decay"].default == (".*/kernel",)
+    assert optim.keys("rmsprop")["decay_rate"].default == 0.9
+    assert {"rho", "optimizer", "b1"} <= optim.keys("sam", "adamw").keys()
+    assert "mask" not in optim.keys("lion")
+    for name in optim.names():
+        found = optim.keys(name)
+        assert list(found)[:2] == ["name", "learning_rate"]
+        assert set(optim.meanings(name)) <= set(found)
+        assert set(optim.Settings.__dataclass_fields__) <= set(optim.meanings(name))
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        (
+            dict(name="adamv"),
+            r"config.optim.name='adamv' is not an optimiser: did you mean 'adam'\? There is: acprop, ",
+        ),
+        (dict(name="lion", momentum=0.9), r"config.optim.momentum is not a setting: .*There is: b1, b2, "),
+        (dict(name="lion", b3=0.9), r"config.optim.b3 is not a setting: There is: b1, b2, "),
+        (dict(name="lion", b2="much"), r"config.optim.b2='much' should be a valid number\.$"),
+        (dict(name="adamw", b2=1.5), r"config.optim.b2=1.5 should be less than 1"),
+        (dict(name="muon", ns_steps=0), r"config.optim.ns_steps=0 should be greater than or equal to 1"),
+        (dict(name="muon", preconditioning="schaten"), r"did you mean 'schatten'\?"),
+        (dict(name="adamw", layer_decay=0.0), r"config.optim.layer_decay=0.0 should be greater than 0"),
+        (dict(name="adamw", decay=("(",)), r"config.optim.decay\[0\]='\(' should be a regular expression"),
+        (dict(name="schedule_free_adamw"), r"config.optim.schedule='cosine' lowers the learning rate.*=constant"),
+        (dict(name="sam", optimizer="sam"), r"config.optim.optimizer='sam' cannot be used within sam"),
+        (dict(name="sam", optimizer="adamv"), r"config.optim.name='adamv' is not an optimiser"),
+    ],
+)
+def test_what_cannot_be_is_one_line(section, line):
+    with pytest.raises(UserError, match=line) as error:
+        optim.make(total_steps=10, **section)
+    assert "\n" not in str(error.value)
+
+
+def test_decay_follows_the_patterns_in_every_way_of_optax():
+    """lion has a mask of its own, adam no decay at all, momo_adam a decay without a mask, muon two parts."""
+    still = jax.tree.map(jnp.zeros_like, TREE)
+    for name in ("lion", "adam", "momo_adam", "muon", "schedule_free_adamw", "sgd"):
+        optimiser, _ = optim.make(
+            name=name, learning_rate=0.5, total_steps=10, schedule="constant", weight_decay=0.1, decay=("head/kernel",)
+        )
+        state = optimiser.init(TREE)
+        updates, _ = optimiser.update(still, state, TREE, value=jnp.ones(()))
+        np.testing.assert_allclose(updates["head"]["kernel"], 0.05, rtol=1e-5, err_msg=name)
+        others = jax.tree.leaves(updates | {"head": updates["head"]["bias"]})
+        assert max(float(jnp.abs(x).max()) for x in others) < 1e-6, name  # but for schedule-free's rounding
+
+
+def test_muon_takes_the_matrices_of_layers_whatever_their_rank():
+    stacked = {"kernel": jnp.ones((5, 4, 2, 3))}
+    params = {
+        "encoder": {"block_00": TREE["block_00"] | {"out": {"kernel": jnp.ones((2, 3, 4)), "bias": jnp.ones(4)}}},
+        "decoder": {"blocks": {"query": stacked, "out": {"kernel": jnp.ones((5, 2, 3, 4))}}},
+        "trunk": {"stage_1_unit_01": {"conv_1": {"kernel": jnp.ones((3, 3, 2, 4))}}},
+        "embedding": TREE["embedding"],
+        "head": TREE["head"],
+    }
+    leaf = lambda x: x is None or hasattr(x, "output_axis")  # noqa: E731
+    found = optim.matrices(params)
+    assert tuple(found["encoder"]["block_00"]["query"]["kernel"]) == ((0,), (1, 2))
+    assert tuple(found["encoder"]["block_00"]["out"]["kernel"]) == ((0, 1), (2,))
+    assert tuple(found["encoder"]["block_00"]["mlp"]["kernel"]) == ((0,), (1,))
+    assert tuple(found["decoder"]["blocks"]["query"]["kernel"]) == ((1,), (2, 3))
+    assert tuple(found["decoder"]["blocks"]["out"]["kernel"]) == ((1, 2), (3,))
+    assert tuple(found["trunk"]["stage_1_unit_01"]["conv_1"]["kernel"]) == ((0, 1, 2), (3,))
+    assert jax.tree.leaves([found["embedding"], found["head"]], is_leaf=leaf) == [None, None, None]
+
+
+def test_a_stacked_matrix_moves_as_it_does_alone():
+    alone = jax.random.normal(jax.random.key(0), (2, 4, 2, 3))
+    written_out = {f"block_0{n}": {"query": {"kernel": alone[n]}} for n in range(2)}
+    optimiser, _ = optim.make(name="muon", learning_rate=1.0, total_steps=10, schedule="constant", clip_norm=0.0)
+    together = {"blocks": {"query": {"kernel": alone}}}
+    updates, _ = optimiser.update(together, optimiser.init(together), together)
+    each, _ = optimiser.update(written_out, optimiser.init(written_out), written_out)
+    for n in range(2):
+        kernel = each[f"block_0{n}"]["query"]["kernel"]
+        np.testing.assert_allclose(updates["blocks"]["query"]["kernel"][n], kernel, rtol=1e-4, atol=1e-5)
+        values = jnp.linalg.svd(kernel.reshape(4, 6), compute_uv=False) / (0.2 * 6**0.5)
+        assert (abs(values - 0.95) < 0.35).all()  # orthogonal but for the iteration's own spread
+
+
+def test_sam_follows_the_gradient_uphill_of_the_weights():
+    """2010.01412, equation 2, for one step of plain gradient descent."""
+    optimiser, _ = optim.make(
+        name="sam", rho=0.1, momentum=0.0, learning_rate=0.5, total_steps=10, schedule="constant", clip_norm=0.0
+    )
+    quartic = lambda w: jnp.sum(w**4)  # noqa: E731
+    w = jnp.array([1.0, -2.0])
+    grads = jax.grad(quartic)(w)
+    updates, _ = optimiser.update(
+        grads, optimiser.init(w), w, value=quartic(w), grad_fn=lambda p, _: jax.grad(quartic)(p)
+    )
+    expected = -0.5 * jax.grad(quartic)(w + 0.1 * grads / jnp.linalg.norm(grads))
+    np.testing.assert_allclose(updates, expected, rtol=1e-5)
+
+
+def test_schedule_free_is_evaluated_at_its_mean():
+    params, evaluated, _ = descend(5, name="schedule_free_sgd", learning_rate=0.1, schedule="constant", clip_norm=0.0)
+    start = y = z = x = float(TREE["head"]["bias"][0])
+    for t in range(1, 6):  # 2405.15682, equations 3 to 5, with a constant rate
+        z -= 0.1 * 2 * (y - 0.3)
+        x = (1 - 1 / t) * x + z / t
+        y = 0.1 * z + 0.9 * x
+    assert start != x != y
+    assert float(params["head"]["bias"][0]) == pytest.approx(y, rel=1e-5)
+    assert float(evaluated["head"]["bias"][0]) == pytest.approx(x, rel=1e-5)
+
+
+def test_sections_of_earlier_runs_are_read():
+    every = dict(b1=0.8, b2=0.98, eps=1e-8, momentum=0.9, nesterov=False)
+    for name, own in optim.EARLIER.items():
+        section = optim.from_earlier(dict(name=name, learning_rate=0.1, **every))
+        assert section == {"name": name, "learning_rate": 0.1} | {key: every[key] for key in own}
+        optim.make(total_steps=10, **section)
+    assert optim.from_earlier(dict(name="lion", b1=0.8)) == dict(name="lion", b1=0.8)
 
 
 def test_a_warmup_longer_than_the_run_is_an_error():

@@ -1,0 +1,37 @@
+"""Sums of a whole split, added on the host."""
+
+import numpy as np
+import pytest
+
+from training import evaluate
+
+
+def one(loss: float, weight: float, confusion: np.ndarray) -> dict:
+    return {
+        "loss": (np.float32(loss), np.float32(weight)),
+        "confusion": (confusion.astype(np.float32), np.ones((), np.float32)),
+        "none": (np.float32(0), np.float32(0)),
+    }
+
+
+SUMS = [one(3.0, 2.0, np.eye(2)), one(5.0, 2.0, np.ones((2, 2)))]
+
+
+def test_scalars_have_means_and_arrays_are_added_by_element():
+    totals = evaluate.totals(SUMS)
+    np.testing.assert_array_equal(totals["confusion"][0], [[2, 1], [1, 2]])
+    assert {x.dtype for pair in totals.values() for x in pair} == {np.dtype(np.float64)}
+    assert evaluate.means(totals) == {"loss": 2.0}
+
+
+def test_small_batches_are_not_lost_beside_large_ones():
+    totals = evaluate.totals([{"loss": (np.float32(x), np.float32(1))} for x in (2.0**24, *[1.0] * 8)])
+    assert totals["loss"][0] == 2**24 + 8
+
+
+def test_it_goes_through_all_batches_and_none_gives_nothing():
+    totals = evaluate.evaluate(lambda variables, batch: SUMS[batch], lambda sums: sums, {}, [0, 1])
+    assert totals["loss"] == (8.0, 4.0)
+    assert evaluate.means(evaluate.totals([])) == {}
+    with pytest.raises(ValueError, match="structure|custom|keys"):
+        evaluate.totals([SUMS[0], {"loss": SUMS[0]["loss"]}])
