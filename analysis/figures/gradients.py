@@ -98,7 +98,7 @@ def draw(arrays: Arrays) -> Figure:
     return figure
 
 
-def _name(model: Mapping[str, Any]) -> str:
+def _name(model: Mapping[str, str]) -> str:
     """A name for config.model: the cell of a recurrence, else the model's name."""
     return model.get("cell", model["name"].replace("classifier", "transformer encoder")) + (
         f" + {model['attention']}" if model.get("attention") else ""
