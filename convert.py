@@ -18,20 +18,21 @@ from typing import Any
 import commands
 
 if __name__ == "__main__":
-    commands.config_flags.DEFINE_config_file("config", None, "configs/FILE.py[:VARIANT] that the weights must fit")
-    commands.flags.DEFINE_string("as", None, "Names to write: google | timm | huggingface (default: by the suffix)")
-    commands.flags.DEFINE_string("classes", None, "File with the names of the classes, one a line, in the head's order")
-    commands.flags.DEFINE_integer("heads", None, "Attention heads, where a file does not show them", lower_bound=1)
-    commands.flags.DEFINE_string("step", "last", "Which checkpoint of a run: last, best or a step")
-    commands.flags.DEFINE_integer("average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
+    commands.begin()
+    commands.config_flag("configs/FILE.py[:VARIANT] that the weights must fit; one key by --config.KEY=VALUE")
+    commands.flag("string", "as", None, "Names to write: google | timm | huggingface (default: by the suffix)")
+    commands.flag("string", "classes", None, "File with the names of the classes, one a line, in the head's order")
+    commands.flag("integer", "heads", None, "Attention heads, where a file does not show them", lower_bound=1)
+    commands.flag("string", "step", "last", "Which checkpoint of a run: last, best or a step")
+    commands.flag("integer", "average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
 
 import jax
 from ml_collections import ConfigDict
 
 import experiment
 import weights
-from configs import base, vit_imagenet
 from errors import UserError
+from experiment import config as configs
 from experiment import record, restore
 from training import step
 
@@ -101,7 +102,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[Any, dict[str, Any]
         raise UserError(
             f"{workdir} holds a {name}, which is published by none of the schemes: {', '.join(weights.SCHEMES)}."
         )
-    run, state, number = restore.load(config, workdir, which, from_data=False, average=average)
+    run, state, number = restore.load(workdir, config, which, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
     return jax.device_get(state.eval_params), settings | {"name": name}
@@ -123,9 +124,10 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
             raise UserError(
                 "the positions are those of no square image: begin a run of that shape with --config.init_from."
             )
-        config.model = getattr(base, found.model["name"])()
+        configs.rename(config, "model", found.model["name"])
+        configs.complete(config)
         config.model.update(found.model)
-        if config.data.image_size == vit_imagenet.get_config().data.image_size:
+        if config.data.image_size == configs.load(DEFAULT).data.image_size:
             config.data.image_size = found.image_size or config.data.image_size
         if len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
@@ -133,9 +135,11 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
         raise UserError(f"the config's model is a {config.model.name}, and the file holds a {found.words}.")
     else:
         config.model.update({key: found.model[key] for key in found.settings})
-    # A run that has ended, and has nothing to go on with.
+    # A run that has ended, and keeps nothing that it could continue with.
     config.steps, config.step.ema_decay, config.checkpoint.keep_best = 1, 0.0, ""
-    config.optim.update(name="sgd", momentum=0.0, warmup_steps=0, weight_decay=0.0)
+    configs.rename(config, "optim", "sgd")
+    configs.complete(config)
+    config.optim.update(momentum=0.0, warmup_steps=0, weight_decay=0.0)
     config.parallel.mode = "mesh"
     return config
 
@@ -166,7 +170,7 @@ def make_run(found: weights.Weights, config: ConfigDict, classes: list[str], sou
     if differs := weights.mismatch(found, run.abstract_state.params):
         raise UserError(f"{source} does not fit: {differs}.")
     params = weights.stacked(found.params) if getattr(run.model, "scan", False) else found.params
-    state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params), {}, step.nothing_usual())
+    state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params))
     try:
         fresh.mkdir(parents=True)
         run.checkpoints.check_space(run.abstract_state)

@@ -1,7 +1,8 @@
-"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N] [--average=N] [--soup=WORKDIR,...] [--config.KEY=VALUE ...]
+"""Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N]
 
-What a model that writes is scored by (BLEU) follows --config.task.beams, alpha, temperature and so on. Few-shot and
-nearest neighbours: --config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
+More weights: [--average=N] checkpoints, [--soup=WORKDIR,...] runs. How a model writes is set by its task, and so is how it is
+scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest neighbours:
+--config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
 
 import json
 import time
@@ -9,26 +10,26 @@ import time
 import commands
 
 if __name__ == "__main__":
+    commands.begin()
     commands.workdir_flags()
     commands.host_flags()
-    commands.flags.DEFINE_string(
-        "split", None, "What to score, such as train[:10%] (default: the config's eval_splits)"
-    )
-    commands.flags.DEFINE_bool("json", False, "Print one JSON object instead of a table")
+    commands.flag("string", "split", None, "What to score, such as train[:10%] (default: the config's eval_splits)")
+    commands.flag("bool", "json", False, "Print one JSON object instead of a table")
 
 from errors import UserError
 from experiment import restore, scoring
 from training import hosts
-from training.progress import figure
+from training.progress import metric
 
 
 def main(arguments: list[str]) -> None:
+    """Prints the metrics of every evaluation split."""
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag. See --help.")
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
-    run, state, step = restore.load(config, workdir, flags.step, from_data=True, average=flags.average, soup=flags.soup)
+    run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
     if not hosts.primary():
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
         which = f"with {len(flags.soup)} more runs, {which}"
     print(f"{workdir}, {which} {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
     for name, value in scores.items():
-        print(f"  {name:28} {figure(name, value)}")
+        print(f"  {name:28} {metric(name, value)}")
     for line in [*run.pipeline.notes(), *notes]:
         print(f"  {line}")
 

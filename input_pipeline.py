@@ -14,6 +14,7 @@ import lookup
 from data.pipelines.base import Feed
 
 Batch = dict[str, np.ndarray]
+SIZES = ("outputs", "vocabulary", "source_vocabulary")  # what a model may be sized to by its data
 Spec = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 
 

@@ -13,19 +13,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 import commands
 from planning import machines
 
 if __name__ == "__main__":
+    commands.begin()
     commands.train_flags()
-    flags.DEFINE_string("topology", machines.HERE, "A machine: 'this machine', v5e:4x4, v3-8, h100x8 ...")
-    flags.DEFINE_string("json", None, "Where the plan is written as JSON (default: WORKDIR/plan-TOPOLOGY.json)")
+    commands.flag("string", "topology", machines.HERE, "A machine: 'this machine', v5e:4x4, v3-8, h100x8 ...")
+    commands.flag("string", "json", None, "Where the plan is written as JSON (default: WORKDIR/plan-TOPOLOGY.json)")
     if machines.elsewhere(sys.argv):
         os.environ.update(machines.ABSENT)
 
 import jax
+from jax.tree_util import keystr
 from ml_collections import ConfigDict
 
 import experiment
@@ -33,11 +33,13 @@ import input_pipeline
 import lookup
 from data import presence
 from errors import UserError
+from models import paths
 from planning import checks, estimate, fit, page, programs, unread
 from planning.machines import Machine
-from training import parallel, paths
+from training import parallel
 
-Changes = dict[str, Any]
+Changes = dict[str, Any]  # of a config, by dotted key
+Data = dict[str, Any]  # what the page says of the data set
 
 
 def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Callable[[str], None]) -> dict[str, Any]:
@@ -116,7 +118,8 @@ def parts(params: Any) -> dict[str, int]:
     """Parameters by what they belong to: a model's parts, and of encoder and decoder the kinds of branches."""
     found: dict[str, int] = {}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
-        names = [n for n in paths.name(path).split("/")[:-1] if not parallel.BLOCK.fullmatch(n)] or [paths.name(path)]
+        *modules, parameter = keystr(path, simple=True, separator="/").split("/")
+        names = [module for module in modules if not paths.is_layer(module)] or [parameter]
         deep = names[0] in ("encoder", "decoder") and len(names) > 1
         branch = "norm" if names[-1].endswith("norm") else names[1] if deep else ""
         part = f"{names[0]} {branch}" if deep else names[0]
@@ -134,9 +137,7 @@ def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[
     return config, ["planned as a mesh of data alone; pmap, which it would run by, keeps the same in memory"]
 
 
-def _builder(
-    config: ConfigDict, workdir: Path, machine: Machine
-) -> tuple[Callable[[Changes], experiment.Run], dict[str, Any]]:
+def _builder(config: ConfigDict, workdir: Path, machine: Machine) -> tuple[Callable[[Changes], experiment.Run], Data]:
     """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
     section = config.data
     found = presence.look(section.source, section.name, section.data_dir, section.get("label", "label"))
@@ -149,9 +150,7 @@ def _builder(
 
     if not found.here:
         lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned by config.data alone"]
-        if section.kind != "images":
-            lines.append(f"every sentence taken as {section.max_length} tokens long, and a full vocabulary")
-        return build, {"here": False, "where": found.where, "lines": lines}
+        return build, {"here": False, "where": found.where, "lines": [*lines, *build({}).pipeline.describe()]}
     run = build({})
     run.pipeline.check()
     begun = time.perf_counter()

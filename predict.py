@@ -1,158 +1,135 @@
-"""Use a trained model on what you have.
+"""Use a trained model on what you have: images, sentences, prompts, whatever the run in --workdir reads.
 
-Images to classes:       python predict.py --workdir=runs/vit_digits [--top=5] [--json] image.png ...
-Sentences to classes:    python predict.py --workdir=RUN [--top=5] [--json] "a sentence" ... | --file=FILE | < FILE
-Sentences to sentences:  python predict.py --workdir=RUN [--json] "ein Satz" ... | --file=FILE | < FILE
-                         [--average=5] [--alignment=map.png] [--config.task.beams=1] [--config.task.temperature=0.8]"""
+    python predict.py --workdir=runs/vit_digits [--top=5] [--json] image.png ...
+    python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
+    python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
+
+How a model writes is set by its task: --config.task.beams=1, --config.task.temperature=0.8 ... Answers that a picture
+shows best go to RUN/predictions, or to --out=FOLDER."""
 
 import json
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import commands
 
 if __name__ == "__main__":
+    commands.begin()
     commands.workdir_flags()
-    commands.flags.DEFINE_integer("top", 5, "How many of the likeliest classes", lower_bound=1)
-    commands.flags.DEFINE_string("file", None, "Sentences, one a line (- or nothing: standard input)")
-    commands.flags.DEFINE_string("alignment", None, "PNG to draw what a translation's words looked at, of one sentence")
-    commands.flags.DEFINE_bool("json", False, "Print one JSON object a line instead of a table")
+    commands.flag("integer", "top", 5, "How many alternatives are named", lower_bound=1)
+    commands.flag("string", "file", None, "What to predict, one a line (- or nothing: standard input)")
+    commands.flag("string", "alignment", None, "PNG to draw what a translation's words looked at, of one sentence")
+    commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
+    commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
 
 import jax
 import numpy as np
 
-import experiment
 from errors import UserError
-from experiment import restore
-from training.step import State
+from experiment import Run, restore
+from tasks import Answer
 
 ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
 
 def main(arguments: list[str]) -> None:
+    """Answers what is given, as soon as each batch is done."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
-    if config.data.kind == "images" and not arguments:
-        raise UserError("no image is given: python predict.py --workdir=... image.png ...")
-    run, state, _ = restore.load(config, workdir, flags.step, from_data=False, average=flags.average, soup=flags.soup)
-    if config.data.kind == "images":
-        report = partial(report_classes, run.pipeline.classes, flags.top, flags.json)
-        classify(run, state, arguments, lambda paths: (run.pipeline.load(paths), []), report)
-        return
     if flags.file and arguments:
-        raise UserError("sentences are given both as arguments and by --file: choose one.")
-    sentences = iter(arguments) if arguments else lines(flags.file or "-")
-    if hasattr(run.task, "generate"):
-        translate(run, state, sentences, flags.json, flags.alignment)
-    else:
-        report = partial(report_classes, run.pipeline.classes, flags.top, flags.json)
-        classify(run, state, sentences, lambda texts: load_texts(run, texts), report)
-
-
-def classify(
-    run: experiment.Run,
-    state: State,
-    items: Iterable[str],
-    load: Callable[[list[str]], tuple[np.ndarray, list[str]]],
-    report: Callable[[str, np.ndarray], None],
-) -> None:
-    """Reports the probabilities of each item as soon as its batch is done."""
-
-    @jax.jit
-    def probabilities(params: Any, inputs: jax.Array) -> jax.Array:
-        logits: Any = run.model.apply({"params": params}, inputs, train=False)
-        return jax.nn.softmax(logits)
-
+        raise UserError("both arguments and --file are given: choose one.")
+    run, state, _ = restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)
+    items = iter(arguments) if arguments else lines(flags.file or "-")
+    if flags.alignment:
+        items = iter([only(items)])
+    folder = Path(flags.out) if flags.out else workdir / "predictions"
+    count = 0
     for batch in batches(items):
-        inputs, notes = load(batch)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
-        rows = np.asarray(probabilities(state.eval_params, inputs))
-        for item, row in zip(batch, rows, strict=False):
-            report(item, row)
+        for item, answer in answers(run, state.eval_variables, batch, count, flags.top, silent=flags.json):
+            show(item, answer, flags.json, folder / f"{count}.png")
+            count += 1
+        if flags.alignment:
+            draw(run, state.eval_params, batch[0], Path(flags.alignment))
+    if not count:
+        raise UserError(
+            f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
+        )
 
 
-def load_texts(run: experiment.Run, texts: list[str]) -> tuple[np.ndarray, list[str]]:
-    batch, notes = run.pipeline.batch_of(filled(texts))
-    return batch["tokens"], notes
+def answers(
+    run: Run, variables: Mapping[str, object], items: list[str], first: int, most: int, silent: bool
+) -> Iterator[tuple[str, Answer | None]]:
+    """The items of one batch with their answers; None for an answer that was printed as it was made.
 
-
-def report_classes(classes: tuple[str, ...], top: int, as_json: bool, item: str, probability: np.ndarray) -> None:
-    """The likeliest classes of one image or sentence, probability (C,)."""
-    best = [(classes[i], float(probability[i])) for i in np.argsort(-probability)[:top]]
-    if as_json:
-        print(json.dumps({"input": item, "top": [{"class": name, "probability": p} for name, p in best]}), flush=True)
+    Args:
+      first: the number of the first item.
+      most: how many alternatives an answer names.
+      silent: whether nothing may be printed as it is made.
+    """
+    rows = next(rows for rows in ROWS if rows >= len(items))
+    batch, notes = run.pipeline.read(items)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    index = np.arange(first, first + rows, dtype=np.int32)
+    full = {
+        name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
+    }
+    if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
+        print(items[0], end="", flush=True)
+        for part in parts:
+            print(run.pipeline.decode(part), end="", flush=True)
+        print(flush=True)
+        yield items[0], None
         return
-    print(item)
-    for name, p in best:
-        print(f"  {p:7.2%}  {name}", flush=True)
+    predicted = jax.device_get(run.predict_few(variables, full | {"index": index}))
+    for place, item in enumerate(items):
+        yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.pipeline, most)
 
 
-def translate(
-    run: experiment.Run, state: State, sentences: Iterator[str], as_json: bool, alignment: str | None
-) -> None:
-    """Prints the translation of each sentence as soon as its batch is done; an empty line stays one."""
-    if alignment:
-        one = list(islice(sentences, 2))
-        if len(one) != 1 or not one[0].strip():
-            raise UserError("--alignment draws one sentence: give just one.")
-        sentences = iter(one)
-    apply = partial(run.model.apply, {"params": state.eval_params})
+def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
+    """Prints an answer; its picture, if it has one, goes to `path`."""
+    if answer is None:
+        return
+    if answer.picture is not None:
+        from analysis import picture
 
-    @jax.jit
-    def generate(params: Any, batch: Any, key: jax.Array) -> jax.Array:
-        return run.task.generate(partial(run.model.apply, {"params": params}), batch, key)
-
-    read = 0
-    for texts in batches(sentences):
-        full = [text for text in texts if text.strip()]
-        written: Iterator[str] = iter(())
-        if full:
-            batch, notes = run.pipeline.batch_of(filled(full))
-            for note in notes:
-                print(f"note: {note}", file=sys.stderr)
-            key = jax.random.fold_in(jax.random.key(run.seed), read)
-            tokens = np.asarray(generate(state.eval_params, batch, key))
-            written = (run.pipeline.target_tokenizer.decode(row) for row in tokens)
-            if alignment:
-                draw(run, apply, batch["source"][:1], tokens[:1], Path(alignment))
-        for text in texts:
-            translation = next(written) if text.strip() else ""
-            print(
-                json.dumps({"source": text, "translation": translation}, ensure_ascii=False)
-                if as_json
-                else translation,
-                flush=True,
-            )
-        read += len(texts)
-    if not read:
-        raise UserError("there is nothing to translate: give a sentence, --file=FILE, or lines on standard input.")
+        picture.write(answer.picture, path)
+    where = {"picture": str(path)} if answer.picture is not None else {}
+    if as_json:
+        print(json.dumps({"input": item} | answer.data | where, ensure_ascii=False), flush=True)
+        return
+    if answer.text.startswith(" "):  # lines under a heading
+        print(item)
+    print(answer.text, *(f"  {path}" for path in where.values()), sep="\n", flush=True)
 
 
-def draw(run: experiment.Run, apply: Callable[..., Any], source: np.ndarray, tokens: np.ndarray, path: Path) -> None:
+def draw(run: Run, params: object, sentence: str, path: Path) -> None:
     """The alignment map of one translation."""
-    from analysis import picture, translation
+    from analysis import picture
     from analysis.figures import alignment
+    from analysis.subject import Subject
 
     if path.suffix != ".png":
         raise UserError(f"--alignment={path} should end in .png.")
-    weights = np.asarray(run.task.alignment(apply, source, tokens))
-    arrays = alignment.maps(weights, *translation.pieces(run.pipeline, source, tokens))
+    subject = Subject(run=run, restore=lambda: params, load=restore.load, sentences=(sentence,))
+    if reason := alignment.lacks(subject):
+        raise UserError(f"--alignment: {reason}.")
+    arrays = alignment.arrays(subject)
     picture.save(alignment.draw(arrays), arrays, path)
     print(f"Alignment map: {path}, its array: {path.with_suffix('.npz')}", file=sys.stderr)
 
 
-def filled(texts: list[str]) -> list[str]:
-    """The texts, and empty ones up to a number of rows that is compiled once."""
-    rows = next(rows for rows in ROWS if rows >= len(texts))
-    return texts + [""] * (rows - len(texts))
+def only(items: Iterator[str]) -> str:
+    """The one sentence that --alignment draws."""
+    one = list(islice(items, 2))
+    if len(one) != 1 or not one[0].strip():
+        raise UserError("--alignment draws one sentence: give exactly one.")
+    return one[0]
 
 
 def lines(path: str) -> Iterator[str]:
@@ -171,7 +148,7 @@ def lines(path: str) -> Iterator[str]:
 
 def batches(items: Iterable[str]) -> Iterator[list[str]]:
     """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in batches."""
-    waiting: queue.Queue[Any] = queue.Queue(4 * ROWS[-1])
+    waiting: queue.Queue[str | UserError | None] = queue.Queue(4 * ROWS[-1])
 
     def read() -> None:
         try:
@@ -182,12 +159,14 @@ def batches(items: Iterable[str]) -> Iterator[list[str]]:
             waiting.put(error)
 
     threading.Thread(target=read, daemon=True).start()
-    end: Any = ""
+    end: str | UserError | None = ""
     while isinstance(end, str):
-        batch = [waiting.get()]
-        while isinstance(batch[-1], str) and len(batch) < ROWS[-1] and not waiting.empty():
-            batch.append(waiting.get())
-        end = batch.pop() if not isinstance(batch[-1], str) else ""
+        batch: list[str] = []
+        while not batch or (len(batch) < ROWS[-1] and not waiting.empty()):
+            if not isinstance(item := waiting.get(), str):
+                end = item
+                break
+            batch.append(item)
         if batch:
             yield batch
     if end is not None:

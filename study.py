@@ -2,7 +2,7 @@
 
     python study.py --study=configs/studies/vit_data_scaling.py:tiny [--workdir=...] [--config.KEY=VALUE ...]
 
-Run the same command again to go on: what is finished is left alone. --config.KEY=VALUE changes every run. Exit status: 0
+Run the same command again to continue: what is finished is left alone. --config.KEY=VALUE changes every run. Exit status: 0
 when all runs are finished (or submitted), 1 when some failed or are missing, 2 for a mistake."""
 
 import ast
@@ -14,18 +14,15 @@ from typing import Any
 import commands
 
 if __name__ == "__main__":
-    commands.config_flags.DEFINE_config_file("study", None, "configs/studies/FILE.py[:VARIANT]; --study.KEY=VALUE")
-    commands.flags.DEFINE_string("workdir", None, "Folder of the study (default: runs/studies/ and its name)")
-    commands.flags.DEFINE_bool("dry_run", False, "Print one command a run, for any scheduler, and run nothing")
-    commands.flags.DEFINE_bool("collect", False, "Run nothing: table and report of the runs that there are")
-    commands.flags.DEFINE_enum(
-        "launch", "here", ["here", "slurm", "local"], "Where: here, slurm (submitit), or submitit's local"
-    )
-    commands.flags.DEFINE_string(
-        "launch_options",
-        "",
-        "KEY=VALUE,... of submitit's executor: timeout_min=720,gpus_per_node=1,slurm_partition=gpu",
-    )
+    commands.begin()
+    commands.study_flags()
+    commands.flag("string", "workdir", None, "Folder of the study (default: runs/studies/ and its name)")
+    commands.flag("bool", "dry_run", False, "Print one command a run, for any scheduler, and run nothing")
+    commands.flag("bool", "collect", False, "Run nothing: table and report of the runs that there are")
+    places = ["here", "slurm", "local"]
+    commands.flag("enum", "launch", "here", "Where: here, slurm (submitit), or submitit's local", values=[places])
+    options_help = "KEY=VALUE,... of submitit's executor: timeout_min=720,gpus_per_node=1,slurm_partition=gpu"
+    commands.flag("string", "launch_options", "", options_help)
 
 from analysis import report, table
 from errors import UserError
@@ -34,6 +31,7 @@ from studies.progress import Progress
 
 
 def main(arguments: list[str]) -> int:
+    """Runs or submits the study, or collects its runs."""
     flags = commands.FLAGS
     changes = [argument for argument in arguments if argument.startswith("--config.")]
     if wrong := [argument for argument in arguments if argument not in changes]:
@@ -55,9 +53,8 @@ def main(arguments: list[str]) -> int:
 
 
 def name() -> str:
-    """vit_data_scaling-tiny"""
-    path, _, variant = commands.config_flags.get_config_filename(commands.FLAGS["study"]).partition(":")
-    return Path(path).stem + (f"-{variant.replace('/', '_')}" if variant else "")
+    """vit_data_scaling-tiny of configs/studies/vit_data_scaling.py:tiny"""
+    return commands.name_of(commands.config_flags.get_config_filename(commands.FLAGS["study"]))
 
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
@@ -67,18 +64,19 @@ def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     with Progress(folder, left, study.at_once) as progress:
         outcomes = launch.here(left, folder, study.at_once, progress.ended)
     if any(outcome.state in ("stopped", "busy") for outcome in outcomes):
-        print(f"Stopped: every run in {folder} is saved. The same command goes on from here.")
+        print(f"Stopped: every run in {folder} is saved. The same command continues from here.")
         raise KeyboardInterrupt
     return int(any(outcome.state == "failed" for outcome in outcomes))
 
 
 def unfinished(jobs: list[grid.Job], folder: Path) -> list[grid.Job]:
-    """Those that are neither done nor kept in the table, their checkpoints being gone."""
+    """Jobs that are neither done nor kept in the table after their checkpoints were deleted."""
     kept = table.kept(folder)
     return [job for job in jobs if job.name not in kept and not grid.done(job, folder)]
 
 
 def submit(jobs: list[grid.Job], folder: Path, at_once: int) -> int:
+    """Queues what is not finished, by --launch."""
     left = unfinished(jobs, folder)
     handles = launch.submit(left, folder, commands.FLAGS.launch, at_once, options(commands.FLAGS.launch_options))
     for job, handle in zip(left, handles, strict=True):
@@ -91,7 +89,7 @@ def submit(jobs: list[grid.Job], folder: Path, at_once: int) -> int:
 
 
 def options(text: str) -> dict[str, Any]:
-    """--launch_options."""
+    """The values of --launch_options by key."""
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
@@ -111,7 +109,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
     if not finished and commands.FLAGS.collect:
         raise UserError(f"{folder} holds no finished run of this study: run it without --collect.")
     if not finished:
-        print(f"No run has finished, so that there is no table. What they wrote: {folder}/*/output.txt")
+        print(f"No run has finished, so there is no table. What they wrote: {folder}/*/output.txt")
         return 1
     table.write(rows, folder)
     report.write(study, finished, len(jobs), folder, report_command())
@@ -125,6 +123,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
 
 
 def report_command() -> str:
+    """The command that runs this study again, anywhere."""
     own = [a for a in table.elsewhere(sys.argv) if not a.startswith("--workdir") and a != "--collect"]
     return shlex.join(["python", *own])
 

@@ -1,18 +1,18 @@
 """Train a model: python train.py --config=configs/vit_digits.py [--workdir=...] [--config.key=value ...]
 
-Run the same command again to go on from the newest checkpoint. Exit status: 0 at the end, or when a signal stopped the
-run and it was saved; 2 for a mistake or a run that cannot go on, with one line that says why; 3 for a step that hung
+Run the same command again to continue from the newest checkpoint. Exit status: 0 at the end, or when a signal stopped the
+run and it was saved; 2 for a mistake or a run that cannot continue, with one line that says why; 3 for a step that hung
 (config.step.timeout_seconds), with the stacks of all threads."""
 
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import commands
 
 if __name__ == "__main__":
+    commands.begin()
     commands.train_flags()
     commands.host_flags()
 
@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 import experiment
 from errors import UserError
 from experiment import init_from, resume, scoring, teacher
-from training import hosts, memory
+from training import flops, hosts
 from training.interrupt import Interrupt
 from training.log import Log
 from training.meter import Meter
@@ -34,10 +34,10 @@ from training.watchdog import Watchdog
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
-    """Trains the model of a config into a workdir, from its newest checkpoint if it has one.
+    """Trains the model of a config in a workdir, from its newest checkpoint if it has one.
 
     Returns:
-      The last evaluation's figures; None if the run was interrupted.
+      The metrics of the last evaluation; None if the run was interrupted.
     """
     begun = since = time.perf_counter()
     init_from.check(config.init_from)
@@ -52,8 +52,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
             except RollBack as mishap:
                 start, since = resume.roll_back(run, mishap), time.perf_counter()
                 if hosts.primary():
-                    first, last = run.left_out[-1]
-                    print(f"Back to step {start:,} and on without batches {first:,} to {last:,}: {mishap}.", flush=True)
+                    first, last = run.skipped_batches[-1]
+                    print(f"Back to step {start:,}, to skip batches {first:,} to {last:,}: {mishap}.", flush=True)
     step, scores = ended
     if hosts.primary():
         print(conclusion(run, step, scores, time.perf_counter() - begun))
@@ -61,10 +61,17 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
 
 
 def train_from(
-    start: int, run: experiment.Run, teach: Callable[[Any], Any], interrupt: Interrupt, since: float
+    start: int, run: experiment.Run, teach: Callable[[teacher.Batch], teacher.Batch], interrupt: Interrupt, since: float
 ) -> tuple[int, dict[str, float]]:
-    """The loop, from a saved step or 0: the step it ended with, and the figures of an evaluation there. teach: see
-    distillation.py.
+    """The loop.
+
+    Args:
+      start: a saved step, or 0.
+      teach: adds what a teacher says of a batch; see experiment/teacher.py.
+      since: when the command began, by time.perf_counter.
+
+    Returns:
+      The step that it ended with, and the metrics of an evaluation there.
 
     Raises:
       RollBack: the loop must be left for an earlier step.
@@ -106,14 +113,14 @@ def train_from(
 
                 last = step == run.steps
                 if last or interrupt.asked or due(step, run.log.every_steps):
-                    figures = meter.read(batches.waited)
-                    figures["learning_rate"] = float(run.schedule(step - 1))
+                    metrics = meter.read(batches.waited)
+                    metrics["learning_rate"] = float(run.schedule(step - 1))
                     if run.pipeline.skipped:
-                        figures["skipped_images"] = run.pipeline.skipped
+                        metrics["skipped_images"] = run.pipeline.skipped
                     if last and run.devices.mode == "mesh":  # pmap would compile once more
-                        figures["step_memory_gb"] = memory.peak(run.train_step, state, batch) / 1e9
-                    log.write(step, figures)
-                    live.figures(step, figures)
+                        metrics["step_memory_gb"] = flops.memory(run.train_step, state, batch) / 1e9
+                    log.write(step, metrics)
+                    live.metrics(step, metrics)
                     mishaps.judge(meter.bad())
 
                 paused, scores = time.perf_counter(), {}
@@ -136,17 +143,19 @@ def train_from(
 
 
 def due(step: int, every: int) -> bool:
+    """Whether something that is done every so many steps is done at this one; 0 for never."""
     return every > 0 and step % every == 0
 
 
 def introduction(run: experiment.Run, start: int, peak: float, peak_source: str) -> str:
+    """What is about to be trained, on what. peak: FLOP/s."""
     devices = jax.devices()
     return "\n".join(
         [
             f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} GFLOP a step.",
             *run.pipeline.describe(),
             f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s ({peak_source}).",
-            f"Going on from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
+            f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
     )
 
@@ -156,11 +165,13 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
-        f"  figures  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
+        f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
         f"  config   {where}/config.json",
     ]
     if step < run.steps:
-        return "\n".join([f"Stopped at step {step:,} of {run.steps:,}.", *lines, "The same command goes on from here."])
+        return "\n".join(
+            [f"Stopped at step {step:,} of {run.steps:,}.", *lines, "The same command continues from here."]
+        )
     return "\n".join(
         [
             f"Done in {int(seconds) // 60}:{int(seconds) % 60:02}. {describe(scores)}",
@@ -172,6 +183,7 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
 
 
 def main(arguments: list[str]) -> int:
+    """The command: 0, or --stopped_status for a run that a signal stopped."""
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --workdir=.... See --help.")
     scores = train(commands.FLAGS.config, commands.workdir())

@@ -1,4 +1,5 @@
-"""Draw what a trained model has learned: python visualize.py --workdir=RUN [FIGURE ...]; without FIGURE, all that it can have.
+"""Draw what a trained model has learned: python visualize.py --workdir=RUN [FIGURE ...]; without FIGURE, every figure that
+this model supports.
 
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
 Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE --target=FILE
@@ -7,43 +8,42 @@ Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import commands
 
 if __name__ == "__main__":
+    commands.begin()
     commands.workdir_flags()
-    commands.flags.DEFINE_list("images", [], "Image files to look at")
-    commands.flags.DEFINE_multi_string("sentence", [], "A sentence to translate; may be given several times")
-    commands.flags.DEFINE_string(
-        "gold", None, "Links between words, a line a pair: 0-0 1-2 where sure, 1?3 where possible"
-    )
-    commands.flags.DEFINE_string("source", None, "The source sentences of --gold, line by line")
-    commands.flags.DEFINE_string("target", None, "The target sentences of --gold, line by line")
-    commands.flags.DEFINE_list("with", [], "WORKDIR,...: other runs whose curves are drawn too")
-    commands.flags.DEFINE_string("out", None, "Folder of the pictures (default: figures in the workdir)")
+    commands.flag("list", "images", [], "Image files to look at")
+    commands.flag("multi_string", "sentence", [], "A sentence to translate; may be given several times")
+    commands.flag("string", "gold", None, "Links between words, a line a pair: 0-0 1-2 where sure, 1?3 where possible")
+    commands.flag("string", "source", None, "The source sentences of --gold, line by line")
+    commands.flag("string", "target", None, "The target sentences of --gold, line by line")
+    commands.flag("list", "with", [], "WORKDIR,...: other runs whose curves are drawn too")
+    commands.flag("string", "out", None, "Folder of the pictures (default: figures in the workdir)")
 
 from PIL import Image
 
-import experiment
 import lookup
 from analysis import links, picture
 from analysis.subject import Subject
 from errors import UserError
-from experiment import record, restore
+from experiment import Run, record, restore
 
 FIGURES = "analysis.figures"
 
 
 def main(arguments: list[str]) -> None:
+    """Draws the figures that are asked for."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
     for name in arguments:
         lookup.find(FIGURES, "lacks", name)
-    which = (flags.step, False, flags.average, flags.soup)
     subject = Subject(
         run=restore.parts(config, workdir),
-        restore=lambda: restore.load(config, workdir, *which)[1].eval_params,
+        restore=lambda: (
+            restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)[1].eval_params
+        ),
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),
@@ -58,14 +58,14 @@ def main(arguments: list[str]) -> None:
         print(f"{name:13} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
 
 
-def load(workdir: Path) -> tuple[experiment.Run, Any]:
-    """Another run, at its last step."""
-    run, state, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
+def load(workdir: Path) -> tuple[Run, object]:
+    """Another run and its weights, at its last step."""
+    run, state, _ = restore.load(workdir)
     return run, state.eval_params
 
 
 def chosen(subject: Subject, asked: list[str]) -> list[str]:
-    """The figures that were asked for, or all that the run can have."""
+    """The figures that were asked for, or every figure that the run supports."""
     lacks = {name: lookup.find(FIGURES, "lacks", name)(subject) for name in lookup.names(FIGURES, "lacks")}
     can = [name for name, reason in lacks.items() if not reason]
     for name in asked:
@@ -75,31 +75,32 @@ def chosen(subject: Subject, asked: list[str]) -> list[str]:
 
 
 def numbers(arrays: picture.Arrays) -> list[str]:
-    """What is a single number or text, as "error rate: 0.1234"."""
+    """The arrays that are a single number or text, as "error rate: 0.1234"."""
     single = {key.replace("_", " "): value.item() for key, value in arrays.items() if value.ndim == 0}
     return [f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}" for key, value in single.items()]
 
 
 def gold(*paths: str | None) -> links.Gold | None:
     """What --gold, --source and --target hold."""
-    given = [Path(path) for path in paths if path]
-    if len(given) not in (0, len(paths)):
+    files = [Path(path) for path in paths if path]
+    if len(files) not in (0, len(paths)):
         raise UserError("--gold=FILE, --source=FILE and --target=FILE go together: give all three.")
-    return links.read(*given) if given else None
+    return links.read(*files) if files else None
 
 
 def check(subject: Subject) -> None:
-    """That what the user gave is there and of use to the model, before anything is computed."""
-    kind = subject.run.config["data"]["kind"]
-    if subject.image_files and kind != "images":
-        raise UserError("--images is for models of images: this one reads sentences.")
-    if (subject.sentences or subject.gold) and kind != "pairs":
-        raise UserError("--sentence and --gold are for models that translate: this one reads " + kind + ".")
+    """Checks that what the user gave is there and of use to the model, before anything is computed."""
+    if subject.image_files and not subject.reads_images:
+        raise UserError(f"--images is for models of images: this one reads {subject.run.pipeline.item}.")
+    if (subject.sentences or subject.gold) and "source" not in subject.run.pipeline.spec:
+        raise UserError(
+            f"--sentence and --gold are for models that translate: this one reads {subject.run.pipeline.item}."
+        )
     for workdir in subject.beside:
         record.read(workdir)
     if subject.image_files:
         subject.images(len(subject.image_files))
-    height, width = getattr(subject.run.pipeline, "image_size", (0, 0))
+        height, width = subject.run.pipeline.spec["image"][0][1:3]
     for path in subject.image_files:
         with Image.open(path) as image:
             if image.size != (width, height):

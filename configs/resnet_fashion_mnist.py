@@ -2,16 +2,16 @@
 
     python train.py --config=configs/resnet_fashion_mnist.py
 
-Three stages of one bottleneck each, the first 16 wide (15M multiply-adds an image, the ViT 12M), with data, augmentation and schedule of vit_fashion_mnist.
+Three stages of one bottleneck each, the first 16 wide (15M multiply-adds an image, the ViT 12M), with data, augmentation and
+schedule of vit_fashion_mnist.
 """
 
 from ml_collections import ConfigDict
 
-from configs import base, debug, vit_fashion_mnist
+from configs import vit_fashion_mnist
 
 
-def get_config(variant: str = "") -> ConfigDict:
+def get_config() -> ConfigDict:
     config = vit_fashion_mnist.get_config()
-    config.model = base.resnet()
-    config.model.update(depths=(1, 1, 1), width=16, root="cifar")
-    return debug.shrink(config, variant)
+    config.model = ConfigDict(dict(name="resnet", depths=(1, 1, 1), width=16, root="cifar"))
+    return config

@@ -9,19 +9,27 @@ few pairs make few steps: at equal epochs, twice as many steps of half the token
 
 from ml_collections import ConfigDict
 
-from configs import base, debug
+from configs import base
 
 
 def get_config(variant: str = "de-en") -> ConfigDict:
-    config = base.get_config()
-    source, _, target = variant.split(":")[0].partition("-")
-    config.epochs = 12.0
-    config.model = base.transformer()
-    config.model.update(width=256, depth=3, mlp_dim=512, heads=4, norm="pre", dropout=0.2)
-    config.task = base.translate()
-    config.data = base.pairs("files", "multi30k", (source, target), batch_tokens=1024)
-    config.data.update(eval_splits=("validation",), vocabulary_size=6000, max_length=64, buckets=5)
-    config.optim.update(learning_rate=2e-3, warmup_steps=800, b2=0.98)
-    config.evaluation.every_steps = 1134  # two epochs
-    config.checkpoint.update(every_steps=567, keep_last=5)
-    return debug.shrink(config, variant)
+    source, _, target = variant.partition("-")
+    return base.config(
+        epochs=12.0,
+        model=dict(name="transformer", width=256, depth=3, mlp_dim=512, heads=4, norm="pre", dropout=0.2),
+        task=dict(name="translate"),
+        data=dict(
+            kind="pairs",
+            source="files",
+            name="multi30k",
+            languages=(source, target),
+            batch_tokens=1024,
+            eval_splits=("validation",),
+            vocabulary_size=6000,
+            max_length=64,
+            buckets=5,
+        ),
+        optim=dict(learning_rate=2e-3, warmup_steps=800, b2=0.98),
+        evaluation=dict(every_steps=1134),  # two epochs
+        checkpoint=dict(every_steps=567, keep_last=5),
+    )

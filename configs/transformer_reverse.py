@@ -7,19 +7,26 @@ The data are JoeyNMT's reverse task: "3 17 4" -> "4 17 3", numbers below 50; tes
 
 from ml_collections import ConfigDict
 
-from configs import base, debug
+from configs import base
 
 
-def get_config(variant: str = "") -> ConfigDict:
-    config = base.get_config()
-    config.epochs = 10.0
-    config.model = base.transformer()
-    config.model.update(width=96, depth=2, mlp_dim=192, heads=4, norm="pre", dropout=0.0)
-    config.task = base.translate()
-    config.task.update(beams=1, extra_length=5, label_smoothing=0.0)
-    config.data = base.pairs("reverse", "", ("numbers", "reversed"), batch_tokens=4096)
-    config.data.update(tokenizer="word", vocabulary_size=100, max_length=32, buckets=3)
-    config.optim.update(learning_rate=3e-3, warmup_steps=200, b2=0.98)
-    config.evaluation.every_steps = 500
-    config.checkpoint.update(every_steps=500, keep_last=5)
-    return debug.shrink(config, variant)
+def get_config() -> ConfigDict:
+    return base.config(
+        epochs=10.0,
+        model=dict(name="transformer", width=96, depth=2, mlp_dim=192, heads=4, norm="pre", dropout=0.0),
+        task=dict(name="translate", beams=1, extra_length=5, label_smoothing=0.0),
+        data=dict(
+            kind="pairs",
+            source="reverse",
+            name="",
+            languages=("numbers", "reversed"),
+            batch_tokens=4096,
+            tokenizer="word",
+            vocabulary_size=100,
+            max_length=32,
+            buckets=3,
+        ),
+        optim=dict(learning_rate=3e-3, warmup_steps=200, b2=0.98),
+        evaluation=dict(every_steps=500),
+        checkpoint=dict(every_steps=500, keep_last=5),
+    )

@@ -2,30 +2,52 @@
 
     python train.py --config=configs/vit_fashion_mnist.py
 
-6 layers of width 64, patches of 4x4 pixels. The variant `hybrid` (159k parameters) takes 2x2 patches of a small ResNet's features.
+6 layers of width 64, patches of 4x4 pixels. The variant `hybrid` (159k parameters) takes 2x2 patches of a small ResNet's
+features.
 """
 
 from ml_collections import ConfigDict
 
-from configs import base, debug
+from configs import base
+
+VARIANTS: dict[str, dict] = {
+    "": {},
+    "hybrid": dict(depth=4, stem="cifar", stem_depths=(1, 1), stem_width=8, patch=2),
+}
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = base.get_config()
-    config.epochs = 20.0
-    config.model = base.vit()
-    config.model.update(
-        width=64, depth=6, mlp_dim=128, heads=4, patch=4, head="gap", positions="sinusoid_2d", activation="gelu_tanh"
+    if variant not in VARIANTS:
+        raise ValueError(f"there is no variant {variant!r}: only hybrid, and none.")
+    config = base.config(
+        epochs=20.0,
+        model=dict(
+            name="vit",
+            width=64,
+            depth=6,
+            mlp_dim=128,
+            heads=4,
+            patch=4,
+            head="gap",
+            positions="sinusoid_2d",
+            activation="gelu_tanh",
+        ),
+        task=dict(name="classify", label_smoothing=0.1),
+        data=dict(
+            kind="images",
+            source="tfds",
+            name="fashion_mnist",
+            image_size=28,
+            batch_size=64,
+            eval_batch_size=500,
+            mean=(0.2860,),
+            std=(0.3530,),
+            augment=dict(flip=True, shift=2 / 28),
+        ),
+        optim=dict(learning_rate=2e-3, warmup_steps=1000, weight_decay=0.1),
+        evaluation=dict(every_steps=938),  # once an epoch
+        checkpoint=dict(every_steps=938, keep_best="test/accuracy"),
+        log=dict(every_steps=200),
     )
-    if variant.split(":")[0] == "hybrid":
-        config.model.update(depth=4, stem="cifar", stem_depths=(1, 1), stem_width=8, patch=2)
-    config.task = base.classify()
-    config.task.label_smoothing = 0.1
-    config.data = base.images("fashion_mnist", image_size=28, batch_size=64, channels=1)
-    config.data.update(mean=(0.2860,), std=(0.3530,), eval_batch_size=500)
-    config.data.augment.update(flip=True, shift=2 / 28)
-    config.optim.update(learning_rate=2e-3, warmup_steps=1000, weight_decay=0.1)
-    config.evaluation.every_steps = 938  # once an epoch
-    config.checkpoint.update(every_steps=938, keep_best="test/accuracy")
-    config.log.every_steps = 200
-    return debug.shrink(config, variant)
+    config.model.update(VARIANTS[variant])
+    return config

@@ -9,7 +9,7 @@ is data/builders/imagenet21k.py, prepared from the release's archive.
 
 from ml_collections import ConfigDict
 
-from configs import base, debug, vit_imagenet
+from configs import vit_imagenet
 
 EXAMPLES_HELD_OUT = 51_200
 # Table 3. The other hybrids are not in it.
@@ -20,14 +20,11 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     config = vit_imagenet.get_config(variant)
     config.epochs = 90.0
     config.model.representation = True
-    config.data = base.images("imagenet21k", image_size=224, batch_size=4096)
     config.data.update(
+        name="imagenet21k",
         train_split=f"train[{EXAMPLES_HELD_OUT}:]",
         eval_splits=(f"train[:{EXAMPLES_HELD_OUT}]",),
-        eval_crop="center",
     )
-    config.data.augment.update(crop="random", flip=True)
-    rate = LEARNING_RATES.get(variant.removesuffix(":debug"), 1e-3)
-    config.optim.update(learning_rate=rate, schedule="linear", weight_decay=0.03)
+    config.optim.update(learning_rate=LEARNING_RATES.get(variant, 1e-3), schedule="linear", weight_decay=0.03)
     config.checkpoint.keep_best = ""
-    return debug.shrink(config, variant)
+    return config

@@ -1,4 +1,4 @@
-"""What is done to whole batches of images of one size: flips, warps, mixtures, normalisation.
+"""What is done to images of one size: flips, warps, mixtures, normalisation.
 
 All draws are stateless. They are made for the global batch from (seed, step) and each host takes its rows, so that the
 batch is the same for any number of hosts. B global batch, b this host's share.
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-
-from errors import UserError
 
 Batch = dict[str, tf.Tensor]
 
@@ -50,21 +48,27 @@ class Draws:
 FLIP, WARP, MIXUP, CUTMIX, BOX, WHICH, ERASE, NOISE = range(8)
 
 
-def flip(image: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Half of the images mirrored left to right: (b, height, width, channels)."""
-    mirrored = draws.uniform(FLIP)[:, :, None, None] < 0.5
-    return tf.where(mirrored, tf.reverse(image, axis=[2]), image)
+def mirrored(draws: Draws) -> tf.Tensor:
+    """Which half of the images is mirrored: (b,) bool."""
+    return draws.uniform(FLIP)[:, 0] < 0.5
 
 
-def warp(image: tf.Tensor, draws: Draws, rotate: float, zoom: float, shear: float, shift: float) -> tf.Tensor:
-    """Each image rotated, zoomed, sheared and shifted at random about its middle; what comes in from outside is black.
+def flip(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Images (b, height, width, channels) left to right where they are `mirrored`, bool (b,)."""
+    return tf.where(mirrored[:, None, None, None], tf.reverse(image, axis=[2]), image)
+
+
+def transforms(
+    draws: Draws, height: int, width: int, rotate: float, zoom: float, shear: float, shift: float
+) -> tf.Tensor:
+    """Random rotations, zooms, shears and shifts about the middle of an image, for `warp`: float32 (b, 8).
 
     Args:
-      image: uint8 (b, height, width, channels).
-      rotate: up to so many degrees either way. zoom: by a factor between 1 - zoom and 1 + zoom. shear: x moves by up to
-        so much of y. shift: up to so much of the side either way; by whole pixels, which keeps it sharp, if nothing else.
+      rotate: up to so many degrees either way.
+      zoom: by a factor between 1 - zoom and 1 + zoom.
+      shear: x moves by up to so much of y.
+      shift: up to so much of the side either way; by whole pixels, which keeps it sharp, if nothing else.
     """
-    height, width = image.shape[1], image.shape[2]
     u = tf.unstack(draws.uniform(WARP, 5) * 2 - 1, axis=1)
     angle, scale, slant = u[0] * (rotate * np.pi / 180), 1 + u[1] * zoom, u[2] * shear
     dx, dy = u[3] * shift * width, u[4] * shift * height
@@ -76,13 +80,15 @@ def warp(image: tf.Tensor, draws: Draws, rotate: float, zoom: float, shear: floa
     cx, cy = (width - 1) / 2, (height - 1) / 2
     x, y = cx - dx, cy - dy
     zero = tf.zeros_like(a)
-    transforms = tf.stack(
-        [a, b, cx - a * cx - b * cy + x - cx, c, d, cy - c * cx - d * cy + y - cy, zero, zero], axis=1
-    )
+    return tf.stack([a, b, cx - a * cx - b * cy + x - cx, c, d, cy - c * cx - d * cy + y - cy, zero, zero], axis=1)
+
+
+def warp(image: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
+    """uint8 (b, height, width, channels) after `transforms`; what comes in from outside is black."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image,
         transforms=transforms,
-        output_shape=(height, width),
+        output_shape=image.shape[1:3],
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
         fill_value=0.0,
@@ -155,9 +161,3 @@ def _inside(center: tf.Tensor, side: tf.Tensor, length: int) -> tf.Tensor:
     """Which of `length` pixels lie within side * length around center * length, cut at the edges: (b, length)."""
     pixel = tf.range(length, dtype=tf.float32)[None] + 0.5
     return tf.abs(pixel - center[:, None] * length) <= side[:, None] * length / 2
-
-
-def check(mixes: bool, rows: int) -> None:
-    """Mixing pairs neighbours, so a host needs an even number of them."""
-    if mixes and rows % 2:
-        raise UserError(f"config.data.batch_size gives a host {rows} images: mixup and cutmix need an even number.")

@@ -4,29 +4,33 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from data.sources import Source
+from data.order import tensorflow
+from data.sources import Example, Source
 from errors import UserError
 
 SKIP = "--config.data.unreadable=skip"
 
 
 def as_numpy(
-    batches: tf.data.Dataset,
+    batches: Any,
     source: Source,
     indices: Callable[[int], Any],
-    decode: Callable[[tf.Tensor], tf.Tensor],
+    change: Callable[[Example], object] | None,
+    wrong: Callable[[dict[str, np.ndarray]], tuple[int, str] | None],
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The dataset's batches.
+    """The batches of a tf.data set.
 
     Args:
-      source: where the examples come from. indices: which of them, int64 (b,), batch number 0, 1, ... was made of.
-      decode: what was done to each image, to find the one that it fails on.
+      source: where the examples come from.
+      indices: which of them, int64 (b,), batch number 0, 1, ... was made of.
+      change: what is done to each example, to find the one that it fails on.
+      wrong: the row of a batch that cannot be used and why, if there is one.
 
     Raises:
-      UserError: an example cannot be read, or its label is not one of the source's classes.
+      UserError: an example cannot be read or used.
     """
+    tf = tensorflow()
     iterator, number = batches.as_numpy_iterator(), 0
     while True:
         try:
@@ -34,29 +38,13 @@ def as_numpy(
         except StopIteration:
             return
         except tf.errors.OpError as error:
-            raise _culprit(source, indices(number), decode, error) from None
-        wrong = np.flatnonzero((batch["label"] < 0) | (batch["label"] >= len(source.classes)))
-        if wrong.size:
-            which = source.describe(int(indices(number)[wrong[0]])) if source.random_access else "an example"
-            label, last = batch["label"][wrong[0]], len(source.classes) - 1
-            raise UserError(f"{which} has label {label}, outside 0 to {last}: is this split labelled?")
+            raise _culprit(source, indices(number), change, error) from None
+        if found := wrong(batch):
+            row, why = found
+            which = source.describe(int(indices(number)[row])) if source.random_access else "an example"
+            raise UserError(f"{which} {why}")
         yield batch
         number += 1
-
-
-def _culprit(source: Source, indices: Any, decode: Callable[[tf.Tensor], tf.Tensor], error: Exception) -> UserError:
-    """Reads a batch that failed again, one example at a time, to find whose fault it is."""
-    if source.random_access:
-        raw = source.read(tf.constant(indices))
-        for row, index in enumerate(np.asarray(indices)):
-            try:
-                decode(source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw))["image"])
-            except tf.errors.OpError as found:
-                what = source.describe(int(index))
-                return UserError(
-                    f"cannot read {what}: {reason(found)} Mend or remove it, or pass over such images with {SKIP}."
-                )
-    return UserError(f"cannot read the data: {reason(error)} To pass over such images: {SKIP}.")
 
 
 def reason(error: Exception) -> str:
@@ -64,3 +52,19 @@ def reason(error: Exception) -> str:
     text = " ".join((getattr(error, "message", "") or str(error)).split())
     text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip()
     return text if text.endswith(".") else f"{text}."
+
+
+def _culprit(source: Source, indices: Any, change: Callable[[Example], object] | None, error: Exception) -> UserError:
+    """Reads a batch that failed again, one example at a time, to find whose fault it is."""
+    tf = tensorflow()
+    if source.random_access and change:
+        raw = source.read(tf.constant(indices))
+        for row, index in enumerate(np.asarray(indices)):
+            try:
+                change(source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw)))
+            except tf.errors.OpError as found:
+                what = source.describe(int(index))
+                return UserError(
+                    f"cannot read {what}: {reason(found)} Mend or remove it, or pass over such examples with {SKIP}."
+                )
+    return UserError(f"cannot read the data: {reason(error)} To pass over such examples: {SKIP}.")

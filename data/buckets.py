@@ -48,21 +48,13 @@ class Buckets:
         self.bounds, self.rows = np.asarray(bounds), np.asarray(rows)
         self.counts = np.bincount(bucket, minlength=len(bounds))
         self.batches = -(-self.counts // self.rows)
-        self.steps = int(self.batches.sum())
+        self.steps, self.most = int(self.batches.sum()), int(self.rows.max())
         self.room = int((self.batches * self.rows * self.bounds).sum())  # tokens of an epoch, padding counted
         self._members = np.argsort(bucket, kind="stable")
         self._tables: tuple[Any, ...] | None = None
 
     def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
-        """One batch as TensorFlow tensors.
-
-        Args:
-          step: int64 scalar. seed: of the order; None for the order in which the examples stand, short ones first.
-          host, hosts: whose rows.
-
-        Returns:
-          The padded length (scalar), which examples (b,) int64, and which rows are real (b,) bool.
-        """
+        """See data.order.Plan. Without a seed the examples come in the order in which they stand, short ones first."""
         tf = tensorflow()
         if self._tables is None:
             with tf.init_scope():

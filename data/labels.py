@@ -10,10 +10,18 @@ from errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Label:
-    """classes: names of 0 ... C - 1. of: one example's features -> int64. scale: what makes its image's values 0 to 255."""
+    """What an example is classified by.
+
+    Attributes:
+      classes: names of 0 ... C - 1.
+      of: one example's features -> int64.
+      needs: the features that `of` reads.
+      scale: what makes the values of its image 0 to 255.
+    """
 
     classes: tuple[str, ...]
     of: Callable[[dict[str, Any]], Any]
+    needs: tuple[str, ...]
     scale: int = 1
 
 
@@ -52,11 +60,11 @@ def orientation(example: dict[str, Any]) -> Any:
 
 CLOSEST_OBJECT, CLOSEST_VEHICLE = (8.0, 8.5, 9.0, 9.5, 10.0), (8.0, 20.0, 999.0)
 QUESTIONS = {
-    "clevr_count": Label(tuple(map(str, range(3, 11))), count),
-    "clevr_distance": Label(tuple(map(str, range(6))), closest_object),
-    "kitti_distance": Label(("near", "middle", "far", "none"), closest_vehicle),
-    "dsprites_position": Label(tuple(map(str, range(16))), position, scale=255),
-    "dsprites_orientation": Label(tuple(map(str, range(16))), orientation, scale=255),
+    "clevr_count": Label(tuple(map(str, range(3, 11))), count, ("objects",)),
+    "clevr_distance": Label(tuple(map(str, range(6))), closest_object, ("objects",)),
+    "kitti_distance": Label(("near", "middle", "far", "none"), closest_vehicle, ("objects",)),
+    "dsprites_position": Label(tuple(map(str, range(16))), position, ("label_x_position",), scale=255),
+    "dsprites_orientation": Label(tuple(map(str, range(16))), orientation, ("label_orientation",), scale=255),
 }
 
 
@@ -68,7 +76,7 @@ def find(name: str, features: dict[str, Any], what: str) -> Label:
     """
     classes = [key for key, feature in features.items() if hasattr(feature, "names") and feature.names]
     if name in classes:
-        return Label(tuple(features[name].names), lambda example: example[name])
+        return Label(tuple(features[name].names), lambda example: example[name], (name,))
     asked = [question for question in QUESTIONS if question.startswith(f"{what.split('/')[0].split(':')[0]}_")]
     if name in asked:
         return QUESTIONS[name]

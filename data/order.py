@@ -1,8 +1,9 @@
-"""Orders that are drawn anew each epoch and of which any place can be asked for without drawing the others."""
+"""Which examples a batch holds: orders that are drawn anew each epoch, any place of which can be asked for alone."""
 
 import os
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 
 def tensorflow() -> Any:
@@ -56,3 +57,66 @@ def _mixed(words: list[Any]) -> Any:
             logical = tf.bitwise.right_shift(state, shift) & ((1 << (64 - shift)) - 1)
             state = tf.bitwise.bitwise_xor(state, logical) * factor
     return tf.bitwise.bitwise_and(state, 0x7FFFFFFF)
+
+
+class Plan(Protocol):
+    """The batches of one split.
+
+    Attributes:
+      steps: batches of an epoch.
+      most: rows of the largest global batch.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, the last one filled up."""
+
+    @property
+    def most(self) -> int:
+        """Rows of the largest global batch."""
+
+    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+        """One batch as TensorFlow tensors.
+
+        Args:
+          step: int64 scalar.
+          seed: of the order; None for the order of evaluation, without shuffling.
+          host, hosts: whose rows.
+
+        Returns:
+          The padded length (scalar; 0 where examples have one size), which examples (b,) int64, and which rows are real
+          (b,) bool.
+        """
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Batches of one size. The last batch of evaluation is filled up; in training the next epoch goes on within a batch.
+
+    Attributes:
+      size: examples of the split.
+      most: rows of a global batch.
+      repeats: views of each example in a training batch. They stand apart, so that mixup does not mix them.
+    """
+
+    size: int
+    most: int
+    repeats: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, the last one filled up."""
+        return -(-self.size // self.most)
+
+    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+        """See Plan."""
+        tf = tensorflow()
+        rows = self.most // hosts
+        position = tf.cast(step, tf.int64) * self.most + host * rows + tf.range(rows, dtype=tf.int64)
+        none = tf.constant(0, tf.int64)
+        if seed is None:
+            return none, tf.minimum(position, self.size - 1), position < self.size
+        different = -(-self.most // self.repeats)
+        place = position // self.most * different + position % self.most % different
+        index = shuffled(place % self.size, self.size, 0, seed, place // self.size)
+        return none, index, tf.ones(rows, tf.bool)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from data.order import shuffled
+from data.sources import Example, Source, synthetic
 from errors import UserError
 
 ORDER = 0x5B5E7  # apart from the orders of the epochs, which are drawn from the same seed
@@ -17,28 +18,41 @@ class Subset:
 
     random_access = True
 
-    def __init__(self, source: Any, size: int, seed: int):
+    def __init__(self, source: Source, size: int, seed: int):
         if not 0 < size <= source.size:
             raise UserError(
                 f"config.data.train_examples={size} must be 0, for all, or at most the {source.size:,} there are."
             )
-        if not getattr(source, "random_access", False):  # a synthetic set has no examples to choose from
+        if not source.random_access or isinstance(source, synthetic.Source):  # which has no examples to choose from
             raise UserError(
                 "config.data.train_examples needs a set that is read by index: prepare it with file_format=array_record, or "
                 'take the first part of it, --config.data.train_split="train[:10%]".'
             )
         self._source, self._seed = source, seed
         self.size = size
-        self.classes, self.shape, self.parse = source.classes, source.shape, source.parse
+        self.features = source.features
 
     def _chosen(self, index: Any) -> Any:
         return shuffled(index, self._source.size, ORDER, self._seed, 0)
 
-    def read(self, index: Any) -> Any:
+    def read(self, index: Any) -> Example:
         """The raw examples of indices (b,)."""
         return self._source.read(self._chosen(index))
 
+    def parse(self, raw: Example) -> Example:
+        """As the source does."""
+        return self._source.parse(raw)
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
+    def in_order(self, host: int, hosts: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
     def describe(self, index: int) -> str:
+        """An example by its name in the source."""
         import tensorflow as tf
 
         return self._source.describe(int(self._chosen(tf.constant([index], tf.int64))[0]))

@@ -10,24 +10,55 @@ import os
 import random
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import sentencepiece
 
 from errors import UserError
+from models.tokens import BOS, EOS, PAD, UNKNOWN
 
-PAD, UNKNOWN, BOS, EOS = 0, 1, 2, 3
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
+NORMALISED = dict(normalization_rule_name="nmt_nfkc")
+EXACT = dict(
+    normalization_rule_name="identity",
+    remove_extra_whitespaces=False,
+    add_dummy_prefix=False,
+    user_defined_symbols=["\n"],
+)
 THREADS = 16  # of training: a part of the model, so not the machine's own number
+
+
+class Reader(Protocol):
+    """What tokenizers have in common.
+
+    Attributes:
+      model: the bytes to store.
+      size: V, the number of ids.
+      digest: a name for the model's content, 16 hexadecimal digits.
+    """
+
+    model: bytes
+    size: int
+    digest: str
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text and EOS after them, int32."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text up to EOS."""
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """What each id stands for."""
 
 
 class Tokenizer:
     """`model`: the bytes to store. `size`: V, the number of ids, the four special ones included. `digest`: a name for
     the model's content, 16 hexadecimal digits.
 
-    Text is normalised first (NFKC; white space becomes single spaces and falls away at both ends; control characters
-    fall away). decode(encode(text)) is the normalised text, but for characters that are not in the vocabulary.
+    Text is normalised first, unless the tokenizer is `exact` (NFKC; white space becomes single spaces and falls away at
+    both ends; control characters fall away). decode(encode(text)) is the normalised text, but for characters that are not
+    in the vocabulary.
     """
 
     def __init__(self, model: bytes):
@@ -51,6 +82,7 @@ class Tokenizer:
         size: int,
         byte_fallback: bool = False,
         coverage: float = 1.0,
+        exact: bool = False,
     ) -> "Tokenizer":
         """A tokenizer of these texts; the same texts give the same bytes.
 
@@ -61,6 +93,7 @@ class Tokenizer:
             UNKNOWN.
           coverage: the share of the texts' characters, counted as often as they occur, that the alphabet must hold.
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
+          exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
           UserError: no text, or a size that these texts cannot have; it says which they can.
@@ -80,7 +113,7 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
-                normalization_rule_name="nmt_nfkc",
+                **(EXACT if exact else NORMALISED),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
                 num_threads=THREADS,
                 minloglevel=2,

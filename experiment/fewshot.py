@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pydantic import PositiveFloat, PositiveInt
 
 from errors import UserError
 
@@ -23,28 +24,28 @@ Examples = tuple[np.ndarray, np.ndarray]  # features float32 (n, D), labels int 
 
 @dataclass(frozen=True)
 class Fewshot:
-    """config.evaluation.fewshot: scores of the representation before the head; made when slow scores are (`generate`).
+    """config.evaluation.fewshot: accuracies of the representation before the head, among the slow metrics (`generate`).
 
     Attributes:
-      shots: how many examples of each class a linear classifier is fitted to, in closed form (2010.11929, section 4.1);
-        () for none. seeds: how often they are drawn. l2: strengths of which the best is taken, as told by training
-        examples that were not drawn.
-      neighbours: k of the k-nearest-neighbour classifiers, cosine similarity, votes weighted by exp(similarity / 0.07).
-      name, data_dir, train_split, test_split: of another data set; "" for the run's own.
+      shots: examples of each class that a linear classifier is fitted to, in closed form (2010.11929, section 4.1); () for
+        no such classifier.
+      seeds: how many times these examples are drawn.
+      l2: strengths of the penalty. The best on training examples that were not drawn is used.
+      neighbours: k of the k-nearest-neighbour classifiers: cosine similarity, votes weighted by exp(similarity / 0.07).
+      name: of another data set; "" for the run's own.
+      data_dir: of another data set; "" for the run's own.
+      train_split: the split that examples are drawn from; "" for the run's own.
+      test_split: the split that is scored; "" for the run's own.
     """
 
-    shots: tuple[int, ...] = ()
-    seeds: int = 3
-    l2: tuple[float, ...] = tuple(4.0**i for i in range(-3, 8))
-    neighbours: tuple[int, ...] = ()
+    shots: tuple[PositiveInt, ...] = ()
+    seeds: PositiveInt = 3
+    l2: tuple[PositiveFloat, ...] = tuple(4.0**i for i in range(-3, 8))
+    neighbours: tuple[PositiveInt, ...] = ()
     name: str = ""
     data_dir: str = ""
     train_split: str = ""
     test_split: str = ""
-
-    def __post_init__(self) -> None:
-        if min((*self.shots, *self.neighbours, self.seeds), default=1) < 1 or min(self.l2, default=0) <= 0:
-            raise UserError("config.evaluation.fewshot: shots, seeds, l2 and neighbours must be positive.")
 
     def __bool__(self) -> bool:
         return bool(self.shots or self.neighbours)

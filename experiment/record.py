@@ -1,18 +1,23 @@
-"""What a run says of itself: config.json in its workdir, and how two such records differ."""
+"""What a run says of itself: config.json in its workdir, records of older versions, and how two records differ."""
 
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from errors import UserError
+from training import optim
+
+Record = dict[str, Any]  # JSON
 
 FILE = "config.json"
+FORMAT = 2  # of a record: raised when a key is renamed or removed; `_upgraded` reads the older ones
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
-# What may change between the parts of one run: where it runs and what is shown or kept, or how it gets past a bad step.
+# What may change between the parts of one run: where it runs, what is shown or kept, and how it gets past a bad step.
 FREE = (
     *("parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
     *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds"),
@@ -20,34 +25,44 @@ FREE = (
 )
 
 
-def differences(
-    saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "", free: tuple[str, ...] = FREE
-) -> list[str]:
-    """Keys whose values differ, but for those of `free`, as "optim.learning_rate: 0.001 there, 0.01 here"."""
-    found = []
+def differences(saved: Record, wanted: Record, prefix: str = "", free: tuple[str, ...] = FREE) -> list[str]:
+    """Keys whose values differ, except those in `free`, as "optim.learning_rate: 0.001 there, 0.01 here"."""
+    lines = []
     for key in sorted(saved.keys() | wanted.keys()):
         a, b = saved.get(key), wanted.get(key)
         if prefix + key in free:
             continue
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.", free)
+            lines += differences(a, b, f"{prefix}{key}.", free)
         elif json.loads(json.dumps(a)) != json.loads(json.dumps(b)):
-            found.append(f"{prefix}{key}: {a!r} there, {b!r} here")
-    return found
+            lines.append(f"{prefix}{key}: {a!r} there, {b!r} here")
+    return lines
 
 
-def read(workdir: Path) -> dict[str, Any]:
-    """What a run wrote into its workdir about itself."""
+def read(workdir: Path) -> Record:
+    """What a run wrote into its workdir about itself, in today's format.
+
+    Raises:
+      UserError: there is no record, or it is damaged.
+    """
     path = workdir / FILE
     try:
-        return json.loads(path.read_text())
+        return _upgraded(json.loads(path.read_text()))
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train into another --workdir.") from None
 
 
-def write(workdir: Path, record: dict[str, Any]) -> None:
+def _upgraded(record: Record) -> Record:
+    """A record of an older version as today's version writes it. Keys that are new take their defaults later."""
+    if record.get("format", 1) >= FORMAT or "optim" not in record:
+        return record
+    renamed = {"skipped_batches": record.get("left_out", []), "optim": optim.from_earlier(record["optim"])}
+    return {key: value for key, value in record.items() if key != "left_out"} | renamed | {"format": FORMAT}
+
+
+def write(workdir: Path, record: Mapping[str, Any]) -> None:
     """Replaces the file at once: a kill leaves the old one or the new one."""
     fresh = (workdir / FILE).with_suffix(".tmp")
     fresh.write_text(json.dumps(record, indent=2) + "\n")
@@ -55,14 +70,14 @@ def write(workdir: Path, record: dict[str, Any]) -> None:
 
 
 def versions(*others: str) -> dict[str, str]:
-    """Of Python and of the libraries that decide the result, and of others that had a part in it."""
-    found = {"python": platform.python_version()}
+    """Versions of Python, of the libraries that decide the result, and of `others`."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES + others:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str:
@@ -76,3 +91,21 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def provenance() -> dict[str, Any]:
+    """With what code a result was made: its commit and the versions of the libraries."""
+    return {"commit": commit(), "versions": versions()}
+
+
+def clean_commit() -> str:
+    """The commit that a script in results/ may name in its record.
+
+    Raises:
+      UserError: files differ from the commit, so that nobody could repeat the result.
+    """
+    if not (found := commit()) or found.endswith("+"):
+        raise UserError(
+            "a record names its commit, and the working tree differs from it: commit or stash your changes."
+        )
+    return found

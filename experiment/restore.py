@@ -1,6 +1,5 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -10,39 +9,50 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+import lookup
+import weights
 from errors import UserError
-from experiment import Run, build, record
+from experiment import record
+from experiment.build import build
+from experiment.config import complete
+from experiment.run import Run
 from experiment.settings import Experiment
-from training import hosts, parallel, paths, step
-from training.difference import difference
+from training import checkpoint, hosts, parallel, step
 from weights import transplant
 
 
 def parts(config: ConfigDict, workdir: Path) -> Run:
-    """A trained run's parts without its weights. config: as `load` has it."""
-    trained = record.read(workdir)
-    if "known" not in trained:
+    """A trained run's parts without its weights. config: see `load`."""
+    saved = record.read(workdir)
+    if "known" not in saved:
         raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
-    config.steps = trained["total_steps"]  # so that the data set need not be there to count epochs
-    return build(config, workdir, trained["known"])
+    config.steps = saved["total_steps"]  # so that the data set need not be there to count epochs
+    return build(config, workdir, saved["known"])
 
 
 def load(
-    config: ConfigDict,
-    workdir: Path,
-    which: str,
-    from_data: bool,
+    workdir: Path | str,
+    config: ConfigDict | None = None,
+    which: str = "last",
+    from_data: bool = False,
     average: int = 1,
     soup: Sequence[str] = (),
 ) -> tuple[Run, step.State, int]:
-    """A trained run: its parts, its state and the step of it.
+    """A trained run: its parts, its state, and the step of that state.
 
     Args:
-      config: the run's own (saved_config), with what the user changed.
-      which: "last", "best" or a step. from_data: whether the data set is needed, and must fit the model.
-      average: of how many checkpoints, up to that one, the weights are the mean (1706.03762, section 6.1).
+      workdir: of the run.
+      config: the run's own (`saved_config`), with what the user changed; None for the run's own.
+      which: "last", "best" or a step.
+      from_data: whether the data set is needed, and must fit the model.
+      average: the weights are the mean of so many checkpoints, up to that one (1706.03762, section 6.1).
       soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
+
+    Raises:
+      UserError: there is no such run or checkpoint, or something does not fit.
     """
+    workdir = Path(workdir)
+    config = saved_config(workdir) if config is None else config
     trained = record.read(workdir)
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
@@ -66,48 +76,53 @@ def load(
             )
         state = step.averaged(run.restore(s) for s in steps)
     if soup:
-        state = step.averaged([_evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
+        state = step.averaged([step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
     return run, state, number
 
 
-def _resized(config: ConfigDict, size: dict[str, int], workdir: Path, *arguments: Any) -> tuple[Run, step.State, int]:
-    """`load` for images of another size than the model was trained on, `size`: positions are resized, where learned."""
+def _resized(
+    config: ConfigDict,
+    size: dict[str, int],
+    workdir: Path,
+    which: str,
+    from_data: bool,
+    average: int,
+    soup: Sequence[str],
+) -> tuple[Run, step.State, int]:
+    """`load` for images of another size than `size`, which the model was trained on: learned positions are resized."""
     trained = config.copy_and_resolve_references()
     trained.data.update(size)
-    run, state, number = load(trained, workdir, *arguments)
-    state = jax.device_get(run.devices.get_state(_evaluated(state)))
+    run, state, number = load(workdir, trained, which, from_data, average, soup)
+    state = jax.device_get(run.devices.get_state(step.evaluated(state)))
     config.steps = trained.steps
     resized = build(config, workdir, run.pipeline.known)
-    found = transplant.written_out(paths.table(state.params))
-    taken, _ = transplant.fit(found, resized.shapes(), resized.proportion, str(workdir))
+    saved = transplant.written_out(weights.flat(state.params))
+    taken, _ = transplant.fit(saved, resized.shapes(), resized.proportion, str(workdir))
     params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
-    return resized, resized.devices.put_state(replace(state, params=params, opt_state={})), number
-
-
-def _evaluated(state: step.State) -> step.State:
-    """The state whose weights are those that are evaluated."""
-    return replace(state, params=state.eval_params, ema={})
+    return resized, resized.devices.put_state(replace(state, params=params)), number
 
 
 def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average: int) -> step.State:
     """Another run of the same model, on the same devices."""
     config = saved_config(workdir)
     config.parallel.update(run.config["parallel"])
-    other = _evaluated(load(config, workdir, which, False, average)[1])
-    if differs := difference(other.params, state.eval_params):
+    other = step.evaluated(load(workdir, config, which, False, average)[1])
+    if differs := checkpoint.difference(other.params, state.eval_params):
         raise UserError(f"--soup: {workdir} is of another model: {differs}.")
     return other
 
 
-def saved_config(workdir: Path) -> ConfigDict:
-    """The config of the run in a workdir; but for the devices that it ran on, which this machine need not have."""
-    keys = Experiment.__dataclass_fields__
-    saved = {key: _tuples(value) for key, value in record.read(workdir).items() if key in keys}
-    here = inspect.signature(parallel.make).parameters.values()
-    return ConfigDict(saved | {"parallel": {p.name: p.default for p in here if p.name != "devices"}})
+def saved_config(workdir: Path | str) -> ConfigDict:
+    """The config of the run in a workdir, except the devices that it ran on, which this machine need not have. Keys that
+    are newer than the run have their defaults."""
+    keys = lookup.keys(Experiment)
+    saved = {key: _tuples(value) for key, value in record.read(Path(workdir)).items() if key in keys}
+    here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}
+    return complete(ConfigDict(saved | {"parallel": here}))
 
 
 def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples."""
     if isinstance(value, dict):
         return {key: _tuples(v) for key, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Where a training run begins or goes on: the step, and the workdir made ready for it."""
+"""Where a training run begins or continues: the step, and the workdir made ready for it."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import jax
 
 from errors import UserError
 from experiment import init_from, record
-from experiment.build import Run
+from experiment.config import plain
+from experiment.restore import saved_config
+from experiment.run import Run
 from training import hosts, mishaps
 
 
 def start(run: Run) -> int:
-    """The step a training run goes on from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
+    """The step a training run continues from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
 
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
@@ -21,31 +23,31 @@ def start(run: Run) -> int:
     if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
         raise UserError(
             f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={run.pipeline.eval_splits}: "
-            'name a figure of one of them, "SPLIT/accuracy", or "".'
+            'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
     begun = _newest(run)
     if begun is not None:
         saved = record.read(run.workdir)
-        differ = record.differences({key: saved.get(key) for key in run.config}, run.config)
-        if differ:
+        if differ := record.differences(plain(saved_config(run.workdir)), run.config):
             raise UserError(
-                f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another --workdir, "
-                "or give these keys their old values to go on."
+                f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
+                "--workdir, or give these keys their old values to continue."
             )
         if saved["known"] != run.pipeline.known:
             raise UserError(
-                f"the training data are not those that the run in {run.workdir} began with: it has {_brief(saved['known'])} "
-                f"and they give {_brief(run.pipeline.known)}. Put the data back, or choose another --workdir."
+                f"the training data differ from those that the run in {run.workdir} began with: "
+                f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose another "
+                "--workdir."
             )
         if begun >= run.steps:
             raise UserError(
-                f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py --workdir={run.workdir}; "
-                "to train again choose another --workdir."
+                f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
+                f"--workdir={run.workdir}; to train again choose another --workdir."
             )
-        run.left_out[:] = run.left_out or saved.get("left_out", [])
+        run.skipped_batches[:] = run.skipped_batches or saved.get("skipped_batches", [])
     elif run.config["init_from"]:  # read before anything is written
-        weights, note = init_from.weights(run)
-        run.given.update(weights)
+        params, note = init_from.weights(run)
+        run.init_params.update(params)
         if hosts.primary():
             print(note)
     try:
@@ -63,20 +65,21 @@ def start(run: Run) -> int:
 
 
 def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
-    """Leaves out the batches from the newest checkpoint on to the bad step's, and returns the step to go on from.
+    """Skips the batches from the newest checkpoint to the bad step's, and returns the step to continue from.
 
-    From here the run is one that was stopped and goes on, so that a kill changes nothing.
+    From here the run is like one that was stopped and continues, so that a kill changes nothing.
 
     Raises:
-      UserError: it has been done as often as it may be.
+      UserError: the run has had as many rollbacks as config.step.rollbacks allows.
     """
-    if len(run.left_out) >= run.settings.rollbacks:
+    if len(run.skipped_batches) >= run.settings.rollbacks:
         raise UserError(
-            f"{mishap}, and the run has been rolled back {len(run.left_out)} times (config.step.rollbacks="
-            f"{run.settings.rollbacks}). Allow more, or begin anew with a lower --config.optim.learning_rate or clip_norm."
+            f"{mishap}, and the run has been rolled back {len(run.skipped_batches)} times (config.step.rollbacks="
+            f"{run.settings.rollbacks}). Allow more, or begin anew with a lower --config.optim.learning_rate or "
+            "clip_norm."
         )
-    first = mishaps.batch_of(_newest(run) or 0, run.left_out) + 1
-    run.left_out.append([first, mishaps.batch_of(mishap.step, run.left_out)])
+    first = mishaps.batch_of(_newest(run) or 0, run.skipped_batches) + 1
+    run.skipped_batches.append([first, mishaps.batch_of(mishap.step, run.skipped_batches)])
     return start(run)
 
 
@@ -86,10 +89,10 @@ def _newest(run: Run) -> int | None:
 
 
 def _agree(run: Run) -> None:
-    """That all hosts do the same.
+    """Checks that all hosts run the same.
 
     Raises:
-      UserError: config, code or data are not those of host 0; every host ends.
+      UserError: config, code or data differ from those of host 0; every host ends.
     """
     mine = run.config | {key: run.record[key] for key in ("known", "commit", "versions")}
     if differ := record.differences(hosts.shared("run", mine), mine, free=("data.data_dir",)):

@@ -1,90 +1,124 @@
-"""The sections of a config that have no room of their own: what each key means.
+"""Config sections that are not the arguments of one function: what each key means."""
 
-The other sections are the arguments of the functions that take them."""
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from annotated_types import Ge
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from errors import UserError
 from experiment.fewshot import Fewshot
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A whole config. steps: gradient steps; where 0, `epochs` over the training split. init_from, init_fresh: see
-    transfer.py."""
-
-    seed: int
-    steps: int
-    epochs: float
-    model: dict[str, Any]
-    task: dict[str, Any]
-    data: dict[str, Any]
-    optim: dict[str, Any]
-    step: dict[str, Any]
-    parallel: dict[str, Any]
-    evaluation: dict[str, Any]
-    checkpoint: dict[str, Any]
-    log: dict[str, Any]
-    profile: dict[str, Any]
-    init_from: str = ""
-    init_fresh: tuple[str, ...] = ()
+from lookup import Pattern, Rate, Seed, Steps
 
 
 @dataclass(frozen=True)
 class StepSettings:
     """config.step.
 
-    accumulate: micro-batches a step. ema_decay: of the weights' moving average, which is then what is evaluated; 0 for none.
-    frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
-    nonfinite: what a bad step does to the run, one whose loss or gradient is NaN or infinite or whose loss is a spike. Its
-      batch changes no weights; then the run "stop"s, or goes on ("skip"), or goes back to the newest checkpoint before it
-      and on without the batches from there to the bad one ("rollback").
-    spike: a loss more than so many times the usual one, that of about the last hundred steps, is a spike; 0: none is.
-    rollbacks: how often a run may go back; then it stops.
-    timeout_seconds: a step that has not ended by then ends the process with exit status 3 and every thread's stack;
-      compiling, a batch of an evaluation and a save have an hour more; 0 for no limit.
+    Attributes:
+      accumulate: micro-batches of a step.
+      ema_decay: decay of the weights' moving average, which is then what is evaluated; 0 for none.
+      frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
+      nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded. Then
+        the run stops ("stop"), goes on ("skip"), or returns to the newest checkpoint before the bad step and continues
+        without the batches from there to the bad one ("rollback").
+      spike: a loss of more than this many times its moving average over about the last hundred steps is a spike; 0 turns
+        spike detection off.
+      rollbacks: how many rollbacks a run may have before it stops.
+      timeout_seconds: a step that takes longer ends the process with exit status 3 and the stack of every thread.
+        Compilation, an evaluation batch and a save may take an hour more. 0 for no limit.
     """
 
-    accumulate: int = 1
-    ema_decay: float = 0.0
-    frozen: tuple[str, ...] = ()
+    accumulate: PositiveInt = 1
+    ema_decay: Rate = 0.0
+    frozen: tuple[Pattern, ...] = ()
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
-    spike: float = 0.0
-    rollbacks: int = 3
-    timeout_seconds: float = 1800.0
+    spike: NonNegativeFloat = 0.0
+    rollbacks: NonNegativeInt = 3
+    timeout_seconds: NonNegativeFloat = 1800.0
 
     def __post_init__(self) -> None:
-        if self.accumulate < 1 or not 0 <= self.ema_decay < 1:
-            raise UserError("config.step: accumulate must be at least 1 and ema_decay at least 0 and less than 1.")
-        if 0 < self.spike <= 1 or min(self.spike, self.rollbacks, self.timeout_seconds) < 0:
-            raise UserError("config.step: spike must be 0 or more than 1, rollbacks and timeout_seconds at least 0.")
+        if 0 < self.spike <= 1:
+            raise UserError(f"config.step.spike={self.spike} should be 0, which turns it off, or greater than 1.")
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """config.evaluation. every_steps: 0 evaluates at the end only. generate: when the scores are made that take long: of
-    what a model writes (BLEU), and fewshot's, for which see experiment/fewshot.py."""
+    """config.evaluation.
 
-    fewshot: Fewshot
-    every_steps: int = 0
+    Attributes:
+      every_steps: steps between evaluations; 0 evaluates at the end only.
+      generate: when the slow metrics are computed, those of what a model predicts (BLEU) and few-shot: at every
+        evaluation ("always"), at the last one ("last"), or "never".
+      fewshot: see experiment/fewshot.py.
+    """
+
+    every_steps: Steps = 0
     generate: Literal["always", "last", "never"] = "last"
+    fewshot: Fewshot = field(default_factory=Fewshot)
 
     def slow(self, last: bool) -> bool:
+        """Whether an evaluation, the last one or not, has the slow metrics."""
         return self.generate == "always" or (last and self.generate == "last")
 
 
 @dataclass(frozen=True)
 class LogSettings:
-    """config.log. peak_teraflops: of one device, for MFU; 0 takes the data sheet's or measures a matrix product."""
+    """config.log.
 
-    every_steps: int = 50
-    peak_teraflops: float = 0.0
+    Attributes:
+      every_steps: steps between log lines.
+      peak_teraflops: of one device, for the model FLOP utilisation (MFU); 0 takes it from the data sheet, or times a
+        matrix product.
+    """
+
+    every_steps: PositiveInt = 50
+    peak_teraflops: NonNegativeFloat = 0.0
 
 
 @dataclass(frozen=True)
 class ProfileSettings:
-    """config.profile: a trace of `steps` steps from step `first_step` on, into WORKDIR/profile; 0 steps for none."""
+    """config.profile: a trace for TensorBoard or Perfetto, in WORKDIR/profile.
 
-    first_step: int = 10
-    steps: int = 0
+    Attributes:
+      first_step: the first step that is traced.
+      steps: how many steps are traced; 0 for none.
+    """
+
+    first_step: PositiveInt = 10
+    steps: Steps = 0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole config.
+
+    Attributes:
+      seed: of initialisation, data order, augmentation, dropout and sampling.
+      steps: gradient steps; 0 takes `epochs`.
+      epochs: passes over the training split, where `steps` is 0.
+      init_from: weights that the run begins with: a workdir, WORKDIR:STEP, or a .npz or .safetensors file.
+      init_fresh: patterns over parameter paths that begin anew all the same, or that only the other model has.
+      model: its `name` is a file of models/.
+      task: its `name` is a file of tasks/.
+      data: its `kind` is a file of data/pipelines/.
+      optim: its `name` is an optimiser of optax; see training/optim.py.
+      parallel: see `make` in training/parallel.py.
+      checkpoint: see training/checkpoint.py.
+    """
+
+    seed: Seed = 0
+    steps: Annotated[int, Ge(0)] = 0
+    epochs: NonNegativeFloat = 0.0
+    init_from: str = ""
+    init_fresh: tuple[Pattern, ...] = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")
+    model: dict[str, Any] = field(default_factory=dict)  # the keys depend on `name`: config.sections lists them
+    task: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    optim: dict[str, Any] = field(default_factory=dict)
+    step: StepSettings = StepSettings()
+    parallel: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    log: LogSettings = LogSettings()
+    profile: ProfileSettings = ProfileSettings()

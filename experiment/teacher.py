@@ -1,32 +1,42 @@
 """A teacher beside a training run: what it says of each batch that the student is about to learn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+import jax
 
 from errors import UserError
-from experiment import Run, restore
+from experiment.restore import load as load_run
+from experiment.restore import saved_config
+from experiment.run import Run
 from training import parallel
+from training.trees import Batch, Variables
 
 
-def load(run: Run) -> Callable[[Any], Any]:
-    """A training batch on the devices -> the same, with the logits of the model that config.task.teacher names, if any.
+def load(run: Run) -> Callable[[Batch], Batch]:
+    """A training batch on the devices -> the same, with the outputs of the model that config.task.teacher names as
+    `teacher`; unchanged if the task has no teacher.
 
     Raises:
-      UserError: it is not there, or learned from images of another size or of other classes.
+      UserError: the teacher is not there, or learned from images of another size or from other classes.
     """
-    if not (folder := getattr(run.task, "teacher", "")):
+    if not (folder := run.task.teacher):
         return lambda batch: batch
-    config = restore.saved_config(Path(folder))
+    config = saved_config(Path(folder))
     config.parallel.update(run.config["parallel"])
-    other, state, _ = restore.load(config, Path(folder), "last", from_data=False)
-    for what in ("known", "image_shape"):
-        if (theirs := getattr(other.pipeline, what)) != (ours := getattr(run.pipeline, what)):
+    other, state, _ = load_run(Path(folder), config)
+    inputs = [{name: r.pipeline.spec[name][0][1:] for name in run.task.inputs} for r in (other, run)]
+    for theirs, ours in (inputs, (other.pipeline.known, run.pipeline.known)):
+        if theirs != ours:
             raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
 
-    def logits(params: Any, batch: Any, axis: parallel.Axis) -> Any:
+    def outputs(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> jax.Array:
         del axis
-        return other.model.apply({"params": params}, *[batch[name] for name in run.task.inputs], train=False)
+        return other.model.apply(variables, *[batch[name] for name in run.task.inputs], train=False)
 
-    says = run.devices.compile_rows(logits)
-    return lambda batch: batch | {"teacher": says(state.eval_params, {name: batch[name] for name in run.task.inputs})}
+    compiled = run.devices.compile_rows(outputs)
+
+    def teach(batch: Batch) -> Batch:
+        return batch | {"teacher": compiled(state.eval_variables, {name: batch[name] for name in run.task.inputs})}
+
+    return teach

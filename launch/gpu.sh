@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains on one machine with NVIDIA GPUs, on all of them: launch/gpu.sh [--dry-run] --config=... (the flags of train.py)
+# Trains on all NVIDIA GPUs of one machine: launch/gpu.sh [--dry-run] --config=... (the flags of train.py)
 #
-# Sets up .venv with the JAX that fits the driver. After a crash the same command runs again and goes on from the newest
-# checkpoint, RESTARTS times (3) at most; never after status 0 (finished, or saved after a signal) or 2 (a mistake).
-# Ctrl-C, SIGTERM and SIGHUP are passed on: train.py saves and leaves.
+# Sets up .venv with the JAX that fits the driver. After a crash it runs the same command again, which resumes from the
+# newest checkpoint, at most RESTARTS times (default 3). It does not restart after status 0 (finished, or saved after a
+# signal) or 2 (a user error). It passes on Ctrl-C, SIGTERM and SIGHUP: train.py saves and exits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ restarts=${RESTARTS:-3}
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
 command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi here: install NVIDIA's driver, or train on the CPU with make train."
 
-# JAX's CUDA 13 needs driver 580 and compute capability 7.5 (Turing); its CUDA 12 serves older ones, from driver 525 on.
+# JAX for CUDA 13 needs driver 580 and compute capability 7.5 (Turing); for CUDA 12 driver 525, older GPUs included.
 answer=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader) || true
 [[ $answer =~ ^([0-9]+)\.[0-9.]+,\ ([0-9]+)\.([0-9]+) ]] || fail "nvidia-smi finds no GPU: ${answer%%$'\n'*}"
 driver=${BASH_REMATCH[1]} capability=$((BASH_REMATCH[2] * 10 + BASH_REMATCH[3]))
@@ -39,13 +39,13 @@ if [[ $dry ]]; then
   exit
 fi
 
-# In a process group of its own the child gets a signal once, from here. A signal ends `wait`, which then waits anew.
+# The child has its own process group, so it gets each signal once, from here. A signal interrupts `wait`: wait again.
 set -m
 asked='' again=''
 trap 'asked=yes again=yes; kill -INT "$!" 2>/dev/null || true' INT
 trap 'asked=yes again=yes; kill -TERM "$!" 2>/dev/null || true' TERM HUP
 for ((attempt = 1; ; attempt++)); do
-  [[ $asked ]] && exit 143  # before there was a child to pass it on to
+  [[ $asked ]] && exit 143  # the signal came before there was a child to pass it on to
   .venv/bin/python train.py "$@" &
   while true; do
     again='' status=0
@@ -53,5 +53,5 @@ for ((attempt = 1; ; attempt++)); do
     [[ $again ]] || break
   done
   [[ $status == 0 || $status == 2 || $asked || $attempt -gt $restarts ]] && exit "$status"
-  echo "train.py ended with status $status: going on from the newest checkpoint, restart $attempt of $restarts." >&2
+  echo "train.py ended with status $status: resuming from the newest checkpoint, restart $attempt of $restarts." >&2
 done

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU of one or many hosts:
+# Trains on a Cloud TPU with one or more hosts:
 #   launch/tpu.sh --zone=ZONE --type=v5litepod-16 --version=v2-alpha-tpuv5-lite [--name=attend] [--spot]
 #     [--before=COMMAND] [--dry-run] -- --config=... --workdir=/...
 #
-# Requests the TPU as a queued resource, or takes the one of that name; copies the files that git knows to every host, sets
-# them up, runs COMMAND there (which mounts the workdir's file system) and then the same train.py on all. A TPU that was
-# preempted is requested anew and the run goes on from the newest checkpoint. So it does after a crash, RESTARTS times (3)
-# at most; not after status 0 (finished) or 2 (a mistake). The TPU is not deleted in the end; how is printed.
+# Requests the TPU as a queued resource, or uses an existing one with that name. Copies the files that git tracks to
+# every host, installs the requirements, runs COMMAND there (to mount the workdir's file system), then starts the same
+# train.py on all hosts. If the TPU is preempted, the script requests it again, and the run resumes from the newest
+# checkpoint. It also resumes after a crash, at most RESTARTS times (default 3), but not after status 0 (finished) or 2
+# (a user error). The script does not delete the TPU at the end; it prints the command that does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,16 +27,16 @@ done
 shift
 [[ $zone && $type && $version ]] || fail "--zone, --type and --version are needed, such as --type=v5litepod-16 --version=v2-alpha-tpuv5-lite."
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
-[[ " $*" == *" --workdir=/"* ]] || fail "give --workdir=/... on a file system that all hosts share: the TPU's own disks go with it."
+[[ " $*" == *" --workdir=/"* ]] || fail "give --workdir=/... on a file system that all hosts share: the TPU's own disks are deleted with it."
 
 archive=.cache/attend.tar.gz jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
 setup="mkdir -p attend && tar -xzf attend.tar.gz -C attend && cd attend"
 setup+=" && { [ -e .venv/ready ] || { sudo apt-get -qq update && sudo apt-get -qq install -y python3.11-venv make; }; }"
 setup+=" && make .venv/ready PYTHON=python3.11 && .venv/bin/python -m pip install --quiet \"jax[tpu]==$jax\" && { $before; }"
-# The lock: after a lost connection the old process must have ended before the TPU is free for the new one.
+# The lock: after a lost connection, the new process waits until the old one has ended and released the TPU.
 train="cd attend && flock .lock .venv/bin/python train.py $(printf '%q ' "$@")--stopped_status=75"
 
-run() { # a command; with --dry-run it is printed, with '' around what a shell would take apart
+run() { # runs a command; with --dry-run prints it, with words that a shell would split in single quotes
   [[ $dry ]] || { "$@"; return; }
   local line='' word
   for word in "$@"; do
@@ -70,9 +71,9 @@ for ((crashes = 0; ; )); do
   status=0
   attempt || status=$?
   [[ $status == 0 || $status == 2 ]] && break
-  [[ $status == 75 || $(state) != *ACTIVE ]] && continue # saved, or the TPU is gone
+  [[ $status == 75 || $(state) != *ACTIVE ]] && continue # the run was saved, or the TPU was lost
   ((++crashes <= restarts)) || break
-  echo "train.py ended with status $status: going on from the newest checkpoint, restart $crashes of $restarts." >&2
+  echo "train.py ended with status $status: resuming from the newest checkpoint, restart $crashes of $restarts." >&2
 done
-echo "The TPU is still there; to delete it: gcloud compute tpus queued-resources delete $name --zone=$zone --force" >&2
+echo "The TPU still exists; to delete it: gcloud compute tpus queued-resources delete $name --zone=$zone --force" >&2
 exit "$status"

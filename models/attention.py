@@ -3,18 +3,38 @@
 B batch, T queries, S keys, D width, H heads, K head size.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from errors import UserError
 from models.positions import RelativePositions
 
 Kernel = Literal["xla", "cudnn"]
+
+
+@dataclass(frozen=True)
+class Initialisers:
+    """How the matrices of a Transformer block are drawn.
+
+    Attributes:
+      kernel: of the layers at the beginning of a branch: query, key, value, the first layer of the MLP.
+      residual: of the layers whose output is added to the residual stream: attention's output, the second of the MLP.
+      bias: of the two layers of the MLP. Biases of attention begin at 0.
+    """
+
+    kernel: Initializer = nn.initializers.xavier_uniform()
+    residual: Initializer = nn.initializers.xavier_uniform()
+    bias: Initializer = nn.initializers.normal(1e-6)
+
+
+XAVIER = Initialisers()
 
 
 def causal_mask(length: int) -> jax.Array:
@@ -104,6 +124,7 @@ class MultiHeadAttention(nn.Module):
       grid: rows and columns of what attends to itself, where attention is to know of relative positions: see
         RelativePositions.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
+      initialisers: of the four projections.
       kernel: see dot_product_attention; the weights are kept apart only when a probe or dropout needs them.
       dtype: of the computation; parameters are float32.
     """
@@ -115,6 +136,7 @@ class MultiHeadAttention(nn.Module):
     dropout: float = 0.0
     grid: tuple[int, int] | None = None
     use_bias: bool = True
+    initialisers: Initialisers = XAVIER
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
@@ -122,16 +144,12 @@ class MultiHeadAttention(nn.Module):
         if self.head_dim is None and self.width % self.heads:
             raise UserError(f"a width of {self.width} does not divide by {self.heads} heads.")
         head_dim = self.head_dim or self.width // self.heads
-        project = partial(
-            nn.DenseGeneral,
-            use_bias=self.use_bias,
-            kernel_init=nn.initializers.xavier_uniform(),
-            dtype=self.dtype,
-        )
-        self.query = project((self.heads, head_dim))
-        self.key = project((self.heads, head_dim))
-        self.value = project((self.heads, self.value_dim or head_dim))
-        self.out = project(self.width, axis=(-2, -1))
+        project = partial(nn.DenseGeneral, use_bias=self.use_bias, dtype=self.dtype)
+        kernel, residual = self.initialisers.kernel, self.initialisers.residual
+        self.query = project((self.heads, head_dim), kernel_init=kernel)
+        self.key = project((self.heads, head_dim), kernel_init=kernel)
+        self.value = project((self.heads, self.value_dim or head_dim), kernel_init=kernel)
+        self.out = project(self.width, axis=(-2, -1), kernel_init=residual)
         self.drop = nn.Dropout(self.dropout)
         if self.grid:
             self.relative = RelativePositions(self.grid)

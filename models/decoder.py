@@ -1,7 +1,7 @@
-"""The Transformer's decoder: blocks of causal self-attention, attention to the source and MLP, stacked; and the same,
-one token at a time, with the keys and values of the past kept.
+"""The Transformer's decoder: blocks of causal self-attention, attention to the source (if there is one) and MLP, stacked;
+and the same one token at a time, with the keys and values of the past kept.
 
-B batch, T target tokens, S source tokens, D width, H heads, K beams, L the longest target that is decoded.
+B batch, T target tokens, S source tokens, D width, H heads, K beams, P prompt tokens, L the longest continuation.
 """
 
 from collections.abc import Callable
@@ -12,30 +12,46 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
 
-from models.attention import Kernel, MultiHeadAttention
+from models import paths
+from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
 from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
 
 Cache = dict[str, Any]
 
 
 class DecoderBlock(nn.Module):
-    """One layer (1706.03762, section 3.1, figure 1 right). Attributes: see Block of models/encoder.py."""
+    """One layer (1706.03762, section 3.1, figure 1 right).
+
+    Attributes:
+      width: D.
+      cross: whether the layer attends to a source. Without it this is a layer of a decoder-only model.
+      use_bias: whether attention, MLP and LayerNorm have biases.
+      initialisers: of attention and MLP.
+      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation, kernel,
+        dtype: see Block of models/encoder.py.
+    """
 
     width: int
     heads: int
     mlp_dim: int
     head_dim: int | None = None
     value_dim: int | None = None
+    cross: bool = True
     norm: Norm = "post"
+    norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     activation: Activation = "relu"
+    use_bias: bool = True
+    initialisers: Initialisers = XAVIER
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
+        """Names the parts."""
         attention = partial(
             MultiHeadAttention,
             self.width,
@@ -43,55 +59,94 @@ class DecoderBlock(nn.Module):
             self.head_dim,
             self.value_dim,
             dropout=self.attention_dropout,
+            use_bias=self.use_bias,
+            initialisers=self.initialisers,
             kernel=self.kernel,
             dtype=self.dtype,
         )
-        self.self_attention, self.cross_attention = attention(), attention()
-        self.mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype)
-        self.self_norm, self.cross_norm, self.mlp_norm = (layer_norm(self.dtype) for _ in range(3))
+        norm = partial(layer_norm, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
+        self.self_attention, self.self_norm = attention(), norm()
+        if self.cross:
+            self.cross_attention, self.cross_norm = attention(), norm()
+        self.mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, self.use_bias, self.initialisers)
+        self.mlp_norm = norm()
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
-        self, x: jax.Array, memory: jax.Array, self_mask: jax.Array, cross_mask: jax.Array, train: bool
-    ) -> jax.Array:
-        """x: (B, T, D); memory: (B, S, D); masks: bool, broadcastable to (B, H, T, T) and (B, H, T, S)."""
+        self,
+        x: Float[Array, "B T D"],
+        memory: Float[Array, "B S D"] | None,
+        self_mask: Bool[Array, "..."],
+        cross_mask: Bool[Array, "..."] | None,
+        train: bool,
+    ) -> Float[Array, "B T D"]:
+        """All tokens at once.
+
+        Args:
+          memory: the source; None without cross-attention.
+          self_mask, cross_mask: broadcastable to (B, H, T, T) and (B, H, T, S), True where a token may look.
+        """
         x = self._add(x, self.self_norm, lambda y: self.self_attention(y, mask=self_mask, train=train), train)
-        x = self._add(x, self.cross_norm, lambda y: self.cross_attention(y, memory, cross_mask, train=train), train)
+        if self.cross:
+            x = self._add(x, self.cross_norm, lambda y: self.cross_attention(y, memory, cross_mask, train=train), train)
         x = self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=train), train)
         self.sow("probe", "output", x)
         return x
 
-    def start(self, memory: jax.Array, beams: int, length: int) -> Cache:
-        """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for the
-        target's, (B, H, L, K, d)."""
+    def start(self, memory: Float[Array, "B S D"], rows: int) -> Cache:
+        """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for `rows` = L·K of
+        the target's, (B, H, L·K, d)."""
         key, value = self.cross_attention.kept(memory)
-        room = (*key.shape[:2], length, beams)
         return {
             "cross_key": key,
             "cross_value": value,
-            "key": jnp.zeros((*room, key.shape[-1]), key.dtype),
-            "value": jnp.zeros((*room, value.shape[-1]), value.dtype),
+            "key": jnp.zeros((*key.shape[:2], rows, key.shape[-1]), key.dtype),
+            "value": jnp.zeros((*value.shape[:2], rows, value.shape[-1]), value.dtype),
         }
 
+    def prefill(
+        self, x: Float[Array, "B P D"], self_mask: Bool[Array, "..."], rows: int
+    ) -> tuple[Float[Array, "B P D"], Cache]:
+        """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for `rows` =
+        L·K of its continuation's: (B, H, P + L·K, d)."""
+        cache = {}
+
+        def self_attention(y: jax.Array) -> jax.Array:
+            key, value = self.self_attention.keys_values(y)
+            for name, old in (("key", key), ("value", value)):
+                cache[name] = jnp.pad(old.swapaxes(1, 2), ((0, 0), (0, 0), (0, rows), (0, 0)))
+            return self.self_attention.attend(y, key, value, self_mask, train=False)
+
+        x = self._add(x, self.self_norm, self_attention, False)
+        return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache
+
     def step(
-        self, x: jax.Array, cache: Cache, index: jax.Array, self_mask: jax.Array, cross_mask: jax.Array
-    ) -> tuple[jax.Array, Cache]:
-        """The token at `index` of each beam, x (B, K, D); self_mask: bool (B, 1, K, L * K), which of all beams' past
-        tokens belong to each; cross_mask: (B, 1, 1, S). Beams stand where tokens do in training: attention is the same.
+        self,
+        x: Float[Array, "B K D"],
+        cache: Cache,
+        row: Int[Array, ""],
+        self_mask: Bool[Array, "..."],
+        cross_mask: Bool[Array, "..."] | None,
+    ) -> tuple[Float[Array, "B K D"], Cache]:
+        """The next token of each beam. The beam axis replaces the query axis, so the attention code is reused.
+
+        Args:
+          row: where in the cache the keys and values of the K tokens are written.
+          self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own. cross_mask: (B, 1, 1, S).
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
             for name, new in zip(("key", "value"), self.self_attention.kept(y), strict=True):
-                cache[name] = jax.lax.dynamic_update_index_in_dim(cache[name], new, index, axis=2)
-            key, value = (cache[name].reshape(*new.shape[:2], -1, cache[name].shape[-1]) for name in ("key", "value"))
-            return self.self_attention.attend_to_kept(y, key, value, self_mask)
+                cache[name] = jax.lax.dynamic_update_slice_in_dim(cache[name], new, row, axis=2)
+            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask)
 
         def cross_attention(y: jax.Array) -> jax.Array:
             return self.cross_attention.attend_to_kept(y, cache["cross_key"], cache["cross_value"], cross_mask)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
-        x = self._add(x, self.cross_norm, cross_attention, False)
+        if self.cross:
+            x = self._add(x, self.cross_norm, cross_attention, False)
         return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache
 
     def _add(
@@ -102,7 +157,14 @@ class DecoderBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """L blocks and, after pre-LN ones, a last LayerNorm. Attributes: see Encoder of models/encoder.py."""
+    """A stack of blocks and, after pre-LN ones, a last LayerNorm.
+
+    Attributes:
+      depth: the number of blocks.
+      remat: what the backward pass computes again: see Encoder of models/encoder.py.
+      width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
+        activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
+    """
 
     width: int
     depth: int
@@ -110,16 +172,21 @@ class Decoder(nn.Module):
     mlp_dim: int
     head_dim: int | None = None
     value_dim: int | None = None
+    cross: bool = True
     norm: Norm = "post"
+    norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     activation: Activation = "relu"
+    use_bias: bool = True
+    initialisers: Initialisers = XAVIER
     remat: Remat = "none"
     kernel: Kernel = "xla"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
+        """Names the parts."""
         block = rematerialised(DecoderBlock, self.remat, static_argnums=(5,))
         self.blocks = [
             block(
@@ -128,38 +195,86 @@ class Decoder(nn.Module):
                 mlp_dim=self.mlp_dim,
                 head_dim=self.head_dim,
                 value_dim=self.value_dim,
+                cross=self.cross,
                 norm=self.norm,
+                norm_epsilon=self.norm_epsilon,
                 dropout=self.dropout,
                 attention_dropout=self.attention_dropout,
                 mlp_dropout=self.mlp_dropout,
                 activation=self.activation,
+                use_bias=self.use_bias,
+                initialisers=self.initialisers,
                 kernel=self.kernel,
                 dtype=self.dtype,
-                name=f"block_{layer:02}",
+                name=paths.block(layer),
             )
             for layer in range(self.depth)
         ]
         if self.norm == "pre":
-            self.last_norm = layer_norm(self.dtype, "norm")
+            self.last_norm = layer_norm(self.dtype, "norm", self.norm_epsilon, self.use_bias)
 
     def __call__(
-        self, x: jax.Array, memory: jax.Array, self_mask: jax.Array, cross_mask: jax.Array, *, train: bool
-    ) -> jax.Array:
-        """(B, T, D) -> (B, T, D), normalised; arguments as DecoderBlock's."""
+        self,
+        x: Float[Array, "B T D"],
+        memory: Float[Array, "B S D"] | None,
+        self_mask: Bool[Array, "..."],
+        cross_mask: Bool[Array, "..."] | None,
+        *,
+        train: bool,
+    ) -> Float[Array, "B T D"]:
+        """All tokens at once, normalised. Arguments as DecoderBlock's."""
         for block in self.blocks:
             x = block(x, memory, self_mask, cross_mask, train)
-        return self.last_norm(x) if self.norm == "pre" else x
+        return self._normalised(x)
 
-    def start(self, memory: jax.Array, beams: int, length: int) -> list[Cache]:
-        """Each layer's cache: see DecoderBlock."""
-        return [block.start(memory, beams, length) for block in self.blocks]
+    def start(self, memory: Float[Array, "B S D"], rows: int) -> list[Cache]:
+        """The cache of each layer: see DecoderBlock."""
+        return [block.start(memory, rows) for block in self.blocks]
+
+    def prefill(self, x: Float[Array, "B P D"], self_mask: Bool[Array, "..."], rows: int) -> list[Cache]:
+        """The cache of each layer, filled with a prompt: see DecoderBlock."""
+        caches = []
+        for block in self.blocks:
+            x, cache = block.prefill(x, self_mask, rows)
+            caches.append(cache)
+        return caches
 
     def step(
-        self, x: jax.Array, caches: list[Cache], index: jax.Array, self_mask: jax.Array, cross_mask: jax.Array
-    ) -> tuple[jax.Array, list[Cache]]:
-        """(B, K, D) -> (B, K, D) and the caches with this token; arguments as DecoderBlock's."""
+        self,
+        x: Float[Array, "B K D"],
+        caches: list[Cache],
+        row: Int[Array, ""],
+        self_mask: Bool[Array, "..."],
+        cross_mask: Bool[Array, "..."] | None,
+    ) -> tuple[Float[Array, "B K D"], list[Cache]]:
+        """The next token of each beam, normalised, and the caches with it. Arguments as DecoderBlock's."""
         after = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block.step(x, cache, index, self_mask, cross_mask)
+            x, cache = block.step(x, cache, row, self_mask, cross_mask)
             after.append(cache)
-        return (self.last_norm(x) if self.norm == "pre" else x), after
+        return self._normalised(x), after
+
+    def _normalised(self, x: jax.Array) -> jax.Array:
+        return self.last_norm(x) if self.norm == "pre" else x
+
+
+def follow(
+    writer: Int[Array, "B K L"], parents: Int[Array, "B K"], index: Int[Array, ""]
+) -> tuple[Int[Array, "B K L"], Bool[Array, "B 1 K LK"]]:
+    """Beam search without moving keys and values: they stay where they were written, and masks follow the beams.
+
+    Args:
+      writer: for each beam, which beam wrote each of its past tokens.
+      parents: the beam of the step before that each beam goes on from.
+      index: how many tokens there are before this one.
+
+    Returns:
+      `writer` with this token, and which of the L·K kept tokens are each beam's own.
+    """
+    batch, beams, length = writer.shape
+    writer = jnp.take_along_axis(writer, parents[:, :, None], axis=1)
+    own = jnp.broadcast_to(jnp.arange(beams, dtype=writer.dtype)[None, :, None], (batch, beams, 1))
+    writer = jax.lax.dynamic_update_slice_in_dim(writer, own, index, axis=2)
+    past = (jnp.arange(length) <= index)[:, None]
+    mask = (writer[..., None] == jnp.arange(beams)) & past
+    return writer, mask.reshape(batch, 1, beams, length * beams)

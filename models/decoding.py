@@ -9,14 +9,18 @@ A model is known only by its step(tokens, parents, cache) -> (logits, cache):
   logits: float32 (B, K, V).
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
+from jaxtyping import Array, Float, Float32, Int, Int32
 
 from errors import UserError
 
+Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
 Step = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 
 
@@ -50,8 +54,6 @@ def sample(
       UserError: a negative temperature or top_k, or a top_p outside (0, 1].
       ValueError: a temperature above 0 without a key.
     """
-    if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
-        raise UserError(f"temperature={temperature} and top_k={top_k} must be >= 0, and top_p={top_p} within (0, 1].")
     batch, limit = limit.shape[0], jnp.minimum(limit, length)
     parents = jnp.zeros((batch, 1), jnp.int32)
 
@@ -59,12 +61,8 @@ def sample(
         t, last, tokens, log_probability, done, cache = state
         logits, cache = step(last[:, None], parents, cache)
         logits = logits[:, 0]
-        if temperature == 0:
-            token = logits.argmax(-1)
-        elif key is None:
-            raise ValueError("a temperature above 0 needs a key to draw with.")
-        else:
-            token = _draw(jax.random.fold_in(key, t), logits / temperature, top_k, top_p)
+        drawn = None if key is None else jax.random.fold_in(key, t)
+        token = next_token(logits, drawn, temperature, top_k, top_p)
         chosen = _take(logits, token[:, None])[:, 0] - jax.nn.logsumexp(logits, axis=-1)
         tokens = tokens.at[:, t].set(jnp.where(done, pad, token))
         log_probability += jnp.where(done, 0.0, chosen)
@@ -82,10 +80,29 @@ def sample(
     return tokens, log_probability
 
 
-def _draw(key: jax.Array, logits: jax.Array, top_k: int, top_p: float) -> jax.Array:
-    """One token for each row of the tempered logits (B, V): int32 (B,)."""
+@functools.partial(jax.jit, static_argnames=("temperature", "top_k", "top_p"))
+def next_token(
+    logits: Float[Array, "B V"],
+    key: Array | None = None,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Int32[Array, " B"]:
+    """The likeliest token of each row, or one drawn from softmax(logits / T). Compiled; arguments as `sample`'s.
+
+    Raises:
+      UserError: a negative temperature or top_k, or a top_p outside (0, 1].
+      ValueError: a temperature above 0 without a key.
+    """
+    if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
+        raise UserError(f"temperature={temperature} and top_k={top_k} must be >= 0, and top_p={top_p} within (0, 1].")
+    if temperature == 0:
+        return logits.argmax(-1).astype(jnp.int32)
+    if key is None:
+        raise ValueError("a temperature above 0 needs a key to draw with.")
+    logits = logits / temperature
     if not top_k and top_p == 1:
-        return jax.random.categorical(key, logits)
+        return jax.random.categorical(key, logits).astype(jnp.int32)
     vocabulary = logits.shape[-1]
     best, token = jax.lax.top_k(logits, min(top_k or vocabulary, vocabulary))
     if top_p < 1:

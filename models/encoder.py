@@ -4,6 +4,7 @@ B batch, N tokens, D width, F width of the MLP, L layers.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
@@ -13,7 +14,8 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from errors import UserError
-from models.attention import Kernel, MultiHeadAttention
+from models import paths
+from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
 
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -24,31 +26,37 @@ Norm = Literal["pre", "post"]
 
 
 class Mlp(nn.Module):
-    """D -> F -> D (1706.03762, equation 2), with dropout between the two layers."""
+    """f(x W1 + b1) W2 + b2, D -> F -> D (1706.03762, equation 2), with dropout between the two layers.
+
+    Attributes:
+      mlp_dim: F.
+      dropout: rate.
+      activation: f.
+      use_bias: whether there are b1 and b2.
+      initialisers: of W1 (kernel), W2 (residual), b1 and b2 (bias).
+      dtype: of the computation; parameters are float32.
+    """
 
     mlp_dim: int
     dropout: float = 0.0
     activation: Activation = "gelu"
     dtype: DTypeLike = jnp.float32
+    use_bias: bool = True
+    initialisers: Initialisers = XAVIER
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, N, D) -> (B, N, D)."""
-
-        def dense(features: int, name: str) -> nn.Dense:
-            bias = nn.initializers.normal(1e-6)
-            return nn.Dense(
-                features, kernel_init=nn.initializers.xavier_uniform(), bias_init=bias, dtype=self.dtype, name=name
-            )
-
+        dense = partial(nn.Dense, use_bias=self.use_bias, bias_init=self.initialisers.bias, dtype=self.dtype)
         width = x.shape[-1]
-        x = ACTIVATIONS[self.activation](dense(self.mlp_dim, "expand")(x))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(width, "contract")(x)
+        x = dense(self.mlp_dim, kernel_init=self.initialisers.kernel, name="expand")(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(ACTIVATIONS[self.activation](x))
+        return dense(width, kernel_init=self.initialisers.residual, name="contract")(x)
 
 
-def layer_norm(dtype: DTypeLike, name: str | None = None, epsilon: float = 1e-6) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
+def layer_norm(dtype: DTypeLike, name: str | None = None, epsilon: float = 1e-6, use_bias: bool = True) -> nn.LayerNorm:
+    """LayerNorm (1607.06450) over the last axis. epsilon: what is added to the variance."""
+    return nn.LayerNorm(epsilon=epsilon, use_bias=use_bias, dtype=dtype, name=name)
 
 
 class Block(nn.Module):
@@ -177,10 +185,10 @@ class Encoder(nn.Module):
                 in_axes=(0, nn.broadcast, nn.broadcast),
                 length=self.depth,
             )
-            x, _ = layers(**arguments, name="blocks")(x, jnp.asarray(rates), mask, train)
+            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train)
         else:
             for layer, rate in enumerate(rates):
-                x, _ = block(**arguments, name=f"block_{layer:02}")(x, jnp.asarray(rate), mask, train)
+                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train)
         return layer_norm(self.dtype, "norm", self.norm_epsilon)(x) if self.norm == "pre" else x
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from errors import UserError
-from models import sizes
+from models import paths, sizes, variants
 from models.encoder import Activation, Mlp, Remat, layer_norm, rematerialised
 
 
@@ -24,15 +24,9 @@ class Size:
     token_mlp_dim: int
 
 
-# Table 1 of the paper.
-SIZES = {
-    "S": Size(512, 8, 2048, 256),
-    "B": Size(768, 12, 3072, 384),
-    "L": Size(1024, 24, 4096, 512),
-    "H": Size(1280, 32, 5120, 640),
+VARIANTS = {
+    f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.MIXER.items() for patch in sizes.MIXER_PATCHES
 }
-PATCHES = (14, 16, 32)
-VARIANTS = tuple(f"{size}/{patch}" for size in SIZES for patch in PATCHES)
 
 
 class Block(nn.Module):
@@ -79,11 +73,8 @@ class Model(nn.Module):
     @property
     def size(self) -> tuple[Size, int]:
         """The blocks' size and the patch size: the variant's, each replaced where it is given by itself."""
-        sizes.known(self.variant, VARIANTS)
-        name, _, patch = self.variant.partition("/")
-        row = vars(SIZES[name]) | {"patch": int(patch)} if self.variant else {}
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "token_mlp_dim", "patch")}
-        fields = sizes.figures(row, **given)
+        fields = variants.sizes(self.variant, VARIANTS, **given)
         side = fields.pop("patch")
         return Size(**fields), side
 
@@ -100,7 +91,7 @@ class Model(nn.Module):
         x = x.reshape(x.shape[0], -1, size.width)
         block = rematerialised(Block, self.remat, static_argnums=(2,))
         for layer in range(size.depth):
-            x = block(size.mlp_dim, size.token_mlp_dim, self.activation, dtype, name=f"block_{layer:02}")(x, train)
+            x = block(size.mlp_dim, size.token_mlp_dim, self.activation, dtype, name=paths.block(layer))(x, train)
         x = layer_norm(dtype, "norm")(x).mean(1)
         self.sow("probe", "representation", x)
         if not self.outputs:

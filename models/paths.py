@@ -8,6 +8,10 @@ import re
 from typing import NamedTuple
 
 STACKED = "blocks"
+# The names of layers as patterns, whose numbers count from 0: for tables that pair them with the names of other projects.
+BLOCK_PATTERN = "block_{block:02}"
+UNIT_PATTERN = "stage_{stage+1}_unit_{unit+1:02}"
+
 _BLOCK = re.compile(r"block_(\d+)")
 _UNIT = re.compile(r"stage_(\d+)_unit_(\d+)")
 

@@ -15,17 +15,16 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from errors import UserError, nearest
+from models import paths
 from models.encoder import Remat, rematerialised
+from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
 
 Root = Literal["imagenet", "cifar"]
 Order = Literal["pre", "post"]
 
-# Units in each stage. "R50x3" is "50", three times as wide.
-DEPTHS = {"26": (2, 2, 2, 2), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3), "200": (3, 24, 36, 3)}
 VARIANTS = (
     *("R26x1", "R50x1", "R50x2", "R50x3", "R101x1", "R101x3", "R152x1", "R152x2", "R152x4", "R200x3"),
 )  # those of the ViT and BiT papers; other widths go as well
-WIDTH = 64  # of the root and of the first stage's bottleneck
 EXPANSION = 4  # of a unit's output over its bottleneck
 GROUPS = 32
 
@@ -123,7 +122,7 @@ class Trunk(nn.Module):
     """
 
     depths: tuple[int, ...]
-    width: int = WIDTH
+    width: int = RESNET_WIDTH
     root: Root = "imagenet"
     order: Order = "pre"
     remat: Remat = "none"
@@ -144,7 +143,7 @@ class Trunk(nn.Module):
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
                 stride = 2 if stage > 0 and number == 0 else 1
-                name = f"stage_{stage + 1}_unit_{number + 1:02}"
+                name = paths.unit(stage, number)
                 x = unit(self.width * 2**stage, stride, self.order, self.dtype, name=name)(x)
         return x
 
@@ -176,10 +175,10 @@ class Model(nn.Module):
     def size(self) -> tuple[tuple[int, ...], int]:
         """Units in each stage, and the width of the first."""
         named = re.fullmatch(r"R(\d+)x([1-9])", self.variant)
-        if self.variant and not (named and named[1] in DEPTHS):
+        if self.variant and not (named and named[1] in RESNET_DEPTHS):
             raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
-        depths = self.depths or (DEPTHS[named[1]] if named else ())
-        width = self.width or (WIDTH * int(named[2]) if named else 0)
+        depths = self.depths or (RESNET_DEPTHS[named[1]] if named else ())
+        width = self.width or (RESNET_WIDTH * int(named[2]) if named else 0)
         if not depths or not width:
             raise UserError("config.model.depths and width are not set: set them, or config.model.variant.")
         if min(depths) < 1 or width < 2:

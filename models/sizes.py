@@ -1,25 +1,57 @@
-"""The figures of a model: those of its variant, each replaced where it is given by itself."""
+"""The published sizes of models, as fields of their `Model`. Any room may import this file: it imports nothing."""
 
-from collections.abc import Iterable, Mapping
+# 2010.11929, table 1; Ti and S are DeiT's (2012.12877), as the authors published them later (2106.10270).
+VIT = {
+    "Ti": {"width": 192, "depth": 12, "mlp_dim": 768, "heads": 3},
+    "S": {"width": 384, "depth": 12, "mlp_dim": 1536, "heads": 6},
+    "B": {"width": 768, "depth": 12, "mlp_dim": 3072, "heads": 12},
+    "L": {"width": 1024, "depth": 24, "mlp_dim": 4096, "heads": 16},
+    "H": {"width": 1280, "depth": 32, "mlp_dim": 5120, "heads": 16},
+}
+VIT_PATCHES = (8, 14, 16, 32)
 
-from errors import UserError, nearest
+# Units in each stage of a ResNet. "R50x3" is "50", three times as wide.
+RESNET_DEPTHS = {
+    "26": (2, 2, 2, 2),
+    "50": (3, 4, 6, 3),
+    "101": (3, 4, 23, 3),
+    "152": (3, 8, 36, 3),
+    "200": (3, 24, 36, 3),
+}
+RESNET_WIDTH = 64  # of the root and of the first stage's bottleneck
 
+# Hybrids (2010.11929, section 3.1): the units in each stage of the ResNet, the side of the patches of its features, and the
+# ViT after it. R50+B/16 has the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of a model
+# whose patches are 32 pixels wide.
+HYBRIDS: dict[str, tuple[tuple[int, ...], int, str]] = {
+    "R+Ti/16": ((), 8, "Ti"),
+    "R26+S/32": (RESNET_DEPTHS["26"], 1, "S"),
+    "R26+B/32": (RESNET_DEPTHS["26"], 1, "B"),
+    "R50+B/16": ((3, 4, 9), 1, "B"),
+    "R50+B/32": (RESNET_DEPTHS["50"], 1, "B"),
+    "R50+L/16": ((3, 4, 9), 1, "L"),
+    "R50+L/32": (RESNET_DEPTHS["50"], 1, "L"),
+}
 
-def known(variant: str, variants: Iterable[str]) -> None:
-    """Refuses a variant that does not exist; "" is none."""
-    if variant and variant not in (variants := tuple(variants)):
-        raise UserError(f"config.model.variant={variant!r} does not exist: {nearest(variant, variants)}")
+# 2105.01601, table 1.
+MIXER = {
+    "S": {"width": 512, "depth": 8, "mlp_dim": 2048, "token_mlp_dim": 256},
+    "B": {"width": 768, "depth": 12, "mlp_dim": 3072, "token_mlp_dim": 384},
+    "L": {"width": 1024, "depth": 24, "mlp_dim": 4096, "token_mlp_dim": 512},
+    "H": {"width": 1280, "depth": 32, "mlp_dim": 5120, "token_mlp_dim": 640},
+}
+MIXER_PATCHES = (14, 16, 32)
 
+# 1706.03762, table 3: the rows that are models of their own. The others change one or two sizes of "base".
+TRANSFORMER = {
+    "base": {"width": 512, "depth": 6, "mlp_dim": 2048, "heads": 8},
+    "big": {"width": 1024, "depth": 6, "mlp_dim": 4096, "heads": 16},
+}
 
-def figures(row: Mapping[str, int], **given: int | None) -> dict[str, int]:
-    """A variant's row, or {} for none, with what is given in its place.
-
-    Raises:
-      UserError: a figure that neither has, or that is less than 1.
-    """
-    found = dict(row) | {key: value for key, value in given.items() if value is not None}
-    if missing := given.keys() - found.keys():
-        raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
-    if wrong := [key for key, value in found.items() if value < 1]:
-        raise UserError(f"config.model.{wrong[0]}={found[wrong[0]]} must be positive.")
-    return found
+# GPT-2 (Radford et al., 2019, table 2). MLPs are four times as wide as the model.
+GPT = {
+    "small": {"width": 768, "depth": 12, "mlp_dim": 3072, "heads": 12},
+    "medium": {"width": 1024, "depth": 24, "mlp_dim": 4096, "heads": 16},
+    "large": {"width": 1280, "depth": 36, "mlp_dim": 5120, "heads": 20},
+    "XL": {"width": 1600, "depth": 48, "mlp_dim": 6400, "heads": 25},
+}

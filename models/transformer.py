@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError
-from models import sizes
+from models import sizes, variants
 from models.attention import Kernel, causal_mask, padding_mask, segment_mask
-from models.decoder import Decoder
+from models.decoder import Decoder, follow
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.positions import AddTokenPositions, positions_in_segments
 
@@ -27,10 +27,6 @@ class Size:
     depth: int
     mlp_dim: int
     heads: int
-
-
-# Table 3: the rows that are models of their own. The others change one or two figures of "base".
-SIZES = {"base": Size(512, 6, 2048, 8), "big": Size(1024, 6, 4096, 16)}
 
 
 class Model(nn.Module):
@@ -75,9 +71,8 @@ class Model(nn.Module):
     @property
     def size(self) -> Size:
         """The variant's, each figure replaced where it is given by itself."""
-        sizes.known(self.variant, SIZES)
-        row = vars(SIZES[self.variant]) if self.variant else {}
-        fields = sizes.figures(row, **{key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")})
+        given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
+        fields = variants.sizes(self.variant, sizes.TRANSFORMER, **given)
         if self.head_dim is None and fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         if fields["width"] % 2:
@@ -158,12 +153,10 @@ class Model(nn.Module):
 
     def start(self, source: jax.Array, *, beams: int, length: int) -> Cache:
         """What decoding begins with: source int (B, S), K = beams rows for each sentence, at most L = length tokens."""
-        layers = self.decoder.start(self.encode(source, train=False), beams, length)
         return {
-            "layers": layers,
+            "layers": self.decoder.start(self.encode(source, train=False), length * beams),
             "source_mask": padding_mask(source != 0),
             "index": jnp.zeros((), jnp.int32),
-            # For each beam, which beam wrote each of its past tokens: keys and values stay where they were written.
             "writer": jnp.zeros((source.shape[0], beams, length), jnp.int32),
         }
 
@@ -177,16 +170,11 @@ class Model(nn.Module):
         Returns:
           Logits float32 (B, K, V), and the cache.
         """
-        batch, beams = tokens.shape
         index, length = cache["index"], cache["writer"].shape[2]
-        writer = jnp.take_along_axis(cache["writer"], parents[:, :, None], axis=1)
-        own = jnp.broadcast_to(jnp.arange(beams)[None, :, None], (batch, beams, 1))
-        writer = jax.lax.dynamic_update_slice_in_dim(writer, own, index, axis=2)
-        past = (jnp.arange(length) <= index)[:, None]
-        mask = ((writer[..., None] == jnp.arange(beams)) & past).reshape(batch, 1, beams, length * beams)
+        writer, mask = follow(cache["writer"], parents, index)
         x = self.embedding(tokens) * self.size.width**0.5
         x = self.target_positions(x, index[None, None], length)
-        x, layers = self.decoder.step(x, cache["layers"], index, mask, cache["source_mask"])
+        x, layers = self.decoder.step(x, cache["layers"], index * tokens.shape[1], mask, cache["source_mask"])
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
     def _embed(

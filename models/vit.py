@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from errors import UserError
-from models import resnet, sizes
+from models import resnet, sizes, variants
 from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
@@ -26,30 +26,12 @@ class Size:
     heads: int
 
 
-# Table 1 of the paper; Ti and S are DeiT's (2012.12877), as the authors published them later (2106.10270).
-SIZES = {
-    "Ti": Size(192, 12, 768, 3),
-    "S": Size(384, 12, 1536, 6),
-    "B": Size(768, 12, 3072, 12),
-    "L": Size(1024, 24, 4096, 16),
-    "H": Size(1280, 32, 5120, 16),
-}
 # Learned tokens that stand before the patches, by head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
-PATCHES = (8, 14, 16, 32)
-# Hybrids (section 3.1): units in each stage of a ResNet, from whose features patches of this side are taken. R50+B/16 has
-# the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of what makes patches of 32 pixels.
-HYBRIDS = {
-    "R+Ti/16": ((), 8),
-    "R26+S/32": (resnet.DEPTHS["26"], 1),
-    "R26+B/32": (resnet.DEPTHS["26"], 1),
-    "R50+B/16": ((3, 4, 9), 1),
-    "R50+B/32": (resnet.DEPTHS["50"], 1),
-    "R50+L/16": ((3, 4, 9), 1),
-    "R50+L/32": (resnet.DEPTHS["50"], 1),
-}
 Stem = Literal["none", "imagenet", "cifar"]
-VARIANTS = (*(f"{size}/{patch}" for size in SIZES for patch in PATCHES), *HYBRIDS)
+VARIANTS = {
+    f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.VIT.items() for patch in sizes.VIT_PATCHES
+} | {name: sizes.VIT[size] | {"patch": patch} for name, (_, patch, size) in sizes.HYBRIDS.items()}
 
 
 class Model(nn.Module):
@@ -80,7 +62,7 @@ class Model(nn.Module):
     patch: int | None = None
     stem: Stem = "none"
     stem_depths: tuple[int, ...] = ()
-    stem_width: int = resnet.WIDTH
+    stem_width: int = sizes.RESNET_WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
     positions: Kind = "learned"
@@ -97,12 +79,8 @@ class Model(nn.Module):
     @property
     def size(self) -> tuple[Size, int]:
         """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
-        sizes.known(self.variant, VARIANTS)
-        hybrid = HYBRIDS.get(self.variant)
-        name, _, patch = self.variant.rpartition("+")[2].partition("/")
-        row = vars(SIZES[name]) | {"patch": hybrid[1] if hybrid else int(patch)} if self.variant else {}
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
-        fields = sizes.figures(row, **given)
+        fields = variants.sizes(self.variant, VARIANTS, **given)
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         side = fields.pop("patch")
@@ -111,8 +89,8 @@ class Model(nn.Module):
     @property
     def _stem(self) -> tuple[Stem, tuple[int, ...]]:
         """Root and depths of the ResNet before the patches."""
-        if self.variant in HYBRIDS:
-            return "imagenet", HYBRIDS[self.variant][0]
+        if self.variant in sizes.HYBRIDS:
+            return "imagenet", sizes.HYBRIDS[self.variant][0]
         return self.stem, tuple(self.stem_depths)
 
     @nn.compact

@@ -4,9 +4,9 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -27,6 +27,24 @@ class Apply(Protocol):
 
     def gather(self, x: jax.Array) -> jax.Array:
         """The rows (b, ...) of all devices that share the step, (B, ...), for a loss across the whole batch."""
+
+
+class Data(Protocol):
+    """What tasks ask of a run's pipeline. Each task says what it needs; a pipeline has what its kind of data has."""
+
+    classes: tuple[str, ...]  # names of the labels 0 ... C - 1
+
+    def decode(self, ids: np.ndarray) -> str:
+        """Token ids as text."""
+
+    def texts(self, split: str) -> Sequence[str]:
+        """The texts that a model should write for each example of a split, in the order of `index`."""
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
+
+    def bytes_of(self, split: str) -> int:
+        """The length of a split's text in UTF-8."""
 
 
 class Metrics(Protocol):
@@ -54,17 +72,18 @@ class Answer:
     picture: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
 class Task:
     """The base of all tasks.
 
     Attributes:
       inputs: entries of a batch that the model is called with.
       unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
+      teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
     """
 
-    inputs: ClassVar[tuple[str, ...]]  # or a field, where the config may choose
-    unit: ClassVar[str]
+    inputs: tuple[str, ...] = ()
+    unit: str = ""
+    teacher: str = ""
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """The loss, as "loss", and metrics of one batch, on the devices.
@@ -78,9 +97,13 @@ class Task:
         """
         raise NotImplementedError
 
-    def summaries(self, totals: Totals) -> dict[str, float]:
-        """Further metrics that follow from the totals of a whole split, on the host: perplexity, mean IoU."""
-        del totals
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
+        """Further metrics that follow from the totals of a whole split, on the host: perplexity, mean IoU.
+
+        Args:
+          data: the run's pipeline.
+        """
+        del totals, data, split
         return {}
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
@@ -93,17 +116,21 @@ class Task:
         """
         raise NotImplementedError
 
-    def stream(self, apply: Apply, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
-        """The parts of one example's answer as they are made, such as token ids; None if it is made at once."""
+    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
+        """The parts of one example's answer as they are made, such as token ids; None if it is made at once.
+
+        Args:
+          apply: as for `predict`, every method compiled.
+        """
         del apply, batch, key
         return None
 
-    def metrics(self, data: Any, split: str) -> Metrics | None:
+    def metrics(self, data: Data, split: str) -> Metrics | None:
         """Metrics of what `predict` returns for a split; None if there are none. data: the run's pipeline."""
         del data, split
         return None
 
-    def answer(self, row: Mapping[str, np.ndarray], data: Any, most: int = 5) -> Answer:
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """One row of `predict` for a person.
 
         Args:
@@ -111,6 +138,11 @@ class Task:
           most: how many alternatives are named.
         """
         raise NotImplementedError
+
+
+def coloured(picture: np.ndarray) -> np.ndarray:
+    """A picture (height, width, 1 or 3) with three channels."""
+    return np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture
 
 
 def build(name: str, **arguments: Any) -> Task:

@@ -3,35 +3,43 @@
 B batch, C classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import Array, Float
 
-from tasks import Apply, Sums
+import tasks
+from lookup import Probability
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(tasks.Task):
     """Cross-entropy with smoothed and, when the pipeline mixes images, mixed labels.
 
     Attributes:
-      label_smoothing: share of the target that is spread evenly over the C classes, while training.
-      top5: whether accuracy among the five likeliest classes is counted too.
-      inputs: the batch's entries that the model is called with: ("image",) or ("tokens",).
+      label_smoothing: share of the target that is spread evenly over the C classes, in training.
+      top5: whether top-5 accuracy is counted too.
+      balanced: whether balanced accuracy, the mean of the classes' own accuracies, is counted too.
+      inputs: entries of a batch that the model is called with: ("image",) or ("tokens",).
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Probability = 0.0
     top5: bool = False
+    balanced: bool = False
     inputs: tuple[str, ...] = ("image",)
 
     @property
-    def unit(self) -> str:
+    def unit(self) -> str:  # type: ignore[override]
+        """What the loss is a mean of."""
         return {"image": "images", "tokens": "sentences"}.get(self.inputs[0], "examples")
 
-    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
-        """Loss, plain negative log-likelihood and accuracies.
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
+        """Loss, negative log-likelihood and accuracies.
 
         Args:
           apply: image (B, height, width, channels), or what `inputs` names -> logits (B, C).
@@ -39,8 +47,9 @@ class Task:
             and `share` float (B,): the other image's label and the share of the first in the mixture.
 
         Returns:
-          loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B. Of a mixture, the
-          figures count against the label that has the larger share, the losses against both.
+          loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B; with `balanced` also
+          class_accuracy, whose two parts are arrays (C,). Accuracies of a mixture count against the label with the
+          larger share, the losses against both.
         """
         logits = apply(*[batch[name] for name in self.inputs])
         label, mask = batch["label"], batch["mask"]
@@ -55,13 +64,35 @@ class Task:
             target = optax.smooth_labels(target, self.label_smoothing)
         loss = -jnp.sum(target * log_probabilities, axis=-1)
 
-        figures = {"loss": loss, "nll": nll, "accuracy": (logits.argmax(-1) == label).astype(jnp.float32)}
+        right = (logits.argmax(-1) == label).astype(jnp.float32)
+        metrics = {"loss": loss, "nll": nll, "accuracy": right}
         if self.top5:
-            # The rank of the right class: how many are likelier. Ties count against it.
+            # The rank of the right class: how many are as likely or likelier. Ties count against it.
             truth = jnp.sum(jax.nn.one_hot(label, logits.shape[-1]) * logits, axis=-1, keepdims=True)
-            figures["top5_accuracy"] = (jnp.sum(logits >= truth, axis=-1) <= 5).astype(jnp.float32)
+            metrics["top5_accuracy"] = (jnp.sum(logits >= truth, axis=-1) <= 5).astype(jnp.float32)
         weight = mask.sum()
-        return {name: (jnp.sum(value * mask), weight) for name, value in figures.items()}
+        sums = {name: (jnp.sum(value * mask), weight) for name, value in metrics.items()}
+        if self.balanced:
+            by_class = jax.nn.one_hot(label, logits.shape[-1]) * mask[:, None]
+            sums["class_accuracy"] = (by_class.T @ right, by_class.sum(0))
+        return sums
 
-    def summaries(self, scores: dict[str, float]) -> dict[str, float]:
-        return {}
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
+        """With `balanced`: balanced_accuracy, over the classes that the split has."""
+        del data, split
+        if "class_accuracy" not in totals:
+            return {}
+        right, count = totals["class_accuracy"]
+        return {"balanced_accuracy": float(np.mean(right[count > 0] / count[count > 0]))}
+
+    def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
+        """`probability` float (B, C)."""
+        del key
+        logits: Float[Array, "B C"] = apply(*[batch[name] for name in self.inputs], train=False)
+        return {"probability": jax.nn.softmax(logits)}
+
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+        """The likeliest classes. data: with `classes`, their names."""
+        likeliest = [(data.classes[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
+        lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
+        return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})

@@ -9,35 +9,35 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
+from pydantic import PositiveFloat
 
 from errors import UserError
-from tasks import Apply, Sums, classify
+from lookup import Probability
+from tasks import Apply, Batch, Sums, classify
 
 
 @dataclass(frozen=True)
 class Task(classify.Task):
-    """Half the loss is that of the labels, half that of the teacher, each by a head of its own (head="distilled").
+    """Half of the loss is that of the labels, half that of the teacher, each by a head of its own (head="distilled").
 
     Attributes:
-      teacher: the workdir of a trained model of the same images and classes. It sees what the student sees.
-      kind: "hard": the teacher's choice is the label (equation 3) | "soft": its distribution is (equation 2).
-      share: of the teacher in the loss. temperature: of the soft distributions.
-      The others: see tasks/classify.py.
+      teacher: workdir of a trained model of the same images and classes. It sees what the student sees.
+      kind: "hard": the teacher's choice is the label (equation 3). "soft": its distribution is (equation 2).
+      share: of the teacher in the loss.
+      temperature: of the soft distributions.
     """
 
     teacher: str = ""
     kind: Literal["hard", "soft"] = "hard"
-    share: float = 0.5
-    temperature: float = 3.0
+    share: Probability = 0.5
+    temperature: PositiveFloat = 3.0
 
     def __post_init__(self) -> None:
         if not self.teacher:
             raise UserError("config.task.teacher is not set: the workdir of a trained model of the same classes.")
-        if not 0 <= self.share <= 1 or self.temperature <= 0:
-            raise UserError("config.task: share must be between 0 and 1, and temperature positive.")
 
-    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
-        """classify's figures, in training with the teacher's share of the loss.
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
+        """classify's metrics, in training with the teacher's share of the loss.
 
         Args:
           apply: image -> logits (B, C); in training (B, 2, C), those for the labels and those for the teacher.
@@ -48,7 +48,7 @@ class Task(classify.Task):
         logits = apply(*[batch[name] for name in self.inputs])
         if logits.ndim != 3:
             raise UserError("config.task.name=distill needs a model of two heads: set --config.model.head=distilled.")
-        sums = super().sums(lambda *_: logits[:, 0], batch, train)
+        sums = super().sums(lambda *_: logits[:, 0], batch, train)  # type: ignore[arg-type]
         if "teacher" not in batch:  # a plan, which has the student alone
             return sums
         if self.kind == "hard":

@@ -3,23 +3,29 @@
 B batch, N patches.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-from tasks import Apply, Sums
-from tasks.reconstruct import patches
+import tasks
+from tasks import Answer, Apply, Batch, Rows, Sums
+from tasks.reconstruct import patches, unpatched
 
 LEVELS = 8  # three bits a channel
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(tasks.Task):
     """Cross-entropy of each corrupted patch's mean colour, of 8 levels a channel.
 
     Attributes:
-      mean, std: of each channel, as config.data has them: by these the images were normalised.
+      mean: of each channel, as in config.data: the images were normalised by it.
+      std: of each channel, as in config.data.
+      inputs: entries of a batch that the model is called with.
     """
 
     mean: tuple[float, ...]
@@ -27,23 +33,50 @@ class Task:
     inputs: tuple[str, ...] = ("image",)
     unit = "images"
 
-    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """apply: image (B, height, width, channels) -> logits (B, N, 8^channels), corrupted bool (B, N). batch: image,
         mask float (B,)."""
+        del train
         logits, corrupted = apply(batch["image"])
-        label = self.labels(batch["image"], logits.shape[1])
-        nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[..., None], axis=-1)[..., 0]
-        right = (logits.argmax(-1) == label).astype(jnp.float32)
+        nll, right = self._judged(batch["image"], logits)
         weight = batch["mask"].sum()
-        of_image = lambda x: jnp.sum(jnp.sum(x * corrupted, 1) / corrupted.sum(1) * batch["mask"])  # noqa: E731
-        return {"loss": (of_image(nll), weight), "accuracy": (of_image(right), weight)}
 
-    def labels(self, image: jax.Array, count: int) -> jax.Array:
-        """The colour of each of the `count` patches: int32 (B, N)."""
+        def of_images(x: jax.Array) -> jax.Array:
+            return jnp.sum(jnp.sum(x * corrupted, 1) / corrupted.sum(1) * batch["mask"])
+
+        return {"loss": (of_images(nll), weight), "accuracy": (of_images(right), weight)}
+
+    def _judged(self, image: jax.Array, logits: jax.Array) -> tuple[Float[Array, "B N"], Float[Array, "B N"]]:
+        """Of each patch: the negative log-likelihood of its colour, and whether it is the likeliest."""
+        label = self.labels(image, logits.shape[1])
+        nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[..., None], axis=-1)[..., 0]
+        return nll, (logits.argmax(-1) == label).astype(jnp.float32)
+
+    def labels(self, image: Float[Array, "B height width channels"], count: int) -> Int[Array, "B N"]:
+        """The colour of each of the `count` patches."""
         pixels = image * jnp.asarray(self.std) + jnp.asarray(self.mean)  # in [0, 1]
         average = patches(pixels, (count,)).reshape(image.shape[0], count, -1, image.shape[-1]).mean(2)
         level = jnp.clip(jnp.floor(average * LEVELS), 0, LEVELS - 1).astype(jnp.int32)
         return jnp.sum(level * LEVELS ** jnp.arange(image.shape[-1]), axis=-1)
 
-    def summaries(self, scores: dict[str, float]) -> dict[str, float]:
-        return {}
+    def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
+        """`drawn` float (B, height, width, channels): each patch in the middle of the colour that the model names;
+        `accuracy` (B,) over the corrupted patches."""
+        del key
+        image = batch["image"]
+        logits, corrupted = apply(image, train=False)
+        _, right = self._judged(image, logits)
+        level = logits.argmax(-1)[..., None] // LEVELS ** jnp.arange(image.shape[-1]) % LEVELS
+        colour = ((level + 0.5) / LEVELS - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        pixels = patches(image, (logits.shape[1],)).shape[-1] // image.shape[-1]
+        drawn = unpatched(jnp.repeat(colour[:, :, None], pixels, 2).reshape(*logits.shape[:2], -1), image.shape)
+        accuracy = jnp.sum(right * corrupted, 1) / corrupted.sum(1)
+        return {"image": image, "drawn": drawn.astype(image.dtype), "accuracy": accuracy}
+
+    def answer(self, row: Mapping[str, np.ndarray], data: tasks.Data, most: int = 5) -> Answer:
+        """The image, and the colours that the model names, side by side. data: with `picture`."""
+        del most
+        accuracy = float(row["accuracy"])
+        whole = np.concatenate([data.picture(row[name]) for name in ("image", "drawn")], axis=1)
+        text = f"  {accuracy:.2%} of the corrupted patches' mean colours are right: image, colours"
+        return Answer(text, {"accuracy": accuracy}, tasks.coloured(whole))

@@ -4,48 +4,59 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
+import tasks
 from errors import UserError
+from lookup import Probability
 from models import decoding
-from tasks import Apply, Sums
+from models.tokens import BOS, EOS, PAD
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
-PAD, BOS, EOS = 0, 2, 3  # as data/tokenizer.py numbers them
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes."""
+    del section
+    return {"beams": 2}
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(tasks.Task):
     """Cross-entropy of every next target token (teacher forcing); decoding, scored by BLEU and chrF.
 
     Attributes:
-      label_smoothing: share of the target that is spread evenly over the vocabulary, while training.
-      beams: K of beam search; 1 is greedy. alpha: its length penalty. extra_length: how many tokens a translation may
-        be longer than its source (section 6.1 of 1706.03762).
-      temperature: of sampling, with top_k and top_p; 0 searches instead.
-      bleu_tokenize, bleu_lowercase: sacreBLEU's.
+      label_smoothing: share of the target that is spread evenly over the vocabulary, in training.
+      beams: K of beam search; 1 is greedy search.
+      alpha: exponent of beam search's length penalty.
+      extra_length: how many tokens a translation may be longer than its source (1706.03762, section 6.1).
+      temperature: of sampling; 0 searches instead.
+      top_k: sampling draws from the k likeliest tokens; 0 from all.
+      top_p: sampling draws from the nucleus of this probability.
+      bleu_tokenize: sacreBLEU's tokenizer.
+      bleu_lowercase: whether BLEU ignores case.
     """
 
-    label_smoothing: float = 0.1
-    beams: int = 4
-    alpha: float = 0.6
-    extra_length: int = 50
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
+    label_smoothing: Probability = 0.1
+    beams: PositiveInt = 4
+    alpha: NonNegativeFloat = 0.6
+    extra_length: PositiveInt = 50
+    temperature: NonNegativeFloat = 0.0
+    top_k: NonNegativeInt = 0
+    top_p: decoding.Nucleus = 1.0
     bleu_tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200"] = "13a"
     bleu_lowercase: bool = False
+    inputs = ("source", "target")
     unit = "target tokens"
 
-    def __post_init__(self) -> None:
-        if self.beams < 1 or self.alpha < 0 or self.extra_length < 1:
-            raise UserError("config.task: beams and extra_length must be at least 1 and alpha at least 0.")
-
-    def sums(self, apply: Apply, batch: dict[str, jax.Array], train: bool) -> Sums:
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Losses and accuracies.
 
         Args:
@@ -53,8 +64,8 @@ class Task:
           batch: `source`, `target` int (B, S), (B, T), 0 for padding; packed, also their segments.
 
         Returns:
-          loss (smoothed while training, in nats), nll and accuracy over target tokens; sentence_accuracy: the share of
-          sentences whose tokens are all right, which are those that greedy search would write just so.
+          loss (smoothed in training, in nats), nll and accuracy over target tokens; sentence_accuracy: the share of
+          sentences whose tokens are all right, which are those that greedy search would write exactly.
         """
         target = batch["target"]
         segments = [batch[name] for name in ("source_segment", "target_segment") if name in batch]
@@ -69,7 +80,7 @@ class Task:
         # Cross-entropy against (1 - e) of the true token and e of the uniform distribution.
         smoothing = self.label_smoothing if train else 0.0
         loss = (1 - smoothing) * nll + smoothing * (log_normaliser - logits.mean(-1)) if smoothing else nll
-        right = (chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)).astype(jnp.float32)  # no argmax: slow
+        right = (chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)).astype(jnp.float32)  # argmax is slow
         tokens = mask.sum()
         sums = {
             "loss": (jnp.sum(loss * mask), tokens),
@@ -81,72 +92,93 @@ class Task:
             sums["sentence_accuracy"] = (jnp.sum(jnp.min(jnp.maximum(right, 1 - mask), -1) * real), real.sum())
         return sums
 
-    def summaries(self, scores: dict[str, float]) -> dict[str, float]:
-        """What follows from the means of a whole split: the perplexity of a token."""
-        return {"perplexity": math.exp(min(scores["nll"], 700.0))}
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
+        """The perplexity of a token."""
+        del data, split
+        nll, tokens = totals["nll"]
+        return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
 
-    def generate(self, apply: Callable[..., Any], batch: dict[str, jax.Array], key: jax.Array) -> jax.Array:
-        """Translations of `source` int (B, S): int32 (B, L), EOS at each one's end and 0 after it; L = S + extra_length.
-
-        Args:
-          apply: calls a method of the model with its parameters: apply(*arguments, method=...).
-        """
+    def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
+        """`tokens` int32 (B, L): a translation of `source` int (B, S), EOS at its end and 0 after it; L = S +
+        extra_length. A source of EOS alone has an empty translation."""
         source = batch["source"]
         size = (source != PAD).sum(-1)
         length = source.shape[1] + self.extra_length
-        limit = jnp.where(size > 0, size + self.extra_length, 0)
+        limit = jnp.where(size > 1, size + self.extra_length, 0)
         beams = 1 if self.temperature else self.beams
         cache = apply(source, beams=beams, length=length, method="start")
 
-        def step(tokens: jax.Array, parents: jax.Array, cache: Any) -> Any:
+        def step(tokens: jax.Array, parents: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
             logits, cache = apply(tokens, parents, cache, method="step")
             token = jnp.arange(logits.shape[-1])
             return jnp.where((token == PAD) | (token == BOS), -jnp.inf, logits), cache
 
-        ids: dict[str, Any] = dict(limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD)
         if beams > 1:
-            tokens, _ = decoding.beam(step, cache, **ids, beams=beams, alpha=self.alpha)
-            return tokens[:, 0]
-        drawing: dict[str, Any] = dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-        return decoding.sample(step, cache, **ids, key=key, **drawing)[0]
+            tokens, _ = decoding.beam(
+                step, cache, limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD, beams=beams, alpha=self.alpha
+            )
+            return {"tokens": tokens[:, 0]}
+        tokens, _ = decoding.sample(
+            step,
+            cache,
+            limit=limit,
+            length=length,
+            bos=BOS,
+            eos=EOS,
+            pad=PAD,
+            key=key,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+        )
+        return {"tokens": tokens}
 
-    def alignment(self, apply: Callable[..., Any], source: jax.Array, target: jax.Array) -> jax.Array:
-        """How much each target token looks at each source token: float (B, T, S).
+    def metrics(self, data: Data, split: str) -> "Quality":
+        """BLEU and chrF. data: with `decode`, and `texts`, the references."""
+        return Quality(self, data, data.texts(split))
 
-        Of a Transformer, the mean over the heads of the last layer but one, which aligns best (1909.02074).
-        """
-        inputs = shift_right(target, (target != PAD).astype(jnp.int32))
-        _, seen = apply(source, inputs, train=False, mutable="probe")
-        found = [
-            weights
-            for path, weights in jax.tree_util.tree_leaves_with_path(seen.get("probe", {}))
-            if "cross_attention" in jax.tree_util.keystr(path)
-        ]
-        if not found:
-            raise UserError("this model has no attention to draw: its decoder sees one fixed vector.")
-        weights = found[max(len(found) - 2, 0)]
-        return weights.mean(1) if weights.ndim == 4 else weights
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+        """The translation. data: with `decode`."""
+        del most
+        text = data.decode(row["tokens"])
+        return Answer(text, {"translation": text})
 
-    def score(self, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-        """BLEU and chrF in points, the share of exact matches; and the signatures that say how they were counted."""
+
+@dataclass
+class Quality:
+    """BLEU and chrF of translations, in points, and the share of exact matches."""
+
+    task: Task
+    data: Data
+    references: Sequence[str]
+    hypotheses: dict[int, str] = field(default_factory=dict)  # by index
+
+    def update(self, rows: Mapping[str, np.ndarray]) -> None:
+        """Decodes the tokens of some rows."""
+        for index, tokens in zip(rows["index"].tolist(), rows["tokens"], strict=True):
+            self.hypotheses[index] = self.data.decode(tokens)
+
+    def compute(self) -> tuple[dict[str, float], list[str]]:
+        """The metrics, and sacreBLEU's signatures, which say how they were computed."""
         from sacrebleu.metrics.bleu import BLEU
         from sacrebleu.metrics.chrf import CHRF
 
         try:
-            bleu = BLEU(tokenize=self.bleu_tokenize, lowercase=self.bleu_lowercase)
-        except Exception as error:
-            raise UserError(f"config.task.bleu_tokenize={self.bleu_tokenize!r}: {error}") from None
-        chrf = CHRF()
-        figures = {
-            "bleu": bleu.corpus_score(list(hypotheses), [list(references)]).score,
-            "chrf": chrf.corpus_score(list(hypotheses), [list(references)]).score,
+            bleu = BLEU(tokenize=self.task.bleu_tokenize, lowercase=self.task.bleu_lowercase)
+        except Exception as error:  # sacreBLEU's own tokenizers need further packages
+            raise UserError(f"config.task.bleu_tokenize={self.task.bleu_tokenize!r}: {error}") from None
+        chrf, references = CHRF(), list(self.references)
+        hypotheses = [self.hypotheses.get(index, "") for index in range(len(references))]
+        metrics = {
+            "bleu": bleu.corpus_score(hypotheses, [references]).score,
+            "chrf": chrf.corpus_score(hypotheses, [references]).score,
             "exact_match": sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(references),
         }
-        return figures, [f"BLEU {bleu.get_signature()}", f"chrF {chrf.get_signature()}"]
+        return metrics, [f"BLEU {bleu.get_signature()}", f"chrF {chrf.get_signature()}"]
 
 
-def shift_right(target: jax.Array, segment: jax.Array) -> jax.Array:
-    """The decoder's input: each sentence's tokens one place later, after BOS. target, segment: int (B, T)."""
+def shift_right(target: Int[Array, "B T"], segment: Int[Array, "B T"]) -> Int[Array, "B T"]:
+    """The decoder's input: each sentence's tokens one place later, after BOS."""
     before = jnp.pad(target[:, :-1], ((0, 0), (1, 0)))
     begins = segment != jnp.pad(segment[:, :-1], ((0, 0), (1, 0)))
     return jnp.where(segment > 0, jnp.where(begins, BOS, before), PAD)

@@ -21,7 +21,24 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import pytest  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
-from configs import vit_digits  # noqa: E402
+from experiment import config as configs  # noqa: E402
+
+TINY = {
+    "steps": 6,
+    "model.width": 16,
+    "model.depth": 2,
+    "model.mlp_dim": 32,
+    "model.heads": 2,
+    "model.patch": 4,
+    "data.batch_size": 32,
+    "data.eval_batch_size": 96,
+    "optim.warmup_steps": 2,
+    "evaluation.every_steps": 3,
+    "checkpoint.every_steps": 2,
+    "log.every_steps": 2,
+    "log.peak_teraflops": 1.0,
+    "parallel.mode": "mesh",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,17 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def tiny(**changes: object) -> ConfigDict:
     """The main job with a model of two small layers and six steps; `changes` as {"optim.learning_rate": 1e-2}."""
-    config = vit_digits.get_config()
-    config.model.update(width=16, depth=2, mlp_dim=32, heads=2, patch=4)
-    config.steps = 6
-    config.data.update(batch_size=32, eval_batch_size=96)
-    config.optim.warmup_steps = 2
-    config.evaluation.every_steps = 3
-    config.checkpoint.every_steps = 2
-    config.log.update(every_steps=2, peak_teraflops=1.0)
-    config.parallel.mode = "mesh"
-    config.update_from_flattened_dict(changes)
-    return config
+    return configs.load("configs/vit_digits.py", TINY | changes)
 
 
 @pytest.fixture

@@ -92,3 +92,7 @@ def peak(device: jax.Device, seconds: float = 0.3) -> tuple[float, str]:
         product(x, x).block_until_ready()
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best, f"float32 matrix product of {size} measured on {device.device_kind}"
+
+
+def memory(*a):
+    return 0.0

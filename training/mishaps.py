@@ -11,7 +11,7 @@ from typing import Any
 from errors import UserError
 
 PATIENCE = 100  # bad steps in a row that "skip" goes past: more are no mishap
-LeftOut = list[list[int]]  # [first, last] of each rollback; a batch's number is the step that would read it otherwise
+SkippedBatches = list[list[int]]  # [first, last] of each rollback; a batch's number is the step that would read it otherwise
 
 
 class RollBack(Exception):
@@ -72,7 +72,7 @@ class Mishaps:
         return f"The newest checkpoint is step {saved}" if saved is not None else "Nothing was saved yet"
 
 
-def batch_of(step: int, left_out: LeftOut) -> int:
+def batch_of(step: int, left_out: SkippedBatches) -> int:
     """The number of the batch that a step reads, from 1 on: the step-th of those that are not left out."""
     number = step
     for left in sorted(_numbers(left_out)):
@@ -80,13 +80,13 @@ def batch_of(step: int, left_out: LeftOut) -> int:
     return number
 
 
-def batches(make: Callable[[int], Iterator[Any]], start: int, left_out: LeftOut) -> Iterator[Any]:
+def batches(make: Callable[[int], Iterator[Any]], start: int, left_out: SkippedBatches) -> Iterator[Any]:
     """The batches of the steps after `start`. make: the pipeline's, from a batch on, of which 0 is the first."""
     first, left = batch_of(start + 1, left_out), _numbers(left_out)
     return (batch for number, batch in enumerate(make(first - 1), first) if number not in left)
 
 
-def _numbers(left_out: LeftOut) -> set[int]:
+def _numbers(left_out: SkippedBatches) -> set[int]:
     return {number for first, last in left_out for number in range(first, last + 1)}
 
 

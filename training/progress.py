@@ -34,7 +34,7 @@ class Live:
     def step(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
 
-    def figures(self, step: int, figures: dict[str, float]) -> None:
+    def metrics(self, step: int, figures: dict[str, float]) -> None:
         """The figures of a log line."""
         text = describe(figures)
         self._bar.update(self._task, figures=text)
@@ -48,7 +48,7 @@ class Live:
         self._console.print(line, soft_wrap=True)
 
 
-def figure(name: str, value: float) -> str:
+def metric(name: str, value: float) -> str:
     """One figure as a person reads it: shares in per cent, points and perplexities with two digits."""
     if name.endswith(("accuracy", "exact_match")):
         return f"{value:.2%}"
@@ -62,7 +62,7 @@ def describe(figures: dict[str, float]) -> str:
         if name.endswith("/loss"):
             parts.append(f"{name.removeprefix('train/')} {figures[name]:.3f}")
         elif name.endswith(("accuracy", "exact_match", "/perplexity", "/bleu", "/chrf")):
-            parts.append(f"{name.removeprefix('train/')} {figure(name, figures[name])}")
+            parts.append(f"{name.removeprefix('train/')} {metric(name, figures[name])}")
         elif name.endswith("_per_second") and not name.startswith("teraflops"):
             parts.append(f"{figures[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")
     if "input_wait" in figures:

@@ -2,7 +2,7 @@
 
 `weights.read("ViT-B_16.npz").params` is {"encoder": {"block_00": {"attention": ...}}} of float32 arrays, whatever the
 scheme; `.model` holds the keys of config.model that the weights decide. Blocks stand apart; `stacked` gives the form of
-config.model.scan. This room knows NumPy alone: no jax and none of our models.
+config.model.scan. Of our models this room knows the sizes and the names of layers; it computes with NumPy alone.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import numpy as np
 from errors import UserError, nearest
 from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
 from weights.tables import PLACE, Index, Row, Table, spell
-from weights.trees import Tree, flat, nested, stacked, unstacked
+from weights.trees import Leaves, Tree, flat, layers, nested, stacked, unstacked
 
 __all__ = [
     "MODELS",
@@ -108,7 +108,7 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
     if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
         raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
-    params: Tree = {}
+    params: Leaves = {}
     for row, index in places:
         params |= _ours(path, table, row, index, arrays, heads, sizes)
     try:
@@ -186,13 +186,11 @@ def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = 
       free: first words of parameters that may differ ("head", "positions").
     """
     have = {name: tuple(leaf.shape) for name, leaf in flat(found.params).items()}
-    want = {}
-    for name, leaf in flat(wanted).items():
-        if "blocks/" in name:
-            for layer in range(leaf.shape[0]):
-                want[name.replace("blocks/", f"block_{layer:02}/", 1)] = tuple(leaf.shape[1:])
-        else:
-            want[name] = tuple(leaf.shape)
+    want = {
+        name: tuple(leaf.shape) if number is None else tuple(leaf.shape[1:])
+        for path, leaf in flat(wanted).items()
+        for name, number in layers(path, leaf.shape)
+    }
     for name in [*have, *(name for name in want if name not in have)]:
         if name.split("/")[0] not in free and have.get(name) != want.get(name):
             return (
@@ -210,7 +208,7 @@ def _ours(
     arrays: Mapping[str, np.ndarray],
     heads: int,
     sizes: dict[str, int],
-) -> Tree:
+) -> Leaves:
     """Our parameters of one row; `sizes` learns the letters of their shapes, which hold for all that come after."""
     theirs = spell(row.theirs, index)
     array = arrays[theirs].astype(np.float32, copy=False)

@@ -6,9 +6,11 @@ D width, F MLP over the channels, T MLP over the patches, P patch, J channels of
 from collections.abc import Mapping
 from math import isqrt
 
+from models import paths
+from models.sizes import MIXER, MIXER_PATCHES
 from weights.ours import Described, Family, named
 
-BLOCK = "block_{block:02}"
+BLOCK = paths.BLOCK_PATTERN
 SHAPES = {
     "embedding/kernel": "P P J D",
     "embedding/bias": "D",
@@ -26,24 +28,15 @@ SHAPES = {
     "head/kernel": "D C",
     "head/bias": "C",
 }
-# The sizes of models/mixer.py (a test holds them equal): width, depth, F, T.
-SIZES = {
-    "S": (512, 8, 2048, 256),
-    "B": (768, 12, 3072, 384),
-    "L": (1024, 24, 4096, 512),
-    "H": (1280, 32, 5120, 640),
-}
-PATCHES = (14, 16, 32)
 
 
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
     del parts
     depth = 1 + max(dict(index).get("block", -1) for index in indices)
-    size = (sizes["D"], depth, sizes["F"], sizes["T"])
-    name = next((name for name, row in SIZES.items() if row == size), "")
-    variant = f"{name}/{sizes['P']}" if name and sizes["P"] in PATCHES else ""
-    fields = dict(zip(("width", "depth", "mlp_dim", "token_mlp_dim", "patch"), (*size, sizes["P"]), strict=True))
-    settings, words = named("Mixer", variant, fields)
+    size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "token_mlp_dim": sizes["T"]}
+    name = next((name for name, row in MIXER.items() if row == size), "")
+    variant = f"{name}/{sizes['P']}" if name and sizes["P"] in MIXER_PATCHES else ""
+    settings, words = named("Mixer", variant, size | {"patch": sizes["P"]})
     side = isqrt(sizes["N"])
     return Described(
         settings={"name": "mixer", **settings},

@@ -5,12 +5,11 @@ J channels of the image, R side of the first window, W width, C classes; of each
 
 from collections.abc import Mapping
 
+from models import paths
+from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
 from weights.ours import Described, Family, Shape, named
 
-UNIT = "stage_{stage+1}_unit_{unit+1:02}"
-# The sizes of models/resnet.py (a test holds them equal): units in each stage.
-DEPTHS = {"26": (2, 2, 2, 2), "50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3), "200": (3, 24, 36, 3)}
-WIDTH = 64
+UNIT = paths.UNIT_PATTERN
 
 
 def first(index: Mapping[str, int]) -> bool:
@@ -66,9 +65,9 @@ def stride(root: str, depths: tuple[int, ...]) -> int:
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
     del parts
     root, width, depths = size(sizes, indices)
-    number = next((name for name, row in DEPTHS.items() if row == depths), "")
-    whole = number and width % WIDTH == 0 and width // WIDTH < 10
-    variant = f"R{number}x{width // WIDTH}" if whole else ""
+    number = next((name for name, row in RESNET_DEPTHS.items() if row == depths), "")
+    whole = number and width % RESNET_WIDTH == 0 and width // RESNET_WIDTH < 10
+    variant = f"R{number}x{width // RESNET_WIDTH}" if whole else ""
     settings, words = named("ResNet", variant, {"depths": depths, "width": width})
     return Described(
         settings={"name": "resnet", **settings, "root": root},

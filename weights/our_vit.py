@@ -8,10 +8,12 @@ from math import isqrt
 from typing import Any
 
 from errors import UserError
+from models import paths
+from models.sizes import HYBRIDS, RESNET_WIDTH, VIT, VIT_PATCHES
 from weights import our_resnet
 from weights.ours import Described, Family, named
 
-BLOCK = "encoder/block_{block:02}"
+BLOCK = f"encoder/{paths.BLOCK_PATTERN}"
 PROJECTIONS = ("query", "key", "value")
 SHAPES = {
     "token": "1 1 D",
@@ -42,30 +44,10 @@ SHAPES = {
     "distillation_head/bias": "C",
 }
 
-# The sizes of models/vit.py (a test holds them equal): width, depth, F, heads.
-SIZES = {
-    "Ti": (192, 12, 768, 3),
-    "S": (384, 12, 1536, 6),
-    "B": (768, 12, 3072, 12),
-    "L": (1024, 24, 4096, 16),
-    "H": (1280, 32, 5120, 16),
-}
-PATCHES = (8, 14, 16, 32)
-# Units in each stage of the stem, patch, and the size of what follows.
-HYBRIDS = {
-    "R+Ti/16": ((), 8, "Ti"),
-    "R26+S/32": ((2, 2, 2, 2), 1, "S"),
-    "R26+B/32": ((2, 2, 2, 2), 1, "B"),
-    "R50+B/16": ((3, 4, 9), 1, "B"),
-    "R50+B/32": ((3, 4, 6, 3), 1, "B"),
-    "R50+L/16": ((3, 4, 9), 1, "L"),
-    "R50+L/32": ((3, 4, 6, 3), 1, "L"),
-}
-
 
 def heads_of(width: int) -> int:
     """How many heads a published ViT of this width has, which PyTorch's matrices do not show."""
-    return next((row[3] for row in SIZES.values() if row[0] == width), max(width // 64, 1))
+    return next((row["heads"] for row in VIT.values() if row["width"] == width), max(width // 64, 1))
 
 
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
@@ -73,15 +55,15 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         raise UserError("a distillation token and a head of its own belong together, and only one is there.")
     depth = 1 + max(dict(index).get("block", -1) for index in indices)
     patch = sizes["P"]
-    size = (sizes["D"], depth, sizes["F"], sizes["H"])
-    fields: dict[str, Any] = dict(zip(("width", "depth", "mlp_dim", "heads", "patch"), (*size, patch), strict=True))
-    name, side = next((name for name, row in SIZES.items() if row == size), ""), patch
-    variant = f"{name}/{patch}" if name and patch in PATCHES else ""
+    size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
+    fields: dict[str, Any] = size | {"patch": patch}
+    name, side = next((name for name, row in VIT.items() if row == size), ""), patch
+    variant = f"{name}/{patch}" if name and patch in VIT_PATCHES else ""
     if "stem" in parts:
         root, width, depths = our_resnet.size(sizes, indices)
         fields |= {"stem": root, "stem_width": width, "stem_depths": depths}
-        known = (v for v, row in HYBRIDS.items() if (root, width, row) == ("imagenet", 64, (depths, patch, name)))
-        variant = next(known, "")
+        hybrid, published = (depths, patch, name), root == "imagenet" and width == RESNET_WIDTH
+        variant = next((v for v, row in HYBRIDS.items() if published and row == hybrid), "")
         side *= our_resnet.stride(root, depths)
     settings, words = named("ViT", variant, fields)
     tokens = sum(token in parts for token in ("token", "distillation_token"))

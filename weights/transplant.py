@@ -8,22 +8,16 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 
 from errors import UserError, nearest
+from weights.trees import layers, written_out
+
+__all__ = ["Weights", "fit", "resized", "written_out"]
 
 Weights = dict[str, np.ndarray]
 
 POSITIONS = "positions/embedding"
 TOKENS = ("token", "distillation_token")  # what stands before the grid of patches
-STACKED = re.compile(r"((?:.*/)?)blocks/(.*)")
-
-
-def written_out(params: dict[str, np.ndarray]) -> Weights:
-    """Parameters by path, of which layers may be stacked, as weights."""
-    return {
-        name: x if layer is None else x[layer] for path, x in params.items() for name, layer in _layers(path, x.shape)
-    }
 
 
 def fit(
@@ -42,18 +36,19 @@ def fit(
     taken: Weights = {}
     used: set[str] = set()
     for path, shape in shapes.items():
-        layers = _layers(path, shape)
-        if any(_matches(fresh, name) for name, _ in layers):
+        places = layers(path, shape)
+        if any(_matches(fresh, name) for name, _ in places):
             continue
         values = []
-        for name, layer in layers:
+        for name, number in places:
             if name not in found:
                 raise UserError(
                     f"{source} has no {name}, which this model has: {nearest(name, found)} To begin it anew add it to "
                     "config.init_fresh."
                 )
-            value, wanted = found[name], shape if layer is None else shape[1:]
-            if name == POSITIONS and value.shape[-1] == wanted[-1] and value.shape != wanted:
+            value, wanted = found[name], shape if number is None else shape[1:]
+            grids = value.ndim == len(wanted) == 3 and value.shape[-1] == wanted[-1]  # of patches, not of a sentence
+            if name == POSITIONS and grids and value.shape != wanted:
                 value = _resized(value, wanted[1], _extra(found), _extra(shapes), proportion)
                 notes.append(f"position embeddings resized from {found[name].shape[1]} to {wanted[1]}")
             if value.shape != wanted:
@@ -63,8 +58,8 @@ def fit(
                 )
             values.append(value)
             used.add(name)
-        taken[path] = values[0] if layers[0][1] is None else np.stack(values)
-    own = [name for path, shape in shapes.items() for name, _ in _layers(path, shape)]
+        taken[path] = values[0] if places[0][1] is None else np.stack(values)
+    own = [name for path, shape in shapes.items() for name, _ in layers(path, shape)]
     left_out = [name for name in found if name not in used and name not in own]
     if unasked := [name for name in left_out if not _matches(fresh, name)]:
         raise UserError(
@@ -80,6 +75,8 @@ def fit(
 def resized(table: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Position embeddings (rows, columns, D) for another grid, bilinearly between the corners, which stay where they are
     (2010.11929, section 3.2, as its code has it)."""
+    import scipy.ndimage  # takes half a second to load, and few need it
+
     zoom = (grid[0] / table.shape[0], grid[1] / table.shape[1], 1)
     return scipy.ndimage.zoom(table, zoom, order=1)
 
@@ -98,13 +95,6 @@ def _resized(table: np.ndarray, tokens: int, extra: int, wanted_extra: int, prop
 
 def _extra(names: Any) -> int:
     return sum(name in names for name in TOKENS)
-
-
-def _layers(path: str, shape: tuple[int, ...]) -> list[tuple[str, int | None]]:
-    """The parameters that stand at a path: one, or where layers are stacked one a layer, "block_00/..." and its number."""
-    if not (stacked := STACKED.fullmatch(path)):
-        return [(path, None)]
-    return [(f"{stacked[1]}block_{layer:02}/{stacked[2]}", layer) for layer in range(shape[0])]
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:

@@ -1,51 +1,62 @@
-"""Parameters nested by name, {"encoder": {"norm": {"scale": ...}}}, and flat, {"encoder/norm/scale": ...}."""
+"""Parameters by name, nested or flat; layers stacked, as config.model.scan has them, or written out.
 
-import re
+Nested: {"encoder": {"norm": {"scale": ...}}}. Flat: {"encoder/norm/scale": ...}.
+"""
+
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-Tree = dict[str, Any]
+from models import paths
+
+Tree = dict[str, Any]  # nested
+Leaves = dict[str, Any]  # flat: arrays, or anything with a shape
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    found: Tree = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
+def flat(tree: Mapping[str, Any]) -> Leaves:
+    """Nested parameters -> flat ones. Flat ones stay as they are."""
+    return flatten_dict(dict(tree), sep="/")
 
 
 def nested(leaves: Mapping[str, Any]) -> Tree:
-    tree: Tree = {}
-    for name, value in leaves.items():
-        *above, last = name.split("/")
-        place = tree
-        for key in above:
-            place = place.setdefault(key, {})
-        place[last] = value
-    return tree
+    """Flat parameters -> nested ones."""
+    return unflatten_dict(dict(leaves), sep="/")
 
 
-def stacked(tree: Mapping[str, Any]) -> Tree:
-    """Blocks that stand apart, `encoder/block_00` ..., as one, `encoder/blocks`, first axis L: the form of
-    config.model.scan."""
-    layers: dict[str, dict[int, Any]] = {}
-    others: Tree = {}
-    for name, value in flat(tree).items():
-        if match := re.fullmatch(r"((?:.*/)?)block_(\d+)/(.+)", name):
-            layers.setdefault(f"{match[1]}blocks/{match[3]}", {})[int(match[2])] = value
-        else:
-            others[name] = value
-    return nested(others | {name: np.stack([found[i] for i in sorted(found)]) for name, found in layers.items()})
+def layers(path: str, shape: tuple[int, ...]) -> list[tuple[str, int | None]]:
+    """The parameters at a path, each with its place on the first axis: one without a place or, where layers are stacked,
+    one for each layer."""
+    layer = paths.layer(path)
+    if layer is None or layer.number is not None:
+        return [(path, None)]
+    return [(paths.written_out(path, number), number) for number in range(shape[0])]
+
+
+def written_out(leaves: Mapping[str, Any]) -> Leaves:
+    """Flat parameters with each layer by itself, `block_00` ...; those that are so already stay as they are."""
+    return {
+        name: leaf if number is None else leaf[number]
+        for path, leaf in leaves.items()
+        for name, number in layers(path, leaf.shape)
+    }
 
 
 def unstacked(tree: Mapping[str, Any]) -> Tree:
-    """The other way round; what is not stacked stays as it is."""
-    found: Tree = {}
-    for name, value in flat(tree).items():
-        if match := re.fullmatch(r"((?:.*/)?)blocks/(.+)", name):
-            found |= {f"{match[1]}block_{i:02}/{match[2]}": layer for i, layer in enumerate(value)}
+    """The same of nested parameters."""
+    return nested(written_out(flat(tree)))
+
+
+def stacked(tree: Mapping[str, Any]) -> Tree:
+    """The other way round: the layers `block_00` ... become one, `blocks`, with the layers as its first axis."""
+    stacks: dict[str, dict[int, Any]] = {}
+    others: Leaves = {}
+    for name, leaf in flat(tree).items():
+        layer = paths.layer(name)
+        if layer is None or layer.number is None:
+            others[name] = leaf
         else:
-            found[name] = value
-    return nested(found)
+            path = "/".join(filter(None, (layer.before, paths.STACKED, layer.after)))
+            stacks.setdefault(path, {})[layer.number] = leaf
+    return nested(others | {path: np.stack([found[i] for i in sorted(found)]) for path, found in stacks.items()})

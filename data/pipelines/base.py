@@ -1,8 +1,25 @@
-"""What all pipelines share."""
+"""What all pipelines share: seed, step, hosts, order, filling up, conversion to NumPy and counting.
 
-from dataclasses import dataclass
+b is this host's share of a global batch B.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from data.order import Plan, graph, options, tensorflow
+from data.sources import Example, Source, synthetic
+from errors import UserError
+
+Batch: TypeAlias = dict[str, np.ndarray]
+Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
+Change: TypeAlias = Callable[[Example, Example], Example]
+
+ENDLESS = np.iinfo(np.int64).max
+MADE_UP = 8  # evaluation batches of a synthetic split
 
 
 @dataclass(frozen=True)
@@ -25,3 +42,341 @@ class Feed:
     accumulate: int = 1
     known: dict[str, Any] | None = None
     folder: Path = Path()
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, ready to be read.
+
+    Attributes:
+      source: its examples.
+      plan: which of them each batch holds.
+      notes: lines for a person on what was done to them.
+    """
+
+    source: Source
+    plan: Plan
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a run is planned by where its data set is not here.
+
+    Attributes:
+      sizes, spec, shapes: as a pipeline has them.
+      epoch: batches of an epoch; None where the number of examples is not known.
+    """
+
+    sizes: dict[str, int | None]
+    spec: Spec
+    shapes: list[tuple[float, Spec]]
+    epoch: float | None
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches of an epoch.
+
+        Raises:
+          UserError: the number of examples is not known.
+        """
+        if self.epoch is None:
+            raise UserError("the data set is not here, so that an epoch's steps are not known: set --config.steps=N.")
+        return self.epoch
+
+
+@dataclass(kw_only=True)
+class Base:
+    """The base of all kinds of pipelines: see input_pipeline.Pipeline for what they offer.
+
+    A kind says how a split is read (`open`), which examples make a batch (`prepare`), what is done to each (`change`)
+    and to a batch (`finish`). The random choices of a batch are drawn from (seed, step) for the whole global batch
+    (`draw`), those of an example from (seed, `position`), a number that no other row of the training has.
+
+    Attributes:
+      source: where the data set comes from: a module of data/sources or data/text.
+      name: the data set's name there, or a path.
+      data_dir: folder that holds the data set; "" for the source's own default.
+      train_split: split to train on, or a part of one: "train[:90%]".
+      eval_splits: splits to evaluate on.
+    """
+
+    feed: Feed = Feed()
+    source: str
+    name: str
+    data_dir: str = ""
+    train_split: str = "train"
+    eval_splits: tuple[str, ...] = ("test",)
+    skipped: int = field(default=0, init=False)
+    _opened: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _splits: dict[tuple[str, bool], Any] = field(default_factory=dict, init=False, repr=False)
+    _unread: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+
+    item: ClassVar[str]
+
+    # What a kind says.
+
+    def open(self, split: str) -> Any:
+        """Reads a split, or opens it for reading. `opened` keeps what it returns, of the kind's own type."""
+        raise NotImplementedError
+
+    def prepare(self, split: str, train: bool) -> Split:
+        """The examples of a split and the batches that they make."""
+        raise NotImplementedError
+
+    def draw(self, step: Any, split: Split, train: bool) -> Example:
+        """Random choices for the rows of a batch, made together: tensors (b, ...) for `change` to find in its row."""
+        del step, split, train
+        return {}
+
+    def change(self, split: Split, train: bool) -> Change | None:
+        """What is done to each example, in parallel; None where batches are read whole.
+
+        Returns:
+          change(example, row) -> the changed example. The row has `position`, `index`, `real` and what was drawn.
+        """
+        del split, train
+        return None
+
+    def blank(self) -> Example | None:
+        """A changed example that stands for one that cannot be read; None where such a one is an error."""
+        return None
+
+    def finish(self, batch: Example, split: Split, train: bool) -> Example:
+        """A batch as it leaves the pipeline.
+
+        Args:
+          batch: the examples' entries (b, ...); `index`, `position`, `real` (b,) of the rows; `readable` float32 (b,) where
+            examples were changed one by one; `step` and `length`, scalars.
+        """
+        raise NotImplementedError
+
+    def wrong(self, batch: Batch, split: Split) -> tuple[int, str] | None:
+        """The row of a batch that cannot be used, and why."""
+        del batch, split
+        return None
+
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """What a run can be planned by without the data set.
+
+        Args:
+          classes: of the data set, None where it has none or nobody knows.
+          examples: of the training split, None where nobody knows.
+        """
+        raise NotImplementedError
+
+    # What every kind has by it.
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """What the model must be sized to."""
+        raise NotImplementedError
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a trained run must still know of its data, as JSON."""
+        return {}
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The same, as files of the workdir."""
+        return {}
+
+    @property
+    def spec(self) -> Spec:
+        """One row of a training batch, without looking at the data."""
+        raise NotImplementedError
+
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """Every shape that a global training batch can have, each with its share of an epoch's batches."""
+        raise NotImplementedError
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches of an epoch."""
+        return self.train.plan.steps
+
+    @property
+    def train(self) -> Any:
+        """The training split, of the kind's own type."""
+        return self.split(self.train_split, train=True)
+
+    def opened(self, split: str) -> Any:
+        """What `open` gave of a split, which is opened once."""
+        if split not in self._opened:
+            self._opened[split] = self.open(split)
+        return self._opened[split]
+
+    def split(self, split: str, train: bool = False) -> Any:
+        """A split as `prepare` made it, once."""
+        if (split, train) not in self._splits:
+            self._splits[split, train] = self.prepare(split, train)
+        return self._splits[split, train]
+
+    def describe(self) -> list[str]:
+        """Lines for a person: how much there is, what was left out and why."""
+        return [*self.train.notes, *self.notes()]
+
+    def notes(self) -> list[str]:
+        """The same of the evaluation splits that were read."""
+        found = []
+        for (name, train), split in self._splits.items():
+            if not train:
+                found += split.notes
+        unread = [(name, count) for name, count in self._unread.items() if count]
+        return found + [f"{name}: {count:,} examples that could not be read are left out." for name, count in unread]
+
+    def check(self) -> None:
+        """Reads, or opens, the evaluation splits.
+
+        Raises:
+          UserError: a split that does not exist, or that does not fit the training split.
+        """
+        for split in self.eval_splits:
+            self.split(split)
+
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
+        raise NotImplementedError
+
+    def train_batches(self, start: int) -> Iterator[Batch]:
+        """Endless training batches, from step `start` on (0 is the first)."""
+        split = self.train
+        if isinstance(split.source, synthetic.Source):
+            rows, seed = split.plan.most // self.feed.hosts, self.feed.seed + self.feed.host
+            return split.source.batches(start, rows, self.spec, seed)
+        return self._counted(self._batches(split, start, train=True))
+
+    def eval_batches(self, split: str) -> Iterator[Batch]:
+        """Every example of a split exactly once; `index` int32 (b,) is −1 for rows that fill up the last batch."""
+        found = self.split(split)
+        if isinstance(found.source, synthetic.Source):
+            return self._made_up(found.source, found.plan.most)
+        return self._told(self._batches(found, 0, train=False), split)
+
+    def _batches(self, split: Split, start: int, train: bool) -> Iterator[Batch]:
+        """Batches with `readable` where examples were changed one by one and, in evaluation, `index`."""
+        tf = tensorflow()
+        from data.batches import as_numpy
+
+        source, plan, feed = split.source, split.plan, self.feed
+        seed, stop = (feed.seed, ENDLESS) if train else (None, plan.steps)
+        change = self.change(split, train)
+
+        def rows_of(step: Any) -> tuple[Any, Example]:
+            length, index, real = plan.batch(step, seed, feed.host, feed.hosts)
+            mine = tf.shape(index, tf.int64)[0] if index.shape[0] is None else index.shape[0]
+            position = step * plan.most + feed.host * mine + tf.range(mine, dtype=tf.int64)
+            row = {"index": index, "real": real, "position": position}
+            return length, row | (self.draw(step, split, train) if change else {})
+
+        def finished(batch: Example) -> Example:
+            out = self.finish(batch, split, train)
+            if not train:
+                out["index"] = tf.where(batch["real"], tf.cast(batch["index"], tf.int32), -1)
+            return out | ({"readable": batch["readable"]} if change else {})
+
+        def whole(step: Any) -> Example:
+            length, row = rows_of(step)
+            return finished(source.parse(source.read(row["index"])) | row | {"step": step, "length": length})
+
+        steps = tf.data.Dataset.range(start, stop)
+        if change is None and source.random_access:
+            batches = steps.map(graph(whole), num_parallel_calls=2, deterministic=True)
+        else:
+            raw = self._raw(split, steps, rows_of, start, train)
+            rows = plan.most // feed.hosts
+            parsed = _changed(raw.unbatch(), source, change, self.blank()).batch(rows, drop_remainder=True)
+            of_step = lambda b: finished(b | {"step": b["position"][0] // plan.most, "length": 0})  # noqa: E731
+            batches = parsed.map(graph(of_step), num_parallel_calls=2)
+        indices = lambda i: rows_of(tf.constant(start + i, tf.int64))[1]["index"]  # noqa: E731
+        again = self._again(split)
+        wrong = lambda batch: self.wrong(batch, split)  # noqa: E731
+        return as_numpy(batches.prefetch(2).with_options(options()), source, indices, again, wrong)
+
+    def _raw(self, split: Split, steps: Any, rows_of: Any, start: int, train: bool) -> Any:
+        """Batches of raw examples, each with its rows."""
+        tf = tensorflow()
+        from data import records
+
+        source, plan, feed = split.source, split.plan, self.feed
+        rows = plan.most // feed.hosts
+
+        def by_index(step: Any) -> tuple[Example, Example]:
+            _, row = rows_of(step)
+            return source.read(row["index"]), row
+
+        def streamed(raw: Example, step: Any) -> tuple[Example, Example]:
+            return raw, rows_of(step)[1] | {"index": tf.fill([rows], tf.constant(-1, tf.int64))}
+
+        def placed(raw: Example, place: Any) -> tuple[Example, Example]:
+            return raw, {"index": place, "real": place < source.size, "position": place}
+
+        if source.random_access:
+            return steps.map(graph(by_index))
+        if train:
+            batches = records.stream(source, start, rows, feed.host, feed.hosts, feed.seed, self.buffer)
+            return batches.map(graph(streamed))
+        in_order = records.once(source, feed.host, feed.hosts, rows * plan.steps).batch(rows)
+        return in_order.map(graph(placed))
+
+    @property
+    def buffer(self) -> int:
+        """Records that a set is shuffled with which can only be streamed."""
+        raise NotImplementedError
+
+    def _again(self, split: Split) -> Callable[[Example], object] | None:
+        """What is done to an example in evaluation, to find the one that a batch failed on."""
+        change = self.change(split, train=False)
+        return (lambda example: change(example, {})) if change else None
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            if "readable" in batch:
+                self.skipped += int((batch.pop("readable") == 0).sum())
+            yield batch
+
+    def _told(self, batches: Iterator[Batch], split: str) -> Iterator[Batch]:
+        self._unread[split] = 0
+        for batch in batches:
+            if "readable" in batch:
+                self._unread[split] += int(((batch.pop("readable") == 0) & (batch["index"] >= 0)).sum())
+            yield batch
+
+    def _made_up(self, source: synthetic.Source, most: int) -> Iterator[Batch]:
+        rows = most // self.feed.hosts
+        batches = source.batches(0, rows, self.spec, self.feed.seed)
+        for number, batch in zip(range(MADE_UP), batches, strict=False):
+            first = number * most + self.feed.host * rows
+            yield batch | {"index": np.arange(first, first + rows, dtype=np.int32)}
+
+
+def check_batch(batch_size: int, feed: Feed) -> None:
+    """A global batch must divide by the devices and, on each, by the micro-batches.
+
+    Raises:
+      UserError: it does not; the line names the nearest one that does.
+    """
+    parts = feed.divisor * feed.accumulate
+    if batch_size % parts:
+        nearest = max(1, round(batch_size / parts)) * parts
+        raise UserError(
+            f"config.data.batch_size={batch_size} does not divide by {feed.divisor} devices x {feed.accumulate} "
+            f"micro-batches: try --config.data.batch_size={nearest}."
+        )
+
+
+def of_rows(spec: Spec, rows: int, length: int | None = None) -> Spec:
+    """A spec of one row as that of a batch, whose second dimension is `length` if that varies."""
+
+    def shape(one: tuple[int, ...]) -> tuple[int, ...]:
+        return (rows, *one[1:]) if length is None else (rows, length)[: len(one)]
+
+    return {name: (shape(one), dtype) for name, (one, dtype) in spec.items()}
+
+
+def _changed(raw: Any, source: Source, change: Change | None, blank: Example | None) -> Any:
+    from data import records
+
+    return records.changed(raw, source, change or (lambda example, _: example), blank)

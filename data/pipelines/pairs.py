@@ -3,152 +3,112 @@
 b this host's rows of a batch, S and T its padded lengths, which are equal.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
 from data import text
 from data.buckets import Buckets, boundaries
 from data.packing import pack
 from data.pipelines import ragged
-from data.pipelines.ragged import Ids, Shapes
+from data.pipelines.base import Batch, Spec, Split, Unread
+from data.pipelines.ragged import Ids, Ragged, Sentences
 from data.tokenizer import Tokenizer
 from errors import UserError
 
-Batch = dict[str, np.ndarray]
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What a `:debug` variant changes."""
+    del section
+    return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
 
 
-def make(
-    *,
-    source: str,
-    name: str,
-    languages: tuple[str, ...],
-    train_split: str,
-    eval_splits: tuple[str, ...],
-    batch_tokens: int,
-    tokenizer: Literal["bpe", "unigram", "char", "word"] = "bpe",
-    vocabulary_size: int = 8000,
-    joint: bool = True,
-    byte_fallback: bool = False,
-    coverage: float = 1.0,
-    packing: bool = False,
-    max_length: int = 128,
-    buckets: int = 6,
-    data_dir: str = "",
-    eval_batch_tokens: int = 0,
-    seed: int,
-    host: int = 0,
-    hosts: int = 1,
-    divisor: int = 1,
-    accumulate: int = 1,
-    known: dict[str, Any] | None = None,
-    folder: Path = Path(),
-) -> "Pipeline":
-    """The input of a translation run.
-
-    Args:
-      source, name, data_dir, languages: see data/text; languages are (source, target).
-      train_split, eval_splits: splits there.
-      batch_tokens, eval_batch_tokens: tokens of a global batch on each side, padding counted; 0 for as in training.
-      tokenizer, vocabulary_size, byte_fallback, coverage: see data/tokenizer.py; learned from the training split,
-        `joint`ly for both languages or for each its own.
-      packing: fill rows of max_length with several sentences, instead of one a row in `buckets` padded lengths, which
-        are chosen so that the least is padding.
-      max_length: the most tokens of a sentence, its end included. Longer training pairs are left out, longer sentences
-        to be evaluated are cut; both are counted and said.
-      seed, host ... folder: see input_pipeline.build.
-    """
-    if len(languages) != 2:
-        raise UserError(f"config.data.languages={languages!r} should be the source's and the target's: ('de', 'en').")
-    if buckets < 1 or max_length < 2:
-        raise UserError("config.data.buckets must be at least 1 and config.data.max_length at least 2.")
-    for key, tokens in (("batch_tokens", batch_tokens), ("eval_batch_tokens", eval_batch_tokens or batch_tokens)):
-        if tokens < max_length:
-            raise UserError(f"config.data.{key}={tokens} holds not one sentence of max_length={max_length}: raise it.")
-    return Pipeline(
-        read=lambda split: text.pairs(source, name, split, data_dir, languages),
-        languages=(languages[0], languages[1]),
-        train_split=train_split,
-        eval_splits=tuple(eval_splits),
-        batch_tokens=batch_tokens,
-        eval_batch_tokens=eval_batch_tokens or batch_tokens,
-        tokenizer=dict(kind=tokenizer, size=vocabulary_size, byte_fallback=byte_fallback, coverage=coverage),
-        joint=joint,
-        packing=packing,
-        max_length=max_length,
-        buckets=buckets,
-        seed=seed,
-        host=host,
-        hosts=hosts,
-        divisor=divisor,
-        accumulate=accumulate,
-        trained=ragged.load(known["tokenizers"], folder) if known else None,
-    )
+@dataclass(frozen=True)
+class _Train(Split):
+    kept: int = 0
+    empty: int = 0
+    long: int = 0
+    tokens: tuple[int, int] = (0, 0)
 
 
-@dataclass
-class Pipeline:
-    """Batches as dicts of NumPy arrays: source int32 (b, S) and target int32 (b, T), EOS at each sentence's end and 0
-    after it. Packed rows have source_segment int32 (b, S) and target_segment int32 (b, T) as well: the number 1, 2, ...
-    of each token's sentence in its row, 0 for padding. Evaluation batches have index int32 (b,), which pair of the split
-    each row is, -1 where it is none.
+@dataclass(kw_only=True)
+class Pipeline(Ragged):
+    """Batches: source int32 (b, S) and target int32 (b, T), EOS at each sentence's end and 0 after it. Packed rows have
+    source_segment int32 (b, S) and target_segment int32 (b, T) as well: the number 1, 2, ... of each token's sentence in
+    its row, 0 for padding.
+
+    Longer training pairs than `max_length`, and those with an empty side, are left out; longer sentences to be evaluated
+    are cut. Both are counted and said.
+
+    Attributes:
+      source: "files", "tsv", "tfds", "dates" or "reverse": a module of data/text that defines `pairs`.
+      languages: the source's and the target's, as the set spells them: ("de", "en").
+      batch_tokens: tokens of a global training batch on each side, padding counted.
+      eval_batch_tokens: of a global evaluation batch; 0 for as in training.
+      joint: one tokenizer for both languages, learned from both, instead of one for each.
+      packing: fill rows of max_length with several sentences, instead of one a row in padded lengths.
     """
 
-    read: Any  # split -> its pairs of texts
-    languages: tuple[str, str]
-    train_split: str
-    eval_splits: tuple[str, ...]
-    batch_tokens: int
-    eval_batch_tokens: int
-    tokenizer: dict[str, Any]
-    joint: bool
-    packing: bool
-    max_length: int
-    buckets: int
-    seed: int
-    host: int
-    hosts: int
-    divisor: int
-    accumulate: int
-    trained: tuple[Tokenizer, ...] | None  # of the run that is loaded, whose own data set need not be there
-    skipped: int = 0
-    _texts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    _evaluated: dict[str, "_Eval"] = field(default_factory=dict)
+    languages: tuple[str, ...]
+    batch_tokens: PositiveInt
+    eval_batch_tokens: NonNegativeInt = 0
+    eval_splits: tuple[str, ...] = ("validation", "test")
+    joint: bool = True
+    packing: bool = False
+
+    item: ClassVar[str] = "a sentence"
+
+    def __post_init__(self) -> None:
+        if len(self.languages) != 2:
+            raise UserError(
+                f"config.data.languages={self.languages!r} should be the source's and the target's: ('de', 'en')."
+            )
+        for key in ("batch_tokens", "eval_batch_tokens"):
+            if 0 < getattr(self, key) < self.max_length:
+                raise UserError(
+                    f"config.data.{key}={getattr(self, key)} holds not one sentence of max_length={self.max_length}: "
+                    "raise it."
+                )
+        known = self.feed.known
+        self._trained = ragged.load(known["tokenizers"], self.feed.folder) if known else ()
 
     @cached_property
     def tokenizers(self) -> tuple[Tokenizer, ...]:
-        """One for both languages, or the source's and the target's."""
-        if self.trained:
-            return self.trained
-        sides = list(zip(*self.pairs(self.train_split), strict=True))
+        """One for both languages, or the source's and the target's: those of the run, or learned from the training split."""
+        if self._trained:
+            return self._trained
+        sides = list(zip(*self.opened(self.train_split), strict=True))
         corpora = [[*sides[0], *sides[1]]] if self.joint else sides
-        return tuple(ragged.learn(corpus, self.tokenizer) for corpus in corpora)
+        return tuple(self.learn(corpus) for corpus in corpora)
 
     @property
     def source_tokenizer(self) -> Tokenizer:
+        """Of the source language."""
         return self.tokenizers[0]
 
     @property
     def target_tokenizer(self) -> Tokenizer:
+        """Of the target language."""
         return self.tokenizers[-1]
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        return {
-            "outputs": self.target_tokenizer.size,
-            "source_vocabulary": None if self.joint else self.source_tokenizer.size,
-        }
+        """outputs: the target's vocabulary; source_vocabulary: the source's, None if they share one."""
+        source = None if self.joint else self.source_tokenizer.size
+        return {"outputs": self.target_tokenizer.size, "source_vocabulary": source}
 
     @property
     def known(self) -> dict[str, Any]:
+        """The tokenizers' digests."""
         return {"tokenizers": {name: t.digest for name, t in self._named().items()}}
 
     @property
     def files(self) -> dict[str, bytes]:
+        """The tokenizers."""
         return {name: tokenizer.model for name, tokenizer in self._named().items()}
 
     def _named(self) -> dict[str, Tokenizer]:
@@ -156,20 +116,18 @@ class Pipeline:
         return dict(zip(names, self.tokenizers, strict=True))
 
     @property
-    def steps_per_epoch(self) -> float:
-        return self._train.plan.steps
-
-    @property
-    def example(self) -> Shapes:
+    def spec(self) -> Spec:
+        """source and target, and their segments where rows are packed."""
         names = ("source", "target") + (("source_segment", "target_segment") if self.packing else ())
         return dict.fromkeys(names, ((1, 8), "int32"))
 
-    @property
-    def shapes(self) -> list[tuple[float, Shapes]]:
-        return ragged.shapes(self._train.plan, self.example)
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of a target's ids."""
+        return self.target_tokenizer.decode(ids)
 
     def describe(self) -> list[str]:
-        train, plan = self._train, self._train.plan
+        """How much there is, what is padding, and what is left out, cut or unknown."""
+        train, plan = self.train, self.train.plan
         what = "packed" if self.packing else "in buckets of " + ", ".join(map(str, plan.bounds))
         lines = [
             f"{train.kept:,} pairs {'-'.join(self.languages)}, {train.tokens[1]:,} target tokens of a vocabulary of "
@@ -178,114 +136,77 @@ class Pipeline:
         ]
         if train.empty or train.long:
             lines.append(
-                f"Left out of {train.kept + train.empty + train.long:,} training pairs: {train.empty:,} with an empty side, "
-                f"{train.long:,} longer than max_length={self.max_length}."
+                f"Left out of {train.kept + train.empty + train.long:,} training pairs: {train.empty:,} with an empty "
+                f"side, {train.long:,} longer than max_length={self.max_length}."
             )
-        return lines + train.notes + self.notes()
+        return lines + super().describe()
 
-    def notes(self) -> list[str]:
-        """What was done to the sentences of the evaluation splits that were read."""
-        return [note for split in self._evaluated.values() for note in split.notes]
-
-    def check(self) -> None:
-        """Reads and tokenizes the evaluation splits.
-
-        Raises:
-          UserError: a split that does not exist or cannot be read.
-        """
-        for split in self.eval_splits:
-            self._split(split)
-
-    def pairs(self, split: str) -> list[tuple[str, str]]:
+    def open(self, split: str) -> list[tuple[str, str]]:
         """The texts of a split, (source, target)."""
-        if split not in self._texts:
-            self._texts[split] = self.read(split)
-        return self._texts[split]
+        return text.pairs(self.source, self.name, split, self.data_dir, self.languages)
 
-    @cached_property
-    def _train(self) -> "_Train":
-        """The training split as ids, in rows."""
-        sides = self._encode(self.pairs(self.train_split))
+    def prepare(self, split: str, train: bool) -> Split:
+        """A split as ids, in rows."""
+        sides = self._encode(self.opened(split))
+        return self._training(split, sides) if train else self._evaluation(split, sides)
+
+    def _training(self, split: str, sides: tuple[Ids, Ids]) -> _Train:
         lengths = np.array([[len(a), len(b)] for a, b in zip(*sides, strict=True)])
         empty = lengths.min(1) == 1  # EOS alone
         long = ~empty & (lengths.max(1) > self.max_length)
         kept = np.flatnonzero(~empty & ~long)
         if not kept.size:
             raise UserError(
-                f"no pair of {self.train_split} is left: {empty.sum():,} have an empty side and {long.sum():,} are longer "
+                f"no pair of {split} is left: {empty.sum():,} have an empty side and {long.sum():,} are longer "
                 f"than config.data.max_length={self.max_length}."
             )
         source, target = ([side[i] for i in kept] for side in sides)
         if self.packing:
-            columns = pack(source, target, self.max_length, self.seed)
+            columns = pack(source, target, self.max_length, self.feed.seed)
             row_lengths = np.full(len(columns["source"]), self.max_length)
             bounds: tuple[int, ...] = (self.max_length,)
         else:
             columns = {"source": source, "target": target}
             row_lengths = lengths[kept].max(1)
             bounds = boundaries(row_lengths, self.buckets)
-        plan = self.plan(row_lengths, bounds, self.batch_tokens)
+        plan = self._plan(row_lengths, bounds, train=True)
         tokens = (sum(map(len, source)), sum(map(len, target)))
-        notes = self._notes(self.train_split, (source, target))
-        return _Train(plan, columns, kept.size, int(empty.sum()), int(long.sum()), tokens, notes)
+        notes = self._notes(split, (source, target))
+        return _Train(Sentences(columns), plan, notes, kept.size, int(empty.sum()), int(long.sum()), tokens)
 
-    def plan(self, lengths: np.ndarray, bounds: tuple[int, ...], tokens: int, train: bool = True) -> Buckets:
-        """Batches of about `tokens` tokens of sentences of these lengths, int (n,), padded to these bounds."""
-        divisor = self.divisor * (self.accumulate if train else 1)
+    def _evaluation(self, split: str, sides: tuple[Ids, Ids]) -> Split:
+        """Nothing is left out."""
+        notes = self._notes(split, sides)
+        columns = {
+            name: ragged.cut(ids, self.max_length) for name, ids in zip(("source", "target"), sides, strict=True)
+        }
+        lengths = np.array([max(len(a), len(b)) for a, b in zip(*columns.values(), strict=True)])
+        plan = self._plan(lengths, boundaries(lengths, self.buckets), train=False)
+        return Split(Sentences(columns), plan, notes)
+
+    def _plan(self, lengths: np.ndarray, bounds: tuple[int, ...], train: bool) -> Buckets:
+        """Batches of about `batch_tokens` tokens of sentences of these lengths, int (n,), padded to these bounds."""
+        tokens = self.batch_tokens if train else self.eval_batch_tokens or self.batch_tokens
+        divisor = self.feed.divisor * (self.feed.accumulate if train else 1)
         rows = tuple(max(1, tokens // bound // divisor) * divisor for bound in bounds)
         return Buckets(lengths, bounds, rows)
 
-    def _split(self, split: str) -> "_Eval":
-        """An evaluation split as ids. Nothing is left out."""
-        if split in self._evaluated:
-            return self._evaluated[split]
-        sides = self._encode(self.pairs(split))
-        notes = self._notes(split, sides)
-        sides = (ragged.cut(sides[0], self.max_length), ragged.cut(sides[1], self.max_length))
-        lengths = np.array([max(len(a), len(b)) for a, b in zip(*sides, strict=True)])
-        plan = self.plan(lengths, boundaries(lengths, self.buckets), self.eval_batch_tokens, train=False)
-        self._evaluated[split] = _Eval(plan, dict(zip(("source", "target"), sides, strict=True)), notes)
-        return self._evaluated[split]
-
-    def _notes(self, split: str, sides: tuple[Ids, Ids]) -> list[str]:
+    def _notes(self, split: str, sides: tuple[Ids, Ids]) -> tuple[str, ...]:
         both = zip(sides, self.languages, strict=True)
-        return [note for side, of in both for note in ragged.notes(side, self.max_length, f"{split} ({of})")]
+        return tuple(note for side, of in both for note in ragged.notes(side, self.max_length, f"{split} ({of})"))
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ids, Ids]:
         sources, targets = zip(*pairs, strict=True)
         return self.source_tokenizer.encode(sources), self.target_tokenizer.encode(targets)
 
-    def train_batches(self, start: int) -> Iterator[Batch]:
-        """Training batches from step `start` (0 is the first) on, for ever."""
-        train = self._train
-        rows = ragged.batches(train.plan, train.columns, start, self.seed, self.host, self.hosts)
-        return (columns for _, columns in rows)
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """See Base. Sentences have the greatest length: no batch takes more memory."""
+        plan = self._plan(np.array([self.max_length]), (self.max_length,), train=True)
+        size = self.vocabulary_size
+        sizes: dict[str, int | None] = {"outputs": size, "source_vocabulary": None if self.joint else size}
+        return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None)
 
-    def eval_batches(self, split: str) -> Iterator[Batch]:
-        """Every pair of a split once, short ones first; rows that fill up a batch are empty and have index -1."""
-        read = self._split(split)
-        rows = ragged.batches(read.plan, read.columns, 0, None, self.host, self.hosts)
-        return (columns | {"index": index} for index, columns in rows)
-
-    def batch_of(self, sources: Sequence[str], multiple: int = 8) -> tuple[Batch, list[str]]:
-        """Sentences to translate as one batch {"source": (n, S)}; see ragged.one_batch."""
-        rows, notes = ragged.one_batch(self.source_tokenizer, sources, self.max_length, multiple)
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """Sentences to translate as one batch {"source": (n, S)}."""
+        rows, notes = ragged.one_batch(self.source_tokenizer, items, self.max_length)
         return {"source": rows}, notes
-
-
-@dataclass(frozen=True)
-class _Train:
-    plan: Buckets
-    columns: dict[str, Ids]
-    kept: int
-    empty: int
-    long: int
-    tokens: tuple[int, int]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Eval:
-    plan: Buckets
-    columns: dict[str, Ids]
-    notes: list[str]

@@ -1,37 +1,147 @@
-"""What the pipelines of sentences share: tokenizers that stay with a run, sentences that are too long, and batches.
+"""What kinds of text share: tokenizers that stay with a run, sentences that are too long, and batches of sentences.
 
 n sentences, b this host's rows of a batch, S its padded length.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+from annotated_types import Interval
+from pydantic import PositiveInt
 
 from data.buckets import Buckets
-from data.order import graph, options, tensorflow
-from data.tokenizer import UNKNOWN, Tokenizer
+from data.order import tensorflow
+from data.pipelines.base import Base, Spec, Split, of_rows
+from data.sources import Example, Feature, Features
+from data.tokenizer import Reader, Tokenizer
 from errors import UserError
+from models.tokens import UNKNOWN
 
-Ids = list[np.ndarray]
-Shapes = dict[str, tuple[tuple[int, ...], str]]
+Ids: TypeAlias = list[np.ndarray]
+
+Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
+MULTIPLE = 8  # of which a user's own batch is as long, so that few shapes are compiled
 
 
-def learn(texts: Iterable[str], settings: dict[str, Any]) -> Tokenizer:
-    """A tokenizer of these texts; `settings` are Tokenizer.train's. Errors speak of the keys of config.data."""
-    if not 0.98 <= settings["coverage"] <= 1:  # sentencepiece's own limits
-        raise UserError(f"config.data.coverage={settings['coverage']} must be at least 0.98 and at most 1.")
+class Sentences:
+    """A source of sentences of ids, and of numbers that go with them.
+
+    Args:
+      ids: n sentences each, int32; sentence i of all of them is one example.
+      numbers: int32 (n,).
+    """
+
+    random_access = True
+
+    def __init__(self, ids: Mapping[str, Ids], numbers: Mapping[str, np.ndarray] | None = None):
+        self._ids, self._numbers = ids, numbers or {}
+        self.size = len(next(iter(ids.values())))
+        self.features: Features = {name: Feature("array", (None,)) for name in ids} | {
+            name: Feature("array") for name in self._numbers
+        }
+        self._tensors: dict[str, Any] | None = None
+
+    def read(self, index: Any) -> Example:
+        """The sentences of indices (b,), ragged."""
+        tf = tensorflow()
+        if self._tensors is None:
+            with tf.init_scope():
+                self._tensors = {
+                    name: tf.RaggedTensor.from_row_lengths(np.concatenate(ids).astype(np.int32), [len(i) for i in ids])
+                    for name, ids in self._ids.items()
+                } | {name: tf.constant(numbers, tf.int32) for name, numbers in self._numbers.items()}
+        return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
+
+    def parse(self, raw: Example) -> Example:
+        """Nothing is left to do."""
+        return raw
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
+    def in_order(self, host: int, hosts: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """An example by its place."""
+        return f"sentence {index}"
+
+
+@dataclass(kw_only=True)
+class Ragged(Base):
+    """Kinds of sentences: each batch has sentences of like length and is padded to one of a few lengths.
+
+    Attributes:
+      tokenizer: how text becomes tokens. See data/tokenizer.py. It is learned from the training split.
+      vocabulary_size: ids of a tokenizer, its four special ones included.
+      byte_fallback: spell a character that is not in the vocabulary as its UTF-8 bytes, 256 further ids.
+      coverage: share of the characters of the training text that the alphabet must hold; 0.9995 for Chinese and Japanese.
+      max_length: the most tokens of a sentence, its end included. Longer ones are cut, counted and said.
+      buckets: padded lengths, which are chosen so that the least is padding.
+    """
+
+    tokenizer: Literal["bpe", "unigram", "char", "word"] = "bpe"
+    vocabulary_size: Vocabulary = 8000
+    byte_fallback: bool = False
+    coverage: Annotated[float, Interval(ge=0.98, le=1)] = 1.0  # sentencepiece's own limits
+    max_length: Annotated[int, Interval(ge=2, le=2**20)] = 128
+    buckets: PositiveInt = 6
+
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """One for each bucket."""
+        return shapes(self.train.plan, self.spec)
+
+    def learn(self, texts: Iterable[str]) -> Tokenizer:
+        """A tokenizer of these texts. Errors speak of the keys of config.data."""
+        return learn(texts, self.tokenizer, self.vocabulary_size, self.byte_fallback, self.coverage)
+
+    def finish(self, batch: Example, split: Split, train: bool) -> Example:
+        """Sentences padded with 0 to the length of their bucket; rows that are not real are empty."""
+        tf = tensorflow()
+        shape = tf.stack([tf.constant(-1, tf.int64), batch["length"]])
+        out = {}
+        for name in split.source.features:
+            entry = batch[name]
+            if isinstance(entry, tf.RaggedTensor):
+                out[name] = tf.where(batch["real"][:, None], entry.to_tensor(shape=shape), 0)
+            else:
+                out[name] = tf.where(batch["real"], entry, 0)
+        return out
+
+
+def learn(
+    texts: Iterable[str],
+    kind: Literal["bpe", "unigram", "char", "word"],
+    size: int,
+    byte_fallback: bool,
+    coverage: float,
+    exact: bool = False,
+) -> Tokenizer:
+    """Tokenizer.train, whose errors speak of the keys of config.data."""
     try:
-        return Tokenizer.train(texts, **settings)
+        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact)
     except UserError as error:
         message = re.sub(r"\bsize=", "config.data.vocabulary_size=", str(error))
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
 
 
-def load(digests: dict[str, str], folder: Path) -> tuple[Tokenizer, ...]:
-    """The tokenizers that a run was trained with, from its workdir. digests: of each, by its file's name."""
+def load(digests: dict[str, str], folder: Path, make: Callable[[bytes], Reader] = Tokenizer) -> tuple[Any, ...]:
+    """The tokenizers that a run was trained with, from its workdir.
+
+    Args:
+      digests: of each, by its file's name.
+      make: from the bytes of such a file.
+
+    Raises:
+      UserError: one that is missing, or that is another one.
+    """
     found = []
     for name, digest in digests.items():
         if not re.fullmatch(r"tokenizer(\.[^/\\]+)?\.model", name):
@@ -39,15 +149,15 @@ def load(digests: dict[str, str], folder: Path) -> tuple[Tokenizer, ...]:
                 f"the config.json in {folder} names a tokenizer outside that folder, {name}: do not trust it."
             )
         try:
-            tokenizer = Tokenizer((folder / name).read_bytes())
+            tokenizer = make((folder / name).read_bytes())
         except FileNotFoundError:
             raise UserError(
                 f"{folder} has lost its {name}: put it back; the weights mean nothing without it."
             ) from None
         if tokenizer.digest != digest:
             raise UserError(
-                f"{folder / name} is not the tokenizer that this run was trained with ({tokenizer.digest} there, {digest} "
-                "in config.json): put the right one back."
+                f"{folder / name} is not the tokenizer that this run was trained with ({tokenizer.digest} there, "
+                f"{digest} in config.json): put the right one back."
             )
         found.append(tokenizer)
     return tuple(found)
@@ -68,47 +178,17 @@ def notes(ids: Ids, most: int, what: str) -> list[str]:
     return found
 
 
-def shapes(plan: Buckets, example: Shapes) -> list[tuple[float, Shapes]]:
-    """Every shape of a global batch, with its share of an epoch's batches; `example` is one of one row."""
+def shapes(plan: Buckets, spec: Spec) -> list[tuple[float, Spec]]:
+    """Every shape of a global batch, with its share of an epoch's batches; `spec` is that of one row."""
     return [
-        (batches / plan.steps, {name: ((rows, length)[: len(shape)], kind) for name, (shape, kind) in example.items()})
+        (batches / plan.steps, of_rows(spec, rows, length))
         for batches, rows, length in zip(plan.batches.tolist(), plan.rows.tolist(), plan.bounds.tolist(), strict=True)
         if batches
     ]
 
 
-def batches(
-    plan: Buckets, columns: dict[str, Ids], start: int, seed: int | None, host: int, hosts: int
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Batches from step `start` on: for ever, or where `seed` is None one epoch in order.
-
-    Args:
-      columns: n sentences each; sentence i of all of them is one example.
-
-    Returns:
-      Which example each row is, int32 (b,), -1 where it is none; and the columns, int32 (b, S), 0 after each sentence.
-    """
-    tf = tensorflow()
-    table = {
-        name: tf.RaggedTensor.from_row_lengths(np.concatenate(ids).astype(np.int32), [len(i) for i in ids])
-        for name, ids in columns.items()
-    }
-
-    def batch(step: Any) -> Any:
-        length, index, real = plan.batch(step, seed, host, hosts)
-        shape = tf.stack([tf.constant(-1, tf.int64), length])
-        rows = {name: tf.gather(ragged, index).to_tensor(shape=shape) for name, ragged in table.items()}
-        return tf.where(real, tf.cast(index, tf.int32), -1), {
-            name: tf.where(real[:, None], row, 0) for name, row in rows.items()
-        }
-
-    stop = plan.steps if seed is None else np.iinfo(np.int64).max
-    dataset = tf.data.Dataset.range(start, stop).map(graph(batch), num_parallel_calls=2, deterministic=True)
-    return dataset.prefetch(2).with_options(options()).as_numpy_iterator()
-
-
-def one_batch(tokenizer: Tokenizer, texts: Sequence[str], most: int, multiple: int) -> tuple[np.ndarray, list[str]]:
-    """Sentences as one batch int32 (n, S), S a multiple or `most`; and what was done to them, as lines."""
+def one_batch(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[np.ndarray, list[str]]:
+    """Sentences as one batch int32 (n, S), S a multiple of 8 or `most`; and what was done to them, as lines."""
     ids, found = tokenizer.encode(texts), []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:
@@ -116,5 +196,5 @@ def one_batch(tokenizer: Tokenizer, texts: Sequence[str], most: int, multiple: i
         if unknown := int((sentence == UNKNOWN).sum()):
             found.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
     ids = cut(ids, most)
-    length = min(-(-max(map(len, ids)) // multiple) * multiple, most)
+    length = min(-(-max(map(len, ids)) // MULTIPLE) * MULTIPLE, most)
     return np.stack([np.pad(sentence, (0, length - len(sentence))) for sentence in ids]), found

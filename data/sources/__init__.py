@@ -1,48 +1,89 @@
-"""Sources of labelled images, by name: `open("tfds", ...)` is `data/sources/tfds.py`'s `Source(...)`.
+"""Sources of examples, by name: `open("tfds", ...)` is `data/sources/tfds.py`'s `Source(...)`.
 
-Random access is what makes a run resumable at no cost: example number i can be read without the i before it. A source
-that can only be read in order says so and is streamed.
+An example is a dictionary of features: an image, a label, boxes, a mask, a clip, a text. A pipeline asks for those it
+needs. Random access makes a run resumable at no cost: example i can be read without the i before it. A source that can
+only be read in order says so and is streamed.
 """
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, Union
 
 import lookup
-from errors import UserError
+from errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What one entry of an example is.
+
+    Attributes:
+      kind: "image" is uint8 (height, width, channels); "clip" is uint8 (frames, height, width, channels); "label" is
+        int64; "text" is bytes in UTF-8; "boxes" are float32 (n, 4) as (ymin, xmin, ymax, xmax) from 0 to 1.
+      shape: of one example, None for a side that varies.
+      names: of the classes 0 ... C - 1 of a label.
+      encoded: the example has an image's file (bytes of a JPEG, PNG, ...) and not its pixels.
+    """
+
+    kind: Literal["image", "clip", "label", "text", "boxes", "array"]
+    shape: tuple[int | None, ...] = ()
+    names: tuple[str, ...] = ()
+    encoded: bool = False
+
+
+Features: TypeAlias = Mapping[
+    str, Union[Feature, "Features"]
+]  # nested where a set nests them: objects, which have boxes
+Example: TypeAlias = dict[str, Any]  # tensors by feature, nested in the same way
 
 
 class Source(Protocol):
-    """One split of a data set. Indices are int64 TensorFlow tensors; methods run inside tf.data's graphs."""
+    """One split of a data set. Indices are int64 TensorFlow tensors; methods run inside tf.data's graphs.
 
-    size: int  # examples
-    classes: tuple[str, ...]  # names of the labels 0 ... C - 1
-    shape: (
-        tuple[int, int, int] | None
-    )  # of every image where read() gives uint8 arrays; None where it gives encoded files
+    Attributes:
+      size: examples.
+      features: what an example has.
+      random_access: whether examples can be read by index.
+    """
+
+    size: int
+    features: Features
     random_access: bool
 
-    def read(self, index: Any) -> Any:
+    def read(self, index: Any) -> Example:
         """The raw examples of indices (b,): a dict of tensors (b, ...)."""
 
-    def parse(self, raw: Any) -> dict[str, Any]:
-        """One raw example -> {"image": encoded bytes or uint8 (height, width, channels), "label": int64}."""
+    def parse(self, raw: Example) -> Example:
+        """One raw example -> its features."""
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
         """Without random access only: this host's raw examples for ever, shuffled with a buffer, `skip` passed over."""
 
     def in_order(self, host: int, hosts: int) -> Any:
-        """Without random access only: this host's raw examples once, in order."""
+        """Without random access only: this host's raw examples once, in order, each with its place in the split."""
 
     def describe(self, index: int) -> str:
         """What an error calls example `index`: its file, or its place in the split."""
 
 
-def open(source: str, name: str, split: str, data_dir: str, memory_limit_mb: int, label: str = "label") -> Source:
+def open(
+    source: str,
+    name: str,
+    split: str,
+    data_dir: str = "",
+    memory_limit_mb: int = 1024,
+    wanted: tuple[str, ...] | None = None,
+    label: str = "label",
+) -> Source:
     """One split of the data set that config.data names.
 
     Args:
-      source: a module of data/sources. name: the set's name there, or a path. data_dir: where TFDS sets lie; "" for
-        TFDS's own default. memory_limit_mb: the largest split, in MiB, that is held in memory. label: of a TFDS set,
-        what is its class: see data/labels.py.
+      source: a module of data/sources.
+      name: the set's name there, or a path.
+      data_dir: where TFDS sets lie; "" for TFDS's own default.
+      memory_limit_mb: the largest split, in MiB, that is held in memory.
+      wanted: features that examples must have, and no others; None for all there are.
+      label: which feature of a TFDS set is its `label`, or what is asked of its images: see data/labels.py.
     """
     make = lookup.find("data.sources", "Source", source)
     if label != "label" and source != "tfds":
@@ -50,4 +91,29 @@ def open(source: str, name: str, split: str, data_dir: str, memory_limit_mb: int
             f"config.data.label={label!r} is for TFDS sets: the label of source={source!r} has no other name."
         )
     asked = {"label": label} if source == "tfds" else {}
-    return make(name=name, split=split, data_dir=data_dir, memory_limit_mb=memory_limit_mb, **asked)
+    return make(name=name, split=split, data_dir=data_dir, memory_limit_mb=memory_limit_mb, wanted=wanted, **asked)
+
+
+def chosen(features: Features, wanted: tuple[str, ...] | None, what: str) -> Features:
+    """The features that are asked for.
+
+    Raises:
+      UserError: one that `what` does not have.
+    """
+    for name in wanted or ():
+        if name not in features:
+            raise UserError(f"{what} has no {name}: {nearest(name, features)}")
+    return features if wanted is None else {name: features[name] for name in wanted}
+
+
+def classes(source: Source) -> tuple[str, ...]:
+    """The names of the classes of `label`."""
+    label = source.features["label"]
+    assert isinstance(label, Feature)
+    return label.names
+
+
+def shape(source: Source, name: str = "image") -> tuple[int | None, ...] | None:
+    """The shape of every image where examples have pixels; None where they have files, whose sizes are not known."""
+    image = source.features.get(name)
+    return image.shape if isinstance(image, Feature) and not image.encoded else None

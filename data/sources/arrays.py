@@ -1,81 +1,131 @@
-"""Images in memory: a NumPy archive, or arrays handed over by another source."""
+"""Arrays in memory: a NumPy archive, or arrays handed over by another source."""
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data.sources import Example, Feature
 from errors import UserError, nearest
+
+NAMES = {"images": "image", "labels": "label"}  # in an archive, the plural is the same feature
 
 
 class Source:
-    """`name` is a .npz file that holds SPLIT_images, uint8 (n, height, width[, channels]), and SPLIT_labels, int (n,);
-    optionally `classes`, the labels' names."""
+    """`name` is a .npz file that holds SPLIT_FEATURE, an array (n, ...), for each feature; optionally `classes`, the
+    names of the labels. SPLIT_images (or SPLIT_image) is uint8 and SPLIT_labels (or SPLIT_label) integers.
+
+    A uint8 array (n, height, width), such as masks, is images of one channel.
+    """
 
     random_access = True
 
-    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 0):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
         path = Path(data_dir, name)
         if not path.is_file():
             raise UserError(f"config.data.name: there is no file {path}.")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                splits = {key.removesuffix("_images") for key in archive if key.endswith("_images")}
-                if split not in splits or f"{split}_labels" not in archive:
-                    raise UserError(f"{path} has no {split}_images with {split}_labels: {nearest(split, splits)}")
-                images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
-                names = tuple(str(c) for c in archive["classes"]) if "classes" in archive else None
+                keys = {NAMES.get(key, key): f"{split}_{key}" for key in _features(archive, split)}
+                if not keys:
+                    there = {key.removesuffix("_images").split("_")[0] for key in archive if "_" in key}
+                    raise UserError(f"{path} has no {split}_images or others: {nearest(split, there)}")
+                for feature in wanted or ():
+                    if feature not in keys:
+                        raise UserError(f"{path} has no {split}_{feature}: {nearest(f'{split}_{feature}', archive)}")
+                arrays = {feature: archive[key] for feature, key in keys.items() if feature in (wanted or keys)}
+                names = tuple(str(c) for c in archive["classes"]) if "classes" in archive else ()
         except (TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             raise UserError(
-                f"{path} is no archive of plain arrays, or a damaged one: write it with np.savez. Arrays of Python objects "
-                "are pickles, which run what they hold, and are not loaded."
+                f"{path} is no archive of plain arrays, or a damaged one: write it with np.savez. Arrays of Python "
+                "objects are pickles, which run what they hold, and are not loaded."
             ) from None
-        self._hold(images, labels, names, f"{path} {split}")
+        self._hold(arrays, {"label": names}, f"{path} {split}")
 
     @classmethod
-    def of(cls, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], what: str) -> "Source":
-        """A source of arrays that are already here; `what` names them in errors."""
+    def of(cls, arrays: Mapping[str, np.ndarray], names: Mapping[str, tuple[str, ...]], what: str) -> "Source":
+        """A source of arrays that are already here.
+
+        Args:
+          arrays: (n, ...) by feature.
+          names: of the classes, by feature.
+          what: the name of the set in errors.
+        """
         source = cls.__new__(cls)
-        source._hold(images, labels, classes, what)
+        source._hold(arrays, names, what)
         return source
 
-    def _hold(self, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None, what: str) -> None:
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise UserError(
-                f"{what}: images should be uint8 (n, height, width, channels), not {images.dtype} {images.shape}."
-            )
-        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(
-                f"{what}: {len(images)} images need as many integer labels, not {labels.dtype} {labels.shape}."
-            )
-        if not len(images):
-            raise UserError(f"{what}: it holds no images.")
-        self.classes = classes or tuple(str(i) for i in range(int(labels.max()) + 1))
-        wrong = np.flatnonzero((labels < 0) | (labels >= len(self.classes)))
-        if wrong.size:
-            raise UserError(
-                f"{what}: example {wrong[0]} has label {labels[wrong[0]]}, outside 0 to {len(self.classes) - 1}."
-            )
-        self._images = images if images.ndim == 4 else images[..., None]
-        self._labels = labels.astype(np.int64)
-        self._what = what
-        self._tensors: tuple[Any, Any] | None = None
-        self.size = len(images)
-        self.shape = self._images.shape[1:]
+    def _hold(self, arrays: Mapping[str, np.ndarray], names: Mapping[str, tuple[str, ...]], what: str) -> None:
+        self._what, self._tensors = what, None
+        self._arrays: dict[str, np.ndarray] = {}
+        self.features: dict[str, Feature] = {}
+        self.size = len(next(iter(arrays.values())))
+        if not self.size:
+            raise UserError(f"{what}: it holds no examples.")
+        for name, array in arrays.items():
+            if array.shape[:1] != (self.size,):
+                raise UserError(f"{what}: {name} should have {self.size} examples, as the others: not {array.shape}.")
+            self.features[name], self._arrays[name] = _described(name, array, names.get(name, ()), what)
 
-    def read(self, index: Any) -> dict[str, Any]:
+    def read(self, index: Any) -> Example:
+        """The examples of indices (b,)."""
         import tensorflow as tf
 
         if self._tensors is None:
             with tf.init_scope():
-                self._tensors = tf.constant(self._images), tf.constant(self._labels)
-        images, labels = self._tensors
-        return {"image": tf.gather(images, index), "label": tf.gather(labels, index)}
+                self._tensors = {name: tf.constant(array) for name, array in self._arrays.items()}
+        return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
 
-    def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def parse(self, raw: Example) -> Example:
+        """Nothing is left to do."""
         return raw
 
     def describe(self, index: int) -> str:
+        """An example by its place."""
         return f"example {index} of {self._what}"
+
+    _tensors: dict[str, Any] | None
+
+
+def _features(archive: Any, split: str) -> list[str]:
+    return [key.removeprefix(f"{split}_") for key in archive if key.startswith(f"{split}_")]
+
+
+def _described(name: str, array: np.ndarray, names: tuple[str, ...], what: str) -> tuple[Feature, np.ndarray]:
+    """What an array holds, and the array in the type that it is read as."""
+    if name == "image" and (array.dtype != np.uint8 or array.ndim not in (3, 4)):
+        raise UserError(
+            f"{what}: images should be uint8 (n, height, width, channels), not {array.dtype} {array.shape}."
+        )
+    if name == "label" or names:
+        return _labels(name, array, names, what)
+    if array.dtype.kind in "SUO":
+        texts = [x.encode() if isinstance(x, str) else bytes(x) for x in array.ravel().tolist()]
+        return Feature("text", array.shape[1:]), np.array(texts, object).reshape(array.shape)
+    if array.dtype == np.uint8 and array.ndim in (3, 4):
+        array = array if array.ndim == 4 else array[..., None]
+        return Feature("image", array.shape[1:]), array
+    array = array.astype(np.float32) if array.dtype == np.float64 else array
+    boxes = array.dtype == np.float32 and array.shape[-1:] == (4,) and name.startswith(("box", "bbox"))
+    return Feature("boxes" if boxes else "array", array.shape[1:]), array
+
+
+def _labels(name: str, array: np.ndarray, names: tuple[str, ...], what: str) -> tuple[Feature, np.ndarray]:
+    if not np.issubdtype(array.dtype, np.integer) or (name == "label" and array.ndim != 1):
+        raise UserError(f"{what}: labels should be integers, one an example, not {array.dtype} {array.shape}.")
+    names = names or tuple(str(i) for i in range(int(array.max()) + 1))
+    if ((array < 0) | (array >= len(names))).any():
+        example = np.argwhere((array < 0) | (array >= len(names)))[0]
+        wrong = array[tuple(example)]
+        raise UserError(f"{what}: example {example[0]} has {name} {wrong}, outside 0 to {len(names) - 1}.")
+    return Feature("label", array.shape[1:], names), array.astype(np.int64)

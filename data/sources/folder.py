@@ -3,18 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+from data.sources import Example, Feature, Features, chosen
 from errors import UserError, nearest
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 
 
 class Source:
-    """Classes are the sorted names of the folders; files of other kinds are passed over."""
+    """Examples have `image`, the bytes of a file, and `label`. Classes are the sorted names of the folders; files of other
+    kinds are passed over.
+    """
 
     random_access = True
-    shape = None
 
-    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 0):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
         root = Path(data_dir, name).expanduser()
         if not root.is_dir():
             raise UserError(f"config.data.name: there is no folder {root}.")
@@ -33,13 +42,15 @@ class Source:
             raise UserError(
                 f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files."
             )
-        self.classes = tuple(p.name for p in folders)
+        image, label = Feature("image", (None,) * 3, encoded=True), Feature("label", (), tuple(p.name for p in folders))
+        self.features: Features = chosen({"image": image, "label": label}, wanted, str(root))
         self.size = len(files)
         self._paths = [str(file) for file, _ in files]
         self._labels = [label for _, label in files]
         self._tensors: tuple[Any, Any] | None = None
 
-    def read(self, index: Any) -> dict[str, Any]:
+    def read(self, index: Any) -> Example:
+        """Paths and labels of indices (b,)."""
         import tensorflow as tf
 
         if self._tensors is None:
@@ -48,10 +59,15 @@ class Source:
         paths, labels = self._tensors
         return {"path": tf.gather(paths, index), "label": tf.gather(labels, index)}
 
-    def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def parse(self, raw: Example) -> Example:
+        """One example, its file read."""
         import tensorflow as tf
 
-        return {"image": tf.io.read_file(raw["path"]), "label": raw["label"]}
+        example = {"label": raw["label"]}
+        if "image" in self.features:
+            example["image"] = tf.io.read_file(raw["path"])
+        return {name: example[name] for name in self.features}
 
     def describe(self, index: int) -> str:
+        """An example by its file."""
         return self._paths[index]

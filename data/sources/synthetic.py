@@ -1,9 +1,10 @@
-"""Random images that cost nothing to read: for measuring steps, and for machines without TensorFlow."""
+"""Random numbers that cost nothing to read: for measuring steps, and for machines without TensorFlow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from data.sources import Example, Feature, Features
 from errors import UserError
 
 
@@ -12,20 +13,65 @@ class Source:
 
     size = 1 << 20
     random_access = True
-    shape = None
 
-    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 0):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
         if not name.isdigit() or int(name) < 1:
             raise UserError(
                 f"config.data.name={name!r}: a synthetic set is named by its number of classes, such as 1000."
             )
-        self.classes = tuple(str(i) for i in range(int(name)))
+        self._classes = int(name)
+        names = tuple(str(i) for i in range(self._classes))
+        self.features: Features = {
+            feature: Feature("label", (), names) if feature == "label" else Feature("array")
+            for feature in wanted or ("image", "label")
+        }
 
-    def batches(self, start: int, shape: tuple[int, int, int, int], seed: int) -> Iterator[dict[str, np.ndarray]]:
-        """Batches from step `start` on, normal images float32 of `shape` (b, height, width, channels)."""
+    def batches(
+        self, start: int, rows: int, spec: Mapping[str, tuple[tuple[int, ...], str]], seed: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Batches from step `start` on: normal float32 numbers, integers below the number of classes, masks of ones.
+
+        Args:
+          spec: the entries of one row.
+        """
         rng = np.random.default_rng(seed)
-        images = [rng.standard_normal(shape, np.float32) for _ in range(4)]
-        labels = [rng.integers(len(self.classes), size=shape[0], dtype=np.int32) for _ in range(4)]
+
+        def drawn(name: str, shape: tuple[int, ...], dtype: str) -> list[np.ndarray]:
+            shape = (rows, *shape[1:])
+            if name == "mask":
+                return [np.ones(shape, np.float32)] * 4
+            if dtype == "float32":
+                return [rng.standard_normal(shape, np.float32) for _ in range(4)]
+            return [rng.integers(self._classes, size=shape, dtype=np.int32) for _ in range(4)]
+
+        found = {name: drawn(name, *entry) for name, entry in spec.items()}
         while True:
-            yield {"image": images[start % 4], "label": labels[start % 4], "mask": np.ones(shape[0], np.float32)}
+            yield {name: arrays[start % 4] for name, arrays in found.items()}
             start += 1
+
+    def read(self, index: object) -> Example:
+        """Not by index."""
+        raise NotImplementedError
+
+    def parse(self, raw: Example) -> Example:
+        """Nothing is left to do."""
+        return raw
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> object:
+        """`batches` does without TensorFlow."""
+        raise NotImplementedError
+
+    def in_order(self, host: int, hosts: int) -> object:
+        """`batches` does without TensorFlow."""
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """An example by its place."""
+        return f"example {index}"

@@ -1,13 +1,14 @@
 """TensorFlow Datasets by name: the online catalogue, a prepared set in data_dir, or a builder of data/builders/."""
 
+import dataclasses
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from data import labels
-from data.sources import arrays
+from data.sources import Example, Feature, Features, arrays, chosen
 from errors import UserError, nearest
 
 BUILDERS = Path(__file__).parents[1] / "builders"
@@ -16,31 +17,43 @@ READ_RATE = 9_000  # records a second that a resumed stream passes over, measure
 
 
 class Source:
-    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of a set of images with a label.
+    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of any set. Features are those of the set, nested
+    ones too.
 
-    Small images of one size are decoded into memory once; array_record files are read by index; TFRecord files are held
-    in memory or, where they are too large for it, can only be streamed.
+    Small examples of one shape are decoded into memory once; array_record files are read by index; TFRecord files are
+    held in memory or, where they are too large for it, can only be streamed. Files of images stay encoded unless they
+    are decoded into memory.
     """
 
-    def __init__(self, name: str, split: str, data_dir: str = "", memory_limit_mb: int = 1024, label: str = "label"):
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 1024,
+        wanted: tuple[str, ...] | None = None,
+        label: str = "label",
+    ):
         self._builder = _prepared(name, data_dir)
         info = self._builder.info
         self._split = _split(info, name, split)
-        if "image" not in info.features:
-            raise UserError(f"config.data.name={name!r} has no image to classify, only {', '.join(info.features)}.")
-        self._label = labels.find(label, dict(info.features), name)
-        self.classes = self._label.classes
+        self._wanted, self._label = wanted, None
+        if wanted and "label" in wanted:
+            self._label = labels.find(label, dict(info.features), name)
+        there = {key: described(feature, feature.shape) for key, feature in info.features.items()}
+        if self._label:
+            there["label"] = Feature("label", (), self._label.classes)
+        self.features: Features = chosen(there, wanted, f"config.data.name={name!r}")
         self.size = self._split.num_examples
-        self.shape = None
         self._what = f"{name} {split}"
         self._held: Any = None
+        self._decoded: arrays.Source | None = None
         if not self.size:
             raise UserError(f"{self._what} is empty.")
-        shape = info.features["image"].shape
-        pixels = self.size * int(np.prod(shape)) if all(shape) else 0
-        self._decoded: arrays.Source | None = None
+        one = {key: info.features[key] for key in self._needed()}
+        fixed = all(_fixed(feature) for feature in one.values())
+        pixels = self.size * sum(int(np.prod(f.shape)) for f in one.values() if len(f.shape) > 1) if fixed else 0
         if 0 < pixels <= memory_limit_mb << 20:
-            self.shape = shape
             self.access = "decoded"
         elif info.file_format.value == "array_record":
             self.access = "array_record"
@@ -49,12 +62,41 @@ class Source:
         else:
             self.access = "stream"
         self.random_access = self.access != "stream"
+        if self.access != "decoded":
+            self.features = {key: self._encoded(key, feature) for key, feature in self.features.items()}
+
+    def _needed(self) -> tuple[str, ...]:
+        """Features of the set that the wanted ones are made of."""
+        if self._wanted is None:
+            return tuple(self._builder.info.features)
+        answered = self._label.needs if self._label else ()
+        return tuple(dict.fromkeys([*(key for key in self._wanted if key != "label" or not self._label), *answered]))
+
+    def _partial(self) -> Any:
+        """TFDS's way to decode the needed features alone, and to leave images as files."""
+        import tensorflow_datasets as tfds
+
+        features = self._builder.info.features
+        skip = {key: tfds.decode.SkipDecoding() for key in self._needed() if _is_image(features[key])}
+        return tfds.decode.PartialDecoding(dict.fromkeys(self._needed(), True), decoders=skip)
+
+    def _encoded(self, key: str, feature: Feature | Features) -> Feature | Features:
+        """A feature as records have it."""
+        image = isinstance(feature, Feature) and feature.kind == "image"
+        if not image or not _is_image(self._builder.info.features[key]) or self._scale(key) != 1:
+            return feature
+        return dataclasses.replace(cast(Feature, feature), encoded=True)
+
+    def _scale(self, key: str) -> int:
+        """What makes the values of an image 0 to 255."""
+        return self._label.scale if self._label and key == "image" else 1
 
     def _bytes(self) -> int:
         whole = [self._builder.info.splits[name] for name in _names(self._split.name)]
         return int(sum(s.num_bytes for s in whole) * self.size / max(1, sum(s.num_examples for s in whole)))
 
-    def read(self, index: Any) -> Any:
+    def read(self, index: Any) -> Example:
+        """Examples, or the bytes of their records, of indices (b,)."""
         import tensorflow as tf
 
         if self.access == "decoded":
@@ -78,34 +120,47 @@ class Source:
             import tensorflow as tf
             import tensorflow_datasets as tfds
 
+            partial = tfds.decode.PartialDecoding(dict.fromkeys(self._needed(), True))
             with tf.init_scope():
-                examples = tfds.as_numpy(self._builder.as_dataset(split=self._split.name, batch_size=-1))
-            image, label = examples["image"] * np.uint8(self._label.scale), np.asarray(self._label.of(examples))
-            self._decoded = arrays.Source.of(image, label, self.classes, self._what)
+                whole = self._builder.as_dataset(split=self._split.name, batch_size=-1, decoders=partial)
+                examples = self._asked(tfds.as_numpy(whole))
+            found = {key: np.asarray(examples[key]) for key in self.features}
+            names = {key: f.names for key, f in self.features.items() if isinstance(f, Feature) and f.kind == "label"}
+            self._decoded = arrays.Source.of(found, names, self._what)
         return self._decoded
 
-    def parse(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def _asked(self, example: Example) -> Example:
+        """The wanted features of one example or, decoded, of all."""
+        if self._label:
+            example = example | {"label": self._label.of(example)}
+            if self._label.scale != 1 and "image" in example:
+                example["image"] = example["image"] * np.uint8(self._label.scale)
+        return {key: example[key] for key in self.features}
+
+    def parse(self, raw: Example) -> Example:
+        """The wanted features of one example."""
         if self.access == "decoded":
             return raw
         import tensorflow as tf
-        import tensorflow_datasets as tfds
 
-        skip = {"image": tfds.decode.SkipDecoding()}
-        example = self._builder.info.features.deserialize_example(raw["record"], decoders=skip)
-        image, label = example["image"], self._label.of(example)
-        if self._label.scale != 1:
-            image = tf.io.decode_image(image) * self._label.scale
-        return {"image": image, "label": label}
+        partial = self._partial()
+        features = partial.extract_features(self._builder.info.features)
+        example = features.deserialize_example(raw["record"], decoders=partial.decoders)
+        if self._scale("image") != 1 and "image" in example:
+            example["image"] = tf.io.decode_image(example["image"])
+        return self._asked(example)
 
     def in_order(self, host: int, hosts: int) -> Any:
+        """The records of this host's part once, each with its place in the split."""
         import tensorflow as tf
 
+        first = sum(self._part(h, hosts).num_examples for h in range(host))
         files = [_records(f.filename, f.skip, f.take) for f in self._part(host, hosts).file_instructions]
-        return (
-            tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file).map(lambda record: {"record": record})
-        )
+        records = tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file)
+        return records.enumerate(first).map(lambda place, record: ({"record": record}, place))
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+        """The records of this host's part for ever, files and records shuffled anew each epoch."""
         import tensorflow as tf
 
         part = self._part(host, hosts)
@@ -139,7 +194,39 @@ class Source:
         return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
 
     def describe(self, index: int) -> str:
+        """An example by its place."""
         return f"example {index} of {self._what}"
+
+
+def described(feature: Any, shape: Any) -> Feature | Features:
+    """A feature of TFDS in our words. shape: of it or, where it is nested, a dictionary."""
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.FeaturesDict):
+        return {key: described(inner, shape[key]) for key, inner in feature.items()}
+    if isinstance(feature, tfds.features.Video):
+        return Feature("clip", tuple(shape))
+    if isinstance(feature, tfds.features.Sequence):
+        return described(feature.feature, shape)
+    kinds: dict[Any, Any] = {
+        tfds.features.BBoxFeature: "boxes",
+        tfds.features.ClassLabel: "label",
+        tfds.features.Text: "text",
+        tfds.features.Image: "image",
+    }
+    kind = next((kind for connector, kind in kinds.items() if isinstance(feature, connector)), "array")
+    return Feature(kind, tuple(shape), tuple(getattr(feature, "names", None) or ()))
+
+
+def _fixed(feature: Any) -> bool:
+    """Whether every example has numbers of one shape."""
+    return not isinstance(feature.shape, dict) and None not in feature.shape and feature.np_dtype != np.dtype(object)
+
+
+def _is_image(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    return isinstance(feature, tfds.features.Image)
 
 
 def _records(filename: Any, skip: Any, take: Any) -> Any:

@@ -1,9 +1,10 @@
 """Sources of texts, by name: `pairs("files", ...)` is `data/text/files.py`'s `pairs(...)`, and so for `labelled`.
 
-A module defines one or both:
+A module defines some of these:
 
     def pairs(name, split, data_dir, languages) -> list[tuple[str, str]]
     def labelled(name, split, data_dir) -> tuple[list[str], list[int], tuple[str, ...]]
+    def documents(name, split, data_dir) -> list[str]
 
 Texts come as they stand in the source, in its order, none dropped: empty ones too, which the caller may count.
 """
@@ -31,3 +32,8 @@ def labelled(source: str, name: str, split: str, data_dir: str) -> tuple[list[st
     Two splits' labels mean the same only where their classes are equal.
     """
     return lookup.find("data.text", "labelled", source)(name, split, data_dir)
+
+
+def documents(source: str, name: str, split: str, data_dir: str) -> list[str]:
+    """The texts of one split, for language models: whole files or articles. See `pairs`."""
+    return lookup.find("data.text", "documents", source)(name, split, data_dir)

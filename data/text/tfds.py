@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from data.sources.tfds import _one_line, _prepared, _split
+from data.order import tensorflow
+from data.sources.tfds import Source, _one_line, _prepared, _split
 from data.text.files import cut, two
 from errors import UserError, nearest
 
@@ -36,6 +37,18 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
             f"Take another of {', '.join(builder.info.splits)}."
         )
     return texts, labels, tuple(features["label"].names)
+
+
+def documents(name: str, split: str, data_dir: str) -> list[str]:
+    """The texts of a set with a feature `text`, such as "tiny_shakespeare"."""
+    tf = tensorflow()
+    source = Source(name, split, data_dir, wanted=("text",))
+    if source.random_access:
+        raw = tf.data.Dataset.range(source.size).batch(BATCH).map(source.read).unbatch()
+    else:
+        raw = source.in_order(0, 1).map(lambda raw, _: raw)
+    texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return [example["text"].decode() for example in texts.as_numpy_iterator()]
 
 
 def _pairs(builder: Any, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:

@@ -153,7 +153,7 @@ def test_gpu_restarts_after_a_crash_alone_and_not_for_ever(project, statuses, st
     done = project.run(f"launch/gpu.sh {TRAIN}", RESTARTS=2)
     assert done.returncode == status
     assert project.calls("python") == [f"python train.py {TRAIN}"] * started
-    assert done.stderr.count("going on from the newest checkpoint") == started - 1
+    assert done.stderr.count("resuming from the newest checkpoint") == started - 1
 
 
 @pytest.mark.parametrize(

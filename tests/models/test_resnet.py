@@ -7,7 +7,7 @@ import pytest
 
 import models
 from errors import UserError
-from models import resnet
+from models import resnet, sizes
 from training import flops
 
 # shared/REFERENCE.md: pre-activation, 224 px, 1000 outputs; parameters and, where listed, GMACs.
@@ -68,7 +68,7 @@ def normed(variant: str) -> int:
     """How many numbers GroupNorm is given for an image of 224 x 224."""
     name, width = variant.removeprefix("R").split("x")
     channels, side, total = 64 * int(width), 56, 0
-    for stage, depth in enumerate(resnet.DEPTHS[name]):
+    for stage, depth in enumerate(sizes.RESNET_DEPTHS[name]):
         w = 64 * int(width) * 2**stage
         for unit in range(depth):
             after = side // 2 if stage and not unit else side

@@ -6,8 +6,10 @@ import pytest
 
 import weights
 from errors import UserError
-from models import mixer, resnet, vit
-from weights import changes, our_mixer, our_resnet, our_vit
+from models import paths
+from models.sizes import HYBRIDS
+from weights import changes, our_resnet, our_vit
+from weights.tables import spell
 
 SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
 FORMS = [
@@ -67,15 +69,13 @@ def test_schemes_that_have_no_place_for_a_part_say_so(drawn, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sizes_are_those_of_the_models():
-    assert {name: (s.width, s.depth, s.mlp_dim, s.heads) for name, s in vit.SIZES.items()} == our_vit.SIZES
-    assert vit.PATCHES == our_vit.PATCHES
-    hybrids = {name: row[:2] for name, row in our_vit.HYBRIDS.items()}
-    assert hybrids == vit.HYBRIDS
-    assert all(name.partition("+")[2].partition("/")[0] == row[2] for name, row in our_vit.HYBRIDS.items())
-    assert {name: (s.width, s.depth, s.mlp_dim, s.token_mlp_dim) for name, s in mixer.SIZES.items()} == our_mixer.SIZES
-    assert mixer.PATCHES == our_mixer.PATCHES
-    assert (resnet.DEPTHS, resnet.WIDTH) == (our_resnet.DEPTHS, our_resnet.WIDTH)
+def test_names_of_layers_are_those_of_the_models():
+    assert spell(paths.BLOCK_PATTERN, (("block", 7),)) == paths.block(7)
+    assert spell(paths.UNIT_PATTERN, (("stage", 1), ("unit", 11))) == paths.unit(1, 11)
+
+
+def test_a_hybrid_is_named_after_the_vit_within():
+    assert all(name.partition("+")[2].partition("/")[0] == size for name, (_, _, size) in HYBRIDS.items())
 
 
 def test_a_variant_is_told_from_the_shapes_and_heads_from_the_width():

@@ -1,0 +1,360 @@
+"""Whole texts for language models: windows of tokens, each of which is to be predicted from those before it.
+
+b this host's rows of a batch, T the length of a window.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
+
+from data import text
+from data.characters import Characters
+from data.order import Rows, tensorflow
+from data.pipelines import ragged
+from data.pipelines.base import Base, Batch, Spec, Split, Unread, check_batch, of_rows
+from data.sources import Example, Feature, Features
+from data.tokenizer import Reader, Tokenizer
+from errors import UserError
+from lookup import Size
+from models.tokens import BOS, EOS, PAD, UNKNOWN
+
+COVERAGE = 0.9995  # of the characters, by subwords; the others are spelled as bytes
+
+
+def debug(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `:debug` variant changes."""
+    return {
+        "batch_size": 16,
+        "eval_batch_size": 64,
+        "length": min(section.get("length", 64), 64),
+        "vocabulary_size": 512,
+    }
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Windows that begin at random places, as nanoGPT draws them.
+
+    Attributes:
+      size: places at which a window may begin.
+      most: windows of a global batch.
+      steps: batches of an epoch.
+    """
+
+    size: int
+    most: int
+    steps: int
+
+    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+        """See data.order.Plan."""
+        tf = tensorflow()
+        rows = self.most // hosts
+        key = tf.stack([tf.cast(seed or 0, tf.int64), tf.cast(step, tf.int64)])
+        start = tf.random.stateless_uniform([self.most], key, maxval=self.size, dtype=tf.int64)
+        return tf.constant(0, tf.int64), start[host * rows : (host + 1) * rows], tf.ones(rows, tf.bool)
+
+
+class Windows:
+    """A source of windows of a long text.
+
+    Args:
+      tokens: int (n,).
+      starts: where each document begins, int64 (d,), in order.
+      length: T.
+      stride: window i begins at token i * stride.
+    """
+
+    random_access = True
+
+    def __init__(self, tokens: np.ndarray, starts: np.ndarray, length: int, stride: int):
+        self.tokens, self.starts, self.length, self.stride = tokens, starts, length, stride
+        self.size = -(-(len(tokens) - 1) // stride)
+        self.features: Features = {
+            name: Feature("array", (length,))
+            for name in ("tokens", "target", "document", "is_token", "is_target", "ends")
+        }
+        self._tensors: tuple[Any, Any] | None = None
+
+    def read(self, index: Any) -> Example:
+        """The windows of indices (b,).
+
+        Returns:
+          tokens, target and document int32 (b, T): ids, the ids that follow, and the number of each token's document.
+          is_token, is_target, ends bool (b, T): what is not beyond the end, and whether a token is its document's last.
+        """
+        tf = tensorflow()
+        if self._tensors is None:
+            with tf.init_scope():
+                self._tensors = tf.constant(self.tokens), tf.constant(self.starts, tf.int64)
+        tokens, starts = self._tensors
+        place = index[:, None] * self.stride + tf.range(self.length + 1, dtype=tf.int64)
+        there = place < len(self.tokens)
+        place = tf.minimum(place, len(self.tokens) - 1)
+        ids = tf.cast(tf.gather(tokens, place), tf.int32)
+        document = tf.searchsorted(starts, tf.reshape(place, [-1]), side="right")
+        document = tf.reshape(document, tf.shape(place))
+        return {
+            "tokens": ids[:, :-1],
+            "target": ids[:, 1:],
+            "document": document[:, :-1],
+            "is_token": there[:, :-1],
+            "is_target": there[:, 1:],
+            "ends": document[:, :-1] != document[:, 1:],
+        }
+
+    def parse(self, raw: Example) -> Example:
+        """Nothing is left to do."""
+        return raw
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
+    def in_order(self, host: int, hosts: int) -> Any:
+        """Never: it is read by index."""
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """A window by its place."""
+        return f"the window at token {index * self.stride}"
+
+
+@dataclass(frozen=True)
+class Text(Split):
+    """A split of text.
+
+    Attributes:
+      tokens: how many there are, special ones counted.
+      targets: how many of them are predicted.
+      bytes: UTF-8 bytes of the text that the targets spell.
+      documents: how many there are.
+    """
+
+    tokens: int = 0
+    targets: int = 0
+    bytes: int = 0
+    documents: int = 0
+
+
+@dataclass(kw_only=True)
+class Pipeline(Base):
+    """Batches: tokens int32 (b, T); target int32 (b, T), the token that follows each; where `document_mask` is set,
+    segment int32 (b, T), the number 1, 2, ... of each token's document in its window, 0 for padding.
+
+    Training windows begin at random places, drawn from the seed and the step. Evaluation windows do not overlap and hold
+    the whole split once. A target that there is not (beyond the end, or across documents) is 0, or −1 without special ids.
+
+    With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids begin
+    at 0, documents run into one another, and the first token of a split is not predicted: as nanoGPT has it, with 65
+    outputs for Shakespeare's characters.
+
+    Attributes:
+      source: "files" for files of text, "tfds" for a set with a feature `text`, "python" for the source of Python's
+        standard library: a module of data/text that defines `documents`.
+      name: files, folders and globs with commas between; a set; packages of the library, "" for all of it.
+      tokenizer: "char" and "byte" keep text exactly, as "bpe" and "unigram" do here. See data/characters.py.
+      vocabulary_size: ids of a subword tokenizer, the special ones included; of "char" the most.
+      special: whether ids of padding, unknown characters and a document's ends come before the others.
+      document_mask: whether attention is kept within a document: batches have `segment`, and no target is across documents.
+      length: tokens of a window, T.
+      batch_size: windows of a global training batch.
+      eval_batch_size: of a global evaluation batch; 0 for the same as training.
+    """
+
+    source: str = "files"
+    name: str = ""
+    eval_splits: tuple[str, ...] = ("validation",)
+    tokenizer: Literal["char", "byte", "bpe", "unigram"] = "char"
+    vocabulary_size: ragged.Vocabulary = 8000
+    special: bool = True
+    document_mask: bool = False
+    length: Size = 256
+    batch_size: PositiveInt
+    eval_batch_size: NonNegativeInt = 0
+
+    item: ClassVar[str] = "a prompt"
+
+    def __post_init__(self) -> None:
+        check_batch(self.batch_size, self.feed)
+        if not self.special and not self._exact:
+            raise UserError(
+                f"config.data.special=False is for the tokenizers 'char' and 'byte': {self.tokenizer!r} has special ids."
+            )
+        known = self.feed.known
+        make = Characters if self._exact else Tokenizer
+        self._trained = ragged.load(known["tokenizers"], self.feed.folder, make) if known else ()
+
+    @property
+    def _exact(self) -> bool:
+        return self.tokenizer in ("char", "byte")
+
+    @property
+    def padding(self) -> int:
+        """The id of a target that there is not, and of what comes after a prompt."""
+        return PAD if self.special else -1
+
+    @cached_property
+    def text_tokenizer(self) -> Reader:
+        """That of the run, or one learned from the training split.
+
+        Without special ids there is none for an unknown character: the evaluation splits give theirs too.
+        """
+        if self._trained:
+            return self._trained[0]
+        if self.tokenizer == "byte":
+            return Characters.train([], "byte", special=self.special)
+        if self.tokenizer == "char":
+            splits = (self.train_split,) if self.special else (self.train_split, *self.eval_splits)
+            texts = (document for split in splits for document in self.opened(split))
+            return Characters.train(texts, "char", self.vocabulary_size, self.special)
+        lines = (line for document in self.opened(self.train_split) for line in document.splitlines(keepends=True))
+        return ragged.learn(lines, self.tokenizer, self.vocabulary_size, True, COVERAGE, exact=True)
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """outputs: the vocabulary."""
+        return {"outputs": self.text_tokenizer.size}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """The tokenizer's digest."""
+        return {"tokenizers": {"tokenizer.model": self.text_tokenizer.digest}}
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The tokenizer."""
+        return {"tokenizer.model": self.text_tokenizer.model}
+
+    @property
+    def spec(self) -> Spec:
+        """tokens and target, and segment where documents are kept apart."""
+        names = ("tokens", "target") + (("segment",) if self.document_mask else ())
+        return dict.fromkeys(names, ((1, self.length), "int32"))
+
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """All batches have one shape."""
+        return [(1.0, of_rows(self.spec, self.batch_size))]
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """As many batches as hold the tokens of the split."""
+        return self.train.tokens / (self.batch_size * self.length)
+
+    def tokens_of(self, split: str) -> int:
+        """How many tokens of an evaluation split are predicted."""
+        return self.split(split).targets
+
+    def bytes_of(self, split: str) -> int:
+        """UTF-8 bytes of the text that these tokens spell, for bits per byte."""
+        return self.split(split).bytes
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids."""
+        return self.text_tokenizer.decode(ids)
+
+    def describe(self) -> list[str]:
+        """How much there is, and what is unknown."""
+        train = self.train
+        return [
+            f"{train.documents:,} documents of {train.bytes:,} bytes, {train.tokens:,} tokens of a vocabulary of "
+            f"{self.text_tokenizer.size:,}; batches of {self.batch_size} windows of {self.length} tokens.",
+            *super().describe(),
+        ]
+
+    def open(self, split: str) -> list[str]:
+        """The texts of a split."""
+        return text.documents(self.source, self.name, split, self.data_dir)
+
+    def prepare(self, split: str, train: bool) -> Text:
+        """A split as one long row of tokens, and its windows."""
+        documents = self.opened(split)
+        ids = self.text_tokenizer.encode(documents)
+        begin = [BOS] if self.special else []
+        starts = np.cumsum([0] + [len(i) + len(begin) for i in ids])[:-1]
+        dtype = np.uint8 if self.text_tokenizer.size <= 2**8 else np.uint16
+        dtype = dtype if self.text_tokenizer.size <= 2**16 else np.int32
+        tokens = np.concatenate([part for i in ids for part in (np.array(begin, dtype), i.astype(dtype))])
+        least = self.length + 1 if train else 2
+        if len(tokens) < least:
+            raise UserError(
+                f"{self.name} {split} has {len(tokens):,} tokens: config.data.length={self.length} needs {least:,} or more."
+            )
+        # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
+        first = np.array([], int) if self.special else starts if self.document_mask else starts[:1]
+        lost = sum(len(self.decode([i]).encode()) if self.tokenizer == "char" else 1 for i in tokens[first].tolist())
+        targets = len(tokens) - len(documents) if self.special else len(tokens) - len(first)
+        notes = []
+        if self.special and (unknown := int((tokens == UNKNOWN).sum())):
+            notes.append(f"{split}: {unknown:,} tokens that are not in the vocabulary.")
+        source = Windows(tokens, starts, self.length, 1 if train else self.length)
+        return Text(
+            source=source,
+            plan=self._plan(source, train),
+            notes=tuple(notes),
+            tokens=len(tokens),
+            targets=targets,
+            bytes=sum(len(document.encode()) for document in documents) - lost,
+            documents=len(documents),
+        )
+
+    def _plan(self, source: Windows, train: bool) -> Rows | Starts:
+        if train:
+            count = len(source.tokens)
+            return Starts(count - self.length, self.batch_size, max(1, count // (self.batch_size * self.length)))
+        rows = min(self.eval_batch_size or self.batch_size, source.size)
+        return Rows(source.size, -(-rows // self.feed.divisor) * self.feed.divisor)
+
+    def finish(self, batch: Example, split: Split, train: bool) -> Example:
+        """Ids where there are tokens, padding elsewhere."""
+        tf = tensorflow()
+        rows = split.plan.most // self.feed.hosts
+        real = batch["real"][:, None]
+        is_token, is_target = batch["is_token"] & real, batch["is_target"] & real
+        if self.special:
+            is_target &= batch["target"] != BOS  # which always comes after EOS
+        elif self.document_mask:
+            is_target &= ~batch["ends"]
+        document = batch["document"]
+        out = {
+            "tokens": tf.where(is_token, batch["tokens"], 0),
+            "target": tf.where(is_target, batch["target"], self.padding),
+            "segment": tf.where(is_token, document - document[:, :1] + 1, 0),
+        }
+        return {name: tf.ensure_shape(out[name], (rows, self.length)) for name in self.spec}
+
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """See Base."""
+        size = 2**8 + (EOS + 1) * self.special if self.tokenizer == "byte" else self.vocabulary_size
+        return Unread({"outputs": size}, self.spec, self.shapes, None)
+
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """Prompts as one batch {"tokens": (n, S)}, `padding` after each; S is a multiple of 8 or `length`.
+
+        With special ids a prompt begins with BOS. Of a prompt that is too long the end is kept.
+        """
+        rows, notes = [], []
+        for prompt, ids in zip(items, self.text_tokenizer.encode(items), strict=True):
+            row = np.concatenate([[BOS], ids[:-1]]) if self.special else ids
+            if not len(row):
+                row = self._line_feed()
+                notes.append("an empty prompt: the text begins with a new line.")
+            if len(row) > self.length:
+                notes.append(f"the last {self.length} of {len(row)} tokens are kept: ... {prompt[-60:]!r}")
+            if self.special and (unknown := int((row == UNKNOWN).sum())):
+                notes.append(f"{unknown} tokens that are not in the vocabulary in: {prompt[:60]!r}")
+            rows.append(row[-self.length :])
+        longest = min(-(-max(map(len, rows)) // ragged.MULTIPLE) * ragged.MULTIPLE, self.length)
+        padded = [np.pad(row, (0, longest - len(row)), constant_values=self.padding) for row in rows]
+        return {"tokens": np.stack(padded).astype(np.int32)}, notes
+
+    def _line_feed(self) -> np.ndarray:
+        """A line feed, or the first id where the vocabulary has none."""
+        try:
+            return self.text_tokenizer.encode(["\n"])[0]
+        except UserError:
+            return np.zeros(1, np.int32)

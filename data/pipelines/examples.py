@@ -1,0 +1,84 @@
+"""Kinds whose examples have one size once they are changed, read one by one from data/sources."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from data import sources
+from data.order import Rows
+from data.pipelines.base import Base, Spec, Split, check_batch, of_rows
+from data.sources import Source
+from data.subset import Subset
+
+
+@dataclass(kw_only=True)
+class Examples(Base):
+    """Batch k holds the positions k*B ... k*B + B - 1 of an endless sequence; position p shows example shuffle(p mod N) of
+    epoch p div N.
+
+    Attributes:
+      source: "tfds", "folder", "arrays" or "synthetic": a module of data/sources.
+      train_examples: how many of the training split, drawn by the seed; 0 for all. See data/subset.py.
+      batch_size: examples of a global training batch.
+      eval_batch_size: of a global evaluation batch; 0 for the same as training.
+      unreadable: what an example that cannot be read does: "stop" the run, or be "skip"ped with weight 0 and counted.
+      memory_limit_mb: the largest split, in MiB, that is held in memory.
+      shuffle_buffer: records, of a set that can only be streamed.
+    """
+
+    source: str = "tfds"
+    train_examples: NonNegativeInt = 0
+    batch_size: PositiveInt
+    eval_batch_size: NonNegativeInt = 0
+    unreadable: Literal["stop", "skip"] = "stop"
+    memory_limit_mb: NonNegativeInt = 1024
+    shuffle_buffer: PositiveInt = 50_000
+
+    def __post_init__(self) -> None:
+        check_batch(self.batch_size, self.feed)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Features that are asked of the source."""
+        raise NotImplementedError
+
+    @property
+    def repeats(self) -> int:
+        """Views of each example in a training batch."""
+        return 1
+
+    def open(self, split: str) -> Source:
+        """The source of a split."""
+        return sources.open(self.source, self.name, split, self.data_dir, self.memory_limit_mb, self.wanted)
+
+    def prepare(self, split: str, train: bool) -> Split:
+        """Training batches of `batch_size`; of evaluation, no larger than the split needs."""
+        if train:
+            source = self.train_source
+            return Split(source, Rows(source.size, self.batch_size, self.repeats))
+        source = self.opened(split)
+        rows = min(self.eval_batch_size or self.batch_size, source.size)
+        return Split(source, Rows(source.size, -(-rows // self.feed.divisor) * self.feed.divisor))
+
+    @cached_property
+    def train_source(self) -> Source:
+        """The training split, or the part of it that is asked for."""
+        whole = self.opened(self.train_split)
+        return Subset(whole, self.train_examples, self.feed.seed) if self.train_examples else whole
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches of an epoch, which may end within one."""
+        return self.train_source.size / self.batch_size
+
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """All batches have one shape."""
+        return [(1.0, of_rows(self.spec, self.batch_size))]
+
+    @property
+    def buffer(self) -> int:
+        """See Base."""
+        return self.shuffle_buffer

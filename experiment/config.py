@@ -1,0 +1,247 @@
+"""From a config file to the whole config: every key with its default, and the small form that `:debug` asks for.
+
+configs/ say only what differs. Here the keys that a config leaves out are filled in, from the signatures and dataclasses
+that read them, so that each can be set on the command line and is written to config.json.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+import input_pipeline
+import lookup
+from errors import UserError, nearest
+from experiment.settings import Experiment
+from training import checkpoint, optim, parallel
+
+ROOT = Path(__file__).parents[1]
+# Sections whose keys depend on a name: the key that holds it, and where it is looked up.
+NAMED = {
+    "model": ("name", "models", "Model"),
+    "task": ("name", "tasks", "Task"),
+    "data": ("kind", "data.pipelines", "Pipeline"),
+}
+SMALL = {  # what `:debug` changes, whatever the model and the data
+    "steps": 4,
+    "optim.warmup_steps": 1,
+    "evaluation.every_steps": 2,
+    "checkpoint.every_steps": 2,
+    "log.every_steps": 1,
+}
+
+NO_CONFIGS = ("base", "__init__")  # files of configs/ that are none
+
+Keys = dict[str, lookup.Key]
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> ConfigDict:
+    """The whole config of a file and variant, "configs/vit_imagenet.py:B/16", with `:debug` at its end in its small form.
+
+    Args:
+      changes: values by key, {"optim.learning_rate": 1e-2}. The names of sections come first: they decide which other
+        keys there are.
+
+    Raises:
+      UserError: there is no such file, it fails, or it has no such variant; or a key does not exist.
+    """
+    path, _, variant = name.partition(":")
+    debug = variant.split(":")[-1] == "debug"
+    config = _read(name, path, variant.removesuffix("debug").removesuffix(":") if debug else variant)
+    changes = dict(changes or {})
+    for section, key in names():
+        if f"{section}.{key}" in changes:
+            rename(config, section, changes.pop(f"{section}.{key}"))
+    complete(config)
+    if debug:
+        shrink(config)
+    for key, value in changes.items():
+        check_key(config, key)
+        config.update_from_flattened_dict({key: value})
+    return config
+
+
+def names() -> list[tuple[str, str]]:
+    """The sections whose keys depend on a name, and the key that holds it."""
+    return [*((section, key) for section, (key, _, _) in NAMED.items()), ("optim", "name")]
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+    """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
+    for section, keys in sections(config):
+        if section and section not in config:
+            config[section] = ConfigDict()
+        _fill(config[section] if section else config, keys)
+    return config
+
+
+def rename(config: ConfigDict, section: str, name: str) -> None:
+    """Chooses another model, task, kind of data or optimiser. Keys that only the old one has are dropped."""
+    key = dict(names())[section]
+    if section not in config:
+        config[section] = ConfigDict()
+    here = config[section]
+    old = set(_keys(section, here)) if key in here else set()
+    here[key] = name
+    for lost in old - set(_keys(section, here)) - {key}:
+        if lost in here:
+            del here[lost]
+
+
+def shrink(config: ConfigDict) -> ConfigDict:
+    """A small model, little data and a few steps, in place. What is small of a model, a task or a kind of data stands
+    beside it, as `debug(section) -> changes`."""
+    config.update_from_flattened_dict(SMALL)
+    for section, (key, package, _) in NAMED.items():
+        module = importlib.import_module(f"{package}.{config[section][key]}")
+        if debug := getattr(module, "debug", None):
+            config[section].update(debug(config[section].to_dict()))
+    return config
+
+
+def sections(config: ConfigDict) -> Iterator[tuple[str, Keys]]:
+    """Each section of a config with its keys; "" is the top."""
+    whole = lookup.keys(Experiment)
+    yield "", {name: key for name, key in whole.items() if not _is_section(key.hint)}
+    for section in (name for name, key in whole.items() if _is_section(key.hint)):
+        yield section, _keys(section, config.get(section, {}))
+
+
+def check_key(config: ConfigDict, dotted: str) -> None:
+    """That a whole config has a key.
+
+    Raises:
+      UserError: it does not; the line names the nearest key of that section.
+    """
+    here, path = config, "config"
+    for part in dotted.split("."):
+        if not isinstance(here, ConfigDict) or part not in here:
+            there = list(here) if isinstance(here, ConfigDict) else []
+            raise UserError(f"{path}.{part} is not a setting: {nearest(part, there)}")
+        here, path = here[part], f"{path}.{part}"
+
+
+def describe(config: ConfigDict) -> list[str]:
+    """Every key of a whole config as a line: its name, its value and what it means."""
+    lines = []
+    for section, keys in sections(config):
+        here, prefix = (config[section], f"config.{section}") if section else (config, "config")
+        meanings = _meanings(section, here)
+        for name, key in keys.items():
+            if dataclasses.is_dataclass(key.hint):
+                inner = lookup.meanings(typing.cast(Callable[..., Any], key.hint))
+                rows = [(f"{name}.{k}", here[name][k], inner.get(k, "")) for k in here[name]]
+            else:
+                rows = [(name, here.get(name), meanings.get(name, ""))]
+            lines += [f"  --{prefix}.{k}={v!r}  {meaning}".rstrip() for k, v, meaning in rows]
+    return lines
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """A config as plain dicts. A key that is None is left to its default."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(v) for key, v in value.items() if v is not None}
+        return value
+
+    return strip(config.to_dict())
+
+
+def _read(name: str, path: str, variant: str) -> ConfigDict:
+    """What get_config of a file returns."""
+    here = Path(path).expanduser()
+    file = here if here.is_file() or here.is_absolute() else ROOT / here
+    if not file.is_file():
+        files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "configs").glob("*.py")) if p.stem not in NO_CONFIGS]
+        raise UserError(f"there is no config {path}: {nearest(path, files)}")
+    if str(ROOT) not in sys.path:  # configs import one another
+        sys.path.insert(0, str(ROOT))
+    try:
+        spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+        assert spec, f"{file} is no Python file"
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        get_config = module.get_config
+        if variant and not inspect.signature(get_config).parameters:
+            raise UserError(f"--config={name}: {path} has no variants, except :debug.")
+        config = get_config(variant) if variant else get_config()
+    except UserError:
+        raise
+    except Exception as error:  # a config is a program of the user's: whatever it raises
+        raise UserError(f"--config={name}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config={name}: get_config() should return a ConfigDict, not {type(config).__name__}.")
+    return config
+
+
+def _is_section(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) or typing.get_origin(hint) is dict
+
+
+def _reader(section: str, here: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """What reads a section, and which of its parameters are not keys of the config."""
+    if not section:
+        return Experiment, ()
+    if section in NAMED:
+        key, package, symbol = NAMED[section]
+        if not here.get(key):
+            raise UserError(f"config.{section}.{key} is not set: it chooses what config.{section} describes.")
+        return lookup.find(package, symbol, here[key]), (*input_pipeline.SIZES, "feed")
+    if section == "parallel":
+        return parallel.make, ("devices",)
+    if section == "checkpoint":
+        return checkpoint.Checkpoints, ("folder", "primary")
+    return typing.cast(Callable[..., Any], lookup.keys(Experiment)[section].hint), ()
+
+
+def _keys(section: str, here: Mapping[str, Any]) -> Keys:
+    """The keys of a section, that of its name first."""
+    if section == "optim":
+        return optim.keys(here.get("name", "adamw"), here.get("optimizer", "sgd"))
+    reader, without = _reader(section, here)
+    named = {NAMED[section][0]: lookup.Key(str, inspect.Parameter.empty)} if section in NAMED else {}
+    if section == "data":
+        return named | lookup.keys(reader, ("feed",))
+    return named | lookup.keys(reader, without)
+
+
+def _meanings(section: str, here: Mapping[str, Any]) -> dict[str, str]:
+    """What each key of a section means."""
+    if section == "optim":
+        return optim.meanings(here["name"], here.get("optimizer", "sgd"))
+    return lookup.meanings(_reader(section, here)[0])
+
+
+def _fill(here: ConfigDict, keys: Keys) -> None:
+    for name, (hint, default) in keys.items():
+        kind = _plain_type(hint)
+        if dataclasses.is_dataclass(hint):
+            if name not in here:
+                here[name] = ConfigDict()
+            _fill(here[name], lookup.keys(typing.cast(Callable[..., Any], hint)))
+        elif name not in here:
+            missing = default is None or default is inspect.Parameter.empty
+            here[name] = placeholder(kind) if missing else kind(default) if kind is float else default
+        elif kind is float and type(here[name]) is int:  # or the command line could give it no fraction
+            here[name] = float(here[name])
+
+
+def _plain_type(hint: Any) -> type:
+    """int, float, bool, str or tuple: what the command line reads a key as."""
+    hint = lookup.unannotated(hint)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return _plain_type(next(option for option in typing.get_args(hint) if option is not type(None)))
+    if typing.get_origin(hint) is typing.Literal:
+        return type(typing.get_args(hint)[0])
+    return typing.get_origin(hint) or hint

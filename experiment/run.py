@@ -1,0 +1,240 @@
+"""The parts of a run, and its programs, each compiled once.
+
+B batch, D width.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import tasks
+from experiment import record
+from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
+from input_pipeline import Batch, Pipeline, Spec
+from training import checkpoint, flops, mishaps, optim, parallel, step
+from training.trees import Variables, by_name
+
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run.
+
+    Attributes:
+      config: the whole config, as plain dicts.
+      workdir: where everything is written.
+      steps: gradient steps.
+      seed: see config.seed.
+      pipeline: the input.
+      model: the network.
+      task: what is learned and how it is judged.
+      optimiser: from optax.
+      schedule: step -> learning rate.
+      settings: config.step.
+      evaluation: config.evaluation.
+      log: config.log.
+      profile: config.profile.
+      devices: how a step runs on them.
+      checkpoints: what is saved of the run.
+      probed: the pipeline whose examples few-shot metrics use; None where there are none.
+      skipped_batches: ranges of batches that rollbacks have skipped.
+      init_params: weights that the run begins with, by parameter path; see experiment/init_from.py.
+    """
+
+    config: dict[str, Any]
+    workdir: Path
+    steps: int
+    seed: int
+    pipeline: Pipeline
+    model: nn.Module
+    task: tasks.Task
+    optimiser: optax.GradientTransformation
+    schedule: optim.Schedule
+    settings: StepSettings
+    evaluation: EvaluationSettings
+    log: LogSettings
+    profile: ProfileSettings
+    devices: parallel.Devices
+    checkpoints: checkpoint.Checkpoints
+    probed: Pipeline | None = None
+    skipped_batches: mishaps.SkippedBatches = field(default_factory=list)
+    init_params: dict[str, np.ndarray] = field(default_factory=dict)
+
+    # What a run is.
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is written beside metrics and weights: the config, what it came to, and with what it ran."""
+        return self._begun | {"skipped_batches": self.skipped_batches}
+
+    @cached_property
+    def _begun(self) -> dict[str, Any]:
+        return self.config | {
+            "format": record.FORMAT,
+            "known": self.pipeline.known,
+            "total_steps": self.steps,
+            "parameters": self.parameters(),
+            "step_flops": self.mean_step_flops(),
+            **record.provenance(),
+            "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+            "command": " ".join(sys.argv),
+        }
+
+    def parameters(self) -> int:
+        """How many parameters the model has."""
+        return sum(x.size for x in jax.tree.leaves(self.abstract_state.params))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters, by path."""
+        return {name: tuple(x.shape) for name, x in by_name(self.abstract_state.params).items()}
+
+    @property
+    def proportion(self) -> float:
+        """Height / width of the images, where there are some."""
+        image = self.pipeline.spec.get("image", ((1, 1, 1, 1), ""))[0]
+        return image[1] / image[2]
+
+    # Its state.
+
+    @property
+    def _initialise(self) -> Callable[[], step.State]:
+        return partial(
+            step.initialise,
+            model=self.model,
+            task=self.task,
+            optimiser=self.optimiser,
+            batch=abstract(self.pipeline.spec),
+            seed=self.seed,
+            ema=self.settings.ema_decay > 0,
+        )
+
+    @cached_property
+    def abstract_state(self) -> step.State:
+        """Shapes, dtypes and shardings of the state, without computing it."""
+        return self.devices.lay_out(jax.eval_shape(self._initialise))
+
+    def initialise(self) -> step.State:
+        """The state before the first step, on the devices."""
+        state = self.devices.initialise(self._initialise)
+        if not self.init_params:
+            return state
+        state = self.devices.get_state(state)
+
+        leaves = [self.init_params.get(name, x) for name, x in by_name(state.params).items()]
+        params = jax.tree.unflatten(jax.tree.structure(state.params), leaves)
+        return self.devices.put_state(replace(state, params=params, ema=params if state.ema else {}))
+
+    def restore(self, number: int) -> step.State:
+        """The saved state of a step, on the devices."""
+        wanted = dict(vars(self.abstract_state))
+        for name in ("usual", "collections"):  # which some checkpoints lack: of older versions, of a model without
+            if not self.checkpoints.holds(number, name):
+                del wanted[name]
+        saved = {"usual": step.nothing_usual(), "collections": {}} | self.checkpoints.restore(number, wanted)
+        return self.devices.put_state(step.State(**saved))
+
+    # Its programs.
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Training batches of the steps after `start`, without those that rollbacks skip."""
+        return mishaps.batches(self.pipeline.train_batches, start, self.skipped_batches)
+
+    @cached_property
+    def train_step(self) -> Callable[[step.State, Any], tuple[step.State, Any]]:
+        """Compiled (state, batch) -> (state, sums). The state given to it is consumed."""
+        function = partial(
+            step.train_step,
+            model=self.model,
+            task=self.task,
+            optimiser=self.optimiser,
+            seed=self.seed,
+            accumulate=self.settings.accumulate,
+            ema_decay=self.settings.ema_decay,
+            spike=self.settings.spike,
+            frozen=self.settings.frozen,
+        )
+        return self.devices.compile_train(function, self.abstract_state)
+
+    @cached_property
+    def eval_step(self) -> Callable[[Variables, Any], Any]:
+        """Compiled (variables, batch) -> sums."""
+        return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
+
+    def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
+        """What the task says of each row of a batch, with the row's `index`."""
+        key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
+        apply = step.Apply(self.model, variables, axis.gather)
+        return self.task.predict(apply, batch, key) | {"index": batch["index"]}
+
+    @cached_property
+    def _predict(self) -> Callable[[Variables, Any], tasks.Rows]:
+        return self.devices.compile_rows(self._rows)
+
+    def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
+        """What the task says of each example of the batches, batch by batch; rows that only fill up are left out."""
+        for batch in batches:
+            rows = self.devices.fetch_rows(self._predict(variables, self.devices.put(batch)))
+            yield {name: x[rows["index"] >= 0] for name, x in rows.items()}
+
+    @cached_property
+    def predict_few(self) -> Callable[[Variables, Batch], tasks.Rows]:
+        """The same of one batch of a user's examples, too few to be split over devices."""
+        return jax.jit(partial(self._rows, axis=parallel.WHOLE))
+
+    def stream(self, variables: Variables, batch: Batch) -> Iterator[np.ndarray] | None:
+        """The parts of one example's answer as they are made; None if its task answers at once."""
+        key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
+        return self.task.stream(partial(self._apply, variables), batch, key)
+
+    @cached_property
+    def _apply(self) -> Callable[..., Any]:
+        """The model's `apply`, each method compiled."""
+        return jax.jit(self.model.apply, static_argnames=("method", "train", "beams", "length"))
+
+    @cached_property
+    def represent(self) -> Callable[[Variables, Any], tuple[jax.Array, jax.Array, jax.Array]]:
+        """Compiled (variables, batch) -> the representation before the head (B, D), label (B,) and mask (B,)."""
+        model = self.model.clone(outputs=0)
+
+        def represent(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> Any:
+            del axis
+            inputs = [batch[name] for name in self.task.inputs]
+            return model.apply(variables, *inputs, train=False), batch["label"], batch["mask"]
+
+        return self.devices.compile_rows(represent)
+
+    # What it costs.
+
+    @cached_property
+    def step_flops(self) -> flops.ByShape:
+        """batch -> FLOPs of the model for that global batch, forward and backward: three times the forward pass."""
+        forward = partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
+        return flops.ByShape(lambda batch: 3 * flops.forward(forward, self.abstract_state.variables, batch))
+
+    def mean_step_flops(self) -> float:
+        """FLOPs of a step, averaged over an epoch."""
+        return sum(share * self.step_flops(abstract(spec)) for share, spec in self.pipeline.shapes)
+
+    def peak_flops(self) -> tuple[float, str]:
+        """FLOP/s of all devices together, and where the number comes from."""
+        if self.log.peak_teraflops:
+            each, source = self.log.peak_teraflops * 1e12, "config.log.peak_teraflops"
+        else:
+            each, source = flops.peak(jax.devices()[0])
+        # Virtual CPU devices share the one machine that was measured.
+        count = 1 if jax.default_backend() == "cpu" else jax.device_count()
+        return each * count, source
+
+
+def abstract(spec: Spec) -> dict[str, jax.ShapeDtypeStruct]:
+    """A batch's shapes and dtypes, as jax has them."""
+    return {name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for name, (shape, dtype) in spec.items()}

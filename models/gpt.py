@@ -1,0 +1,199 @@
+"""GPT: a decoder-only Transformer that predicts the next token (GPT-2, Radford et al., 2019; nanoGPT).
+
+B batch, T tokens, D width, V vocabulary, K beams, P prompt tokens, L the longest continuation.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
+from pydantic import PositiveFloat
+
+from errors import UserError
+from lookup import Depth, Rate, Size
+from models import sizes, variants
+from models.attention import Initialisers, Kernel, causal_mask, segment_mask
+from models.decoder import Cache, Decoder, follow
+from models.encoder import Activation, Remat
+from models.positions import positions_in_segments
+
+DEVIATION = 0.02  # of every matrix at the beginning
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """D, the number of layers, F and H."""
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+
+
+class Model(nn.Module):
+    """Token and position embeddings, pre-LN blocks of causal self-attention and MLP, LayerNorm, and the transposed token
+    embedding as the output layer.
+
+    Initialisation, as GPT-2's: matrices and embeddings N(0, 0.02²), biases 0; the last matrix of each branch
+    N(0, (0.02 / √(2·depth))²), so that the residual stream's variance does not grow with the depth.
+
+    Attributes:
+      outputs: V.
+      variant: "small", "medium", "large" or "XL" of GPT-2; "" when width, depth and heads are all given.
+      width: D; replaces the variant's.
+      depth: the number of layers; replaces the variant's.
+      heads: H; replaces the variant's.
+      mlp_dim: F; 4 D when None.
+      max_length: the number of positions, and so the most tokens of a row, or of a prompt and its continuation.
+      use_bias: whether linear layers and LayerNorm have biases. GPT-2 has them; nanoGPT's small models have none.
+      dropout: on embeddings, on attention weights and on the output of each branch.
+      activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu".
+      norm_epsilon: what LayerNorm adds to the variance.
+      remat: what the backward pass computes again: see Encoder of models/encoder.py.
+      kernel: see dot_product_attention.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: int
+    variant: str = ""
+    width: Size | None = None
+    depth: Depth | None = None
+    heads: Size | None = None
+    mlp_dim: Size | None = None
+    max_length: Size = 1024
+    use_bias: bool = True
+    dropout: Rate = 0.1
+    activation: Activation = "gelu_tanh"
+    norm_epsilon: PositiveFloat = 1e-5
+    remat: Remat = "none"
+    kernel: Kernel = "xla"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> Sizes:
+        """The sizes of the variant, each replaced where it is given."""
+        fields = variants.sizes(self.variant, sizes.GPT, width=self.width, depth=self.depth, heads=self.heads)
+        if fields["width"] % fields["heads"]:
+            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        return Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
+
+    def setup(self) -> None:
+        """Names the parts."""
+        size, dtype = self.size, jnp.dtype(self.dtype)
+        normal = nn.initializers.normal(DEVIATION)
+        residual = nn.initializers.normal(DEVIATION / (2 * size.depth) ** 0.5)
+        self.embedding = nn.Embed(self.outputs, size.width, embedding_init=normal, dtype=dtype)
+        self.positions = nn.Embed(self.max_length, size.width, embedding_init=normal, dtype=dtype)
+        self.decoder = Decoder(
+            size.width,
+            size.depth,
+            size.heads,
+            size.mlp_dim,
+            cross=False,
+            norm="pre",
+            norm_epsilon=self.norm_epsilon,
+            dropout=self.dropout,
+            attention_dropout=self.dropout,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            initialisers=Initialisers(kernel=normal, residual=residual, bias=nn.initializers.zeros),
+            remat=self.remat,
+            kernel=self.kernel,
+            dtype=dtype,
+        )
+        self.drop = nn.Dropout(self.dropout)
+
+    def __call__(
+        self, tokens: Int[Array, "B T"], segment: Int[Array, "B T"] | None = None, *, train: bool
+    ) -> Float32[Array, "B T V"]:
+        """The logits of the next token at every place. A token sees itself and those before it.
+
+        Args:
+          segment: of rows that hold several documents, the number 1, 2, ... of each token's document and 0 where there is
+            nothing. Documents see only themselves, and positions begin anew with each.
+
+        Raises:
+          UserError: more tokens than positions.
+        """
+        length = tokens.shape[1]
+        self._check(length, f"a row of {length} tokens")
+        mask, position = causal_mask(length), jnp.arange(length)[None]
+        if segment is not None:
+            mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)
+        x = self.drop(self._embed(tokens, position), deterministic=not train)
+        return self._logits(self.decoder(x, None, mask, None, train=train))
+
+    def context(self) -> int:
+        """How many tokens the model sees at most."""
+        return self.max_length
+
+    def start(self, tokens: Int[Array, "B P"], *, beams: int, length: int) -> Cache:
+        """The cache that `step` begins with: it holds the prompts.
+
+        The first `step` goes on from the last token of each prompt, whatever token it is given; where the prompt is empty,
+        from that token (BOS).
+
+        Args:
+          tokens: the prompts, each padded at its end with negative ids.
+          beams: K, continuations of each prompt.
+          length: L, the most calls of `step`.
+
+        Raises:
+          UserError: a prompt and its continuation need more positions than there are.
+        """
+        batch, longest = tokens.shape
+        self._check(longest + length, f"a prompt of {longest} tokens and a continuation of {length}")
+        real = tokens >= 0
+        last = jnp.maximum(real.sum(1) - 1, 0)  # where the last token of each prompt stands
+        x = self._embed(tokens, jnp.arange(longest)[None])
+        return {
+            "layers": self.decoder.prefill(x, causal_mask(longest), length * beams),
+            # The first step computes the last token again, for the logits after it.
+            "prompt": (jnp.arange(longest) < last[:, None])[:, None, None],
+            "position": last,
+            "last": jnp.take_along_axis(jnp.where(real, tokens, -1), last[:, None], axis=1),
+            "index": jnp.zeros((), jnp.int32),
+            "writer": jnp.zeros((batch, beams, length), jnp.int32),
+        }
+
+    def step(
+        self, tokens: Int[Array, "B K"], parents: Int[Array, "B K"], cache: Cache
+    ) -> tuple[Float32[Array, "B K V"], Cache]:
+        """The logits of the next token of each beam, and the cache with this one.
+
+        Args:
+          tokens: the last token of each beam.
+          parents: the beam of the step before that each beam goes on from.
+          cache: of `start` or of the step before.
+        """
+        index, last, beams = cache["index"], cache["last"], tokens.shape[1]
+        tokens = jnp.where((index == 0) & (last >= 0), last, tokens)
+        writer, written = follow(cache["writer"], parents, index)
+        prompt = jnp.broadcast_to(cache["prompt"], (*written.shape[:3], cache["prompt"].shape[3]))
+        mask = jnp.concatenate([prompt, written], axis=3)
+        x = self._embed(tokens, (cache["position"] + index)[:, None])
+        row = prompt.shape[3] + index * beams
+        x, layers = self.decoder.step(x, cache["layers"], row, mask, None)
+        return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
+
+    def _check(self, tokens: int, what: str) -> None:
+        if tokens > self.max_length:
+            raise UserError(
+                f"{what} has no positions beyond config.model.max_length={self.max_length}: raise it before training, or "
+                "take fewer tokens."
+            )
+
+    def _embed(self, tokens: jax.Array, position: jax.Array) -> jax.Array:
+        return self.embedding(jnp.maximum(tokens, 0)) + self.positions(position)
+
+    def _logits(self, x: jax.Array) -> jax.Array:
+        return self.embedding.attend(x).astype(jnp.float32)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    del section
+    return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

@@ -1,0 +1,33 @@
+"""A model's sizes: those of its variant, each replaced where the config gives it."""
+
+from collections.abc import Iterable, Mapping
+
+from errors import UserError, nearest
+
+
+def check(variant: str, variants: Iterable[str]) -> None:
+    """Refuses a variant that does not exist; "" is none.
+
+    Raises:
+      UserError: the line lists the variants.
+    """
+    if variant and variant not in (variants := tuple(variants)):
+        raise UserError(f"config.model.variant={variant!r} does not exist: {nearest(variant, variants)}")
+
+
+def sizes(variant: str, table: Mapping[str, Mapping[str, int]], **given: int | None) -> dict[str, int]:
+    """The sizes of `variant` in `table`, with those that are given in their place.
+
+    Args:
+      variant: "" for none: all sizes must be given then.
+      given: every size that the model must have; None for the variant's.
+
+    Raises:
+      UserError: a variant that does not exist, or a size that neither has.
+    """
+    check(variant, table)
+    found = dict(table[variant]) if variant else {}
+    found |= {key: value for key, value in given.items() if value is not None}
+    if missing := given.keys() - found.keys():
+        raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
+    return found

@@ -1,0 +1,169 @@
+"""The next token of a text; a trained model continues a prompt.
+
+B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int32
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+import tasks
+from models import decoding
+from models.tokens import BOS
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
+
+NONE = -1  # where a row of tokens has ended
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes."""
+    del section
+    return {"length": 20}
+
+
+@dataclass(frozen=True)
+class Task(tasks.Task):
+    """Cross-entropy of every next token (Radford et al., 2018, equation 1), its perplexity, and bits per byte of text.
+
+    Attributes:
+      length: L, how many tokens a continuation has.
+      stop: the id of a token that ends a continuation sooner; -1 for none.
+      temperature: of sampling; 0 takes the likeliest token.
+      top_k: sampling draws from the k likeliest tokens; 0 from all.
+      top_p: sampling draws from the nucleus of this probability.
+    """
+
+    length: PositiveInt = 500
+    stop: int = NONE
+    temperature: NonNegativeFloat = 0.8
+    top_k: NonNegativeInt = 200
+    top_p: decoding.Nucleus = 1.0
+    inputs = ("tokens",)
+    unit = "tokens"
+
+    def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
+        """Loss and accuracy over targets.
+
+        Args:
+          apply: (tokens (B, T)[, segment (B, T)]) -> logits (B, T, V).
+          batch: `tokens` and `target` int (B, T), the target being the token that follows, -1 where none is scored; and
+            where documents do not see one another, `segment` int (B, T).
+
+        Returns:
+          loss (nats) and accuracy, of a target token.
+        """
+        del train
+        target = batch["target"]
+        logits = apply(batch["tokens"], *[batch[name] for name in ("segment",) if name in batch])
+        mask = (target >= 0).astype(jnp.float32)
+        here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
+        chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
+        nll = jax.nn.logsumexp(logits, axis=-1) - chosen
+        right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
+        return {"loss": (jnp.sum(nll * mask), mask.sum()), "accuracy": (jnp.sum(right * mask), mask.sum())}
+
+    def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
+        """The perplexity of a token, and bits per byte of the split's text. data: with `bytes_of`."""
+        nll, tokens = totals["loss"]
+        if not tokens:
+            return {}
+        perplexity = math.exp(min(float(nll / tokens), 700.0))
+        return {"perplexity": perplexity, "bits_per_byte": float(nll) / math.log(2) / data.bytes_of(split)}
+
+    def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
+        """`prompt` int32 (B, P) and `tokens` int32 (B, L), -1 after `stop`.
+
+        Where prompt and continuation do not fit into the model's context, writing goes on from the last half of it as
+        often as that is full.
+
+        Args:
+          batch: `tokens` int (B, P), the prompts, each with -1 after its end.
+        """
+        prompt = batch["tokens"]
+        keep, room = self._rooms(apply, prompt)
+        done = jnp.zeros(len(prompt), bool)
+
+        def part(
+            state: tuple[jax.Array, jax.Array], number: jax.Array
+        ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+            prompt, done = state
+            written = self._write(apply, prompt, room, done, jax.random.fold_in(key, number))
+            return (written[:, -keep:], done | (written == self.stop).any(1)), written
+
+        first, written = part((ending(prompt, keep), done), jnp.int32(0))
+        parts = [written]
+        if (more := math.ceil(self.length / room) - 1) > 0:
+            _, later = jax.lax.scan(part, first, jnp.arange(1, more + 1))
+            parts += [later.transpose(1, 0, 2).reshape(len(prompt), -1)]
+        tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
+        return {"prompt": prompt, "tokens": tokens}
+
+    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
+        """The continuation of one prompt as `predict` writes it, int32 (1,) at a time."""
+        prompt = batch["tokens"]
+        keep, room = self._rooms(apply, prompt)
+        prompt, parents = ending(prompt, keep), jnp.zeros((1, 1), jnp.int32)
+        written: list[np.ndarray] = []
+        while len(written) < self.length:
+            number, place = divmod(len(written), room)
+            if place == 0:
+                if written:
+                    prompt = jnp.asarray(np.concatenate(written[-keep:])[None])
+                cache = apply(prompt, beams=1, length=room, method="start")
+                token, drawn = jnp.full((1,), BOS, jnp.int32), jax.random.fold_in(key, number)
+            logits, cache = apply(token[:, None], parents, cache, method="step")
+            options = (self.temperature, self.top_k, self.top_p)
+            token = decoding.next_token(logits[:, 0], jax.random.fold_in(drawn, place), *options)
+            written.append(np.asarray(token))
+            yield written[-1]
+            if written[-1][0] == self.stop:
+                return
+
+    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+        """The prompt with its continuation. data: with `decode`."""
+        del most
+        prompt, text = (data.decode(row[name][row[name] >= 0]) for name in ("prompt", "tokens"))
+        return Answer(prompt + text, {"continuation": text})
+
+    def _rooms(self, apply: Apply, prompt: jax.Array) -> tuple[int, int]:
+        """How many tokens of a prompt are read, and how many are written from there."""
+        context, longest = int(apply(method="context")), prompt.shape[1]
+        if longest + self.length <= context:
+            return longest, self.length
+        keep = context // 2
+        return keep, context - keep
+
+    def _write(
+        self, apply: Apply, prompt: jax.Array, length: int, done: Bool[Array, " B"], key: jax.Array
+    ) -> jax.Array:
+        """`length` tokens after each prompt, (B, length); none where it is done."""
+        limit = jnp.where(done, 0, length)
+        tokens, _ = decoding.sample(
+            lambda tokens, parents, cache: apply(tokens, parents, cache, method="step"),
+            apply(prompt, beams=1, length=length, method="start"),
+            limit=limit,
+            length=length,
+            bos=BOS,
+            eos=self.stop,
+            pad=NONE,
+            key=key,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+        )
+        return tokens
+
+
+def ending(tokens: Int32[Array, "B P"], most: int) -> Int32[Array, "B M"]:
+    """The last tokens of each row, at most so many, with -1 after them."""
+    if tokens.shape[1] <= most:
+        return tokens
+    before = jnp.maximum((tokens >= 0).sum(1) - most, 0)
+    return jnp.take_along_axis(tokens, before[:, None] + jnp.arange(most), axis=1)
