@@ -18,7 +18,7 @@ from analysis.subject import Subject, TextPipeline, Tokenizer, apply
 from errors import UserError
 from models.tokens import PAD
 from tasks.translate import shift_right
-from training.trees import Variables, by_name
+from training.trees import by_name
 
 ROWS = 16  # of a batch of given pairs
 MULTIPLE = 16  # lengths of given pairs are padded to a multiple of this, so that few shapes are compiled
@@ -51,12 +51,8 @@ def written(subject: Subject, texts: Sequence[str]) -> tuple[Float[np.ndarray, "
     batch, notes = run.pipeline.read(texts)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-
-    @jax.jit
-    def translate(variables: Variables, batch: tasks.Batch) -> Int[Array, "n T"]:
-        return run.task.predict(apply(run.model, variables), batch, jax.random.key(run.seed))["tokens"]
-
-    tokens = np.asarray(translate(subject.variables, batch))
+    batch = batch | {"index": np.arange(len(texts), dtype=np.int32)}
+    tokens = np.asarray(run.predict_few(subject.variables, batch)["tokens"])
     return aligner(subject)(batch["source"], tokens), *pieces(subject.pipeline_of_texts, batch["source"], tokens)
 
 

@@ -118,14 +118,14 @@ def drill(whole: Path, folder: Path, number: int, abstract_state: PyTree) -> lis
     from training import checkpoint
 
     rng, rows = random.Random(0), []
-    source = checkpoint.make(whole / "checkpoints")
+    source = checkpoint.Checkpoints(whole / "checkpoints")
     right = {step: bits(source.restore(step, abstract_state)) for step in source.steps()}
     for index in range(number):
         damage = list(DAMAGES)[index % len(DAMAGES)]
         copy = shutil.copytree(whole / "checkpoints", folder / str(index))
         hurt = sorted(right)[-rng.choice((1, 1, 2)) :]
         what = [DAMAGES[damage](copy / str(step), rng) for step in hurt]
-        checkpoints, said = checkpoint.make(copy), io.StringIO()
+        checkpoints, said = checkpoint.Checkpoints(copy), io.StringIO()
         with contextlib.redirect_stderr(said):
             begun = time.perf_counter()
             step = checkpoints.latest() or 0
@@ -162,7 +162,7 @@ def to_the_end(whole: Path, folder: Path) -> list[Row]:
         what = damage(workdir / "checkpoints" / str(STEPS), rng)
         done = subprocess.run(command(workdir), cwd=ROOT, check=True, capture_output=True, text=True)
         went_on = next(line for line in done.stdout.splitlines() if line.startswith("Going on from"))
-        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        states = [checkpoint.Checkpoints(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         rows.append(
             {
                 "damage": name,
@@ -215,7 +215,7 @@ def cost(folder: Path, rounds: int = 6) -> dict[str, object]:
         shutil.rmtree(folder, ignore_errors=True)
         with (
             mock.patch.multiple(manifest, **(written if manifests else NO_MANIFEST)),
-            checkpoint.make(folder) as checkpoints,
+            checkpoint.Checkpoints(folder) as checkpoints,
         ):
             begun = time.perf_counter()
             timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}, None))
@@ -254,9 +254,9 @@ def full_disk(whole: Path, folder: Path) -> dict[str, object] | str:
         _, said = process.communicate()
         seconds = time.perf_counter() - begun
         filler.unlink()
-        saved = checkpoint.make(workdir / "checkpoints").latest()
+        saved = checkpoint.Checkpoints(workdir / "checkpoints").latest()
         subprocess.run(command(workdir), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        states = [checkpoint.Checkpoints(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         return {
             "seconds_from_full_to_the_end_of_the_process": round(seconds, 2),
             "status": process.returncode,

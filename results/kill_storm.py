@@ -40,7 +40,7 @@ def weights(workdir: Path) -> str:
 
     from experiment import restore
 
-    _, state, _ = restore.load(restore.saved_config(workdir), workdir, str(STEPS), from_data=False)
+    _, state, _ = restore.load(workdir, which=str(STEPS))
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(state)):
         digest.update(np.ascontiguousarray(leaf).tobytes())

@@ -13,9 +13,9 @@ import pytest
 
 import experiment
 import plan
-from configs import transformer_wmt14, vit_cifar10
 from data import presence
 from errors import UserError
+from experiment import config as configs
 from planning import checks, cycles, fit, machines, page, programs
 from tests.conftest import tiny
 
@@ -224,7 +224,7 @@ def test_the_command_line_says_whether_the_machine_is_here():
 
 
 def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path):
-    config = vit_cifar10.get_config("debug")
+    config = configs.load("configs/vit_cifar10.py:debug")
     config.steps, config.epochs = 0, 3.0
     config.data.data_dir = str(tmp_path)
     build, data = plan._builder(config, tmp_path, machine)
@@ -238,7 +238,7 @@ def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path)
 
 
 def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_path):
-    config = transformer_wmt14.get_config("base:debug")
+    config = configs.load("configs/transformer_wmt14.py:base:debug")
     config.data.data_dir = str(tmp_path)
     build, _ = plan._builder(config, tmp_path, machine)
     run = build({"step.accumulate": 2})

@@ -14,8 +14,8 @@ import experiment
 import visualize
 from analysis.figures import distance, rollout
 from analysis.subject import Subject
-from configs import resnet_fashion_mnist, transformer_reverse
 from errors import UserError
+from experiment import config as configs
 from experiment import restore, resume
 from tests.conftest import tiny
 from training.log import Log
@@ -35,7 +35,7 @@ def subject(workdir: Path, **changes: object) -> Subject:
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
-    weights = lambda: restore.load(config, workdir, "last", False)[1].eval_variables  # noqa: E731
+    weights = lambda: restore.load(workdir, config)[1].eval_variables  # noqa: E731
     return Subject(run=restore.parts(config, workdir), restore=weights, load=visualize.load, **fields)
 
 
@@ -69,7 +69,7 @@ def texts(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def transformer(texts, tmp_path_factory) -> Path:
-    config = transformer_reverse.get_config("debug")
+    config = configs.load("configs/transformer_reverse.py:debug")
     config.model.depth = 1
     config.task.update(beams=1, extra_length=2)
     config.data.update(source="files", name=str(texts), languages=("x", "y"), eval_splits=("test",))
@@ -152,7 +152,7 @@ def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_
 
 def test_a_resnet_has_no_attention(vit):
     config = restore.saved_config(vit)
-    config.model = resnet_fashion_mnist.get_config("debug").model
+    config.model = configs.load("configs/resnet_fashion_mnist.py:debug").model
     resnet = Subject(run=restore.parts(config, vit), restore=dict, load=visualize.load)
     assert visualize.chosen(resnet, []) == ["curves"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
@@ -168,9 +168,11 @@ def test_a_mistake_is_one_line_and_exit_status_2(vit):
 
 
 def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
-    with pytest.raises(UserError, match="--sentence and --gold are for models that translate: this one reads images"):
+    with pytest.raises(
+        UserError, match="--sentence and --gold are for models that translate: this one reads an image file"
+    ):
         visualize.check(subject(vit, sentences=("x",)))
-    with pytest.raises(UserError, match="--images is for models of images: this one reads sentences"):
+    with pytest.raises(UserError, match="--images is for models of images: this one reads a sentence"):
         visualize.check(subject(transformer, image_files=("x.png",)))
     with pytest.raises(UserError, match="--gold=FILE, --source=FILE and --target=FILE go together: give all three"):
         visualize.gold("x", None, None)
