@@ -5,7 +5,7 @@ B batch, N tokens, H heads, L layers, R rows and C columns of patches. The last 
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,9 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from models import paths
-
-Variables: TypeAlias = Mapping[str, PyTree[jax.Array]]  # collection -> its arrays: {"params": ...}
-Leaf = TypeVar("Leaf")
+from training.trees import Variables, by_name
 
 PROBE = "attention/attention/0"  # where an encoder block sows the weights of its self-attention
 POOLING = f"pooling/{PROBE}"
@@ -35,12 +33,6 @@ class Seen(NamedTuple):
     output: PyTree[Array | np.ndarray]
     attention: Float[Array | np.ndarray, "L B H N N"]
     reading: Float[Array | np.ndarray, "B N"]
-
-
-def by_path(tree: PyTree[Leaf]) -> dict[str, Leaf]:
-    """Every leaf by its path, such as "encoder/block_00/mlp/expand/kernel", in jax's order."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def by_layer(probes: Mapping[str, Array], probe: str) -> list[Array]:
@@ -65,7 +57,7 @@ def by_layer(probes: Mapping[str, Array], probe: str) -> list[Array]:
 def see(model: nn.Module, variables: Variables, image: Float[Array, "B height width channels"]) -> Seen:
     """One forward pass, not in training, with the attention of all layers."""
     output, sown = model.apply(variables, image, train=False, mutable="probe")
-    probes: dict[str, Array] = by_path(sown["probe"])
+    probes: dict[str, Array] = by_name(sown["probe"])
     encoder = {path: value for path, value in probes.items() if path.startswith("encoder/")}
     attention = jnp.stack(by_layer(encoder, PROBE)).astype(jnp.float32)
     return Seen(output, attention, _reading(model, attention, probes.get(POOLING)))

@@ -3,26 +3,25 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float
 
 from analysis import attention
-from analysis.attention import Variables
 from analysis.links import Gold
 from errors import UserError
 from experiment import Run
 from models import paths, vit
+from training import step
+from training.trees import Variables, by_name
 from weights import transplant
-
-Params: TypeAlias = PyTree[jax.Array]
 
 
 class ImagePipeline(Protocol):
@@ -68,30 +67,9 @@ class TextPipeline(Protocol):
         """The texts of a split of pairs, (source, target)."""
 
 
-@dataclass(frozen=True)
-class Apply:
-    """A model with its variables on one device, called the way a task calls it (tasks.Apply).
-
-    Attributes:
-      options: keyword arguments of every call, such as train=False.
-    """
-
-    model: nn.Module
-    variables: Variables
-    options: Mapping[str, Any] = field(default_factory=dict)  # Any: options of the model's own methods
-
-    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
-        """`model.apply` of these inputs."""
-        return self.model.apply(self.variables, *inputs, **{**self.options, **options})
-
-    def gather(self, x: jax.Array) -> jax.Array:
-        """The rows of all devices: this is the only one."""
-        return x
-
-
-def as_variables(params: Params) -> Variables:
-    """The variables of a model, of what a run restores. The one place that knows which collections there are."""
-    return {"params": params}
+def apply(model: nn.Module, variables: Variables, **options: bool) -> step.Apply:
+    """A model with its variables on one device, as a task calls it. options: of every call, such as train=False."""
+    return step.Apply(model, variables, lambda x: x, **options)
 
 
 @dataclass(frozen=True)
@@ -100,16 +78,16 @@ class Subject:
 
     Attributes:
       run: the parts of the run, without weights.
-      restore: returns the weights of `run`.
-      load: workdir -> the parts and the weights of another run.
+      restore: returns the variables of `run`'s model, State.eval_variables.
+      load: workdir -> the parts of another run and its variables.
       image_files, sentences: the user's own inputs; without any, the run's evaluation split is read.
       gold: the user's sentence pairs with links between their words.
       beside: workdirs of other runs to compare with.
     """
 
     run: Run
-    restore: Callable[[], Params]
-    load: Callable[[Path], tuple[Run, Params]]
+    restore: Callable[[], Variables]
+    load: Callable[[Path], tuple[Run, Variables]]
     image_files: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     gold: Gold | None = None
@@ -164,17 +142,16 @@ class Subject:
     @cached_property
     def variables(self) -> Variables:
         """The weights and the other collections of the run's model, on the devices."""
-        return as_variables(self.restore())
+        return self.restore()
 
     @cached_property
     def weights(self) -> dict[str, np.ndarray]:
         """The parameters by path, with the layers written out."""
-        return transplant.written_out(attention.by_path(jax.device_get(self.variables["params"])))
+        return transplant.written_out(by_name(jax.device_get(self.variables["params"])))
 
     def runs(self) -> list[tuple[Run, Variables]]:
         """This run and those beside it, with their variables."""
-        others = [(run, as_variables(params)) for run, params in map(self.load, self.beside)]
-        return [(self.run, self.variables), *others]
+        return [(self.run, self.variables), *map(self.load, self.beside)]
 
     @property
     def lacks_patch_attention(self) -> str:
@@ -206,7 +183,7 @@ class Subject:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches of a model that attends to them."""
         image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-        variables = as_variables(self.run.abstract_state.params)
+        variables = self.run.abstract_state.variables
         seen = jax.eval_shape(lambda variables, image: attention.see(self.model, variables, image), variables, image)
         patches = seen.attention.shape[-1] - self.extra
         rows = round((patches * self.run.proportion) ** 0.5)

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float, Int
 
 import tasks
 from analysis import attention
-from analysis.attention import Variables
 from analysis.links import Gold, word_weights
-from analysis.subject import Apply, Subject, TextPipeline, Tokenizer
+from analysis.subject import Subject, TextPipeline, Tokenizer, apply
 from errors import UserError
 from models.tokens import PAD
 from tasks.translate import shift_right
+from training.trees import by_name
 
 ROWS = 16  # of a batch of given pairs
 MULTIPLE = 16  # lengths of given pairs are padded to a multiple of this, so that few shapes are compiled
@@ -35,7 +35,7 @@ def alignment(apply: tasks.Apply, source: Int[Array, "B S"], target: Int[Array, 
     """
     inputs = shift_right(target, (target != PAD).astype(jnp.int32))
     _, sown = apply(source, inputs, train=False, mutable="probe")
-    probes: dict[str, Array] = attention.by_path(sown.get("probe", {}))
+    probes: dict[str, Array] = by_name(sown.get("probe", {}))
     layers = attention.by_layer(probes, "cross_attention/attention/0") or [
         weights for path, weights in probes.items() if "cross_attention" in path.split("/")
     ]
@@ -51,12 +51,8 @@ def written(subject: Subject, texts: Sequence[str]) -> tuple[Float[np.ndarray, "
     batch, notes = run.pipeline.read(texts)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-
-    @jax.jit
-    def translate(variables: Variables, batch: tasks.Batch) -> Int[Array, "n T"]:
-        return run.task.predict(Apply(run.model, variables), batch, jax.random.key(run.seed))["tokens"]
-
-    tokens = np.asarray(translate(subject.variables, batch))
+    batch = batch | {"index": np.arange(len(texts), dtype=np.int32)}
+    tokens = np.asarray(run.predict_few(subject.variables, batch)["tokens"])
     return aligner(subject)(batch["source"], tokens), *pieces(subject.pipeline_of_texts, batch["source"], tokens)
 
 
@@ -79,7 +75,7 @@ def aligner(
 ) -> Callable[[Int[np.ndarray, "n S"], Int[np.ndarray, "n T"]], Float[np.ndarray, "n T S"]]:
     """`alignment` of the subject's model, compiled: (source, target) -> float32 weights."""
     model = subject.run.model
-    align = jax.jit(lambda variables, source, target: alignment(Apply(model, variables), source, target))
+    align = jax.jit(lambda variables, source, target: alignment(apply(model, variables), source, target))
     return lambda source, target: np.asarray(align(subject.variables, source, target), np.float32)
 
 

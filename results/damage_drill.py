@@ -38,7 +38,8 @@ FLAGS = (
     "--config.checkpoint.keep_best= --config.log.every_steps=10"
 )
 MANIFEST = "manifest.sha256"
-NO_MANIFEST: dict[str, Any] = {"write": lambda step: None, "complete": lambda step: None}
+Row = dict[str, Any]  # Any: JSON
+NO_MANIFEST: Row = {"write": lambda step: None, "complete": lambda step: None}
 
 
 def command(workdir: Path) -> list[str]:
@@ -112,19 +113,19 @@ def bits(state: PyTree) -> str:
     return digest.hexdigest()
 
 
-def drill(whole: Path, folder: Path, number: int, abstract_state: PyTree) -> list[dict[str, Any]]:
+def drill(whole: Path, folder: Path, number: int, abstract_state: PyTree) -> list[Row]:
     """Damages the newest step, or the newest two, of `number` copies of a run's checkpoints: a row for each."""
     from training import checkpoint
 
     rng, rows = random.Random(0), []
-    source = checkpoint.make(whole / "checkpoints")
+    source = checkpoint.Checkpoints(whole / "checkpoints")
     right = {step: bits(source.restore(step, abstract_state)) for step in source.steps()}
     for index in range(number):
         damage = list(DAMAGES)[index % len(DAMAGES)]
         copy = shutil.copytree(whole / "checkpoints", folder / str(index))
         hurt = sorted(right)[-rng.choice((1, 1, 2)) :]
         what = [DAMAGES[damage](copy / str(step), rng) for step in hurt]
-        checkpoints, said = checkpoint.make(copy), io.StringIO()
+        checkpoints, said = checkpoint.Checkpoints(copy), io.StringIO()
         with contextlib.redirect_stderr(said):
             begun = time.perf_counter()
             step = checkpoints.latest() or 0
@@ -149,7 +150,7 @@ def drill(whole: Path, folder: Path, number: int, abstract_state: PyTree) -> lis
     return rows
 
 
-def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
+def to_the_end(whole: Path, folder: Path) -> list[Row]:
     """Damages the newest step and lets train.py resume to the end."""
     from kill_storm import metrics
 
@@ -161,7 +162,7 @@ def to_the_end(whole: Path, folder: Path) -> list[dict[str, Any]]:
         what = damage(workdir / "checkpoints" / str(STEPS), rng)
         done = subprocess.run(command(workdir), cwd=ROOT, check=True, capture_output=True, text=True)
         went_on = next(line for line in done.stdout.splitlines() if line.startswith("Going on from"))
-        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        states = [checkpoint.Checkpoints(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         rows.append(
             {
                 "damage": name,
@@ -194,7 +195,7 @@ def big_state(megabytes: int) -> PyTree:
     return {f"layer{i}": jnp.asarray(rng.normal(size=(500, 500)), jnp.float32) for i in range(megabytes)}
 
 
-def cost(folder: Path, rounds: int = 6) -> dict[str, Any]:
+def cost(folder: Path, rounds: int = 6) -> dict[str, object]:
     """Seconds of writing and verifying the manifest, and of saving, for a state of 350 MB."""
     from training import checkpoint, manifest
 
@@ -210,11 +211,11 @@ def cost(folder: Path, rounds: int = 6) -> dict[str, Any]:
     def save(manifests: bool) -> None:
         """Saves once, with or without a manifest."""
         name = "save_with_manifest" if manifests else "save_without"
-        written: dict[str, Any] = {"write": lambda step: timed("manifest", lambda: write(step))}
+        written: Row = {"write": lambda step: timed("manifest", lambda: write(step))}
         shutil.rmtree(folder, ignore_errors=True)
         with (
             mock.patch.multiple(manifest, **(written if manifests else NO_MANIFEST)),
-            checkpoint.make(folder) as checkpoints,
+            checkpoint.Checkpoints(folder) as checkpoints,
         ):
             begun = time.perf_counter()
             timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}, None))
@@ -229,7 +230,7 @@ def cost(folder: Path, rounds: int = 6) -> dict[str, Any]:
     return {"megabytes": 350, "load_average": os.getloadavg()[0], "least_seconds": least, "seconds": spent}
 
 
-def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
+def full_disk(whole: Path, folder: Path) -> dict[str, object] | str:
     """Fills the disk of a training run as it begins to save, then makes space and runs the same command again."""
     from kill_storm import metrics
 
@@ -253,9 +254,9 @@ def full_disk(whole: Path, folder: Path) -> dict[str, Any] | str:
         _, said = process.communicate()
         seconds = time.perf_counter() - begun
         filler.unlink()
-        saved = checkpoint.make(workdir / "checkpoints").latest()
+        saved = checkpoint.Checkpoints(workdir / "checkpoints").latest()
         subprocess.run(command(workdir), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        states = [checkpoint.make(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
+        states = [checkpoint.Checkpoints(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         return {
             "seconds_from_full_to_the_end_of_the_process": round(seconds, 2),
             "status": process.returncode,

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiment import record  # noqa: E402
 
+Row = dict[str, Any]  # Any: JSON
 STEPS, TIMEOUT = 60, 15.0
 FLAGS = (
     f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.log.every_steps=5 --config.data.batch_size=32 "
@@ -115,11 +116,11 @@ def saved(workdir: Path) -> list[int]:
     return sorted(int(p.name) for p in (workdir / "checkpoints").glob("*") if p.name.isdigit())
 
 
-def drill(name: str, workdir: Path, moment: int, parallel: str) -> dict[str, Any]:
+def drill(name: str, workdir: Path, moment: int, parallel: str) -> Row:
     """Runs one drill, a row of the record. moment: the step after whose checkpoint it strikes."""
     struck, number, expected = DRILLS[name]
     processes = start(workdir, raising=number is None, parallel=parallel)
-    row: dict[str, Any] = {"drill": name, "parallel": parallel, "struck_after_step": moment}
+    row: Row = {"drill": name, "parallel": parallel, "struck_after_step": moment}
     try:
         until(lambda: any(step >= moment for step in saved(workdir)) or None not in [p.poll() for p in processes], 120)
         begun = time.perf_counter()
@@ -146,7 +147,7 @@ def main(times: int) -> int:
     """Runs all drills and writes the record. Returns the exit status."""
     record.clean_commit()
     chance = random.Random(0)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in DRILLS:
             for number in range(times):

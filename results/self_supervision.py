@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiment import record  # noqa: E402
 
+Row = dict[str, Any]  # Any: JSON
 RECORD = ROOT / "results" / "self_supervision.json"
 RUNS = Path("runs", "self_supervision")
 PRETRAIN = {
@@ -37,7 +38,7 @@ FINETUNE = [
 ]
 
 
-def run(name: str, flags: list[str], data: list[str]) -> dict[str, Any]:
+def run(name: str, flags: list[str], data: list[str]) -> Row:
     """Trains, unless it is done, and returns the last evaluation's metrics. data: a flag of the data folder."""
     workdir = RUNS / name
     command = ["train.py", *flags, f"--workdir={workdir}"]
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     """Trains everything and writes the record. Returns the exit status."""
     record.clean_commit()
     data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
-    result: dict[str, Any] = {
+    result: Row = {
         "expected": "a linear classifier on what was learned beats one on a random network by 10 points, "
         "and fine-tuning it beats training from scratch for every seed"
     }

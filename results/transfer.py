@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiment import record  # noqa: E402
 
+Row = dict[str, Any]  # Any: JSON
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
 CONFIGS = {"ViT": "configs/vit_fashion_mnist.py", "BiT ResNet": "configs/resnet_fashion_mnist.py"}
 SEEDS, PRETRAINED, STEPS, IMAGES = 3, 600, 100, 1000
@@ -60,14 +61,14 @@ def main(arguments: list[str]) -> int:
     """Trains everything and writes the record. Returns the exit status."""
     record.clean_commit()
     first, second = halves(next((a.removeprefix("--data_dir=") for a in arguments if a.startswith("--data_dir=")), ""))
-    result: dict[str, Any] = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
+    result: Row = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
     better = True
     for model, config in CONFIGS.items():
         short = lambda steps, seed, config=config: [  # noqa: E731
             *(f"--config={config}", f"--config.steps={steps}", f"--config.seed={seed}"),
             f"--config.optim.warmup_steps={steps // 5}",
         ]
-        rows: dict[str, Any] = {"pre-trained": [], "fine-tuned": [], "from scratch": [], "commands": []}
+        rows: Row = {"pre-trained": [], "fine-tuned": [], "from scratch": [], "commands": []}
         for seed in range(SEEDS):
             name = f"{Path(config).stem}-{seed}"
             base = f"{name}-pre-trained"

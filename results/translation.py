@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 import experiment  # noqa: E402
 from experiment import record, restore  # noqa: E402
 
+Row = dict[str, Any]  # Any: JSON
 RECORD = ROOT / "results" / "translation.json"
 MULTI30K = "configs/transformer_multi30k.py"
 # name: config, flags of evaluate.py, what is expected.
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> None:
         print(f"{name}: python {' '.join(command)}", flush=True)
         minutes = spent(workdir, command)
         test = evaluate(workdir, "--split=test", *scoring)
-        run: dict[str, Any] = {
+        run: Row = {
             "command": f"python {' '.join(command)}",
             "scored by": " ".join(["python evaluate.py --split=test", *scoring]),
             "expected": expected,
@@ -80,7 +81,7 @@ def spent(workdir: Path, command: list[str]) -> float:
     return minutes
 
 
-def evaluate(workdir: Path, *flags: str) -> dict[str, Any]:
+def evaluate(workdir: Path, *flags: str) -> Row:
     """The JSON of evaluate.py."""
     command = [sys.executable, "evaluate.py", f"--workdir={workdir}", "--json", *flags]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)

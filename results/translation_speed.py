@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,7 +28,9 @@ import numpy as np  # noqa: E402
 import models  # noqa: E402
 import tasks  # noqa: E402
 from experiment import record  # noqa: E402
+from models.tokens import PAD  # noqa: E402
 from training import flops, optim, parallel, step  # noqa: E402
+from training.trees import Batch, Variables  # noqa: E402
 
 V, ROUNDS = 8000, 8
 MODEL = models.build("transformer", outputs=V, source_vocabulary=None, variant="base")
@@ -64,7 +65,7 @@ def training(rows: int, length: int) -> dict[str, float]:
     )
     train_step = devices.compile_train(function, state)
     forward = partial(step.eval_step, axis=parallel.WHOLE, model=MODEL, task=task)
-    work = 3 * flops.forward(forward, state.params, data)
+    work = 3 * flops.forward(forward, state.variables, data)
     state, _ = train_step(state, data)
     times = []
     for _ in range(ROUNDS):
@@ -85,14 +86,15 @@ def decoding(beams: int, rows: int = 8, length: int = 32) -> dict[str, float]:
     """Tokens a second of the translations. Random weights never end a sentence, so that all have `length` tokens."""
     data = batch(rows, length)
     params = MODEL.init(jax.random.key(0), data["source"], data["target"], train=False)["params"]
-    task: Any = tasks.build("translate", beams=beams, extra_length=1)
+    task = tasks.build("translate", beams=beams, extra_length=1)
 
     @jax.jit
-    def generate(params: Any, data: Any) -> jax.Array:
-        return task.generate(partial(MODEL.apply, {"params": params}), data, jax.random.key(0))
+    def translate(variables: Variables, data: Batch) -> jax.Array:
+        """The tokens of the translations."""
+        return task.predict(step.Apply(MODEL, variables, lambda x: x), data, jax.random.key(0))["tokens"]
 
-    written = int((np.asarray(generate(params, data)) != 0).sum())
-    times = [seconds(generate, params, data) for _ in range(ROUNDS)]
+    written = int((np.asarray(translate({"params": params}, data)) != PAD).sum())
+    times = [seconds(translate, {"params": params}, data) for _ in range(ROUNDS)]
     median = statistics.median(times)
     encode = flops.forward(
         lambda params, source: MODEL.apply({"params": params}, source, train=False, method="encode"),

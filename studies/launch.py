@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from errors import UserError
 from studies import grid
@@ -161,7 +161,7 @@ class Submitted:
 
 
 def submit(
-    jobs: Sequence[grid.Job], folder: Path, cluster: str, at_once: int, options: dict[str, Any]
+    jobs: Sequence[grid.Job], folder: Path, cluster: str, at_once: int, options: dict[str, object]
 ) -> "list[Handle[State]]":
     """Queues jobs through submitit.
 

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import links, picture, translation
-from analysis.attention import Variables
 from analysis.picture import Arrays
-from analysis.subject import Apply, Subject, as_variables
+from analysis.subject import Subject, apply
 from errors import UserError
+from training.trees import Variables
 
 SENTENCES = 3  # of the evaluation split, or of the pairs that are linked by hand
 
@@ -30,10 +30,10 @@ def lacks(subject: Subject) -> str:
     tokens = jax.ShapeDtypeStruct((1, run.pipeline.spec["source"][0][-1]), "int32")
 
     def align(variables: Variables, source: Int[jax.Array, "1 S"], target: Int[jax.Array, "1 S"]) -> jax.Array:
-        return translation.alignment(Apply(run.model, variables), source, target)
+        return translation.alignment(apply(run.model, variables), source, target)
 
     try:
-        jax.eval_shape(align, as_variables(run.abstract_state.params), tokens, tokens)
+        jax.eval_shape(align, run.abstract_state.variables, tokens, tokens)
     except UserError as error:
         return str(error).rstrip(".")
     return ""

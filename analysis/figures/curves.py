@@ -26,10 +26,11 @@ def arrays(subject: Subject) -> Arrays:
     """Each metric of each run, as "RUN: test/loss": see `curves`."""
     workdirs = (subject.run.workdir, *subject.beside)
     metric = main_metric(log.read(workdirs[0]), subject.run.config["checkpoint"].get("keep_best", ""))
-    found: Arrays = {}
-    for workdir, name in zip(workdirs, names(workdirs), strict=True):
-        found |= {f"{name}: {key}": curve for key, curve in curves(log.read(workdir), ("loss", metric)).items()}
-    return found
+    return {
+        f"{name}: {key}": curve
+        for workdir, name in zip(workdirs, names(workdirs), strict=True)
+        for key, curve in curves(log.read(workdir), ("loss", metric)).items()
+    }
 
 
 def main_metric(rows: Rows, keep_best: str) -> str:

@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 
 import tasks
 from analysis import picture
-from analysis.attention import Variables
 from analysis.picture import Arrays
-from analysis.subject import Apply, Subject
+from analysis.subject import Subject, apply
 from errors import UserError
 from experiment import Run
 from models.tokens import PAD
+from training.trees import Variables
 
 
 def lacks(subject: Subject) -> str:
@@ -98,7 +98,7 @@ def draw(arrays: Arrays) -> Figure:
     return figure
 
 
-def _name(model: Mapping[str, Any]) -> str:
+def _name(model: Mapping[str, str]) -> str:
     """A name for config.model: the cell of a recurrence, else the model's name."""
     return model.get("cell", model["name"].replace("classifier", "transformer encoder")) + (
         f" + {model['attention']}" if model.get("attention") else ""
@@ -125,7 +125,7 @@ def _norms(
             return shift(result)
 
         with nn.intercept_methods(intercept):
-            summed = task.sums(Apply(model, variables, {"train": False}), batch, train=False)["loss"][0]
+            summed = task.sums(apply(model, variables, train=False), batch, train=False)["loss"][0]
         if not tokens:
             raise UserError("this model embeds no tokens: gradients by token are of models that read sentences.")
         return summed, tokens[0]

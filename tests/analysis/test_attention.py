@@ -8,6 +8,7 @@ import pytest
 
 from analysis import attention
 from models import mae, vit
+from training.trees import by_name
 from weights import transplant
 
 SIZES = dict(outputs=3, width=8, depth=3, mlp_dim=8, heads=2, patch=4)
@@ -44,8 +45,8 @@ def test_logits_with_probes_are_those_without(scan, head):
 def test_layers_come_in_order_scanned_or_not():
     written, scanned = (vit.Model(**SIZES, scan=scan) for scan in (False, True))
     params, images = made(written)
-    shapes = {path: x.shape for path, x in attention.by_path(made(scanned)[0]).items()}
-    taken, _ = transplant.fit(attention.by_path(jax.device_get(params)), shapes, 1.0, "written")
+    shapes = {path: x.shape for path, x in by_name(made(scanned)[0]).items()}
+    taken, _ = transplant.fit(by_name(jax.device_get(params)), shapes, 1.0, "written")
     stacked = jax.tree.unflatten(jax.tree.structure(made(scanned)[0]), list(taken.values()))
     a, b = see(written, params, images), see(scanned, stacked, images)
     np.testing.assert_allclose(a.attention, b.attention, atol=1e-5)

@@ -11,7 +11,7 @@ import pytest
 import models
 from analysis import translation
 from analysis.figures import alignment
-from analysis.subject import Apply, Subject
+from analysis.subject import Subject, apply
 from errors import UserError
 from tasks.translate import shift_right
 
@@ -31,12 +31,12 @@ def probing(layers: dict):
     """A stand-in for a model with these probes in its decoder, and the inputs it was called with."""
     inputs = []
 
-    def apply(*arguments, train, mutable):
+    def called(*arguments, train, mutable):
         inputs.extend(arguments)
         assert (train, mutable) == (False, "probe")
         return None, {"probe": {"decoder": layers}} if layers else {}
 
-    return apply, inputs
+    return called, inputs
 
 
 def attention(layers: int) -> np.ndarray:
@@ -48,15 +48,15 @@ def attention(layers: int) -> np.ndarray:
 def test_an_alignment_is_the_mean_over_the_heads_of_the_last_layer_but_one(depth, chosen):
     weights = attention(depth)
     sown = [{"cross_attention": {"attention": (w,)}, "self_attention": {"attention": (-w,)}} for w in weights]
-    apply, inputs = probing({f"block_{number:02}": probes for number, probes in enumerate(sown)})
-    np.testing.assert_allclose(translation.alignment(apply, SOURCE, TARGET), weights[chosen].mean(1), rtol=1e-6)
+    model, inputs = probing({f"block_{number:02}": probes for number, probes in enumerate(sown)})
+    np.testing.assert_allclose(translation.alignment(model, SOURCE, TARGET), weights[chosen].mean(1), rtol=1e-6)
     np.testing.assert_array_equal(inputs[1], shift_right(jnp.asarray(TARGET), jnp.asarray(TARGET > 0)))
 
 
 def test_stacked_layers_are_told_apart():
     weights = attention(3)
-    apply, _ = probing({"blocks": {"cross_attention": {"attention": (jnp.asarray(weights),)}}})
-    np.testing.assert_allclose(translation.alignment(apply, SOURCE, TARGET), weights[1].mean(1), rtol=1e-6)
+    model, _ = probing({"blocks": {"cross_attention": {"attention": (jnp.asarray(weights),)}}})
+    np.testing.assert_allclose(translation.alignment(model, SOURCE, TARGET), weights[1].mean(1), rtol=1e-6)
 
 
 def test_a_decoder_without_attention_is_an_error():
@@ -75,7 +75,7 @@ def built(name: str) -> tuple:
 def test_rows_of_an_alignment_sum_to_1(name):
     model, shapes = built(name)
     params = jax.tree.map(lambda x: jnp.full(x.shape, 0.1, x.dtype), shapes)
-    align = jax.jit(lambda s, t: translation.alignment(Apply(model, {"params": params}), s, t))
+    align = jax.jit(lambda s, t: translation.alignment(apply(model, {"params": params}), s, t))
     weights = align(SOURCE, TARGET)
     assert weights.shape == (2, 3, 4)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
@@ -94,5 +94,5 @@ def test_rows_of_an_alignment_sum_to_1(name):
 def test_alignment_is_of_models_that_attend_to_a_source(name, entries, reason):
     model, params = built(name)
     pipeline = SimpleNamespace(spec=dict.fromkeys(entries, ((1, 8), "int32")))
-    run = SimpleNamespace(model=model, pipeline=pipeline, abstract_state=SimpleNamespace(params=params))
+    run = SimpleNamespace(model=model, pipeline=pipeline, abstract_state=SimpleNamespace(variables={"params": params}))
     assert alignment.lacks(Subject(run=run, restore=dict, load=lambda path: (run, {}))) == reason

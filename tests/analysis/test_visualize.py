@@ -1,4 +1,4 @@
-"""visualize.py as a person types it: all figures of a ViT and of a Transformer, and what cannot be drawn."""
+"""visualize.py on the command line: all figures of a ViT and of a Transformer, and figures that cannot be drawn."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ import experiment
 import visualize
 from analysis.figures import distance, rollout
 from analysis.subject import Subject
-from configs import resnet_fashion_mnist, transformer_reverse
 from errors import UserError
+from experiment import config as configs
 from experiment import restore, resume
 from tests.conftest import tiny
 from training.log import Log
@@ -30,13 +30,13 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def subject(workdir: Path, **changes: object) -> Subject:
-    """As the command makes it."""
-    given = {name: changes.pop(name) for name in ("image_files", "sentences", "beside") if name in changes}
+    """As the command builds it."""
+    fields = {name: changes.pop(name) for name in ("image_files", "sentences", "beside") if name in changes}
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
-    weights = lambda: restore.load(workdir, config)[1].eval_params  # noqa: E731
-    return Subject(run=restore.parts(config, workdir), restore=weights, load=visualize.load, **given)
+    weights = lambda: restore.load(workdir, config)[1].eval_variables  # noqa: E731
+    return Subject(run=restore.parts(config, workdir), restore=weights, load=visualize.load, **fields)
 
 
 def begun(config: ConfigDict, workdir: Path) -> Path:
@@ -109,10 +109,10 @@ def test_all_figures_of_a_transformer_with_its_error_rate(transformer, texts, tm
 def test_maps_of_sentences_are_of_what_the_model_writes(transformer):
     from analysis.figures import alignment
 
-    found = alignment.arrays(subject(transformer, sentences=("1 2", "1 2 3")))
-    assert found["source"][1][-1] == "</s>"
-    assert "" in found["source"][0].tolist()
-    assert found["weights"].shape == (2, found["target"].shape[1], found["source"].shape[1])
+    arrays = alignment.arrays(subject(transformer, sentences=("1 2", "1 2 3")))
+    assert arrays["source"][1][-1] == "</s>"
+    assert "" in arrays["source"][0].tolist()
+    assert arrays["weights"].shape == (2, arrays["target"].shape[1], arrays["source"].shape[1])
 
 
 def test_images_of_other_sizes_and_models_for_them(vit, tmp_path):
@@ -168,9 +168,11 @@ def test_a_mistake_is_one_line_and_exit_status_2(vit):
 
 
 def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
-    with pytest.raises(UserError, match="--sentence and --gold are for models that translate: this one reads images"):
+    with pytest.raises(
+        UserError, match="--sentence and --gold are for models that translate: this one reads an image file"
+    ):
         visualize.check(subject(vit, sentences=("x",)))
-    with pytest.raises(UserError, match="--images is for models of images: this one reads sentences"):
+    with pytest.raises(UserError, match="--images is for models of images: this one reads a sentence"):
         visualize.check(subject(transformer, image_files=("x.png",)))
     with pytest.raises(UserError, match="--gold=FILE, --source=FILE and --target=FILE go together: give all three"):
         visualize.gold("x", None, None)
