@@ -143,7 +143,7 @@ def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F
         params, model = drawn(name=name, **{"activation": "gelu_tanh"} if name == "mixer" else {})
     weights.write(tmp_path / "a.npz", params, "google", model)
     found = weights.read(tmp_path / "a.npz")
-    config = convert.config_of(found, configs.load(), False)
+    config = convert.config_of(found, configs.load("configs/vit_imagenet.py"), False)
     run = experiment.build(config, tmp_path / "run", {"classes": list("abcde")})
     assert not weights.mismatch(found, run.abstract_state.params)
     if name == "resnet":

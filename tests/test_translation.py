@@ -111,7 +111,9 @@ def test_predict_translates_standard_input_line_by_line(whole, texts):
     run, state, _ = restore.load(whole, from_data=True)
     written = {}
     for batch in run.predict(state.eval_variables, run.pipeline.eval_batches("test")):
-        written |= {i: run.pipeline.decode(ids) for i, ids in zip(batch["index"].tolist(), batch["tokens"], strict=True)}
+        written |= {
+            i: run.pipeline.decode(ids) for i, ids in zip(batch["index"].tolist(), batch["tokens"], strict=True)
+        }
     assert [row["translation"] for row in rows[:3]] == [written[i] for i in range(3)]
 
 

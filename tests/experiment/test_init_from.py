@@ -173,7 +173,9 @@ def test_few_shot_scores_need_classes():
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_a_student_learns_from_what_its_teacher_says_of_the_same_batch(first, workdir, mode):
-    config = tiny(**{"parallel.mode": mode, "model.head": "distilled", "task.name": "distill", "task.teacher": str(first)})
+    config = tiny(
+        **{"parallel.mode": mode, "model.head": "distilled", "task.name": "distill", "task.teacher": str(first)}
+    )
     run = experiment.build(config, workdir)
     batch = next(run.batches(0))
     taught = run.devices.fetch_rows(teacher.load(run)(run.devices.put(batch))["teacher"])
@@ -189,7 +191,8 @@ def test_a_teacher_of_other_images_is_refused(first, workdir):
         **{"data.image_size": 16, "model.head": "distilled", "task.name": "distill", "task.teacher": str(first)}
     )
     with pytest.raises(
-        UserError, match=r"config.task.teacher=.* learned from other data: .*\(8, 8, 1\)\} there, .*\(16, 16, 1\)\} here"
+        UserError,
+        match=r"config.task.teacher=.* learned from other data: .*\(8, 8, 1\)\} there, .*\(16, 16, 1\)\} here",
     ):
         train(config, workdir)
     assert not workdir.exists()
