@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
             show(item, answer, flags.json, folder / f"{count}.png")
             count += 1
         if flags.alignment:
-            draw(run, state.eval_params, batch[0], Path(flags.alignment))
+            draw(run, state.eval_variables, batch[0], Path(flags.alignment))
     if not count:
         raise UserError(
             f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
@@ -108,7 +108,7 @@ def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
     print(answer.text, *(f"  {path}" for path in where.values()), sep="\n", flush=True)
 
 
-def draw(run: Run, params: object, sentence: str, path: Path) -> None:
+def draw(run: Run, variables: object, sentence: str, path: Path) -> None:
     """The alignment map of one translation."""
     from analysis import picture
     from analysis.figures import alignment
@@ -116,7 +116,7 @@ def draw(run: Run, params: object, sentence: str, path: Path) -> None:
 
     if path.suffix != ".png":
         raise UserError(f"--alignment={path} should end in .png.")
-    subject = Subject(run=run, restore=lambda: params, load=restore.load, sentences=(sentence,))
+    subject = Subject(run=run, restore=lambda: variables, load=restore.load, sentences=(sentence,))
     if reason := alignment.lacks(subject):
         raise UserError(f"--alignment: {reason}.")
     arrays = alignment.arrays(subject)

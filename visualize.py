@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     subject = Subject(
         run=restore.parts(config, workdir),
         restore=lambda: (
-            restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)[1].eval_params
+            restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)[1].eval_variables
         ),
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
 def load(workdir: Path) -> tuple[Run, object]:
     """Another run and its weights, at its last step."""
     run, state, _ = restore.load(workdir)
-    return run, state.eval_params
+    return run, state.eval_variables
 
 
 def chosen(subject: Subject, asked: list[str]) -> list[str]:

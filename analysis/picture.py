@@ -11,11 +11,13 @@ from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 
 from errors import UserError
 
 Arrays = dict[str, np.ndarray]
 DPI = 130
+SIDE = 224  # pixels that a picture is at least about as high as
 
 
 def begin(width: float, height: float, title: str) -> Figure:
@@ -35,6 +37,21 @@ def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI)
         np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from None
+
+
+def write(picture: Float[np.ndarray, "height width 3"], path: Path) -> None:
+    """Writes a picture of values in [0, 1] to `path`, a .png, small ones with each pixel as a square of several.
+
+    Raises:
+      UserError: a file that cannot be written.
+    """
+    scale = max(1, SIDE // picture.shape[0])
+    pixels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
 

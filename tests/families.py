@@ -1,6 +1,6 @@
 """A small run of every family of models, offline: what differs from the main job, by config key."""
 
-TEXTS = "tests/texts"
+TEXTS = "tests/old_runs/texts"
 COMMON = {
     "steps": 20,
     "optim.learning_rate": 3e-3,

@@ -284,6 +284,10 @@ class Pipeline(Examples):
             return None
         return int(rows[0]), f"has label {label[rows[0]]}, outside 0 to {last}: is this split labelled?"
 
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
+        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: {"image": float32 (n, height, width, channels)}."""
         tf = tensorflow()

@@ -127,6 +127,10 @@ class Pipeline(Ragged):
         """The text of a target's ids."""
         return self.target_tokenizer.decode(ids)
 
+    def texts(self, split: str) -> list[str]:
+        """The target sentences of a split, in its order: the references of translations."""
+        return [target for _, target in self.opened(split)]
+
     def describe(self) -> list[str]:
         """How much there is, what is padding, and what is left out, cut or unknown."""
         train, plan = self.train, self.train.plan

@@ -1,0 +1,131 @@
+"""Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiment import config as configs
+from experiment import record
+from tests.commandline import Done, command
+from tests.families import COMMON, FAMILIES
+from train import train
+from training import log
+
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+ITEMS = {"images": "a.png", "pairs": "1 2 3", "sentences": "good and bad", "documents": "1 2"}
+FIGURES = {"vit": "filters", "transformer": "sinusoids", "seq2seq": "alignment"}  # one that the family has, besides curves
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """The workdir of each family that was trained so far."""
+    return {"": tmp_path_factory.mktemp("families")}
+
+
+def trained(runs: dict[str, Path], family: str) -> Path:
+    if family not in runs:
+        changes = COMMON | FAMILIES[family]
+        if family == "distilled":
+            changes["task.teacher"] = str(trained(runs, "vit"))
+        config = configs.load("configs/vit_digits.py", changes)
+        runs[family] = runs[""] / family
+        train(config, runs[family])
+    return runs[family]
+
+
+def done(*arguments: object) -> Done:
+    """A command that must end well."""
+    ended = command(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_golden_losses(runs, family):
+    losses = [row["train/loss"] for row in log.read(trained(runs, family)) if "train/loss" in row]
+    np.testing.assert_allclose(losses, GOLDEN[family], rtol=1e-3, err_msg="see CONTRIBUTING.md, Golden curves")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evaluate_scores_as_training_did(runs, family):
+    workdir = trained(runs, family)
+    scores = json.loads(done("evaluate.py", f"--workdir={workdir}", "--json").stdout)
+    last = {name: value for name, value in log.read(workdir)[-1].items() if "/" in name}
+    assert {name: scores[name] for name in last} == pytest.approx(last, rel=1e-4, abs=1e-6)
+    assert scores["step"] == 20
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_predict_answers(runs, family, tmp_path):
+    item = ITEMS[str(FAMILIES[family]["data.kind"])]
+    if item.endswith(".png"):
+        item = str(tmp_path / item)
+        Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(item)
+    found = done("predict.py", f"--workdir={trained(runs, family)}", "--json", f"--out={tmp_path / 'out'}", item)
+    answer = json.loads(found.stdout)
+    assert answer.pop("input") == item
+    assert answer
+    if "picture" in answer:
+        with Image.open(answer["picture"]) as picture:
+            assert picture.mode == "RGB"
+    assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout.strip()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_path):
+    figures = ["curves", *([FIGURES[family]] if family in FIGURES else [])]
+    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures)
+    assert {path.stem for path in tmp_path.glob("*.png")} == set(figures)
+    refused = command("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", "nothing")
+    assert refused.returncode == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_train_refuses_to_train_a_finished_run_again(runs, family):
+    flags = [f"--config.{key}={value}" for key, value in (COMMON | FAMILIES[family]).items()]
+    if family == "distilled":
+        flags.append(f"--config.task.teacher={runs['vit']}")
+    ended = command("train.py", f"--workdir={trained(runs, family)}", *flags)
+    assert ended.returncode == 2
+    assert "has finished all 20 steps" in ended.stderr
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_convert_writes_published_names_or_says_that_there_are_none(runs, family, tmp_path):
+    ended = command("convert.py", trained(runs, family), tmp_path / "weights.npz")
+    if FAMILIES[family]["model.name"] in ("vit", "resnet", "mixer") and family != "distilled":
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert (tmp_path / "weights.npz").exists()
+    else:
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plan_counts_what_training_counted(runs, family, tmp_path):
+    flags = [f"--config.{key}={value}" for key, value in (COMMON | FAMILIES[family]).items()]
+    if family == "distilled":
+        flags.append(f"--config.task.teacher={trained(runs, 'vit')}")
+    done("plan.py", f"--json={tmp_path / 'plan.json'}", f"--workdir={tmp_path}", *flags)
+    plan, saved = json.loads((tmp_path / "plan.json").read_text()), record.read(trained(runs, family))
+    assert plan["parameters"]["total"] == saved["parameters"]
+    assert plan["flops_a_step"] == saved["step_flops"]
+    assert plan["program"]["fits"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_study_takes_it_as_a_point(family, tmp_path):
+    changes = tuple(f"{key}={value}" for key, value in (COMMON | FAMILIES[family]).items())
+    (tmp_path / "one.py").write_text(
+        "from configs.studies import base\n\n\n"
+        "def get_config():\n"
+        "    study = base.get_config('One point', 'none', 'Does it run?')\n"
+        f"    study.runs = (base.run('configs/vit_digits.py', *{changes!r}, family={family!r}),)\n"
+        "    return study\n"
+    )
+    lines = done("study.py", f"--study={tmp_path / 'one.py'}", f"--workdir={tmp_path}", "--dry_run").stdout.splitlines()
+    assert len(lines) == 3  # seeds
+    assert all(line.startswith("python train.py --config=configs/vit_digits.py") for line in lines)
