@@ -8,11 +8,20 @@ COMMON = {
     "optim.weight_decay": 0.1,
     "evaluation.every_steps": 0,
     "checkpoint.every_steps": 0,
+    "checkpoint.keep_best": "",
     "log.every_steps": 1,
     "log.peak_teraflops": 1.0,
     "parallel.mode": "mesh",
 }
-VIT = {"model.width": 16, "model.depth": 2, "model.mlp_dim": 32, "model.heads": 2, "model.patch": 4}
+VIT = {
+    "model.width": 16,
+    "model.depth": 2,
+    "model.mlp_dim": 32,
+    "model.heads": 2,
+    "model.patch": 4,
+    "model.head": "token",
+    "model.positions": "learned",
+}
 IMAGES = {
     "data.kind": "images",
     "data.source": "tfds",
@@ -24,6 +33,10 @@ IMAGES = {
     "data.eval_batch_size": 96,
     "data.eval_splits": ("test[:96]",),
     "data.augment.shift": 0.1,
+    "data.augment.rotate": 0.0,
+    "data.augment.zoom": 0.0,
+    "data.augment.shear": 0.0,
+    "data.augment.mixup": 0.0,
 }
 PAIRS = {
     "task.name": "translate",
