@@ -259,8 +259,8 @@ class Checkpoints:
         """The state of a step.
 
         Args:
-          abstract_state: ShapeDtypeStructs with shardings, by which the state is laid out (Devices.lay_out). As a dict of
-            a State's fields, it may have empty ones that the checkpoint of an older version does not have.
+          abstract_state: ShapeDtypeStructs with shardings, by which the state is laid out (Devices.lay_out). A dict of
+            a State's fields may have empty ones that the checkpoint of an older version does not have.
 
         Raises:
           UserError: there is no such step, it is damaged, or it holds another model's state.

@@ -5,8 +5,8 @@ python study.py --study=configs/studies/optimizer_modern.py --launch=slurm   B/3
 
 Every run has the same batches and the same arithmetic in all: Muon's Newton-Schulz iteration adds a share of about
 5 · width / (tokens of a batch), for which it takes so many steps less. AdamW and Muon have a cosine schedule;
-schedule-free has a constant rate and is evaluated at its mean of weights. Muon's updates have AdamW's root mean square, so
-that all are tried at rates of the same order.
+schedule-free has a constant rate and is evaluated at its mean of weights. Muon's updates have AdamW's root mean square,
+so that all are tried at rates of the same order.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from errors import UserError
-from training import optim
+from training import optim, optimisers
 
 PARAMS = {"encoder": {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}, "norm": {"scale": jnp.ones(2)}}
 
@@ -161,7 +161,7 @@ def test_that_is_most_of_what_optax_has():
         *optim.names()
     }
     assert len(optim.names()) >= 40
-    for name in optim.REFUSED:
+    for name in optimisers.REFUSED:
         with pytest.raises(UserError, match=f"config.optim.name='{name}' is not supported: "):
             optim.make(name=name, total_steps=10)
 
@@ -231,7 +231,7 @@ def test_muon_takes_the_matrices_of_layers_whatever_their_rank():
         "head": TREE["head"],
     }
     leaf = lambda x: x is None or hasattr(x, "output_axis")  # noqa: E731
-    found = optim.matrices(params)
+    found = optimisers.matrices(params)
     assert tuple(found["encoder"]["block_00"]["query"]["kernel"]) == ((0,), (1, 2))
     assert tuple(found["encoder"]["block_00"]["out"]["kernel"]) == ((0, 1), (2,))
     assert tuple(found["encoder"]["block_00"]["mlp"]["kernel"]) == ((0,), (1,))
