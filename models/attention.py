@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
-
 from jaxtyping import Array, Bool, Float, Int
 
 from errors import UserError

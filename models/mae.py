@@ -8,7 +8,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
 from jaxtyping import Array, Float, Float32, Int32
 
 from errors import UserError
