@@ -38,8 +38,8 @@ class Model(vit.Model):
     def __call__(  # Any: two arrays, where a ViT has one
         self, image: Float[AnyArray, "B height width channels"], *, train: bool
     ) -> Any:
-        """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N). Outside
-        of training the same patches are always hidden.
+        """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N).
+        Outside of training the same patches are always hidden.
 
         Raises:
           UserError: a share that hides no patch or all, or relative positions.

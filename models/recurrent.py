@@ -18,7 +18,7 @@ from models.cells import Cell, hidden, read
 class Model(nn.Module):
     """Embedding, layers of cells, pooling, one linear layer. Padding must be at the end.
 
-    Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
@@ -27,8 +27,9 @@ class Model(nn.Module):
       embedding_dim: E.
       hidden_dim: H.
       layers: the number of layers.
-      gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has learned
-        anything. 1 or 2 is usual for an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here for all gates.
+      gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has
+        learned anything. 1 or 2 is usual for an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here
+        for all gates.
       bidirectional: whether each layer reads both ways; the backward states end at the first token.
       pooling: "last": the state after the last real token, of each direction | "mean" of the states of all real tokens.
       dropout: on embeddings, between layers and before the last layer.

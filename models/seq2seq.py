@@ -1,6 +1,7 @@
 """Recurrent encoder-decoders, with a fixed context vector (1406.1078) or with attention (1409.0473, 1508.04025).
 
-B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H the encoder's width, K beams, V vocabulary.
+B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H the encoder's width, K beams,
+V vocabulary.
 """
 
 from typing import Any, Literal
@@ -33,11 +34,11 @@ class Model(nn.Module):
       luong_dot      score s_t^T h_j (of 2H projected to H); s_t = cell(s_{t-1}, [e_t; h~_{t-1}]); logits W h~_t
       luong_general  score s_t^T W h_j, the rest as luong_dot; h~_t = tanh(W [c_t; s_t]), which is fed to the next step
 
-    Every layer of the decoder starts from tanh(W s + b), s the last state of the encoder's same layer in both directions
-    (1409.0473, appendix A.2.2, has the backward one). A recurrence runs through whole rows: sentences must begin at the
-    first token, and padding must be at the end.
+    Every layer of the decoder starts from tanh(W s + b), s the last state of the encoder's same layer in both
+    directions (1409.0473, appendix A.2.2, has the backward one). A recurrence runs through whole rows: sentences must
+    begin at the first token, and padding must be at the end.
 
-    Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
       outputs: V of the target.
@@ -101,8 +102,8 @@ class Model(nn.Module):
         """
         if source_segment is not None or target_segment is not None:
             raise UserError(
-                "a recurrence cannot keep the sentences of a packed row apart: set --config.data.packing=false, or take "
-                "the transformer."
+                "a recurrence cannot keep the sentences of a packed row apart: set --config.data.packing=false, or "
+                "take the transformer."
             )
         memory, state = self._encode(source, beams=1, train=train)
         embedded = self.drop(self.target_embedding(inputs), deterministic=not train)
@@ -119,8 +120,8 @@ class Model(nn.Module):
         return self._logits(x[:, :, 0], train=train)  # of all T in one product
 
     def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> dict[str, Any]:
-        """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state", the
-        decoder's (B, K, H).
+        """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state",
+        the decoder's (B, K, H).
 
         Args:
           source: 0 where there is nothing.

@@ -1,6 +1,7 @@
 """The Transformer (1706.03762): an encoder reads the source, a decoder writes the target, attending to both.
 
-B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target that is decoded.
+B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target
+of decoding.
 """
 
 from dataclasses import dataclass

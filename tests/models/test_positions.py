@@ -158,9 +158,7 @@ def test_learned_positions_of_tokens_start_as_wide_as_the_embeddings():
 @pytest.mark.parametrize("kind", ["sinusoid_1d", "learned"])
 def test_positions_of_tokens_are_added_in_the_dtype_of_x(kind):
     x = jnp.zeros((2, 5, D), jnp.bfloat16)
-    out = jax.eval_shape(
-        lambda: AddTokenPositions(kind, 4).init_with_output(jax.random.key(0), x, POSITION, 4)[0]
-    )
+    out = jax.eval_shape(lambda: AddTokenPositions(kind, 4).init_with_output(jax.random.key(0), x, POSITION, 4)[0])
     assert (out.shape, out.dtype) == (x.shape, jnp.bfloat16)
 
 
