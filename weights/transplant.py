@@ -66,8 +66,8 @@ def fit(
     left_out = [name for name in found if name not in used and name not in own]
     if unasked := [name for name in left_out if not _matches(fresh, name)]:
         raise UserError(
-            f"{source} has {unasked[0]}, which this model has not (one of {len(unasked)}): choose the config.model "
-            "of that one, or add it to config.init_fresh to leave it out."
+            f"{source} has {unasked[0]}, which this model has not (it is one of {len(unasked)}): choose the "
+            "config.model of that one, or add it to config.init_fresh to leave it out."
         )
     anew = [path for path in shapes if path not in taken]
     first = f"{len(taken)} of {len(shapes)} parameters from {source}"
