@@ -20,12 +20,13 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 from errors import UserError
 from models.arrays import AnyArray
 
-Step = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+Cache = Any  # a pytree that only the model understands
+Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 
 def sample(
     step: Step,
-    cache: Any,
+    cache: Cache,
     *,
     limit: Int[AnyArray, " B"],
     length: int,
@@ -125,12 +126,12 @@ class _Beams(NamedTuple):
     finished: jax.Array  # (B, K, L)
     score: jax.Array  # (B, K), of the finished ones; -inf where there is none yet
     done: jax.Array  # (B,)
-    cache: Any
+    cache: Cache
 
 
 def beam(
     step: Step,
-    cache: Any,
+    cache: Cache,
     *,
     limit: Int[AnyArray, " B"],
     length: int,

@@ -4,7 +4,7 @@ B batch, T tokens, D width, V vocabulary, K beams, P prompt tokens, L the longes
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -190,7 +190,7 @@ class Model(nn.Module):
         return self.embedding.attend(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

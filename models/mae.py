@@ -126,6 +126,6 @@ class Decoder(nn.Module):
         return nn.Dense(self.pixels, dtype=self.dtype, name="pixels")(x[:, extra:]).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     return vit.debug(section) | {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}

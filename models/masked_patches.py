@@ -57,6 +57,6 @@ class Model(vit.Model):
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     return vit.debug(section)

@@ -3,7 +3,7 @@
 B batch, S tokens, E embedding, H hidden, D = H or 2H, V vocabulary, C classes.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ class Model(nn.Module):
         return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"embedding_dim": 16, "hidden_dim": 16}

@@ -6,7 +6,7 @@ B batch, C classes.
 import re
 from functools import partial
 from math import gcd
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -223,7 +223,7 @@ class Model(nn.Module):
         return head(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"depths": (1, 1), "width": 8}

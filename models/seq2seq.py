@@ -19,6 +19,7 @@ from models.arrays import AnyArray
 from models.cells import Carry, Cell, cell, hidden, read
 
 Kind = Literal["none", "bahdanau", "luong_dot", "luong_general"]
+Cache = dict[str, Any]
 Memory = dict[str, AnyArray]
 State = tuple[list[Carry], jax.Array | None]
 
@@ -119,7 +120,7 @@ class Model(nn.Module):
             self.sow("probe", "cross_attention", weights[:, :, 0])
         return self._logits(x[:, :, 0], train=train)  # of all T in one product
 
-    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> dict[str, Any]:
+    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state",
         the decoder's (B, K, H).
 
@@ -132,8 +133,8 @@ class Model(nn.Module):
         return {"memory": memory, "state": state}
 
     def step(
-        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: dict[str, Any]
-    ) -> tuple[Float32[Array, "B K V"], dict[str, Any]]:
+        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: Cache
+    ) -> tuple[Float32[Array, "B K V"], Cache]:
         """The logits of the next token of each beam, and the cache with this one.
 
         Args:
@@ -286,7 +287,7 @@ def dense(features: int, dtype: DTypeLike, name: str | None = None, use_bias: bo
     return nn.Dense(features, use_bias=use_bias, kernel_init=xavier, dtype=dtype, name=name)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"embedding_dim": 16, "hidden_dim": 16}

@@ -5,7 +5,7 @@ B batch, N tokens, D width, F MLP, H heads, C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -256,7 +256,7 @@ class AttentionPooling(nn.Module):
         return (x + nn.Dropout(self.dropout, deterministic=not train)(y))[:, 0]
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     stem = "+" in section.get("variant", "") or section.get("stem", "none") != "none"
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2, "patch": 1 if stem else 4}

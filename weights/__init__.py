@@ -248,7 +248,9 @@ def _ours(
     return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
 
 
-def _moves(places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> Any:
+def _moves(
+    places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
+) -> tuple[Move, ...]:
     moves: dict[Row, Move] = {}
     for row, index in places:
         if row in moves:

@@ -4,8 +4,8 @@ Weights go by the paths of parameters with the layers written out: "encoder/bloc
 """
 
 import re
+from collections.abc import Container
 from math import isqrt
-from typing import Any
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def _resized(table: np.ndarray, tokens: int, extra: int, wanted_extra: int, prop
     return np.concatenate([before, patch])[None].astype(table.dtype)
 
 
-def _extra(names: Any) -> int:
+def _extra(names: Container[str]) -> int:
     return sum(name in names for name in TOKENS)
 
 
