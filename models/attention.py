@@ -31,12 +31,12 @@ class Initialisers:
       bias: of the two layers of the MLP. Biases of attention begin at 0.
     """
 
-    kernel: Initializer = nn.initializers.xavier_uniform()
-    residual: Initializer = nn.initializers.xavier_uniform()
-    bias: Initializer = nn.initializers.normal(1e-6)
+    kernel: Initializer
+    residual: Initializer
+    bias: Initializer
 
 
-XAVIER = Initialisers()
+XAVIER = Initialisers(nn.initializers.xavier_uniform(), nn.initializers.xavier_uniform(), nn.initializers.normal(1e-6))
 
 
 def causal_mask(length: int) -> Bool[Array, "1 1 T T"]:
@@ -130,7 +130,7 @@ class MultiHeadAttention(nn.Module):
       head_dim: K, the paper's d_k; D / H when None.
       value_dim: V, the paper's d_v; as head_dim when None.
       dropout: rate on the attention weights.
-      grid: rows and columns of the patches, for relative position bias on a 2-D grid: see RelativePositions. None without.
+      grid: rows and columns of the patches, for relative position bias (see RelativePositions); None without.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       initialisers: of the four projections.
       kernel: see dot_product_attention. The weights are computed by themselves only when a probe or dropout needs them.

@@ -3,7 +3,7 @@
 B batch, S tokens, D width, F MLP, H heads, V vocabulary, C classes.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ class Model(nn.Module):
         return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

@@ -1,5 +1,5 @@
-"""The Transformer's decoder: blocks of causal self-attention, attention to the source (if there is one) and MLP, stacked;
-and the same one token at a time, with the keys and values of the past kept.
+"""The Transformer's decoder: blocks of causal self-attention, attention to the source (if there is one) and MLP,
+stacked; and the same one token at a time, with the keys and values of the past kept.
 
 B batch, T target tokens, S source tokens, D width, H heads, K beams, P prompt tokens, L the longest continuation.
 """
@@ -31,8 +31,8 @@ class DecoderBlock(nn.Module):
       cross: whether the layer attends to a source. Without it this is a layer of a decoder-only model.
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
-      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation, kernel,
-        dtype: see Block of models/encoder.py.
+      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation,
+        kernel, dtype: see Block of models/encoder.py.
     """
 
     width: int
@@ -96,8 +96,8 @@ class DecoderBlock(nn.Module):
         return x
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> Cache:
-        """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for `rows` = L·K of
-        the target's, (B, H, L·K, d)."""
+        """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for `rows` =
+        L·K of the target's, (B, H, L·K, d)."""
         key, value = self.cross_attention.kept(memory)
         return {
             "cross_key": key,
@@ -109,8 +109,8 @@ class DecoderBlock(nn.Module):
     def prefill(
         self, x: Float[Array, "B P D"], self_mask: Bool[AnyArray, "..."], rows: int
     ) -> tuple[Float[Array, "B P D"], Cache]:
-        """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for `rows` =
-        L·K of its continuation's: (B, H, P + L·K, d)."""
+        """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for
+        `rows` = L·K of its continuation's: (B, H, P + L·K, d)."""
         cache = {}
 
         def self_attention(y: jax.Array) -> jax.Array:

@@ -22,12 +22,13 @@ from errors import UserError
 from models.arrays import AnyArray
 
 Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
-Step = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+Cache = Any  # a pytree that only the model understands
+Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 
 def sample(
     step: Step,
-    cache: Any,
+    cache: Cache,
     *,
     limit: Int[AnyArray, " B"],
     length: int,
@@ -127,12 +128,12 @@ class _Beams(NamedTuple):
     finished: jax.Array  # (B, K, L)
     score: jax.Array  # (B, K), of the finished ones; -inf where there is none yet
     done: jax.Array  # (B,)
-    cache: Any
+    cache: Cache
 
 
 def beam(
     step: Step,
-    cache: Any,
+    cache: Cache,
     *,
     limit: Int[AnyArray, " B"],
     length: int,

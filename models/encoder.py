@@ -145,8 +145,8 @@ class Encoder(nn.Module):
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
-      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation,
-        kernel, dtype: see Block.
+      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
+        activation, kernel, dtype: see Block.
     """
 
     depth: int

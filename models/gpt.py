@@ -4,7 +4,7 @@ B batch, T tokens, D width, V vocabulary, K beams, P prompt tokens, L the longes
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -35,8 +35,8 @@ class Sizes:
 
 
 class Model(nn.Module):
-    """Token and position embeddings, pre-LN blocks of causal self-attention and MLP, LayerNorm, and the transposed token
-    embedding as the output layer.
+    """Token and position embeddings, pre-LN blocks of causal self-attention and MLP, LayerNorm, and the transposed
+    token embedding as the output layer.
 
     Initialisation, as GPT-2's: matrices and embeddings N(0, 0.02²), biases 0; the last matrix of each branch
     N(0, (0.02 / √(2·depth))²), so that the residual stream's variance does not grow with the depth.
@@ -113,8 +113,8 @@ class Model(nn.Module):
         """The logits of the next token at every place. A token sees itself and those before it.
 
         Args:
-          segment: of rows that hold several documents, the number 1, 2, ... of each token's document and 0 where there is
-            nothing. Documents see only themselves, and positions begin anew with each.
+          segment: of rows that hold several documents, the number 1, 2, ... of each token's document and 0 where there
+            is nothing. Documents see only themselves, and positions begin anew with each.
 
         Raises:
           UserError: more tokens than positions.
@@ -134,8 +134,8 @@ class Model(nn.Module):
     def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.
 
-        The first `step` goes on from the last token of each prompt, whatever token it is given; where the prompt is empty,
-        from that token (BOS).
+        The first `step` goes on from the last token of each prompt, whatever token it is given; where the prompt is
+        empty, from that token (BOS).
 
         Args:
           tokens: the prompts, each padded at its end with negative ids.
@@ -183,8 +183,8 @@ class Model(nn.Module):
     def _check(self, tokens: int, what: str) -> None:
         if tokens > self.max_length:
             raise UserError(
-                f"{what} has no positions beyond config.model.max_length={self.max_length}: raise it before training, or "
-                "take fewer tokens."
+                f"{what} has no positions beyond config.model.max_length={self.max_length}: raise it before "
+                "training, or take fewer tokens."
             )
 
     def _embed(self, tokens: AnyArray, position: jax.Array) -> jax.Array:
@@ -194,7 +194,7 @@ class Model(nn.Module):
         return self.embedding.attend(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

@@ -38,8 +38,8 @@ class Model(vit.Model):
     def __call__(  # Any: two arrays, where a ViT has one
         self, image: Float[AnyArray, "B height width channels"], *, train: bool
     ) -> Any:
-        """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N). Outside
-        of training the same patches are always hidden.
+        """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N).
+        Outside of training the same patches are always hidden.
 
         Raises:
           UserError: a share that hides no patch or all, or relative positions.
@@ -126,6 +126,6 @@ class Decoder(nn.Module):
         return nn.Dense(self.pixels, dtype=self.dtype, name="pixels")(x[:, extra:]).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     return vit.debug(section) | {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}

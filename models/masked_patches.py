@@ -1,5 +1,5 @@
-"""ViT's own self-supervision (2010.11929, appendix B.1.2): half of the patches are corrupted, and the model predicts their
-mean colours.
+"""ViT's own self-supervision (2010.11929, appendix B.1.2): half of the patches are corrupted, and the model predicts
+their mean colours.
 
 B batch, N patches, D width.
 """
@@ -33,8 +33,8 @@ class Model(vit.Model):
     def __call__(  # Any: two arrays, where a ViT has one
         self, image: Float[AnyArray, "B height width channels"], *, train: bool
     ) -> Any:
-        """The logits of each patch's mean colour, float32 (B, N, colors), and which patches were corrupted, bool (B, N).
-        Outside of training the same patches always are.
+        """The logits of each patch's mean colour, float32 (B, N, colors), and which patches were corrupted, bool
+        (B, N). Outside of training the same patches always are.
 
         Raises:
           UserError: a share that corrupts no patch.
@@ -57,6 +57,6 @@ class Model(vit.Model):
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     return vit.debug(section)

@@ -4,7 +4,7 @@ B batch, N patches, D width, F MLP over the channels, C classes.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -120,7 +120,7 @@ class Model(nn.Module):
         return head(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"width": 16, "depth": 2, "mlp_dim": 32, "token_mlp_dim": 16, "patch": 4}

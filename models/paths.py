@@ -1,14 +1,15 @@
 """Names of a model's layers within parameter paths. Any room may import this file: it imports only `re`.
 
 A path is "encoder/block_00/mlp/expand/kernel". Layers written out are `block_00`, `block_01`, ...; layers that a scan
-stacks are one module `blocks`, whose parameters have the layers as their first axis. A ResNet's are `stage_1_unit_01`, ...
+stacks are one module `blocks`, whose parameters have the layers as their first axis. A ResNet's are `stage_1_unit_01`
+and so on.
 """
 
 import re
 from typing import NamedTuple
 
 STACKED = "blocks"
-# The names of layers as patterns, whose numbers count from 0: for tables that pair them with the names of other projects.
+# The names of layers as patterns whose numbers count from 0, for tables of names (weights/tables.py).
 BLOCK_PATTERN = "block_{block:02}"
 UNIT_PATTERN = "stage_{stage+1}_unit_{unit+1:02}"
 
@@ -17,7 +18,7 @@ _UNIT = re.compile(r"stage_(\d+)_unit_(\d+)")
 
 
 class Layer(NamedTuple):
-    """Where a path enters a layer: what stands before it, the layer's number (None if stacked), what stands after it."""
+    """Where a path enters a layer: the path before it, the layer's number (None if stacked), the path after it."""
 
     before: str
     number: int | None

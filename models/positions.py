@@ -87,8 +87,8 @@ class AddPositions(nn.Module):
     """x + positions. Tokens before the grid (the class token) get a learned position or, with sinusoids, zero.
 
     Attributes:
-      kind: "learned" (one vector for each position, initialised with σ = 0.02) | "learned_2d" (half of it for the row, half
-        for the column) | "sinusoid_1d" | "sinusoid_2d" | "none" | "relative", which adds nothing here: see
+      kind: "learned" (one vector for each position, initialised with σ = 0.02) | "learned_2d" (half of it for the row,
+        half for the column) | "sinusoid_1d" | "sinusoid_2d" | "none" | "relative", which adds nothing here: see
         RelativePositions.
     """
 
@@ -120,8 +120,8 @@ class AddPositions(nn.Module):
 
 
 class RelativePositions(nn.Module):
-    """Relative position bias on a 2-D grid: q_i · r(p_i - p_j) / sqrt(K), with a learned vector r for each offset of rows
-    and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).
+    """Relative position bias on a 2-D grid: q_i · r(p_i - p_j) / sqrt(K), with a learned vector r for each offset of
+    rows and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).
 
     Attributes:
       grid: rows and columns.
@@ -131,8 +131,8 @@ class RelativePositions(nn.Module):
 
     @nn.compact
     def __call__(self, query: Float[Array, "B N H K"]) -> Float[Array, "B H N N"]:
-        """The bias of attention's scores. It is 0 to and from the tokens before the grid, which are the last rows * columns
-        of the N tokens."""
+        """The bias of attention's scores. It is 0 to and from the tokens before the grid, which are the last rows *
+        columns of the N tokens."""
         rows, columns = self.grid
         extra, size = query.shape[1] - rows * columns, query.shape[-1]
         table = self.param("embedding", nn.initializers.normal(size**-0.5), ((2 * rows - 1) * (2 * columns - 1), size))

@@ -3,7 +3,7 @@
 B batch, S tokens, E embedding, H hidden, D = H or 2H, V vocabulary, C classes.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from models.cells import Cell, hidden, read
 class Model(nn.Module):
     """Embedding, layers of cells, pooling, one linear layer. Padding must be at the end.
 
-    Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
@@ -27,8 +27,9 @@ class Model(nn.Module):
       embedding_dim: E.
       hidden_dim: H.
       layers: the number of layers.
-      gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has learned
-        anything. 1 or 2 is usual for an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here for all gates.
+      gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has
+        learned anything. 1 or 2 is usual for an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here
+        for all gates.
       bidirectional: whether each layer reads both ways; the backward states end at the first token.
       pooling: "last": the state after the last real token, of each direction | "mean" of the states of all real tokens.
       dropout: on embeddings, between layers and before the last layer.
@@ -80,7 +81,7 @@ class Model(nn.Module):
         return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"embedding_dim": 16, "hidden_dim": 16}

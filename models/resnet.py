@@ -6,7 +6,7 @@ B batch, C classes.
 import re
 from functools import partial
 from math import gcd
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -40,7 +40,7 @@ class Conv(nn.Module):
     Attributes:
       features: the number of outputs.
       size: the side of the kernel.
-      order: whose epsilon and padding it has: "pre": BiT's, which pads both sides alike; "post": the JAX code's, "SAME".
+      order: whose epsilon and padding it has: "pre": BiT's, which pads both sides alike; "post": the JAX code's.
       stride: in both directions.
       dtype: of the computation; the kernel is float32.
     """
@@ -91,7 +91,7 @@ class Unit(nn.Module):
       width: of the bottleneck; the output is four times as wide.
       stride: of the 3x3 convolution.
       dtype: of the computation; parameters are float32.
-      order: "pre": norm and ReLU before each convolution (1603.05027) | "post": after each, as Google's JAX code has it.
+      order: "pre": norm and ReLU before each convolution (1603.05027) | "post": after each, as Google's JAX code.
     """
 
     width: int
@@ -223,7 +223,7 @@ class Model(nn.Module):
         return head(x).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"depths": (1, 1), "width": 8}

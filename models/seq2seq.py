@@ -1,6 +1,7 @@
 """Recurrent encoder-decoders, with a fixed context vector (1406.1078) or with attention (1409.0473, 1508.04025).
 
-B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H the encoder's width, K beams, V vocabulary.
+B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H the encoder's width, K beams,
+V vocabulary.
 """
 
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from models.arrays import AnyArray
 from models.cells import Carry, Cell, cell, hidden, read
 
 Kind = Literal["none", "bahdanau", "luong_dot", "luong_general"]
+Cache = dict[str, Any]
 Memory = dict[str, AnyArray]
 State = tuple[list[Carry], jax.Array | None]
 
@@ -33,11 +35,11 @@ class Model(nn.Module):
       luong_dot      score s_t^T h_j (of 2H projected to H); s_t = cell(s_{t-1}, [e_t; h~_{t-1}]); logits W h~_t
       luong_general  score s_t^T W h_j, the rest as luong_dot; h~_t = tanh(W [c_t; s_t]), which is fed to the next step
 
-    Every layer of the decoder starts from tanh(W s + b), s the last state of the encoder's same layer in both directions
-    (1409.0473, appendix A.2.2, has the backward one). A recurrence runs through whole rows: sentences must begin at the
-    first token, and padding must be at the end.
+    Every layer of the decoder starts from tanh(W s + b), s the last state of the encoder's same layer in both
+    directions (1409.0473, appendix A.2.2, has the backward one). A recurrence runs through whole rows: sentences must
+    begin at the first token, and padding must be at the end.
 
-    Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
       outputs: V of the target.
@@ -101,8 +103,8 @@ class Model(nn.Module):
         """
         if source_segment is not None or target_segment is not None:
             raise UserError(
-                "a recurrence cannot keep the sentences of a packed row apart: set --config.data.packing=false, or take "
-                "the transformer."
+                "a recurrence cannot keep the sentences of a packed row apart: set --config.data.packing=false, or "
+                "take the transformer."
             )
         memory, state = self._encode(source, beams=1, train=train)
         embedded = self.drop(self.target_embedding(inputs), deterministic=not train)
@@ -118,9 +120,9 @@ class Model(nn.Module):
             self.sow("probe", "cross_attention", weights[:, :, 0])
         return self._logits(x[:, :, 0], train=train)  # of all T in one product
 
-    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> dict[str, Any]:
-        """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state", the
-        decoder's (B, K, H).
+    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> Cache:
+        """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state",
+        the decoder's (B, K, H).
 
         Args:
           source: 0 where there is nothing.
@@ -131,8 +133,8 @@ class Model(nn.Module):
         return {"memory": memory, "state": state}
 
     def step(
-        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: dict[str, Any]
-    ) -> tuple[Float32[Array, "B K V"], dict[str, Any]]:
+        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: Cache
+    ) -> tuple[Float32[Array, "B K V"], Cache]:
         """The logits of the next token of each beam, and the cache with this one.
 
         Args:
@@ -285,7 +287,7 @@ def dense(features: int, dtype: DTypeLike, name: str | None = None, use_bias: bo
     return nn.Dense(features, use_bias=use_bias, kernel_init=xavier, dtype=dtype, name=name)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"embedding_dim": 16, "hidden_dim": 16}

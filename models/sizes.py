@@ -20,9 +20,9 @@ RESNET_DEPTHS = {
 }
 RESNET_WIDTH = 64  # of the root and of the first stage's bottleneck
 
-# Hybrids (2010.11929, section 3.1): the units in each stage of the ResNet, the side of the patches of its features, and the
-# ViT after it. R50+B/16 has the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of a model
-# whose patches are 32 pixels wide.
+# Hybrids (2010.11929, section 3.1): the units in each stage of the ResNet, the side of the patches of its features, and
+# the ViT after it. R50+B/16 has the units of ResNet50's last stage in the one before; R+Ti/16 is the published name of
+# a model whose patches are 32 pixels wide.
 HYBRIDS: dict[str, tuple[tuple[int, ...], int, str]] = {
     "R+Ti/16": ((), 8, "Ti"),
     "R26+S/32": (RESNET_DEPTHS["26"], 1, "S"),

@@ -1,6 +1,7 @@
 """The Transformer (1706.03762): an encoder reads the source, a decoder writes the target, attending to both.
 
-B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target that is decoded.
+B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target
+of decoding.
 """
 
 from dataclasses import dataclass
@@ -214,7 +215,7 @@ class Model(nn.Module):
         return (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

@@ -5,7 +5,7 @@ B batch, N tokens, D width, F MLP, H heads, C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -45,8 +45,8 @@ class Model(nn.Module):
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
-      variant: a published size and a patch size, "B/16", or a hybrid, "R50+B/16"; "" when width, depth, mlp_dim, heads and
-        patch are all given.
+      variant: a published size and a patch size, "B/16", or a hybrid, "R50+B/16"; "" when width, depth, mlp_dim, heads
+        and patch are all given.
       width: D; replaces the variant's.
       depth: the number of layers; replaces the variant's.
       mlp_dim: F; replaces the variant's.
@@ -114,8 +114,8 @@ class Model(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
-        """The logits of the image: (B, C); while a model with head="distilled" trains (B, 2, C), the class token's and the
-        distillation token's.
+        """The logits of the image: (B, C); while a model with head="distilled" trains (B, 2, C), the class token's and
+        the distillation token's.
 
         Args:
           image: of any size that divides by the patch.
@@ -162,7 +162,7 @@ class Model(nn.Module):
         train: bool,
         corrupt: Callable[[jax.Array], jax.Array] = lambda x: x,
     ) -> Float[Array, "B N D"]:
-        """Tokens with positions: first those that are no patches (equation 1: the class token), then the patches row by row.
+        """Tokens with positions: first those that are no patches (equation 1: the class token), then the patches.
 
         Args:
           corrupt: what happens to the patches (B, N, D) before.
@@ -256,7 +256,7 @@ class AttentionPooling(nn.Module):
         return (x + nn.Dropout(self.dropout, deterministic=not train)(y))[:, 0]
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     stem = "+" in section.get("variant", "") or section.get("stem", "none") != "none"
     return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2, "patch": 1 if stem else 4}

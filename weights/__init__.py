@@ -38,7 +38,14 @@ MODELS = ("vit", "resnet", "mixer")  # config.model.name
 
 
 class Move(NamedTuple):
-    """What became of the arrays of one row: how many there are, their and our pattern, the change, and the first's shapes."""
+    """What became of the arrays of one row.
+
+    Attributes:
+      arrays: how many there are.
+      theirs, ours: the patterns of names.
+      change: what was done to each; "" for nothing.
+      before, after: the shape of the first.
+    """
 
     arrays: int
     theirs: str
@@ -54,13 +61,18 @@ class Weights:
 
     Attributes:
       params: by our names, nested, float32, each block by itself (`encoder/block_00`).
-      scheme: whose names the file has. model: the keys of config.model that the weights and the scheme decide. settings: those
-        of them that no shape shows, such as the form of GELU.
-      variant: "B/16"; "" for a size that is none of ours. words: the model for a person.
-      classes: C, 0 without a head; names: theirs, where the file's neighbours tell them.
-      channels: of the image. image_size: of the positions' grid, None where that is not square.
-      moves: every row of the table that was used. left_out: names of the file that no parameter comes from, and why.
-      notes: what else is to be known.
+      scheme: the naming scheme of the file.
+      model: the keys of config.model that the weights and the scheme decide.
+      settings: those of them that no shape shows, such as the form of GELU.
+      variant: "B/16"; "" for a size that is not published.
+      words: the model for a person.
+      classes: C; 0 without a head.
+      names: of the classes, where a file beside the weights has them.
+      channels: of the image.
+      image_size: of the positions' grid; None where that is not square.
+      moves: every row of the table that was used.
+      left_out: names in the file that no parameter comes from, and why.
+      notes: further lines for a person.
     """
 
     params: Tree
@@ -82,8 +94,8 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
     """The weights of a .npz or .safetensors file, whole or not at all.
 
     Args:
-      heads: of a ViT whose matrices do not show it (timm, huggingface); None takes what the file or config.json beside it
-        says, and else what a published model of that width has.
+      heads: of a ViT whose matrices do not show it (timm, huggingface). When None, the number in the file or in
+        config.json beside it, or else that of a published model of the same width.
 
     Raises:
       UserError: the file cannot be read or is unsafe, has names of no known scheme, lacks some or has others, or its
@@ -141,10 +153,14 @@ def write(
 ) -> tuple[tuple[Move, ...], list[str]]:
     """Writes our parameters under another scheme's names, whole or not at all.
 
-    Returns what became of each, and what has to be set where the file is used.
-
     Args:
-      params: nested or flat; scanned blocks are taken apart. model: the config.model they belong to.
+      path: of the file; its suffix decides the format.
+      params: nested or flat; scanned blocks are written out.
+      scheme: one of SCHEMES.
+      model: the config.model of the parameters.
+
+    Returns:
+      what became of the arrays, and notes on what must be set where the file is used.
 
     Raises:
       UserError: the scheme has no place for a parameter, or needs one that is not there, or the file cannot be written.
@@ -179,7 +195,7 @@ def write(
 
 
 def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = ()) -> str:
-    """The first parameter of `found` that a model does not have so, with the variant that would fit; "" if all are.
+    """A line on the first parameter of `found` that differs from the model's, and how to mend it; "" if none does.
 
     Args:
       wanted: the model's parameters or their shapes (anything with a .shape), nested or flat, scanned or not.
@@ -194,8 +210,8 @@ def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = 
     for name in [*have, *(name for name in want if name not in have)]:
         if name.split("/")[0] not in free and have.get(name) != want.get(name):
             return (
-                f"{name} is {_spell(have.get(name))} in the file and {_spell(want.get(name))} in the model. The file holds a "
-                f"{found.words}: {_fits(found, name, have, want)}"
+                f"{name} is {_spell(have.get(name))} in the file and {_spell(want.get(name))} in the model. The file "
+                f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
 
@@ -232,7 +248,9 @@ def _ours(
     return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
 
 
-def _moves(places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> Any:
+def _moves(
+    places: list[tuple[Row, Index]], theirs: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
+) -> tuple[Move, ...]:
     moves: dict[Row, Move] = {}
     for row, index in places:
         if row in moves:

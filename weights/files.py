@@ -28,8 +28,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     if path.suffix not in SUFFIXES:
         raise UserError(
-            f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they hold, "
-            "and are not loaded: save them as .safetensors where you trust them."
+            f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they "
+            "hold, and are not loaded: save them as .safetensors where you trust them."
         )
     if not path.is_file():
         raise UserError(f"there is no file {path}.")
@@ -102,8 +102,8 @@ def _npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         MemoryError,
     ):
         raise UserError(
-            f"{path} is no archive of plain arrays, or a damaged one. Arrays of Python objects are pickles, which run what "
-            "they hold, and are not loaded."
+            f"{path} is no archive of plain arrays, or a damaged one. Arrays of Python objects are pickles, which run "
+            "what they hold, and are not loaded."
         ) from None
 
 
@@ -123,8 +123,8 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
     whole = sum(entry.file_size for entry in entries)
     if whole > max(ALWAYS_ALLOWED, LARGEST_GROWTH * path.stat().st_size):
         raise UserError(
-            f"{path} is unsafe: {path.stat().st_size / 1e6:,.1f} MB would grow to {whole / 1e9:,.1f} GB, and weights hardly "
-            "compress."
+            f"{path} is unsafe: {path.stat().st_size / 1e6:,.1f} MB would grow to {whole / 1e9:,.1f} GB, and weights "
+            "hardly compress."
         )
     for entry in entries:
         with archive.open(entry) as file:

@@ -1,6 +1,6 @@
 """models/resnet.py by its parameters, and its trunk as a hybrid ViT has it.
 
-J channels of the image, R side of the first window, W width, C classes; of each stage M its bottleneck and O its output.
+J channels of the image, R side of the first window, W width, C classes; M bottleneck and O output of each stage.
 """
 
 from collections.abc import Mapping

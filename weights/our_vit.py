@@ -1,6 +1,6 @@
 """models/vit.py by its parameters, hybrids among them.
 
-D width, F MLP, H heads, K head size, P patch, E channels of what is cut into patches, N tokens with positions, C classes.
+D width, F MLP, H heads, K head size, P patch, E channels of what the patches are of, N positions, C classes.
 """
 
 from collections.abc import Mapping

@@ -15,10 +15,12 @@ class Described:
     """A model as its weights show it.
 
     Attributes:
-      settings: the keys of config.model that they decide. variant: "B/16", "" where it is none of ours.
-      words: the same for a person.
-      classes: C; 0 without a head. channels: of the image.
-      image_size: that the weights are for; 0 where any will do, None where it is no square.
+      settings: the keys of config.model that they decide.
+      variant: "B/16"; "" for a size that is not published.
+      words: the model for a person.
+      classes: C; 0 without a head.
+      channels: of the image.
+      image_size: that the weights are for; 0 where any will do, None where it is not square.
     """
 
     settings: dict[str, Any]
@@ -34,7 +36,9 @@ class Family:
     """One of our models.
 
     Attributes:
-      words: for a person, with its article. shapes: by the patterns of names. optional: parts (first words) that it may be without.
+      words: for a person, with its article.
+      shapes: by the patterns of names.
+      optional: parts (first words of names) that it may be without.
       describe: (sizes by letter, which indices there are, parts that are there) -> Described.
     """
 

@@ -35,7 +35,11 @@ class Change(NamedTuple):
 class Row:
     """Their name of one of our parameters, or of several that they keep as one.
 
-    needed: of its indices, whether this place has such a parameter at all.
+    Attributes:
+      ours: our pattern, or our patterns.
+      theirs: their pattern.
+      change: what is done to the array.
+      needed: whether there is such a parameter at these indices.
     """
 
     ours: str | tuple[str, ...]
@@ -53,8 +57,10 @@ class Table:
     """All parameters of one of our models by one scheme's names.
 
     Attributes:
-      scheme: "google". family: which of our models.
-      settings: keys of config.model that the scheme decides, such as its form of GELU. elsewhere: how each is set there.
+      scheme: "google".
+      family: which of our models.
+      settings: keys of config.model that the scheme decides, such as its form of GELU.
+      elsewhere: how each of them is set in the other project.
       optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
     """

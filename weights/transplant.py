@@ -4,8 +4,8 @@ Weights go by the paths of parameters with the layers written out: "encoder/bloc
 """
 
 import re
+from collections.abc import Container
 from math import isqrt
-from typing import Any
 
 import numpy as np
 
@@ -23,10 +23,13 @@ TOKENS = ("token", "distillation_token")  # what stands before the grid of patch
 def fit(
     found: Weights, shapes: dict[str, tuple[int, ...]], proportion: float, source: str, fresh: tuple[str, ...] = ()
 ) -> tuple[Weights, str]:
-    """The weights that a model of these shapes takes over, by its own paths; and what was done.
+    """The weights that a model of these shapes takes over, by its own paths; and a line on what was done.
 
     Args:
-      proportion: height / width of the images, for the positions. source: for errors.
+      found: the other model's weights, layers written out.
+      shapes: of this model's parameters, by path.
+      proportion: height / width of the images, for the positions.
+      source: where the weights are from, for messages.
       fresh: patterns over paths that are not taken over, and that only the other model may have: config.init_fresh.
 
     Raises:
@@ -63,8 +66,8 @@ def fit(
     left_out = [name for name in found if name not in used and name not in own]
     if unasked := [name for name in left_out if not _matches(fresh, name)]:
         raise UserError(
-            f"{source} has {unasked[0]}, which this model has not (it is one of {len(unasked)}): choose the config.model of "
-            "that one, or add it to config.init_fresh to leave it out."
+            f"{source} has {unasked[0]}, which this model has not (it is one of {len(unasked)}): choose the "
+            "config.model of that one, or add it to config.init_fresh to leave it out."
         )
     anew = [path for path in shapes if path not in taken]
     first = f"{len(taken)} of {len(shapes)} parameters from {source}"
@@ -73,8 +76,8 @@ def fit(
 
 
 def resized(table: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Position embeddings (rows, columns, D) for another grid, bilinearly between the corners, which stay where they are
-    (2010.11929, section 3.2, as its code has it)."""
+    """Position embeddings (rows, columns, D) for another grid, bilinearly between the corners, which stay where they
+    are (2010.11929, section 3.2, as its code has it)."""
     import scipy.ndimage  # takes half a second to load, and few need it
 
     zoom = (grid[0] / table.shape[0], grid[1] / table.shape[1], 1)
@@ -93,7 +96,7 @@ def _resized(table: np.ndarray, tokens: int, extra: int, wanted_extra: int, prop
     return np.concatenate([before, patch])[None].astype(table.dtype)
 
 
-def _extra(names: Any) -> int:
+def _extra(names: Container[str]) -> int:
     return sum(name in names for name in TOKENS)
 
 

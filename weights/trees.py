@@ -26,8 +26,8 @@ def nested(leaves: Mapping[str, Any]) -> Tree:
 
 
 def layers(path: str, shape: tuple[int, ...]) -> list[tuple[str, int | None]]:
-    """The parameters at a path, each with its place on the first axis: one without a place or, where layers are stacked,
-    one for each layer."""
+    """The parameters at a path, each with its place on the first axis: one without a place; or one for
+    each layer, where layers are stacked."""
     layer = paths.layer(path)
     if layer is None or layer.number is not None:
         return [(path, None)]

@@ -145,7 +145,8 @@ def test_another_kernel_gets_the_same_inputs_and_a_mask_for_each_head(monkeypatc
         return jax_kernel(*arguments, bias=bias, mask=mask, implementation="xla")
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
-    mask, bias = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])), normal(9, B, H, T, S)
+    mask = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]))
+    bias = jnp.asarray(normal(9, B, H, T, S))
     for added in (None, bias):
         out = dot_product_attention(*map(jnp.asarray, inputs()), mask, kernel="cudnn", bias=added)
         np.testing.assert_allclose(out, attend(*inputs(), mask, bias=added), rtol=1e-5, atol=1e-6)
@@ -235,7 +236,8 @@ def test_weights_are_kept_apart_only_for_a_probe_or_dropout(attention, monkeypat
     asked = []
     monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *inputs, **_: asked.append("kernel") or inputs[0])
     model, rngs = MultiHeadAttention(D, H, dropout=0.5, kernel="cudnn"), {"dropout": jax.random.key(0)}
-    jax.eval_shape(lambda: model.apply(variables, x, train=train, rngs=rngs, mutable="probe" if probe else False))
+    call = lambda x: model.apply(variables, x, train=train, rngs=rngs, mutable="probe" if probe else False)  # noqa: E731
+    jax.eval_shape(call, x)
     assert asked == ([] if train or probe else ["kernel"])
 
 

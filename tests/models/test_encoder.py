@@ -167,7 +167,7 @@ def test_dropout_follows_the_key_in_training_only(plain, unrolled):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unrolled", "scan"])
 def outputs_by_layer(request, unrolled):
-    """With a last layer that is all but sure to be dropped: (what each layer gave, in training; the same, out of it)."""
+    """Outputs of each layer, in training and not, with a last layer that is almost surely dropped."""
     model = encoder(scan=request.param, stochastic_depth=1 - 1e-7)
     run, variables = compiled(model), stacked(unrolled) if request.param else unrolled
 

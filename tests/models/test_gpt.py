@@ -175,7 +175,7 @@ def test_token_by_token_after_a_prompt_is_the_same_as_all_at_once(whole, decoded
 
 
 def test_sampling_and_a_loop_over_next_token_continue_a_prompt_alike(whole):
-    run, variables = whole()
+    _, variables = whole()
     model, how = gpt(), dict(temperature=0.7, top_k=5, top_p=0.9)
     key, limit = jax.random.key(3), np.full(B, STEPS)
 

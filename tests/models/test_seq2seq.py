@@ -310,7 +310,7 @@ def test_parameters_follow_from_the_equations(cell, attention, directions):
 
 
 def test_the_size_of_a_published_gru_with_attention():
-    """bentrevett's third tutorial has 20,518,405; PyTorch's GRU has 6 biases of H where flax's has 4, here in 3 cells."""
+    """bentrevett's third tutorial has 20,518,405; PyTorch's GRU has 6 biases of H, flax's 4, here in 3 cells."""
     arguments = dict(cell="gru", attention="bahdanau", bidirectional=True, embedding_dim=256, hidden_dim=512)
     model = build(**arguments, outputs=5893, source_vocabulary=7853)
     assert parameters(model) == formula("gru", "bahdanau", 2, 256, 512, 7853, 5893, False) == 20_518_405 - 3 * 2 * 512

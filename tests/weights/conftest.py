@@ -20,7 +20,7 @@ SIZES = {
 
 @pytest.fixture(scope="session")
 def drawn() -> Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]]:
-    """drawn(name="vit", outputs=5, **settings) -> flat parameters of a tiny model for images of 12 x 12, and its config.model."""
+    """drawn(name="vit", outputs=5, **settings) -> flat parameters of a tiny model, and its config.model."""
 
     def draw(name: str = "vit", outputs: int = 5, **settings: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         model = models.build(name, outputs, **SIZES[name] | settings)
