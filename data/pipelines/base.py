@@ -3,20 +3,23 @@
 b is this host's share of a global batch B.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from data.order import Plan, graph, options, tensorflow
+from data.order import Dataset, Plan, Tensor, graph, options, tensorflow
 from data.sources import Example, Source, synthetic
 from errors import UserError
 
 Batch: TypeAlias = dict[str, np.ndarray]
 Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 Change: TypeAlias = Callable[[Example, Example], Example]
+RowsOf: TypeAlias = Callable[[Tensor], tuple[Tensor, Example]]
+Section: TypeAlias = Mapping[str, Any]  # of a config
+Known: TypeAlias = dict[str, Any]  # JSON
 
 ENDLESS = np.iinfo(np.int64).max
 MADE_UP = 8  # evaluation batches of a synthetic split
@@ -40,7 +43,7 @@ class Feed:
     hosts: int = 1
     divisor: int = 1
     accumulate: int = 1
-    known: dict[str, Any] | None = None
+    known: Known | None = None
     folder: Path = Path()
 
 
@@ -57,6 +60,10 @@ class Split:
     source: Source
     plan: Plan
     notes: tuple[str, ...] = ()
+
+
+Opened = TypeVar("Opened")  # what a split is opened as
+S = TypeVar("S", bound=Split)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Unread:
 
 
 @dataclass(kw_only=True)
-class Base:
+class Base(Generic[Opened, S]):
     """The base of all kinds of pipelines: see input_pipeline.Pipeline for what they offer.
 
     A kind says how a split is read (`open`), which examples make a batch (`prepare`), what is done to each (`change`)
@@ -108,23 +115,23 @@ class Base:
     train_split: str = "train"
     eval_splits: tuple[str, ...] = ("test",)
     skipped: int = field(default=0, init=False)
-    _opened: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    _splits: dict[tuple[str, bool], Any] = field(default_factory=dict, init=False, repr=False)
+    _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)
+    _splits: dict[tuple[str, bool], S] = field(default_factory=dict, init=False, repr=False)
     _unread: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     item: ClassVar[str]
 
     # What a kind says.
 
-    def open(self, split: str) -> Any:
+    def open(self, split: str) -> Opened:
         """Reads a split, or opens it for reading. `opened` keeps what it returns, of the kind's own type."""
         raise NotImplementedError
 
-    def prepare(self, split: str, train: bool) -> Split:
+    def prepare(self, split: str, train: bool) -> S:
         """The examples of a split and the batches that they make."""
         raise NotImplementedError
 
-    def draw(self, step: Any, split: Split, train: bool) -> Example:
+    def draw(self, step: Tensor, split: Split, train: bool) -> Example:
         """Random choices for the rows of a batch, made together: tensors (b, ...) for `change` to find in its row."""
         del step, split, train
         return {}
@@ -173,7 +180,7 @@ class Base:
         raise NotImplementedError
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """What a trained run must still know of its data, as JSON."""
         return {}
 
@@ -198,17 +205,17 @@ class Base:
         return self.train.plan.steps
 
     @property
-    def train(self) -> Any:
+    def train(self) -> S:
         """The training split, of the kind's own type."""
         return self.split(self.train_split, train=True)
 
-    def opened(self, split: str) -> Any:
+    def opened(self, split: str) -> Opened:
         """What `open` gave of a split, which is opened once."""
         if split not in self._opened:
             self._opened[split] = self.open(split)
         return self._opened[split]
 
-    def split(self, split: str, train: bool = False) -> Any:
+    def split(self, split: str, train: bool = False) -> S:
         """A split as `prepare` made it, once."""
         if (split, train) not in self._splits:
             self._splits[split, train] = self.prepare(split, train)
@@ -220,7 +227,7 @@ class Base:
 
     def notes(self) -> list[str]:
         """The same of the evaluation splits that were read."""
-        found = []
+        found: list[str] = []
         for (_, train), split in self._splits.items():
             if not train:
                 found += split.notes
@@ -264,7 +271,7 @@ class Base:
         seed, stop = (feed.seed, ENDLESS) if train else (None, plan.steps)
         change = self.change(split, train)
 
-        def rows_of(step: Any) -> tuple[Any, Example]:
+        def rows_of(step: Tensor) -> tuple[Tensor, Example]:
             length, index, real = plan.batch(step, seed, feed.host, feed.hosts)
             mine = tf.shape(index, tf.int64)[0] if index.shape[0] is None else index.shape[0]
             position = step * plan.most + feed.host * mine + tf.range(mine, dtype=tf.int64)
@@ -277,7 +284,7 @@ class Base:
                 out["index"] = tf.where(batch["real"], tf.cast(batch["index"], tf.int32), -1)
             return out | ({"readable": batch["readable"]} if change else {})
 
-        def whole(step: Any) -> Example:
+        def whole(step: Tensor) -> Example:
             length, row = rows_of(step)
             return finished(source.parse(source.read(row["index"])) | row | {"step": step, "length": length})
 
@@ -295,7 +302,7 @@ class Base:
         wrong = lambda batch: self.wrong(batch, split)  # noqa: E731
         return as_numpy(batches.prefetch(2).with_options(options()), source, indices, again, wrong)
 
-    def _raw(self, split: Split, steps: Any, rows_of: Any, start: int, train: bool) -> Any:
+    def _raw(self, split: Split, steps: Dataset, rows_of: RowsOf, start: int, train: bool) -> Dataset:
         """Batches of raw examples, each with its rows."""
         tf = tensorflow()
         from data import records
@@ -303,14 +310,14 @@ class Base:
         source, plan, feed = split.source, split.plan, self.feed
         rows = plan.most // feed.hosts
 
-        def by_index(step: Any) -> tuple[Example, Example]:
+        def by_index(step: Tensor) -> tuple[Example, Example]:
             _, row = rows_of(step)
             return source.read(row["index"]), row
 
-        def streamed(raw: Example, step: Any) -> tuple[Example, Example]:
+        def streamed(raw: Example, step: Tensor) -> tuple[Example, Example]:
             return raw, rows_of(step)[1] | {"index": tf.fill([rows], tf.constant(-1, tf.int64))}
 
-        def placed(raw: Example, place: Any) -> tuple[Example, Example]:
+        def placed(raw: Example, place: Tensor) -> tuple[Example, Example]:
             return raw, {"index": place, "real": place < source.size, "position": place}
 
         if source.random_access:
@@ -376,7 +383,7 @@ def of_rows(spec: Spec, rows: int, length: int | None = None) -> Spec:
     return {name: (shape(one), dtype) for name, (one, dtype) in spec.items()}
 
 
-def _changed(raw: Any, source: Source, change: Change | None, blank: Example | None) -> Any:
+def _changed(raw: Dataset, source: Source, change: Change | None, blank: Example | None) -> Dataset:
     from data import records
 
     return records.changed(raw, source, change or (lambda example, _: example), blank)
