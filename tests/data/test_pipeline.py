@@ -447,7 +447,7 @@ def test_a_set_that_is_not_here_is_planned_by_its_config():
     planned = unread.pipeline(None)(pairs_of | dict(vocabulary_size=300, joint=False), Feed(divisor=2))
     assert planned.sizes == {"outputs": 300, "source_vocabulary": 300}
     assert planned.shapes == [(1.0, dict.fromkeys(("source", "target"), ((8, 64), "int32")))]
-    with pytest.raises(UserError, match="set --config.steps=N"):
+    with pytest.raises(UserError, match=r"set --config.steps=N"):
         _ = planned.steps_per_epoch
     sentences_of = dict(kind="sentences", source="tfds", name="glue/sst2", batch_size=32, vocabulary_size=300)
     planned = unread.pipeline(2)(sentences_of, Feed())
