@@ -1,11 +1,10 @@
 """From tf.data to NumPy; an example that cannot be used becomes an error that names it."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
-from data.order import tensorflow
+from data.order import Dataset, Tensor, tensorflow
 from data.sources import Example, Source
 from errors import UserError
 
@@ -13,9 +12,9 @@ SKIP = "--config.data.unreadable=skip"
 
 
 def as_numpy(
-    batches: Any,
+    batches: Dataset,
     source: Source,
-    indices: Callable[[int], Any],
+    indices: Callable[[int], Tensor],
     change: Callable[[Example], object] | None,
     wrong: Callable[[dict[str, np.ndarray]], tuple[int, str] | None],
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -54,7 +53,9 @@ def reason(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _culprit(source: Source, indices: Any, change: Callable[[Example], object] | None, error: Exception) -> UserError:
+def _culprit(
+    source: Source, indices: Tensor, change: Callable[[Example], object] | None, error: Exception
+) -> UserError:
     """Reads a batch that failed again, one example at a time, to find whose fault it is."""
     tf = tensorflow()
     if source.random_access and change:

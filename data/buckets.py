@@ -7,11 +7,9 @@ random, and the last batch of a bucket is filled up with rows of nothing. Any st
 n examples, L lengths, b this host's rows of a batch.
 """
 
-from typing import Any
-
 import numpy as np
 
-from data.order import shuffled, tensorflow
+from data.order import Tensor, shuffled, tensorflow
 
 
 def boundaries(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:
@@ -52,9 +50,9 @@ class Buckets:
         self.steps, self.most = int(self.batches.sum()), int(self.rows.max())
         self.room = int((self.batches * self.rows * self.bounds).sum())  # tokens of an epoch, padding counted
         self._members = np.argsort(bucket, kind="stable")
-        self._tables: tuple[Any, ...] | None = None
+        self._tables: tuple[Tensor, ...] | None = None
 
-    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+    def batch(self, step: Tensor, seed: int | None, host: int, hosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """See data.order.Plan. Without a seed the examples come in the order in which they stand, short ones first."""
         tf = tensorflow()
         if self._tables is None:

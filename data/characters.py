@@ -118,12 +118,3 @@ class Characters:
         if i < self._first:
             return SPECIAL[i]
         return f"<0x{i - self._first:02X}>" if self._alphabet is None else self._alphabet[i - self._first]
-
-    def unknown(self, ids: Iterable[int]) -> int:
-        """How many ids are UNKNOWN."""
-        return sum(int(i) == UNKNOWN for i in ids) if self.special else 0
-
-    @property
-    def vocabulary(self) -> list[str]:
-        """What all ids stand for."""
-        return self.pieces(range(self.size))

@@ -1,10 +1,12 @@
 """What a set is asked: its own label, another of its classes, or what VTAB counts and measures in its images
 (1910.04867, appendix A; thresholds as its published code has them)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.order import Tensor
+from data.sources import Example
 from errors import UserError, nearest
 
 
@@ -20,26 +22,26 @@ class Label:
     """
 
     classes: tuple[str, ...]
-    of: Callable[[dict[str, Any]], Any]
+    of: Callable[[Example], Tensor]
     needs: tuple[str, ...]
     scale: int = 1
 
 
-def count(example: dict[str, Any]) -> Any:
+def count(example: Example) -> Tensor:
     """CLEVR: three to ten objects."""
     import tensorflow as tf
 
     return tf.cast(tf.size(example["objects"]["size"]), tf.int64) - 3
 
 
-def closest_object(example: dict[str, Any]) -> Any:
+def closest_object(example: Example) -> Tensor:
     """CLEVR: the distance of the closest object, from the camera."""
     import tensorflow as tf
 
     return _between(tf.reduce_min(example["objects"]["pixel_coords"][:, 2]), CLOSEST_OBJECT)
 
 
-def closest_vehicle(example: dict[str, Any]) -> Any:
+def closest_vehicle(example: Example) -> Tensor:
     """KITTI: the distance of the closest car, van or truck, in metres; the last class is that there is none."""
     import tensorflow as tf
 
@@ -48,12 +50,12 @@ def closest_vehicle(example: dict[str, Any]) -> Any:
     return _between(tf.reduce_min(tf.concat([distance, [1000.0]], axis=0)), CLOSEST_VEHICLE)
 
 
-def position(example: dict[str, Any]) -> Any:
+def position(example: Example) -> Tensor:
     """dSprites: which sixteenth of the width."""
     return example["label_x_position"] // 2
 
 
-def orientation(example: dict[str, Any]) -> Any:
+def orientation(example: Example) -> Tensor:
     """dSprites: which sixteenth of a turn, of forty angles."""
     return example["label_orientation"] * 16 // 40
 
@@ -68,7 +70,7 @@ QUESTIONS = {
 }
 
 
-def find(name: str, features: dict[str, Any], what: str) -> Label:
+def find(name: str, features: Mapping[str, Any], what: str) -> Label:
     """The label that config.data.label names, of a set of these TFDS features.
 
     Raises:
@@ -83,7 +85,7 @@ def find(name: str, features: dict[str, Any], what: str) -> Label:
     raise UserError(f"config.data.name={what!r} has no label {name!r} to classify: {nearest(name, [*classes, *asked])}")
 
 
-def _between(value: Any, thresholds: Sequence[float]) -> Any:
+def _between(value: Tensor, thresholds: Sequence[float]) -> Tensor:
     """How many of the thresholds a value is above: int64."""
     import tensorflow as tf
 

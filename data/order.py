@@ -3,10 +3,17 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+F = TypeVar("F", bound=Callable[..., object])
+# TensorFlow has no types, and is imported only when a source needs it.
+Tensor: TypeAlias = Any
+Dataset: TypeAlias = Any  # of tf.data
+Options: TypeAlias = Any  # of tf.data
 
 
-def tensorflow() -> Any:
+def tensorflow() -> ModuleType:
     """TensorFlow, imported when a pipeline first needs it, without Keras (a second less) and without the
     accelerators.
     """
@@ -17,12 +24,12 @@ def tensorflow() -> Any:
     return tf
 
 
-def graph(function: Callable[..., Any]) -> Callable[..., Any]:
+def graph(function: F) -> F:
     """A function of tensors as it stands, not rewritten by AutoGraph."""
     return tensorflow().autograph.experimental.do_not_convert(function)
 
 
-def options() -> Any:
+def options() -> Options:
     """tf.data's options of every pipeline: in order, and not on all cores."""
     options = tensorflow().data.Options()
     options.deterministic = True
@@ -30,7 +37,7 @@ def options() -> Any:
     return options
 
 
-def shuffled(place: Any, size: Any, *seed: Any) -> Any:
+def shuffled(place: Tensor, size: Tensor | int, *seed: Tensor | int) -> Tensor:
     """What stands at each place of a random order of 0 ... size - 1.
 
     Args:
@@ -49,7 +56,7 @@ def shuffled(place: Any, size: Any, *seed: Any) -> Any:
     return tf.where(size > 1, index, tf.zeros_like(place))
 
 
-def _mixed(words: list[Any]) -> Any:
+def _mixed(words: list[Tensor]) -> Tensor:
     """int64 tensors (n,) -> one of 31 bits, each of which depends on every bit of all (the finaliser of splitmix64)."""
     tf = tensorflow()
     state = tf.zeros_like(words[0])
@@ -77,7 +84,7 @@ class Plan(Protocol):
     def most(self) -> int:
         """Rows of the largest global batch."""
 
-    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+    def batch(self, step: Tensor, seed: int | None, host: int, hosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """One batch as TensorFlow tensors.
 
         Args:
@@ -111,7 +118,7 @@ class Rows:
         """Batches of an epoch, the last one filled up."""
         return -(-self.size // self.most)
 
-    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+    def batch(self, step: Tensor, seed: int | None, host: int, hosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """See Plan."""
         tf = tensorflow()
         rows = self.most // hosts

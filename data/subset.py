@@ -1,8 +1,6 @@
 """A part of a data set, for studies of how much data a model needs."""
 
-from typing import Any
-
-from data.order import shuffled
+from data.order import Dataset, Tensor, shuffled
 from data.sources import Example, Source, synthetic
 from errors import UserError
 
@@ -32,10 +30,10 @@ class Subset:
         self.size = size
         self.features = source.features
 
-    def _chosen(self, index: Any) -> Any:
+    def _chosen(self, index: Tensor) -> Tensor:
         return shuffled(index, self._source.size, ORDER, self._seed, 0)
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """The raw examples of indices (b,)."""
         return self._source.read(self._chosen(index))
 
@@ -43,11 +41,11 @@ class Subset:
         """As the source does."""
         return self._source.parse(raw)
 
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 
-    def in_order(self, host: int, hosts: int) -> Any:
+    def in_order(self, host: int, hosts: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 

@@ -1,11 +1,11 @@
 """A pipeline whose data set is not here: batches' shapes as config.data alone gives them."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import input_pipeline
-from data.pipelines.base import Base, Feed, Unread
+from data.pipelines.base import Base, Feed, Section, Split, Unread
 
 # Training examples of the sets that configs/ names, from their own pages; TFDS knows them once they are prepared.
 EXAMPLES = {
@@ -19,12 +19,12 @@ EXAMPLES = {
 }
 
 
-def pipeline(classes: int | None) -> Callable[[Mapping[str, Any], Feed], Unread]:
+def pipeline(classes: int | None) -> Callable[[Section, Feed], Unread]:
     """A stand-in for input_pipeline.build. classes: of the data set; None if it has none."""
 
-    def build(section: Mapping[str, Any], feed: Feed) -> Unread:
+    def build(section: Section, feed: Feed) -> Unread:
         # The real one checks every key; nothing is read before it is asked for a batch.
-        real = cast(Base, input_pipeline.build(section, feed))
+        real = cast(Base[object, Split], input_pipeline.build(section, feed))
         return real.unread(classes, _examples(real.name, real.train_split))
 
     return build

@@ -3,22 +3,24 @@
 b is this host's share of a global batch B.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from data.order import Plan, graph, options, tensorflow
+from data.order import Plan, Tensor
+from data.pipelines import reading
 from data.sources import Example, Source, synthetic
 from errors import UserError
 
 Batch: TypeAlias = dict[str, np.ndarray]
 Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 Change: TypeAlias = Callable[[Example, Example], Example]
+Section: TypeAlias = Mapping[str, Any]  # of a config
+Known: TypeAlias = dict[str, Any]  # JSON
 
-ENDLESS = np.iinfo(np.int64).max
 MADE_UP = 8  # evaluation batches of a synthetic split
 
 
@@ -40,7 +42,7 @@ class Feed:
     hosts: int = 1
     divisor: int = 1
     accumulate: int = 1
-    known: dict[str, Any] | None = None
+    known: Known | None = None
     folder: Path = Path()
 
 
@@ -57,6 +59,10 @@ class Split:
     source: Source
     plan: Plan
     notes: tuple[str, ...] = ()
+
+
+Opened = TypeVar("Opened")  # what a split is opened as
+S = TypeVar("S", bound=Split)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Unread:
 
 
 @dataclass(kw_only=True)
-class Base:
+class Base(Generic[Opened, S]):
     """The base of all kinds of pipelines: see input_pipeline.Pipeline for what they offer.
 
     A kind says how a split is read (`open`), which examples make a batch (`prepare`), what is done to each (`change`)
@@ -108,23 +114,23 @@ class Base:
     train_split: str = "train"
     eval_splits: tuple[str, ...] = ("test",)
     skipped: int = field(default=0, init=False)
-    _opened: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    _splits: dict[tuple[str, bool], Any] = field(default_factory=dict, init=False, repr=False)
+    _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)
+    _splits: dict[tuple[str, bool], S] = field(default_factory=dict, init=False, repr=False)
     _unread: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     item: ClassVar[str]
 
     # What a kind says.
 
-    def open(self, split: str) -> Any:
+    def open(self, split: str) -> Opened:
         """Reads a split, or opens it for reading. `opened` keeps what it returns, of the kind's own type."""
         raise NotImplementedError
 
-    def prepare(self, split: str, train: bool) -> Split:
+    def prepare(self, split: str, train: bool) -> S:
         """The examples of a split and the batches that they make."""
         raise NotImplementedError
 
-    def draw(self, step: Any, split: Split, train: bool) -> Example:
+    def draw(self, step: Tensor, split: Split, train: bool) -> Example:
         """Random choices for the rows of a batch, made together: tensors (b, ...) for `change` to find in its row."""
         del step, split, train
         return {}
@@ -173,7 +179,7 @@ class Base:
         raise NotImplementedError
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """What a trained run must still know of its data, as JSON."""
         return {}
 
@@ -198,17 +204,17 @@ class Base:
         return self.train.plan.steps
 
     @property
-    def train(self) -> Any:
+    def train(self) -> S:
         """The training split, of the kind's own type."""
         return self.split(self.train_split, train=True)
 
-    def opened(self, split: str) -> Any:
+    def opened(self, split: str) -> Opened:
         """What `open` gave of a split, which is opened once."""
         if split not in self._opened:
             self._opened[split] = self.open(split)
         return self._opened[split]
 
-    def split(self, split: str, train: bool = False) -> Any:
+    def split(self, split: str, train: bool = False) -> S:
         """A split as `prepare` made it, once."""
         if (split, train) not in self._splits:
             self._splits[split, train] = self.prepare(split, train)
@@ -220,7 +226,7 @@ class Base:
 
     def notes(self) -> list[str]:
         """The same of the evaluation splits that were read."""
-        found = []
+        found: list[str] = []
         for (_, train), split in self._splits.items():
             if not train:
                 found += split.notes
@@ -246,90 +252,19 @@ class Base:
         if isinstance(split.source, synthetic.Source):
             rows, seed = split.plan.most // self.feed.hosts, self.feed.seed + self.feed.host
             return split.source.batches(start, rows, self.spec, seed)
-        return self._counted(self._batches(split, start, train=True))
+        return self._counted(reading.batches(self, split, start, train=True))
 
     def eval_batches(self, split: str) -> Iterator[Batch]:
         """Every example of a split exactly once; `index` int32 (b,) is −1 for rows that fill up the last batch."""
         found = self.split(split)
         if isinstance(found.source, synthetic.Source):
             return self._made_up(found.source, found.plan.most)
-        return self._told(self._batches(found, 0, train=False), split)
-
-    def _batches(self, split: Split, start: int, train: bool) -> Iterator[Batch]:
-        """Batches with `readable` where examples were changed one by one and, in evaluation, `index`."""
-        tf = tensorflow()
-        from data.batches import as_numpy
-
-        source, plan, feed = split.source, split.plan, self.feed
-        seed, stop = (feed.seed, ENDLESS) if train else (None, plan.steps)
-        change = self.change(split, train)
-
-        def rows_of(step: Any) -> tuple[Any, Example]:
-            length, index, real = plan.batch(step, seed, feed.host, feed.hosts)
-            mine = tf.shape(index, tf.int64)[0] if index.shape[0] is None else index.shape[0]
-            position = step * plan.most + feed.host * mine + tf.range(mine, dtype=tf.int64)
-            row = {"index": index, "real": real, "position": position}
-            return length, row | (self.draw(step, split, train) if change else {})
-
-        def finished(batch: Example) -> Example:
-            out = self.finish(batch, split, train)
-            if not train:
-                out["index"] = tf.where(batch["real"], tf.cast(batch["index"], tf.int32), -1)
-            return out | ({"readable": batch["readable"]} if change else {})
-
-        def whole(step: Any) -> Example:
-            length, row = rows_of(step)
-            return finished(source.parse(source.read(row["index"])) | row | {"step": step, "length": length})
-
-        steps = tf.data.Dataset.range(start, stop)
-        if change is None and source.random_access:
-            batches = steps.map(graph(whole), num_parallel_calls=2, deterministic=True)
-        else:
-            raw = self._raw(split, steps, rows_of, start, train)
-            rows = plan.most // feed.hosts
-            parsed = _changed(raw.unbatch(), source, change, self.blank()).batch(rows, drop_remainder=True)
-            of_step = lambda b: finished(b | {"step": b["position"][0] // plan.most, "length": 0})  # noqa: E731
-            batches = parsed.map(graph(of_step), num_parallel_calls=2)
-        indices = lambda i: rows_of(tf.constant(start + i, tf.int64))[1]["index"]  # noqa: E731
-        again = self._again(split)
-        wrong = lambda batch: self.wrong(batch, split)  # noqa: E731
-        return as_numpy(batches.prefetch(2).with_options(options()), source, indices, again, wrong)
-
-    def _raw(self, split: Split, steps: Any, rows_of: Any, start: int, train: bool) -> Any:
-        """Batches of raw examples, each with its rows."""
-        tf = tensorflow()
-        from data import records
-
-        source, plan, feed = split.source, split.plan, self.feed
-        rows = plan.most // feed.hosts
-
-        def by_index(step: Any) -> tuple[Example, Example]:
-            _, row = rows_of(step)
-            return source.read(row["index"]), row
-
-        def streamed(raw: Example, step: Any) -> tuple[Example, Example]:
-            return raw, rows_of(step)[1] | {"index": tf.fill([rows], tf.constant(-1, tf.int64))}
-
-        def placed(raw: Example, place: Any) -> tuple[Example, Example]:
-            return raw, {"index": place, "real": place < source.size, "position": place}
-
-        if source.random_access:
-            return steps.map(graph(by_index))
-        if train:
-            batches = records.stream(source, start, rows, feed.host, feed.hosts, feed.seed, self.buffer)
-            return batches.map(graph(streamed))
-        in_order = records.once(source, feed.host, feed.hosts, rows * plan.steps).batch(rows)
-        return in_order.map(graph(placed))
+        return self._told(reading.batches(self, found, 0, train=False), split)
 
     @property
     def buffer(self) -> int:
         """Records that a set is shuffled with which can only be streamed."""
         raise NotImplementedError
-
-    def _again(self, split: Split) -> Callable[[Example], object] | None:
-        """What is done to an example in evaluation, to find the one that a batch failed on."""
-        change = self.change(split, train=False)
-        return (lambda example: change(example, {})) if change else None
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -374,9 +309,3 @@ def of_rows(spec: Spec, rows: int, length: int | None = None) -> Spec:
         return (rows, *one[1:]) if length is None else (rows, length)[: len(one)]
 
     return {name: (shape(one), dtype) for name, (one, dtype) in spec.items()}
-
-
-def _changed(raw: Any, source: Source, change: Change | None, blank: Example | None) -> Any:
-    from data import records
-
-    return records.changed(raw, source, change or (lambda example, _: example), blank)

@@ -3,19 +3,19 @@
 b this host's rows of a batch, T the length of a window.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from data import text
 from data.characters import Characters
-from data.order import Rows, tensorflow
+from data.order import Dataset, Rows, Tensor, tensorflow
 from data.pipelines import ragged
-from data.pipelines.base import Base, Batch, Spec, Split, Unread, check_batch, of_rows
+from data.pipelines.base import Base, Batch, Known, Section, Spec, Split, Unread, check_batch, of_rows
 from data.sources import Example, Feature, Features
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
@@ -25,7 +25,7 @@ from models.tokens import BOS, EOS, PAD, UNKNOWN
 COVERAGE = 0.9995  # of the characters, by subwords; the others are spelled as bytes
 
 
-def debug(section: Mapping[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     return {
         "batch_size": 16,
@@ -49,7 +49,7 @@ class Starts:
     most: int
     steps: int
 
-    def batch(self, step: Any, seed: int | None, host: int, hosts: int) -> tuple[Any, Any, Any]:
+    def batch(self, step: Tensor, seed: int | None, host: int, hosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """See data.order.Plan."""
         tf = tensorflow()
         rows = self.most // hosts
@@ -77,9 +77,9 @@ class Windows:
             name: Feature("array", (length,))
             for name in ("tokens", "target", "document", "is_token", "is_target", "ends")
         }
-        self._tensors: tuple[Any, Any] | None = None
+        self._tensors: tuple[Tensor, Tensor] | None = None
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """The windows of indices (b,).
 
         Returns:
@@ -110,11 +110,11 @@ class Windows:
         """Nothing is left to do."""
         return raw
 
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 
-    def in_order(self, host: int, hosts: int) -> Any:
+    def in_order(self, host: int, hosts: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 
@@ -141,7 +141,7 @@ class Text(Split):
 
 
 @dataclass(kw_only=True)
-class Pipeline(Base):
+class Pipeline(Base[list[str], Text]):
     """Batches: tokens int32 (b, T); target int32 (b, T), the token that follows each; where `document_mask` is set,
     segment int32 (b, T), the number 1, 2, ... of each token's document in its window, 0 for padding.
 
@@ -224,7 +224,7 @@ class Pipeline(Base):
         return {"outputs": self.text_tokenizer.size}
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """The tokenizer's digest."""
         return {"tokenizers": {"tokenizer.model": self.text_tokenizer.digest}}
 

@@ -14,7 +14,7 @@ from data.subset import Subset
 
 
 @dataclass(kw_only=True)
-class Examples(Base):
+class Examples(Base[Source, Split]):
     """Batch k holds the positions k*B ... k*B + B - 1 of an endless sequence; position p shows example shuffle(p mod N)
     of epoch p div N.
 

@@ -2,24 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from data import sources
-from data.order import tensorflow
-from data.pipelines.base import Batch, Change, Spec, Split, Unread
+from data.order import Tensor, tensorflow
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples
 from data.sources import Example, Source
 from errors import UserError
 from lookup import Probability, Rate, Size
 
+if TYPE_CHECKING:
+    from data.augment import Draws
+
 Share = Annotated[float, Interval(gt=0, le=1)]
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section["image_size"], 32)}
 
@@ -113,7 +116,7 @@ class Pipeline(Examples):
         return self._trained or sources.classes(self.train_source)
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """The names of the classes."""
         return {"classes": list(self.classes)}
 
@@ -190,7 +193,7 @@ class Pipeline(Examples):
         alone = augment.crop != "none" or augment.randaugment_layers if train else self.eval_crop != "none"
         return sources.shape(split.source) == self.image_shape and not alone
 
-    def draw(self, step: Any, split: Split, train: bool) -> Example:
+    def draw(self, step: Tensor, split: Split, train: bool) -> Example:
         """Which images are mirrored, and how each is warped."""
         from data import augment
 
@@ -201,13 +204,13 @@ class Pipeline(Examples):
             found["transform"] = self._transforms(draws)
         return found
 
-    def _draws(self, step: Any, split: Split) -> Any:
+    def _draws(self, step: Tensor, split: Split) -> "Draws":
         from data import augment
 
         rows = split.plan.most // self.feed.hosts
         return augment.Draws(self.feed.seed, step, split.plan.most, self.feed.host * rows, rows)
 
-    def _transforms(self, draws: Any) -> Any:
+    def _transforms(self, draws: "Draws") -> Tensor:
         from data import augment
 
         a = self.augment
@@ -301,7 +304,7 @@ class Pipeline(Examples):
                 raise UserError(f"cannot read {path}: {reason(error)}") from None
         return {"image": np.stack(images)}, []
 
-    def _view(self, image: Any) -> Any:
+    def _view(self, image: Tensor) -> Tensor:
         """The one view of an image that is scored, normalised."""
         from data import augment, images
 

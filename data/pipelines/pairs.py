@@ -6,7 +6,7 @@ b this host's rows of a batch, S and T its padded lengths, which are equal.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -15,20 +15,20 @@ from data import text
 from data.buckets import Buckets, boundaries
 from data.packing import pack
 from data.pipelines import ragged
-from data.pipelines.base import Batch, Spec, Split, Unread
-from data.pipelines.ragged import Ids, Ragged, Sentences
+from data.pipelines.base import Batch, Known, Section, Spec, Unread
+from data.pipelines.ragged import Ids, Padded, Ragged, Sentences
 from data.tokenizer import Tokenizer
 from errors import UserError
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     del section
     return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
 
 
 @dataclass(frozen=True)
-class _Train(Split):
+class _Split(Padded):
     kept: int = 0
     empty: int = 0
     long: int = 0
@@ -36,19 +36,18 @@ class _Train(Split):
 
 
 @dataclass(kw_only=True)
-class Pipeline(Ragged):
+class Pipeline(Ragged[list[tuple[str, str]], _Split]):
     """Batches: source int32 (b, S) and target int32 (b, T), EOS at each sentence's end and 0 after it. Packed rows have
     source_segment int32 (b, S) and target_segment int32 (b, T) as well: the number 1, 2, ... of each token's sentence
     in its row, 0 for padding.
-
-    Longer training pairs than `max_length`, and those with an empty side, are left out; longer sentences to be
-    evaluated are cut. Both are counted and said.
 
     Attributes:
       source: "files", "tsv", "tfds", "dates" or "reverse": a module of data/text that defines `pairs`.
       languages: the source's and the target's, as the set spells them: ("de", "en").
       batch_tokens: tokens of a global training batch on each side, padding counted.
       eval_batch_tokens: of a global evaluation batch; 0 for as in training.
+      max_length: the most tokens of a sentence, its end included. Longer training pairs, and those with an empty side,
+        are left out; longer sentences to be evaluated are cut. Both are counted and said.
       joint: one tokenizer for both languages, learned from both, instead of one for each.
       packing: fill rows of max_length with several sentences, instead of one a row in padded lengths.
     """
@@ -104,7 +103,7 @@ class Pipeline(Ragged):
         return {"outputs": self.target_tokenizer.size, "source_vocabulary": source}
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """The tokenizers' digests."""
         return {"tokenizers": {name: t.digest for name, t in self._named().items()}}
 
@@ -151,12 +150,12 @@ class Pipeline(Ragged):
         """The texts of a split, (source, target)."""
         return text.pairs(self.source, self.name, split, self.data_dir, self.languages)
 
-    def prepare(self, split: str, train: bool) -> Split:
+    def prepare(self, split: str, train: bool) -> _Split:
         """A split as ids, in rows."""
         sides = self._encode(self.opened(split))
         return self._training(split, sides) if train else self._evaluation(split, sides)
 
-    def _training(self, split: str, sides: tuple[Ids, Ids]) -> _Train:
+    def _training(self, split: str, sides: tuple[Ids, Ids]) -> _Split:
         lengths = np.array([[len(a), len(b)] for a, b in zip(*sides, strict=True)])
         empty = lengths.min(1) == 1  # EOS alone
         long = ~empty & (lengths.max(1) > self.max_length)
@@ -178,9 +177,9 @@ class Pipeline(Ragged):
         plan = self._plan(row_lengths, bounds, train=True)
         tokens = (sum(map(len, source)), sum(map(len, target)))
         notes = self._notes(split, (source, target))
-        return _Train(Sentences(columns), plan, notes, kept.size, int(empty.sum()), int(long.sum()), tokens)
+        return _Split(Sentences(columns), plan, notes, kept.size, int(empty.sum()), int(long.sum()), tokens)
 
-    def _evaluation(self, split: str, sides: tuple[Ids, Ids]) -> Split:
+    def _evaluation(self, split: str, sides: tuple[Ids, Ids]) -> _Split:
         """Nothing is left out."""
         notes = self._notes(split, sides)
         columns = {
@@ -188,7 +187,7 @@ class Pipeline(Ragged):
         }
         lengths = np.array([max(len(a), len(b)) for a, b in zip(*columns.values(), strict=True)])
         plan = self._plan(lengths, boundaries(lengths, self.buckets), train=False)
-        return Split(Sentences(columns), plan, notes)
+        return _Split(Sentences(columns), plan, notes)
 
     def _plan(self, lengths: np.ndarray, bounds: tuple[int, ...], train: bool) -> Buckets:
         """Batches of about `batch_tokens` tokens of sentences of these lengths, int (n,), padded to these bounds."""

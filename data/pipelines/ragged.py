@@ -7,20 +7,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from annotated_types import Interval
 from pydantic import PositiveInt
 
 from data.buckets import Buckets
-from data.order import tensorflow
-from data.pipelines.base import Base, Spec, Split, of_rows
+from data.order import Dataset, Tensor, tensorflow
+from data.pipelines.base import Base, Opened, Spec, Split, of_rows
 from data.sources import Example, Feature, Features
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
 from models.tokens import UNKNOWN
 
+R = TypeVar("R", bound=Reader)
 Ids: TypeAlias = list[np.ndarray]
 
 Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
@@ -43,9 +44,9 @@ class Sentences:
         self.features: Features = {name: Feature("array", (None,)) for name in ids} | {
             name: Feature("array") for name in self._numbers
         }
-        self._tensors: dict[str, Any] | None = None
+        self._tensors: dict[str, Tensor] | None = None
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """The sentences of indices (b,), ragged."""
         tf = tensorflow()
         if self._tensors is None:
@@ -60,11 +61,11 @@ class Sentences:
         """Nothing is left to do."""
         return raw
 
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 
-    def in_order(self, host: int, hosts: int) -> Any:
+    def in_order(self, host: int, hosts: int) -> Dataset:
         """Never: it is read by index."""
         raise NotImplementedError
 
@@ -73,8 +74,22 @@ class Sentences:
         return f"sentence {index}"
 
 
+@dataclass(frozen=True)
+class Padded(Split):
+    """A split of sentences.
+
+    Attributes:
+      plan: which of them each batch holds, padded to which length.
+    """
+
+    plan: Buckets
+
+
+P = TypeVar("P", bound=Padded)
+
+
 @dataclass(kw_only=True)
-class Ragged(Base):
+class Ragged(Base[Opened, P]):
     """Kinds of sentences: each batch has sentences of like length and is padded to one of a few lengths.
 
     Attributes:
@@ -133,7 +148,11 @@ def learn(
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
 
 
-def load(digests: dict[str, str], folder: Path, make: Callable[[bytes], Reader] = Tokenizer) -> tuple[Any, ...]:
+def load(
+    digests: Mapping[str, str],
+    folder: Path,
+    make: Callable[[bytes], R] = Tokenizer,  # type: ignore[assignment]  # mypy wants no default for a type variable
+) -> tuple[R, ...]:
     """The tokenizers that a run was trained with, from its workdir.
 
     Args:

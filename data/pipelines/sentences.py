@@ -6,7 +6,7 @@ b this host's rows of a batch, S its padded length.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -15,8 +15,8 @@ from data import text
 from data.buckets import Buckets, boundaries
 from data.order import tensorflow
 from data.pipelines import ragged
-from data.pipelines.base import Batch, Spec, Split, Unread, check_batch
-from data.pipelines.ragged import Ragged, Sentences
+from data.pipelines.base import Batch, Known, Section, Spec, Split, Unread, check_batch
+from data.pipelines.ragged import Padded, Ragged, Sentences
 from data.sources import Example
 from data.tokenizer import Tokenizer
 from errors import UserError, nearest
@@ -24,19 +24,19 @@ from errors import UserError, nearest
 Texts: TypeAlias = tuple[list[str], list[int], tuple[str, ...]]  # texts, labels, names of the classes
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     del section
     return {"batch_size": 16, "eval_batch_size": 64, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
 
 
 @dataclass(frozen=True)
-class _Split(Split):
+class _Split(Padded):
     tokens: int = 0
 
 
 @dataclass(kw_only=True)
-class Pipeline(Ragged):
+class Pipeline(Ragged[Texts, _Split]):
     """Batches: tokens int32 (b, S), EOS at each sentence's end and 0 after it; label int32 (b,); mask float32 (b,), 0
     for rows that fill up a batch, which are empty.
 
@@ -74,7 +74,7 @@ class Pipeline(Ragged):
         return {"outputs": len(self.classes), "vocabulary": self.text_tokenizer.size}
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """The names of the classes and the tokenizer's digest."""
         return {"classes": list(self.classes), "tokenizers": {"tokenizer.model": self.text_tokenizer.digest}}
 

@@ -7,10 +7,13 @@ only be read in order says so and is streamed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, Union
+from typing import Literal, Protocol, TypeAlias, Union
 
 import lookup
+from data.order import Dataset, Tensor
 from errors import UserError, nearest
+
+Kind: TypeAlias = Literal["image", "clip", "label", "text", "boxes", "array"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Feature:
       encoded: the example has an image's file (bytes of a JPEG, PNG, ...) and not its pixels.
     """
 
-    kind: Literal["image", "clip", "label", "text", "boxes", "array"]
+    kind: Kind
     shape: tuple[int | None, ...] = ()
     names: tuple[str, ...] = ()
     encoded: bool = False
@@ -34,7 +37,7 @@ class Feature:
 Features: TypeAlias = Mapping[
     str, Union[Feature, "Features"]
 ]  # nested where a set nests them: objects, which have boxes
-Example: TypeAlias = dict[str, Any]  # tensors by feature, nested in the same way
+Example: TypeAlias = dict[str, Tensor]  # tensors by feature, nested in the same way
 
 
 class Source(Protocol):
@@ -50,16 +53,16 @@ class Source(Protocol):
     features: Features
     random_access: bool
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """The raw examples of indices (b,): a dict of tensors (b, ...)."""
 
     def parse(self, raw: Example) -> Example:
         """One raw example -> its features."""
 
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """Without random access only: this host's raw examples for ever, shuffled with a buffer, `skip` passed over."""
 
-    def in_order(self, host: int, hosts: int) -> Any:
+    def in_order(self, host: int, hosts: int) -> Dataset:
         """Without random access only: this host's raw examples once, in order, each with its place in the split."""
 
     def describe(self, index: int) -> str:

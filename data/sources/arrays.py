@@ -2,12 +2,12 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from data.order import Tensor
 from data.sources import Example, Feature
 from errors import UserError, nearest
 
@@ -77,7 +77,7 @@ class Source:
                 raise UserError(f"{what}: {name} should have {self.size} examples, as the others: not {array.shape}.")
             self.features[name], self._arrays[name] = _described(name, array, names.get(name, ()), what)
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """The examples of indices (b,)."""
         import tensorflow as tf
 
@@ -94,10 +94,10 @@ class Source:
         """An example by its place."""
         return f"example {index} of {self._what}"
 
-    _tensors: dict[str, Any] | None
+    _tensors: dict[str, Tensor] | None
 
 
-def _features(archive: Any, split: str) -> list[str]:
+def _features(archive: Iterable[str], split: str) -> list[str]:
     return [key.removeprefix(f"{split}_") for key in archive if key.startswith(f"{split}_")]
 
 

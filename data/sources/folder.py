@@ -1,8 +1,8 @@
 """A folder of images, one folder a class: NAME/SPLIT/CLASS/image.jpg (or NAME/CLASS/image.jpg for split "all")."""
 
 from pathlib import Path
-from typing import Any
 
+from data.order import Tensor
 from data.sources import Example, Feature, Features, chosen
 from errors import UserError, nearest
 
@@ -47,9 +47,9 @@ class Source:
         self.size = len(files)
         self._paths = [str(file) for file, _ in files]
         self._labels = [label for _, label in files]
-        self._tensors: tuple[Any, Any] | None = None
+        self._tensors: tuple[Tensor, Tensor] | None = None
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """Paths and labels of indices (b,)."""
         import tensorflow as tf
 

@@ -3,13 +3,16 @@
 import dataclasses
 import importlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from data import labels
-from data.sources import Example, Feature, Features, arrays, chosen
+from data.order import Dataset, Tensor
+from data.sources import Example, Feature, Features, Kind, arrays, chosen
 from errors import UserError, nearest
+
+Tfds: TypeAlias = Any  # tensorflow_datasets has no types, and is imported only here
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 OWN = sorted(path.stem for path in BUILDERS.glob("*.py") if path.stem != "__init__")
@@ -46,7 +49,7 @@ class Source:
         self.features: Features = chosen(there, wanted, f"config.data.name={name!r}")
         self.size = self._split.num_examples
         self._what = f"{name} {split}"
-        self._held: Any = None
+        self._held: Tensor = None
         self._decoded: arrays.Source | None = None
         if not self.size:
             raise UserError(f"{self._what} is empty.")
@@ -72,7 +75,7 @@ class Source:
         answered = self._label.needs if self._label else ()
         return tuple(dict.fromkeys([*(key for key in self._wanted if key != "label" or not self._label), *answered]))
 
-    def _partial(self) -> Any:
+    def _partial(self) -> Tfds:
         """TFDS's way to decode the needed features alone, and to leave images as files."""
         import tensorflow_datasets as tfds
 
@@ -95,7 +98,7 @@ class Source:
         whole = [self._builder.info.splits[name] for name in _names(self._split.name)]
         return int(sum(s.num_bytes for s in whole) * self.size / max(1, sum(s.num_examples for s in whole)))
 
-    def read(self, index: Any) -> Example:
+    def read(self, index: Tensor) -> Example:
         """Examples, or the bytes of their records, of indices (b,)."""
         import tensorflow as tf
 
@@ -150,7 +153,7 @@ class Source:
             example["image"] = tf.io.decode_image(example["image"])
         return self._asked(example)
 
-    def in_order(self, host: int, hosts: int) -> Any:
+    def in_order(self, host: int, hosts: int) -> Dataset:
         """The records of this host's part once, each with its place in the split."""
         import tensorflow as tf
 
@@ -159,7 +162,7 @@ class Source:
         records = tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file)
         return records.enumerate(first).map(lambda place, record: ({"record": record}, place))
 
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Any:
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """The records of this host's part for ever, files and records shuffled anew each epoch."""
         import tensorflow as tf
 
@@ -178,7 +181,7 @@ class Source:
         )
         files = len(part.file_instructions)
 
-        def one_epoch(epoch: Any) -> Any:
+        def one_epoch(epoch: Tensor) -> Dataset:
             order = tf.argsort(tf.random.stateless_uniform([files], tf.stack([tf.constant(seed, tf.int64), epoch])))
             shuffled = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(x, order) for x in (names, skips, takes)))
             records = shuffled.interleave(
@@ -189,7 +192,7 @@ class Source:
         epochs = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
         return epochs.flat_map(one_epoch).map(lambda record: {"record": record})
 
-    def _part(self, host: int, hosts: int) -> Any:
+    def _part(self, host: int, hosts: int) -> Tfds:
         import tensorflow_datasets as tfds
 
         return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
@@ -199,7 +202,7 @@ class Source:
         return f"example {index} of {self._what}"
 
 
-def described(feature: Any, shape: Any) -> Feature | Features:
+def described(feature: Tfds, shape: Tfds) -> Feature | Features:
     """A feature of TFDS in our words. shape: of it or, where it is nested, a dictionary."""
     import tensorflow_datasets as tfds
 
@@ -209,7 +212,7 @@ def described(feature: Any, shape: Any) -> Feature | Features:
         return Feature("clip", tuple(shape))
     if isinstance(feature, tfds.features.Sequence):
         return described(feature.feature, shape)
-    kinds: dict[Any, Any] = {
+    kinds: dict[type, Kind] = {
         tfds.features.BBoxFeature: "boxes",
         tfds.features.ClassLabel: "label",
         tfds.features.Text: "text",
@@ -219,18 +222,18 @@ def described(feature: Any, shape: Any) -> Feature | Features:
     return Feature(found[0] if found else "array", tuple(shape), tuple(getattr(feature, "names", None) or ()))
 
 
-def _fixed(feature: Any) -> bool:
+def _fixed(feature: Tfds) -> bool:
     """Whether every example has numbers of one shape."""
     return not isinstance(feature.shape, dict) and None not in feature.shape and feature.np_dtype != np.dtype(object)
 
 
-def _is_image(feature: Any) -> bool:
+def _is_image(feature: Tfds) -> bool:
     import tensorflow_datasets as tfds
 
     return isinstance(feature, tfds.features.Image)
 
 
-def _records(filename: Any, skip: Any, take: Any) -> Any:
+def _records(filename: Tensor, skip: Tensor, take: Tensor) -> Dataset:
     import tensorflow as tf
 
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
@@ -246,7 +249,7 @@ def look(name: str, data_dir: str, label: str = "label") -> tuple[bool, Path, in
     return builder.is_prepared(), Path(builder.data_dir), classes
 
 
-def _builder(name: str, data_dir: str) -> Any:
+def _builder(name: str, data_dir: str) -> Tfds:
     """The builder of a set, prepared or not."""
     try:
         import tensorflow_datasets as tfds
@@ -267,7 +270,7 @@ def _builder(name: str, data_dir: str) -> Any:
         raise UserError(f"config.data.name={name!r}: {_one_line(error)}") from None
 
 
-def _prepared(name: str, data_dir: str) -> Any:
+def _prepared(name: str, data_dir: str) -> Tfds:
     """The builder of a set that is prepared, or that can be now."""
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
@@ -281,7 +284,7 @@ def _prepared(name: str, data_dir: str) -> Any:
     return builder
 
 
-def _split(info: Any, name: str, split: str) -> Any:
+def _split(info: Tfds, name: str, split: str) -> Tfds:
     if wrong := [part for part in _names(split) if part not in info.splits]:
         raise UserError(f"{name} has no split {wrong[0]!r}: {nearest(wrong[0], info.splits)}")
     try:

@@ -1,12 +1,14 @@
 """Texts of TensorFlow Datasets: any set of the catalogue by name, or a folder in tfds.TranslateFolder's layout."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from data.order import tensorflow
-from data.sources.tfds import Source, _one_line, _prepared, _split
+from data.sources.tfds import Source, Tfds, _one_line, _prepared, _split
 from data.text.files import cut, two
 from errors import UserError, nearest
+
+Value: TypeAlias = Any  # a text, or a label
 
 BATCH = 10_000  # examples that leave TensorFlow at a time
 
@@ -51,7 +53,7 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
     return [example["text"].decode() for example in texts.as_numpy_iterator()]
 
 
-def _pairs(builder: Any, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
+def _pairs(builder: Tfds, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
     texts = _texts(builder.info.features)
     for language in languages:
         if language not in texts:
@@ -59,7 +61,7 @@ def _pairs(builder: Any, name: str, split: str, languages: tuple[str, str]) -> l
     return list(zip(*_read(builder, name, split, languages), strict=True))
 
 
-def _translate_folder(folder: Path) -> Any:
+def _translate_folder(folder: Path) -> Tfds:
     import tensorflow_datasets as tfds
 
     for path in sorted(folder.iterdir()):
@@ -76,23 +78,23 @@ def _translate_folder(folder: Path) -> Any:
         ) from None
 
 
-def _part(info: Any, name: str, split: str) -> str:
+def _part(info: Tfds, name: str, split: str) -> str:
     return _split(info, name, split).name if info.splits else split  # tfds.testing.mock_data knows of no splits
 
 
-def _texts(features: Any) -> list[str]:
+def _texts(features: Tfds) -> list[str]:
     import tensorflow_datasets as tfds
 
     return [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
 
 
-def _read(builder: Any, name: str, split: str, keys: tuple[str, str]) -> list[list[Any]]:
+def _read(builder: Tfds, name: str, split: str, keys: tuple[str, str]) -> list[list[Value]]:
     """The features of these names, each a list over the examples; bytes are decoded."""
     import tensorflow_datasets as tfds
 
     in_order = tfds.ReadConfig(interleave_cycle_length=1)  # else the examples of several files are mixed
     dataset = builder.as_dataset(split=split, read_config=in_order)
-    columns: list[list[Any]] = [[], []]
+    columns: list[list[Value]] = [[], []]
     for batch in dataset.map(lambda example: {key: example[key] for key in keys}).batch(BATCH).as_numpy_iterator():
         for column, key in zip(columns, keys, strict=True):
             column.extend(batch[key].tolist())

@@ -1,4 +1,6 @@
-"""Parallel text in batches: every pair once an epoch, the same from any step and on any host, and what is left out said."""
+"""Parallel text in batches: every pair once an epoch, the same from any step and on any host, and what is left out
+said.
+"""
 
 import dataclasses
 import itertools

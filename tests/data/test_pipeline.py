@@ -12,11 +12,12 @@ from PIL import Image
 
 import input_pipeline
 import lookup
-from data import augment
+from data import augment, presence
 from data.pipelines import images
 from data.pipelines.base import Feed
 from data.sources import tfds as tfds_source
 from errors import UserError
+from planning import unread
 
 SIZE = 8
 EVERYTHING = dict(
@@ -431,3 +432,33 @@ def test_splits_of_other_classes_are_refused(folder, tmp_path):
     (tmp_path / "test" / "bird" / "x.png").write_bytes(next(folder.glob("*/*/*.png")).read_bytes())
     with pytest.raises(UserError, match="split 'test' has other classes"):
         make("folder", tmp_path).check()
+
+
+def test_a_set_that_is_not_here_is_planned_by_its_config():
+    build = unread.pipeline(1000)
+    images_of = dict(kind="images", source="tfds", name="imagenet2012", image_size=224, batch_size=1000)
+    planned = build(images_of | dict(train_split="train[1000:]"), Feed())
+    assert planned.sizes == {"outputs": 1000}
+    assert planned.shapes[0][1]["image"] == ((1000, 224, 224, 3), "float32")
+    assert planned.steps_per_epoch == 1280.167
+    with pytest.raises(UserError, match="its number of classes is not known"):
+        unread.pipeline(None)(images_of, Feed())
+    pairs_of = dict(kind="pairs", source="tfds", name="wmt", languages=("de", "en"), batch_tokens=512, max_length=64)
+    planned = unread.pipeline(None)(pairs_of | dict(vocabulary_size=300, joint=False), Feed(divisor=2))
+    assert planned.sizes == {"outputs": 300, "source_vocabulary": 300}
+    assert planned.shapes == [(1.0, dict.fromkeys(("source", "target"), ((8, 64), "int32")))]
+    with pytest.raises(UserError, match=r"set --config.steps=N"):
+        _ = planned.steps_per_epoch
+    sentences_of = dict(kind="sentences", source="tfds", name="glue/sst2", batch_size=32, vocabulary_size=300)
+    planned = unread.pipeline(2)(sentences_of, Feed())
+    assert planned.sizes == {"outputs": 2, "vocabulary": 300}
+    assert planned.shapes[0][1]["tokens"] == ((32, 128), "int32")
+    assert planned.steps_per_epoch == 67_349 / 32
+
+
+def test_whether_a_set_is_here(folder, tmp_path):
+    assert presence.look("python", "", "").here
+    assert presence.look("folder", str(folder), "").here
+    (tmp_path / "a.txt").write_text("a")
+    assert presence.look("files", "a.txt, *.txt", str(tmp_path)).here
+    assert presence.look("files", "a.txt, *.md", str(tmp_path)) == presence.Presence(False, str(tmp_path / "*.md"))

@@ -66,7 +66,9 @@ def assert_same(a, b):
 
 
 def read(pipeline, batches):
-    """The sentences and the names of their classes. Checks the form of the batches and that what fills them is empty."""
+    """The sentences and the names of their classes. Checks the form of the batches and that what fills them is
+    empty.
+    """
     found = []
     for batch in batches:
         rows = len(batch["label"])

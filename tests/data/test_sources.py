@@ -14,7 +14,9 @@ SIZE = 6
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
-    """Images with i mod 3 boxes, a mask, a caption, labels and a number, as detection and segmentation sets have them."""
+    """Images with i mod 3 boxes, a mask, a caption, labels and a number, as detection and segmentation sets have
+    them.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
 

@@ -1,4 +1,6 @@
-"""The tokenizer: text comes back from its ids, the same texts give the same model, and sizes that cannot be are named."""
+"""The tokenizer: text comes back from its ids, the same texts give the same model, and sizes that cannot be are
+named.
+"""
 
 import hashlib
 import io
