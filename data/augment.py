@@ -99,8 +99,8 @@ NOISES = 16  # fields of noise a batch, which its rows take in turn: one for eac
 
 
 def erase(image: tf.Tensor, draws: Draws, chance: float) -> tf.Tensor:
-    """A rectangle of each image replaced by normal noise, with a chance (1708.04896): of 2 % to a third of the area, and three
-    tenths to ten thirds as high as wide, cut at the edges.
+    """A rectangle of each image replaced by normal noise, with a chance (1708.04896): of 2 % to a third of the area,
+    and three tenths to ten thirds as high as wide, cut at the edges.
 
     Args:
       image: normalised, float32 (b, height, width, channels).

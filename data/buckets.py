@@ -15,7 +15,8 @@ from data.order import shuffled, tensorflow
 
 
 def boundaries(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:
-    """The padded lengths, at most `buckets` of them and in order, that leave the least padding over `lengths`, int (n,).
+    """The padded lengths, at most `buckets` of them and in order, that leave the least padding over `lengths`, int
+    (n,).
 
     Exact, by dynamic programming over the lengths that occur.
     """

@@ -19,8 +19,8 @@ class Characters:
     """A tokenizer whose ids are characters, in the order of their code points, or bytes.
 
     `model`: the bytes to store. `size`: V, the number of ids. `digest`: a name for the model's content, 16 hexadecimal
-    digits. `special`: whether the ids of models/tokens.py come first; without them ids begin at 0, no text has an end of
-    its own, and a character that is not in the alphabet is an error.
+    digits. `special`: whether the ids of models/tokens.py come first; without them ids begin at 0, no text has an end
+    of its own, and a character that is not in the alphabet is an error.
     """
 
     def __init__(self, model: bytes):
@@ -61,8 +61,8 @@ class Characters:
                 raise UserError("there is no text to learn a tokenizer from.")
             if len(counts) > room and not special:
                 raise UserError(
-                    f"these texts have {len(counts):,} characters, more than size={size}, and special=False leaves no id "
-                    "for others."
+                    f"these texts have {len(counts):,} characters, more than config.data.vocabulary_size={size}, and "
+                    "special=False leaves no id for others."
                 )
             kept = sorted(counts, key=lambda c: (-counts[c], c))[: max(0, room)]
             alphabet = "".join(sorted(kept))

@@ -52,7 +52,9 @@ def for_evaluation(
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, GIF (its first frame) or BMP -> uint8 (height, width, channels); arrays pass, but for their channels."""
+    """Bytes of a JPEG, PNG, GIF (its first frame) or BMP -> uint8 (height, width, channels); arrays pass, but for their
+    channels.
+    """
     if image.dtype != tf.string:
         if image.shape[-1] == channels:
             return image

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 
 def tensorflow() -> Any:
-    """TensorFlow, imported when a pipeline first needs it, without Keras (a second less) and without the accelerators."""
+    """TensorFlow, imported when a pipeline first needs it, without Keras (a second less) and without the
+    accelerators.
+    """
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     import tensorflow as tf
 
@@ -91,7 +93,8 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Batches of one size. The last batch of evaluation is filled up; in training the next epoch goes on within a batch.
+    """Batches of one size. The last batch of evaluation is filled up; in training the next epoch goes on within a
+    batch.
 
     Attributes:
       size: examples of the split.

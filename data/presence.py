@@ -1,5 +1,6 @@
 """Whether a data set is on this machine, without downloading or preparing it."""
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,13 @@ FOUND_BY_PATH = ("folder", "arrays", "files", "tsv")
 
 @dataclass(frozen=True)
 class Presence:
-    """here: whether a run could begin to read it. where: the place that was looked at; "" for what is made up or comes
-    with a library. classes: their number, where it is known of a set that is not here."""
+    """Whether a data set is here.
+
+    Attributes:
+      here: whether a run could begin to read it.
+      where: the place that was looked at; "" for what is made up or comes with a library.
+      classes: their number, where it is known of a set that is not here.
+    """
 
     here: bool
     where: str = ""
@@ -28,8 +34,15 @@ def look(source: str, name: str, data_dir: str, label: str = "label") -> Presenc
     if source == "tfds" and not any(path.glob("*.*.txt")):  # as data/text/tfds.py reads a folder of translations
         here, folder, classes = tfds.look(name, data_dir, label)
         return Presence(here, _short(folder), classes)
-    by_path = source == "tfds" or source in FOUND_BY_PATH
-    return Presence(path.exists(), _short(path)) if by_path else Presence(True)
+    if source == "tfds":
+        return Presence(True, _short(path))
+    if source not in FOUND_BY_PATH:
+        return Presence(True)
+    # Files may be several, with commas between, and globs: see data/text/files.py.
+    several = source == "files" and not path.exists()
+    paths = [Path(data_dir, one.strip()).expanduser() for one in name.split(",")] if several else [path]
+    missing = [one for one in paths if not (one.exists() or glob.glob(str(one), recursive=True))]
+    return Presence(not missing, _short(missing[0] if missing else paths[0]))
 
 
 def _short(path: Path) -> str:

@@ -28,7 +28,8 @@ def once(source: Source, host: int, hosts: int, rows: int) -> Any:
 def changed(raw: Any, source: Source, change: Callable[[Example, Any], Example], blank: Example | None) -> Any:
     """Single raw examples and what is known of each, `row` -> the changed example | row | `readable`, in order.
 
-    They are read and changed in parallel. `readable` is float32, 0 for an example that stands for one that cannot be read.
+    They are read and changed in parallel. `readable` is float32, 0 for an example that stands for one that cannot be
+    read.
 
     Args:
       change: (example, row) -> what the model is to see.

@@ -25,8 +25,8 @@ class Subset:
             )
         if not source.random_access or isinstance(source, synthetic.Source):  # which has no examples to choose from
             raise UserError(
-                "config.data.train_examples needs a set that is read by index: prepare it with file_format=array_record, or "
-                'take the first part of it, --config.data.train_split="train[:10%]".'
+                "config.data.train_examples needs a set that is read by index: prepare it with "
+                'file_format=array_record, or take the first part of it, --config.data.train_split="train[:10%]".'
             )
         self._source, self._seed = source, seed
         self.size = size

@@ -57,8 +57,8 @@ class Tokenizer:
     the model's content, 16 hexadecimal digits.
 
     Text is normalised first, unless the tokenizer is `exact` (NFKC; white space becomes single spaces and falls away at
-    both ends; control characters fall away). decode(encode(text)) is the normalised text, but for characters that are not
-    in the vocabulary.
+    both ends; control characters fall away). decode(encode(text)) is the normalised text, but for characters that are
+    not in the vocabulary.
     """
 
     def __init__(self, model: bytes):

@@ -146,8 +146,8 @@ class Base:
         """A batch as it leaves the pipeline.
 
         Args:
-          batch: the examples' entries (b, ...); `index`, `position`, `real` (b,) of the rows; `readable` float32 (b,) where
-            examples were changed one by one; `step` and `length`, scalars.
+          batch: the examples' entries (b, ...); `index`, `position`, `real` (b,) of the rows; `readable` float32 (b,)
+            where examples were changed one by one; `step` and `length`, scalars.
         """
         raise NotImplementedError
 
@@ -221,7 +221,7 @@ class Base:
     def notes(self) -> list[str]:
         """The same of the evaluation splits that were read."""
         found = []
-        for (name, train), split in self._splits.items():
+        for (_, train), split in self._splits.items():
             if not train:
                 found += split.notes
         unread = [(name, count) for name, count in self._unread.items() if count]

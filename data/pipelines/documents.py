@@ -145,10 +145,12 @@ class Pipeline(Base):
     """Batches: tokens int32 (b, T); target int32 (b, T), the token that follows each; where `document_mask` is set,
     segment int32 (b, T), the number 1, 2, ... of each token's document in its window, 0 for padding.
 
-    Training windows begin at random places, drawn from the seed and the step. Evaluation windows do not overlap and hold
-    the whole split once. A target that there is not (beyond the end, or across documents) is 0, or −1 without special ids.
+    Training windows begin at random places, drawn from the seed and the step. Evaluation windows do not overlap and
+    hold the whole split once. A target that there is not (beyond the end, or across documents) is 0, or −1 without
+    special ids.
 
-    With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids begin
+    With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids
+    begin
     at 0, documents run into one another, and the first token of a split is not predicted: as nanoGPT has it, with 65
     outputs for Shakespeare's characters.
 
@@ -159,7 +161,8 @@ class Pipeline(Base):
       tokenizer: "char" and "byte" keep text exactly, as "bpe" and "unigram" do here. See data/characters.py.
       vocabulary_size: ids of a subword tokenizer, the special ones included; of "char" the most.
       special: whether ids of padding, unknown characters and a document's ends come before the others.
-      document_mask: whether attention is kept within a document: batches have `segment`, and no target is across documents.
+      document_mask: whether attention is kept within a document: batches have `segment`, and no target is across
+        documents.
       length: tokens of a window, T.
       batch_size: windows of a global training batch.
       eval_batch_size: of a global evaluation batch; 0 for the same as training.
@@ -182,7 +185,8 @@ class Pipeline(Base):
         check_batch(self.batch_size, self.feed)
         if not self.special and not self._exact:
             raise UserError(
-                f"config.data.special=False is for the tokenizers 'char' and 'byte': {self.tokenizer!r} has special ids."
+                f"config.data.special=False is for the tokenizers 'char' and 'byte': {self.tokenizer!r} has special "
+                "ids."
             )
         known = self.feed.known
         make = Characters if self._exact else Tokenizer
@@ -276,13 +280,13 @@ class Pipeline(Base):
         ids = self.text_tokenizer.encode(documents)
         begin = [BOS] if self.special else []
         starts = np.cumsum([0] + [len(i) + len(begin) for i in ids])[:-1]
-        dtype = np.uint8 if self.text_tokenizer.size <= 2**8 else np.uint16
-        dtype = dtype if self.text_tokenizer.size <= 2**16 else np.int32
+        dtype = np.min_scalar_type(self.text_tokenizer.size) if self.text_tokenizer.size < 2**16 else np.dtype(np.int32)
         tokens = np.concatenate([part for i in ids for part in (np.array(begin, dtype), i.astype(dtype))])
         least = self.length + 1 if train else 2
         if len(tokens) < least:
             raise UserError(
-                f"{self.name} {split} has {len(tokens):,} tokens: config.data.length={self.length} needs {least:,} or more."
+                f"{self.name} {split} has {len(tokens):,} tokens: config.data.length={self.length} needs {least:,} or "
+                "more."
             )
         # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
         first = np.array([], int) if self.special else starts if self.document_mask else starts[:1]

@@ -15,8 +15,8 @@ from data.subset import Subset
 
 @dataclass(kw_only=True)
 class Examples(Base):
-    """Batch k holds the positions k*B ... k*B + B - 1 of an endless sequence; position p shows example shuffle(p mod N) of
-    epoch p div N.
+    """Batch k holds the positions k*B ... k*B + B - 1 of an endless sequence; position p shows example shuffle(p mod N)
+    of epoch p div N.
 
     Attributes:
       source: "tfds", "folder", "arrays" or "synthetic": a module of data/sources.

@@ -71,14 +71,15 @@ class Augment:
 
 @dataclass(kw_only=True)
 class Pipeline(Examples):
-    """Batches: image float32 (b, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is padding or
-    could not be read; while mixing also partner int32 (b,) and share float32 (b,).
+    """Batches: image float32 (b, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is padding
+    or could not be read; while mixing also partner int32 (b,) and share float32 (b,).
 
     Attributes:
       label: of a TFDS set with several, which; or what is asked of its images: see data/labels.py.
       image_size: height in pixels.
       image_width: width in pixels; 0 for the height.
-      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are converted.
+      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
+        converted.
       augment: what training images go through.
       eval_crop: "center" takes the middle square of an image in evaluation, "none" all of it.
       eval_crop_share: side of that square, as a share of the image's shorter side.
@@ -165,8 +166,8 @@ class Pipeline(Examples):
             classes = sources.classes(self.opened(split))
             if self._trained and len(classes) != len(self.classes):
                 raise UserError(
-                    f"the model tells {len(self.classes)} classes apart, and split {split!r} has {len(classes)}: choose "
-                    "a data set with the same classes."
+                    f"the model tells {len(self.classes)} classes apart, and split {split!r} has {len(classes)}: "
+                    "choose a data set with the same classes."
                 )
             if not self._trained and classes != self.classes:
                 raise UserError(

@@ -38,11 +38,11 @@ class _Train(Split):
 @dataclass(kw_only=True)
 class Pipeline(Ragged):
     """Batches: source int32 (b, S) and target int32 (b, T), EOS at each sentence's end and 0 after it. Packed rows have
-    source_segment int32 (b, S) and target_segment int32 (b, T) as well: the number 1, 2, ... of each token's sentence in
-    its row, 0 for padding.
+    source_segment int32 (b, S) and target_segment int32 (b, T) as well: the number 1, 2, ... of each token's sentence
+    in its row, 0 for padding.
 
-    Longer training pairs than `max_length`, and those with an empty side, are left out; longer sentences to be evaluated
-    are cut. Both are counted and said.
+    Longer training pairs than `max_length`, and those with an empty side, are left out; longer sentences to be
+    evaluated are cut. Both are counted and said.
 
     Attributes:
       source: "files", "tsv", "tfds", "dates" or "reverse": a module of data/text that defines `pairs`.
@@ -78,7 +78,9 @@ class Pipeline(Ragged):
 
     @cached_property
     def tokenizers(self) -> tuple[Tokenizer, ...]:
-        """One for both languages, or the source's and the target's: those of the run, or learned from the training split."""
+        """One for both languages, or the source's and the target's: those of the run, or learned from the training
+        split.
+        """
         if self._trained:
             return self._trained
         sides = list(zip(*self.opened(self.train_split), strict=True))

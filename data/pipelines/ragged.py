@@ -81,7 +81,8 @@ class Ragged(Base):
       tokenizer: how text becomes tokens. See data/tokenizer.py. It is learned from the training split.
       vocabulary_size: ids of a tokenizer, its four special ones included.
       byte_fallback: spell a character that is not in the vocabulary as its UTF-8 bytes, 256 further ids.
-      coverage: share of the characters of the training text that the alphabet must hold; 0.9995 for Chinese and Japanese.
+      coverage: share of the characters of the training text that the alphabet must hold; 0.9995 for Chinese and
+        Japanese.
       max_length: the most tokens of a sentence, its end included. Longer ones are cut, counted and said.
       buckets: padded lengths, which are chosen so that the least is padding.
     """

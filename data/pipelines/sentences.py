@@ -37,8 +37,8 @@ class _Split(Split):
 
 @dataclass(kw_only=True)
 class Pipeline(Ragged):
-    """Batches: tokens int32 (b, S), EOS at each sentence's end and 0 after it; label int32 (b,); mask float32 (b,), 0 for
-    rows that fill up a batch, which are empty.
+    """Batches: tokens int32 (b, S), EOS at each sentence's end and 0 after it; label int32 (b,); mask float32 (b,), 0
+    for rows that fill up a batch, which are empty.
 
     Attributes:
       source: "tfds", "tsv" or "recall": a module of data/text that defines `labelled`.
@@ -96,8 +96,8 @@ class Pipeline(Ragged):
         """How much there is, what is padding, and what is cut or unknown."""
         train = self.train
         return [
-            f"{train.source.size:,} sentences of {len(self.classes)} classes, {train.tokens:,} tokens of a vocabulary of "
-            f"{self.text_tokenizer.size:,}; {train.plan.steps:,} batches of {self.batch_size}, in buckets of "
+            f"{train.source.size:,} sentences of {len(self.classes)} classes, {train.tokens:,} tokens of a vocabulary "
+            f"of {self.text_tokenizer.size:,}; {train.plan.steps:,} batches of {self.batch_size}, in buckets of "
             f"{', '.join(map(str, train.plan.bounds))}, {1 - train.tokens / train.plan.room:.1%} padding.",
             *super().describe(),
         ]

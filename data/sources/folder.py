@@ -10,8 +10,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 
 
 class Source:
-    """Examples have `image`, the bytes of a file, and `label`. Classes are the sorted names of the folders; files of other
-    kinds are passed over.
+    """Examples have `image`, the bytes of a file, and `label`. Classes are the sorted names of the folders; files of
+    other kinds are passed over.
     """
 
     random_access = True

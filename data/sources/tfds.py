@@ -17,8 +17,8 @@ READ_RATE = 9_000  # records a second that a resumed stream passes over, measure
 
 
 class Source:
-    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of any set. Features are those of the set, nested
-    ones too.
+    """One split, TFDS's slicing and adding included ("train[:90%]+test"), of any set. Features are those of the set,
+    nested ones too.
 
     Small examples of one shape are decoded into memory once; array_record files are read by index; TFRecord files are
     held in memory or, where they are too large for it, can only be streamed. Files of images stay encoded unless they
@@ -167,8 +167,9 @@ class Source:
         first, skip = skip // part.num_examples, skip % part.num_examples
         if skip:
             print(
-                f"{self._what} can only be read in order: passing over {skip:,} records to go on where the run stopped, "
-                f"about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such wait.",
+                f"{self._what} can only be read in order: passing over {skip:,} records to go on where the run "
+                f"stopped, about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such "
+                "wait.",
                 flush=True,
             )
         names = tf.constant([f.filename for f in part.file_instructions])
@@ -214,8 +215,8 @@ def described(feature: Any, shape: Any) -> Feature | Features:
         tfds.features.Text: "text",
         tfds.features.Image: "image",
     }
-    kind = next((kind for connector, kind in kinds.items() if isinstance(feature, connector)), "array")
-    return Feature(kind, tuple(shape), tuple(getattr(feature, "names", None) or ()))
+    found = [kind for connector, kind in kinds.items() if isinstance(feature, connector)]
+    return Feature(found[0] if found else "array", tuple(shape), tuple(getattr(feature, "names", None) or ()))
 
 
 def _fixed(feature: Any) -> bool:

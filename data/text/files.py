@@ -31,7 +31,8 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
         common, longer = min(map(len, texts)), int(len(texts[1]) > len(texts[0]))
         raise UserError(
             f"{paths[0]} has {len(texts[0])} lines and {paths[1].name} {len(texts[1])}: line {common + 1} stands in "
-            f"{paths[longer].name} only: {texts[longer][common][:60]!r}. Line i of one must translate line i of the other."
+            f"{paths[longer].name} only: {texts[longer][common][:60]!r}. Line i of one must translate line i of the "
+            "other."
         )
     return cut(list(zip(*texts, strict=True)), split, str(folder))
 
@@ -74,7 +75,8 @@ def _matches(path: Path, stem: str) -> list[Path]:
         there = [file for file in (path / f"{stem}.txt", path / stem) if file.exists()]
         if not there:
             raise UserError(
-                f"{path} has no {stem}.txt and no folder {stem!r}: {nearest(stem, [file.stem for file in path.iterdir()])}"
+                f"{path} has no {stem}.txt and no folder {stem!r}: "
+                f"{nearest(stem, [file.stem for file in path.iterdir()])}"
             )
         return there if there[0].is_file() else sorted(file for file in there[0].rglob("*.txt") if file.is_file())
     if stem != "train":
@@ -116,7 +118,9 @@ def lines(path: Path) -> list[str]:
 
 
 def part(documents: list[str], split: str, what: str) -> list[str]:
-    """The part of all characters that "train[10%:90%]" names, a percentage rounded down; `what` is their name in errors."""
+    """The part of all characters that "train[10%:90%]" names, a percentage rounded down; `what` is their name in
+    errors.
+    """
     size = sum(map(len, documents))
     start, stop = _bounds(split, size, what, math.floor, "characters")
     found, before = [], 0

@@ -13,8 +13,8 @@ SPLITS = {"train": None, "validation": 1_000, "test": 2_000}  # None: as many as
 
 
 def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """`name` is SYMBOLS,LENGTH or SYMBOLS,LENGTH,EXAMPLES: sentences of exactly LENGTH numbers, drawn uniformly from those
-    below SYMBOLS, and how many of them the training split has ("" is "8,32,20000"); `data_dir` is not used.
+    """`name` is SYMBOLS,LENGTH or SYMBOLS,LENGTH,EXAMPLES: sentences of exactly LENGTH numbers, drawn uniformly from
+    those below SYMBOLS, and how many of them the training split has ("" is "8,32,20000"); `data_dir` is not used.
 
     The classes are the symbols. Each split is drawn by itself, so short sentences may stand in several of them.
     """
@@ -29,8 +29,8 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
     symbols, length, examples = int(match[1]), int(match[2]), int(match[3] or EXAMPLES)
     if symbols < 2 or length < 1 or examples < symbols:
         raise UserError(
-            f"config.data.name={name!r}: it needs 2 symbols, a length of 1 and a sentence for each symbol at least, as in "
-            "8,32."
+            f"config.data.name={name!r}: it needs 2 symbols, a length of 1 and a sentence for each symbol at least, as "
+            "in 8,32."
         )
     rng = np.random.default_rng(list(SPLITS).index(split))
     drawn = rng.integers(symbols, size=(SPLITS[split] or examples, length))

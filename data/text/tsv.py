@@ -18,7 +18,9 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
 
 
 def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """Columns `text` (or `sentence`) and `label`. Labels are all integers from 0 on, or else names, which are sorted."""
+    """Columns `text` (or `sentence`) and `label`. Labels are all integers from 0 on, or else names, which are
+    sorted.
+    """
     path = _path(name, split, data_dir)
     found = lines(path)
     text = "sentence" if "sentence" in _cells(found[0]) else "text"
@@ -43,7 +45,8 @@ def _path(name: str, split: str, data_dir: str) -> Path:
         return find(path, f"{stem}.tsv")
     if stem != "train":
         raise UserError(
-            f"{path} is one file, whose only split is 'train', not {stem!r}: take parts, 'train[:90%]' and 'train[90%:]'."
+            f"{path} is one file, whose only split is 'train', not {stem!r}: take parts, 'train[:90%]' and "
+            "'train[90%:]'."
         )
     return find(path.parent, path.name)
 

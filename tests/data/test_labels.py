@@ -53,6 +53,7 @@ def parsed(name: str, label: str, example: dict, tmp_path) -> dict:
     """The example through a TFRecord's bytes and Source.parse."""
     read = source.Source.__new__(source.Source)
     read._builder, read.access = tfds.builder(name, data_dir=tmp_path), "records"
+    read._wanted, read.features = ("image", "label"), dict.fromkeys(("image", "label"))
     features = read._builder.info.features
     read._label = labels.find(label, dict(features), name)
     return read.parse({"record": features.serialize_example(features.encode_example(example))})

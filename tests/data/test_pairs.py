@@ -1,6 +1,6 @@
 """Parallel text in batches: every pair once an epoch, the same from any step and on any host, and what is left out said."""
 
-import inspect
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import input_pipeline
-from configs import base
+import lookup
 from data.pipelines import pairs
-from data.tokenizer import EOS, PAD
+from data.pipelines.base import Feed
 from errors import UserError
+from models.tokens import EOS, PAD
 
 WORDS = ["mond", "sonne", "haus", "see", "berg", "wald", "feld", "stern", "fluss", "turm"]
 TRAIN = [(" ".join([f"q{i}", *WORDS[: i % 7]]), " ".join([f"z{i}", *reversed(WORDS[: 3 * i % 10])])) for i in range(40)]
@@ -32,6 +33,9 @@ def folder(tmp_path_factory):
     return write(tmp_path_factory.mktemp("text"), train=TRAIN, test=TEST)
 
 
+FEED = {field.name for field in dataclasses.fields(Feed)}
+
+
 def make(name, **changes):
     """Words are tokens, so that a sentence's length is that of its words and one."""
     settings = dict(
@@ -43,9 +47,10 @@ def make(name, **changes):
         vocabulary_size=500,
         max_length=12,
         buckets=3,
-        seed=0,
     )
-    return pairs.make(source="files", name=str(name), **(settings | changes))
+    settings |= {key: value for key, value in changes.items() if key not in FEED}
+    section = dict(kind="pairs", source="files", name=str(name)) | settings
+    return input_pipeline.build(section, Feed(**{key: value for key, value in changes.items() if key in FEED}))
 
 
 def first(batches, count):
@@ -85,7 +90,7 @@ def test_an_epochs_batches_hold_the_texts_each_once_and_end_each_sentence(folder
     pipeline = make(folder, packing=packing, max_length=16)
     batches = epoch(pipeline)
     assert all(x.dtype == np.int32 for batch in batches for x in batch.values())
-    assert all(batch.keys() == pipeline.example.keys() for batch in batches)
+    assert all(batch.keys() == pipeline.spec.keys() for batch in batches)
     found = [text for batch in batches for text in read(pipeline, batch) if text]
     assert sorted(found) == sorted(TRAIN)
     if packing:
@@ -217,9 +222,9 @@ def test_a_split_with_no_pair_to_train_on_is_refused(tmp_path, texts, message):
         ({"batch_tokens": 11}, "config.data.batch_tokens=11 holds not one sentence of max_length=12"),
         ({"eval_batch_tokens": 11}, "config.data.eval_batch_tokens=11 holds not one"),
         ({"languages": ("de",)}, "config.data.languages="),
-        ({"buckets": 0}, "config.data.buckets must be at least 1"),
-        ({"max_length": 1}, "config.data.max_length at least 2"),
-        ({"coverage": 0.5}, "config.data.coverage=0.5 must be at least 0.98"),
+        ({"buckets": 0}, "config.data.buckets=0 should be greater than 0"),
+        ({"max_length": 1}, "config.data.max_length=1 should be greater than or equal to 2"),
+        ({"coverage": 0.5}, "config.data.coverage=0.5 should be greater than or equal to 0.98"),
         ({"tokenizer": "bpe", "vocabulary_size": 9000}, r"config.data.vocabulary_size=9000: it can have \d+ at most"),
         ({"tokenizer": "bpe", "vocabulary_size": 9}, "config.data.vocabulary_size=9 .*a config.data.coverage below"),
     ],
@@ -229,10 +234,8 @@ def test_a_setting_that_cannot_be_is_named_as_the_config_spells_it(folder, setti
         _ = make(folder, **settings).sizes
 
 
-def test_the_config_lists_every_setting():
-    given = inspect.signature(input_pipeline.build).parameters
-    taken = {name for name in inspect.signature(pairs.make).parameters if name not in given}
-    assert set(base.pairs("files", "x", ("de", "en"), 64)) == {*taken, "kind"}
+def test_every_key_has_a_meaning():
+    assert not set(lookup.keys(pairs.Pipeline, without=("feed",))) - set(lookup.meanings(pairs.Pipeline))
 
 
 def test_languages_share_a_tokenizer_or_have_each_its_own(folder):
@@ -281,7 +284,7 @@ def test_a_tokenizer_that_is_missing_or_another_one_is_an_error(folder, tmp_path
 
 def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
     pipeline = make(folder)
-    batch, notes = pipeline.batch_of(["q1 mond see", "", "q2 neu", "wald " * 20])
+    batch, notes = pipeline.read(["q1 mond see", "", "q2 neu", "wald " * 20])
     assert batch.keys() == {"source"}
     assert batch["source"].shape == (4, 12)  # 16 is the next multiple, max_length the most
     decoded = [pipeline.source_tokenizer.decode(row).strip() for row in batch["source"]]
@@ -290,7 +293,7 @@ def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
     assert len(notes) == 2
     assert notes[0].startswith("1 tokens that are not in the vocabulary in: 'q2 neu'")
     assert notes[1].startswith("cut from 21 to max_length=12 tokens: 'wald wald")
-    empty, notes = pipeline.batch_of([""])
+    empty, notes = pipeline.read([""])
     assert (empty["source"].tolist(), notes) == ([[EOS] + [PAD] * 7], [])
 
 

@@ -1,5 +1,6 @@
 """Batches: every example once an epoch, the same whenever and wherever the pipeline starts, padding that is marked."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+import input_pipeline
+import lookup
 from data import augment
 from data.pipelines import images
+from data.pipelines.base import Feed
 from data.sources import tfds as tfds_source
 from errors import UserError
 
@@ -21,17 +25,16 @@ EVERYTHING = dict(
 MIXES = dict(mixup=0.5, cutmix=1.0)
 
 
+FEED = {field.name for field in dataclasses.fields(Feed)}
+
+
 def make(source: str, name: Path | str, augmentation: dict | None = None, **changes):
     settings = dict(
-        train_split="train",
-        eval_splits=("test",),
-        batch_size=8,
-        image_size=SIZE,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-        seed=0,
+        train_split="train", eval_splits=("test",), batch_size=8, image_size=SIZE, mean=(0.0,) * 3, std=(1.0,) * 3
     )
-    return images.make(source=source, name=str(name), augment=augmentation or {}, **(settings | changes))
+    settings |= {key: value for key, value in changes.items() if key not in FEED}
+    section = dict(kind="images", source=source, name=str(name), augment=augmentation or {}) | settings
+    return input_pipeline.build(section, Feed(**{key: value for key, value in changes.items() if key in FEED}))
 
 
 def first(batches, count: int) -> list[dict[str, np.ndarray]]:
@@ -117,6 +120,9 @@ def test_evaluation_sees_every_example_once(arrays, hosts, divisor, eval_batch_s
         batches = list(make("arrays", arrays, **settings).eval_batches("test"))
         assert {len(b["label"]) * hosts % divisor for b in batches} == {0}
         seen.append([b["label"][b["mask"] > 0] for b in batches])
+        for b in batches:
+            assert b["index"].dtype == np.int32
+            np.testing.assert_array_equal(b["index"], np.where(b["mask"] > 0, b["label"], -1))
     assert len({len(s) for s in seen}) == 1
     assert sorted(np.concatenate([x for s in seen for x in s])) == list(range(19))
 
@@ -162,10 +168,48 @@ def test_erasing_puts_noise_into_one_rectangle_of_some_images():
         assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
 
 
-@pytest.mark.parametrize("wrong", [dict(repeats=0), dict(erase=1.5)])
-def test_augmentation_out_of_range_is_said(arrays, wrong):
-    with pytest.raises(UserError, match="repeats must be at least 1, and erase a chance"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(repeats=0), r"config.data.augment.repeats=0 should be greater than 0"),
+        (dict(erase=1.5), r"config.data.augment.erase=1.5 should be less than or equal to 1"),
+        (dict(crop="centre"), r"config.data.augment.crop='centre' should be 'random' or 'none'"),
+    ],
+)
+def test_augmentation_out_of_range_is_said(arrays, wrong, message):
+    with pytest.raises(UserError, match=message):
         make("arrays", arrays, wrong)
+
+
+def test_every_key_has_a_meaning():
+    assert not set(lookup.keys(images.Pipeline, without=("feed",))) - set(lookup.meanings(images.Pipeline))
+    assert not set(lookup.keys(images.Augment)) - set(lookup.meanings(images.Augment))
+
+
+def test_it_offers_all_of_a_pipeline(arrays):
+    protocol = {name for name in dir(input_pipeline.Pipeline) if not name.startswith("_")}
+    assert not [name for name in protocol if not hasattr(make("arrays", arrays), name)]
+
+
+def test_the_spec_is_one_row_of_a_training_batch(arrays):
+    pipeline = make("arrays", arrays)
+    (batch,) = first(pipeline.train_batches(0), 1)
+    assert {name: ((1, *x.shape[1:]), str(x.dtype)) for name, x in batch.items()} == pipeline.spec
+    assert pipeline.shapes == [(1.0, {name: (x.shape, str(x.dtype)) for name, x in batch.items()})]
+
+
+def test_a_set_that_is_made_up_has_batches_of_its_spec():
+    pipeline = make("synthetic", "7")
+    assert [
+        {n: ((1, *x.shape[1:]), str(x.dtype)) for n, x in b.items()} for b in first(pipeline.train_batches(0), 1)
+    ] == [pipeline.spec]
+    assert_same(first(make("synthetic", "7").train_batches(5), 2), first(pipeline.train_batches(0), 7)[5:])
+    assert np.concatenate([b["index"] for b in pipeline.eval_batches("test")]).tolist() == list(range(64))
+
+
+def test_a_debug_variant_is_small():
+    assert images.debug(dict(image_size=224)) == dict(batch_size=16, eval_batch_size=64, image_size=32)
+    assert images.debug(dict(image_size=28))["image_size"] == 28
 
 
 def test_a_flip_mirrors_some_and_a_shift_moves_by_whole_pixels(tmp_path):
@@ -185,14 +229,14 @@ def test_a_flip_mirrors_some_and_a_shift_moves_by_whole_pixels(tmp_path):
 
 
 def test_a_rotation_turns_about_the_middle():
-    from data import augment
-
     image = np.zeros((64, 9, 9, 1), np.uint8)
     image[:, 4, 4] = 255
     draws = augment.Draws(0, tf.constant(0), 64, 0, 64)
-    turned = augment.warp(tf.constant(image), draws, rotate=45.0, zoom=0.0, shear=0.0, shift=0.0).numpy()
+    turned = augment.warp(tf.constant(image), augment.transforms(draws, 9, 9, 45.0, 0.0, 0.0, 0.0)).numpy()
     assert (turned[:, 4, 4] >= 254).all()
-    assert (augment.warp(tf.constant(image), draws, 0.0, 0.0, 0.0, 0.0).numpy() == image).all()
+    assert (
+        augment.warp(tf.constant(image), augment.transforms(draws, 9, 9, 0.0, 0.0, 0.0, 0.0)).numpy() == image
+    ).all()
 
 
 def test_folders_are_read_as_evaluation_shows_single_files(folder):
@@ -201,7 +245,9 @@ def test_folders_are_read_as_evaluation_shows_single_files(folder):
     files = sorted(folder.glob("test/*/*"))
     assert pipeline.classes == ("cat", "dog")
     assert [pipeline.classes[label] for label in batch["label"][:5]] == [f.parent.name for f in files]
-    np.testing.assert_array_equal(batch["image"][:5], pipeline.load([str(f) for f in files]))
+    read, notes = pipeline.read([str(f) for f in files])
+    assert (list(read), notes) == (["image"], [])
+    np.testing.assert_array_equal(batch["image"][:5], read["image"])
     assert batch["mask"].sum() == 5
 
 
@@ -229,6 +275,18 @@ def test_an_unreadable_image_is_skipped_with_weight_zero(damaged, folder):
     assert sum(float((b["mask"] == 0).sum()) for b in skipped) == 2  # two epochs of twelve
     for a, b in zip(skipped, whole, strict=True):
         np.testing.assert_array_equal(a["image"][a["mask"] > 0], b["image"][a["mask"] > 0])
+
+
+def test_an_unreadable_image_of_evaluation_is_counted_and_said(damaged):
+    pipeline = make("folder", damaged, unreadable="skip", train_split="test", eval_splits=("train",))
+    assert pipeline.notes() == []
+    for _ in range(2):
+        (first_batch, second) = pipeline.eval_batches("train")
+        mask, index = (np.concatenate([b[name] for b in (first_batch, second)]) for name in ("mask", "index"))
+        assert index.tolist() == [*range(12), -1, -1, -1, -1]
+        assert index[(mask == 0) & (index >= 0)].tolist() == [0]  # cat/1.jpg
+        assert pipeline.notes() == ["train: 1 examples that could not be read are left out."]
+    assert pipeline.skipped == 0
 
 
 class Blobs(tfds.core.GeneratorBasedBuilder):
@@ -270,7 +328,7 @@ def test_however_a_tfds_set_is_read_its_examples_and_their_order_hold(access, bl
         data_dir=str(blobs / file_format), memory_limit_mb=limit, train_split="train[:90%]", shuffle_buffer=16
     )
     pipeline = make("tfds", "blobs", {"crop": "random"}, **settings)
-    assert pipeline.train.access == access
+    assert pipeline.train.source.access == access
     whole = first(pipeline.train_batches(0), 10)
     labels = np.concatenate([b["label"] for b in whole])
     assert sorted(labels[:27]) == sorted(labels[27:54])
@@ -285,8 +343,10 @@ def test_however_a_tfds_set_is_read_its_examples_and_their_order_hold(access, bl
             first(make("tfds", "blobs", {"crop": "random"}, **settings).train_batches(start), 2),
             whole[start : start + 2],
         )
-    tests = [b["label"][b["mask"] > 0] for b in pipeline.eval_batches("test")]
-    assert sorted(np.concatenate(tests)) == list(range(11))
+    tests = [(b["label"][b["mask"] > 0], b["index"]) for b in pipeline.eval_batches("test")]
+    labels, index = (np.concatenate(x) for x in zip(*tests, strict=True))
+    assert sorted(labels) == list(range(11))
+    assert index.tolist() == [*range(11), *[-1] * 5]
 
 
 def test_hosts_that_stream_share_the_examples(blobs):
@@ -296,6 +356,8 @@ def test_hosts_that_stream_share_the_examples(blobs):
     assert sorted(np.concatenate(halves)) == list(range(30))
     tests = [b["label"][b["mask"] > 0] for p in hosts for b in p.eval_batches("test")]
     assert sorted(np.concatenate(tests)) == list(range(11))
+    index = np.concatenate([b["index"] for p in hosts for b in p.eval_batches("test")])
+    assert sorted(index[index >= 0]) == list(range(11))
     assert len(list(hosts[0].eval_batches("test"))) == len(list(hosts[1].eval_batches("test")))
 
 
@@ -309,7 +371,7 @@ def test_the_digits_are_a_tfds_set_of_a_train_part_and_a_held_out_fifth():
     train, test = tfds_source.Source("digits", "train"), tfds_source.Source("digits", "test")
     assert (train.size, test.size) == (1437, 360)
     assert train.access == "decoded"
-    assert train.shape == (8, 8, 1)
+    assert train.features["image"].shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize(
@@ -322,8 +384,8 @@ def test_the_digits_are_a_tfds_set_of_a_train_part_and_a_held_out_fifth():
         ("folder", "nowhere", {}, "there is no folder nowhere"),
         ("arrays", "nowhere.npz", {}, "there is no file nowhere.npz"),
         ("synthetic", "many", {}, "named by its number of classes"),
-        ("tfds", "digits", {"mean": (0.5, 0.5)}, "need one figure a channel"),
-        ("tfds", "digits", {"batch_size": 0}, "must be positive"),
+        ("tfds", "digits", {"mean": (0.5, 0.5)}, "need one number a channel"),
+        ("tfds", "digits", {"batch_size": 0}, "config.data.batch_size=0 should be greater than 0"),
         ("tfds", "digits", {"augmentation": {"flipp": True}}, "did you mean 'flip'"),
     ],
 )
@@ -353,7 +415,7 @@ def test_a_label_out_of_range_is_named(tmp_path, wrong):
 @pytest.mark.parametrize("wrong", [-1, 20])
 def test_a_label_out_of_range_that_only_reading_shows_is_named(arrays, wrong):
     pipeline = make("arrays", arrays)
-    pipeline.train._labels[13] = wrong
+    pipeline.train.source._arrays["label"][13] = wrong
     with pytest.raises(UserError, match=f"example 13 of .* has label {wrong}, outside 0 to 19"):
         first(pipeline.train_batches(0), 3)
 

@@ -1,6 +1,6 @@
 """Labelled sentences in batches: each with its own label, once an epoch, the same from any step and on any host."""
 
-import inspect
+import dataclasses
 import itertools
 import json
 
@@ -9,10 +9,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import input_pipeline
-from configs import base
+import lookup
 from data.pipelines import sentences
-from data.tokenizer import EOS, PAD
+from data.pipelines.base import Feed
 from errors import UserError
+from models.tokens import EOS, PAD
 
 WORDS = ["good", "bad", "dull", "bright", "long", "short", "fine", "poor", "great", "weak"]
 CLASSES = ("bad", "good", "so so")
@@ -32,6 +33,9 @@ def folder(tmp_path_factory):
     return write(tmp_path_factory.mktemp("text"), train=TRAIN, test=TEST)
 
 
+FEED = {field.name for field in dataclasses.fields(Feed)}
+
+
 def make(name, **changes):
     """Words are tokens, so that a sentence's length is that of its words and one."""
     settings = dict(
@@ -43,9 +47,10 @@ def make(name, **changes):
         vocabulary_size=500,
         max_length=10,
         buckets=3,
-        seed=0,
     )
-    return sentences.make(name=str(name), **(settings | changes))
+    settings |= {key: value for key, value in changes.items() if key not in FEED}
+    section = dict(kind="sentences", name=str(name)) | settings
+    return input_pipeline.build(section, Feed(**{key: value for key, value in changes.items() if key in FEED}))
 
 
 def first(batches, count):
@@ -65,9 +70,12 @@ def read(pipeline, batches):
     found = []
     for batch in batches:
         rows = len(batch["label"])
+        if "index" in batch:
+            assert ((batch["index"] == -1) == (batch["mask"] == 0)).all()
+        batch = {name: x for name, x in batch.items() if name != "index"}
         shapes = {"tokens": (rows, batch["tokens"].shape[1]), "label": (rows,), "mask": (rows,)}
         assert {name: x.shape for name, x in batch.items()} == shapes
-        assert {name: str(x.dtype) for name, x in batch.items()} == {n: t for n, (_, t) in pipeline.example.items()}
+        assert {name: str(x.dtype) for name, x in batch.items()} == {n: t for n, (_, t) in pipeline.spec.items()}
         for ids, label, mask in zip(batch["tokens"], batch["label"], batch["mask"], strict=True):
             length = int((ids != PAD).sum())
             if mask == 0:
@@ -75,7 +83,7 @@ def read(pipeline, batches):
                 continue
             assert mask == 1
             assert ids.tolist().index(EOS) == length - 1
-            found.append((" ".join(pipeline.tokenizer.decode(ids).split()), pipeline.classes[label]))
+            found.append((" ".join(pipeline.text_tokenizer.decode(ids).split()), pipeline.classes[label]))
     return found
 
 
@@ -109,6 +117,12 @@ def test_evaluation_shows_every_sentence_once_with_its_label_nothing_left_out(fo
     batches = list(pipeline.eval_batches("test"))
     assert {len(batch["label"]) for batch in batches} == {rows}
     cut = " ".join(["q3", *["bad"] * 8])  # 10 tokens with its end
+    index = np.concatenate([batch["index"] for batch in batches])
+    assert index.dtype == np.int32
+    assert sorted(index[index >= 0]) == list(range(len(TEST)))
+    for batch in batches:
+        labels = [pipeline.classes[label] for label in batch["label"]]
+        assert all(label == TEST[i][1] for label, i in zip(labels, batch["index"], strict=True) if i >= 0)
     expected = [(cut if text == LONG else text.replace("new", "⁇"), label) for text, label in TEST]
     assert sorted(read(pipeline, batches)) == sorted(expected)
 
@@ -128,7 +142,9 @@ def test_a_description_counts_what_there_is_what_is_cut_and_what_is_not_known(fo
     tokens = sum(int((batch["tokens"] != PAD).sum()) for batch in batches)
     padding = np.mean(np.concatenate([batch["tokens"].ravel() == PAD for batch in batches]))
     line, *notes = pipeline.describe()
-    assert line.startswith(f"40 sentences of 3 classes, {tokens} tokens of a vocabulary of {pipeline.tokenizer.size}; ")
+    assert line.startswith(
+        f"40 sentences of 3 classes, {tokens} tokens of a vocabulary of {pipeline.text_tokenizer.size}; "
+    )
     assert f"{len(batches)} batches of 8, in buckets of " in line
     assert line.endswith(f"9, {padding:.1%} padding.")
     assert notes == pipeline.notes()
@@ -180,10 +196,10 @@ def test_glue_is_read_by_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 0}, "config.data.batch_size must be at least 1"),
+        ({"batch_size": 0}, "config.data.batch_size=0 should be greater than 0"),
         ({"batch_size": 20, "divisor": 8, "accumulate": 2}, r"8 devices x 2 .*try --config.data.batch_size=16"),
-        ({"buckets": 0}, "config.data.buckets must be at least 1"),
-        ({"max_length": 1}, "config.data.max_length at least 2"),
+        ({"buckets": 0}, "config.data.buckets=0 should be greater than 0"),
+        ({"max_length": 1}, "config.data.max_length=1 should be greater than or equal to 2"),
         ({"tokenizer": "bpe", "vocabulary_size": 9000}, r"config.data.vocabulary_size=9000: it can have \d+ at most"),
     ],
 )
@@ -197,18 +213,18 @@ def test_a_trained_run_keeps_its_classes_and_tokenizer_and_needs_no_training_tex
     for name, content in trained.files.items():
         (tmp_path / name).write_bytes(content)
     known = json.loads(json.dumps(trained.known))
-    assert known == {"classes": list(CLASSES), "tokenizers": {"tokenizer.model": trained.tokenizer.digest}}
+    assert known == {"classes": list(CLASSES), "tokenizers": {"tokenizer.model": trained.text_tokenizer.digest}}
     (tmp_path / "train.tsv").unlink()
     loaded = make(tmp_path, known=known, folder=tmp_path)
     loaded.check()
-    assert loaded.sizes == trained.sizes == {"outputs": 3, "vocabulary": trained.tokenizer.size}
+    assert loaded.sizes == trained.sizes == {"outputs": 3, "vocabulary": trained.text_tokenizer.size}
     assert loaded.known == trained.known
     assert_same(list(loaded.eval_batches("test")), list(trained.eval_batches("test")))
 
 
 def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
     pipeline = make(folder)
-    batch, notes = pipeline.batch_of(["q1 good", "", LONG, "q2 new"], multiple=4)
+    batch, notes = pipeline.read(["q1 good", "", LONG, "q2 new"])
     assert batch.keys() == {"tokens"}
     assert batch["tokens"].shape == (4, 10)
     assert batch["tokens"][1].tolist() == [EOS] + [PAD] * 9
@@ -216,7 +232,7 @@ def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
         "cut from 23 to max_length=10 tokens",
         "1 tokens that are not in the vocabulary in",
     ]
-    assert pipeline.batch_of(["q1 good"], multiple=4)[0]["tokens"].shape == (1, 4)
+    assert pipeline.read(["q1 good"])[0]["tokens"].shape == (1, 8)
 
 
 def test_it_offers_all_of_a_pipeline(folder):
@@ -224,7 +240,5 @@ def test_it_offers_all_of_a_pipeline(folder):
     assert not [name for name in protocol if not hasattr(make(folder), name)]
 
 
-def test_the_config_lists_every_setting():
-    given = inspect.signature(input_pipeline.build).parameters
-    taken = {name for name in inspect.signature(sentences.make).parameters if name not in given}
-    assert set(base.sentences("tsv", "x", 8)) == {*taken, "kind"}
+def test_every_key_has_a_meaning():
+    assert not set(lookup.keys(sentences.Pipeline, without=("feed",))) - set(lookup.meanings(sentences.Pipeline))

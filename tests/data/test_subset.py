@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import input_pipeline
 from data import sources
 from data.order import tensorflow
+from data.pipelines.base import Feed
 from data.subset import Subset
 from errors import UserError
 
@@ -57,14 +59,18 @@ def test_a_set_that_is_only_streamed_says_what_to_do(digits):
         Subset(Streamed(), 5, seed=0)
 
 
-def test_a_pipeline_counts_and_repeats_only_its_part(tmp_path):
-    import experiment
-    from tests.conftest import tiny
-
-    run = experiment.build(tiny(**{"data.train_examples": 48, "data.batch_size": 16}), tmp_path)
-    assert run.pipeline.steps_per_epoch == 3
+def test_a_pipeline_counts_and_repeats_only_its_part():
+    digits = dict(kind="images", source="tfds", name="digits", image_size=8, mean=(0.5,), std=(0.5,))
+    pipeline = input_pipeline.build(digits | dict(train_examples=48, batch_size=16), Feed())
+    assert pipeline.steps_per_epoch == 3
     epochs = []
-    batches = run.pipeline.train_batches(0)
+    batches = pipeline.train_batches(0)
     for _ in range(2):
         epochs.append(sorted(int(label) for _ in range(3) for label in next(batches)["label"]))
     assert epochs[0] == epochs[1]
+
+
+def test_a_set_that_is_made_up_has_no_part():
+    made_up = dict(kind="images", source="synthetic", name="10", image_size=8, batch_size=16, train_examples=5)
+    with pytest.raises(UserError, match="needs a set that is read by index"):
+        next(input_pipeline.build(made_up, Feed()).train_batches(0))
