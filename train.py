@@ -118,7 +118,7 @@ def train_from(
                     if run.pipeline.skipped:
                         metrics["skipped_images"] = run.pipeline.skipped
                     if last and run.devices.mode == "mesh":  # pmap would compile once more
-                        metrics["step_memory_gb"] = flops.memory(run.train_step, state, batch) / 1e9
+                        metrics["step_memory_gb"] = flops.step_memory(run.train_step, state, batch) / 1e9
                     log.write(step, metrics)
                     live.metrics(step, metrics)
                     mishaps.judge(meter.bad())

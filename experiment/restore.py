@@ -76,7 +76,9 @@ def load(
             )
         state = step.averaged(run.restore(s) for s in steps)
     if soup:
-        state = step.averaged([step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)])
+        state = step.averaged(
+            [step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)]
+        )
     return run, state, number
 
 

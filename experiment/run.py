@@ -24,7 +24,6 @@ from training import checkpoint, flops, mishaps, optim, parallel, step
 from training.trees import Variables, by_name
 
 
-
 @dataclass(frozen=True)
 class Run:
     """The parts of a run.

@@ -1,6 +1,6 @@
 """Attention (1706.03762, section 3.2): scaled dot-product, multi-head, and the masks.
 
-B batch, T queries, S keys, D width, H heads, K head size.
+B batch, T queries, S keys, D width, H heads, K head size of queries and keys, V head size of values.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
 
 from errors import UserError
+from models.arrays import AnyArray
 from models.positions import RelativePositions
 
 Kernel = Literal["xla", "cudnn"]
@@ -37,41 +39,46 @@ class Initialisers:
 XAVIER = Initialisers()
 
 
-def causal_mask(length: int) -> jax.Array:
-    """Position t may attend to positions s <= t: bool (1, 1, T, T), True where allowed."""
+def causal_mask(length: int) -> Bool[Array, "1 1 T T"]:
+    """Position t may attend to positions s <= t. True where allowed."""
     return jnp.tril(jnp.ones((1, 1, length, length), bool))
 
 
-def segment_mask(query: jax.Array, key: jax.Array) -> jax.Array:
-    """Tokens attend within their own sentence of a packed row: segments int (B, T) and (B, S), 0 where there is none,
-    -> bool (B, 1, T, S)."""
+def segment_mask(query: Int[AnyArray, "B T"], key: Int[AnyArray, "B S"]) -> Bool[AnyArray, "B 1 T S"]:
+    """Tokens of packed rows attend within their own sentence.
+
+    Args:
+      query, key: the number 1, 2, ... of each token's sentence; 0 where there is nothing.
+    """
     return ((query[:, :, None] == key[:, None, :]) & (key[:, None, :] > 0))[:, None]
 
 
-def padding_mask(valid: jax.Array) -> jax.Array:
-    """Every query may attend to the keys that are not padding: bool (B, S) -> (B, 1, 1, S)."""
+def padding_mask(valid: Bool[AnyArray, "B S"] | Int[AnyArray, "B S"]) -> Bool[AnyArray, "B 1 1 S"]:
+    """Every query may attend to the keys that are not padding (False or 0)."""
     return valid[:, None, None, :].astype(bool)
 
 
 def attention_weights(
-    query: jax.Array, key: jax.Array, mask: jax.Array | None = None, bias: jax.Array | None = None
-) -> jax.Array:
+    query: Float[Array, "B T H K"],
+    key: Float[Array, "B S H K"],
+    mask: Bool[AnyArray, "..."] | None = None,
+    bias: Float[Array, "B H T S"] | None = None,
+) -> Float[Array, "B H T S"]:
     """softmax(QK^T / sqrt(K) + bias), equation 1 before the values.
 
     Args:
-      query: (B, T, H, K); key: (B, S, H, K).
-      mask: bool, broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
-      bias: (B, H, T, S), or None.
+      mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
+      bias: added to the scores.
 
     Returns:
-      (B, H, T, S) in the query's dtype; the softmax itself is taken in float32.
+      the weights in the query's dtype; the softmax itself is taken in float32.
     """
     # Heads before tokens: on a CPU these products are then up to 1.4 times as fast; elsewhere the compiler decides.
     return _heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask, bias)
 
 
 def _heads_first_weights(
-    query: jax.Array, key: jax.Array, mask: jax.Array | None, bias: jax.Array | None = None
+    query: jax.Array, key: jax.Array, mask: AnyArray | None, bias: jax.Array | None = None
 ) -> jax.Array:
     """attention_weights of query (B, H, T, K) and key (B, H, S, K)."""
     query = query * query.shape[-1] ** -0.5
@@ -84,28 +91,28 @@ def _heads_first_weights(
     return jnp.where(mask, weights, 0.0).astype(query.dtype)
 
 
-def weighted_values(weights: jax.Array, value: jax.Array) -> jax.Array:
-    """Weights (B, H, T, S) times values (B, S, H, K): (B, T, H, K)."""
+def weighted_values(weights: Float[Array, "B H T S"], value: Float[Array, "B S H V"]) -> Float[Array, "B T H V"]:
+    """The sum over s of weights times values."""
     return jnp.einsum("bhts,bhsk->bhtk", weights, value.swapaxes(1, 2)).swapaxes(1, 2)
 
 
 def dot_product_attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    mask: jax.Array | None = None,
+    query: Float[Array, "B T H K"],
+    key: Float[Array, "B S H K"],
+    value: Float[Array, "B S H V"],
+    mask: Bool[AnyArray, "..."] | None = None,
     kernel: Kernel = "xla",
-    bias: jax.Array | None = None,
-) -> jax.Array:
+    bias: Float[Array, "B H T S"] | None = None,
+) -> Float[Array, "B T H V"]:
     """Attention(Q, K, V) = softmax(QK^T / sqrt(K) + bias) V (equation 1), without keeping the weights.
 
     Args:
-      query: (B, T, H, K); key, value: (B, S, H, K); mask: bool, broadcastable to (B, H, T, S), True where allowed.
-      bias: (B, H, T, S), or None.
+      mask: broadcastable to (B, H, T, S), True where a query may look.
+      bias: added to the scores.
       kernel: "xla" runs anywhere; "cudnn" is the flash kernel of NVIDIA GPUs (bfloat16 or float16 only).
 
     Returns:
-      (B, T, H, K) in the query's dtype.
+      the result in the query's dtype.
     """
     if kernel == "xla":
         return weighted_values(attention_weights(query, key, mask, bias), value)
@@ -118,14 +125,15 @@ class MultiHeadAttention(nn.Module):
     """MultiHead(Q, K, V) = Concat(head_1 ... head_H) W^O (section 3.2.2).
 
     Attributes:
-      width: D. heads: H. head_dim: of queries and keys, d_k; D / H when None. value_dim: of values, d_v; as head_dim
-        when None.
-      dropout: rate on the attention weights while training.
-      grid: rows and columns of what attends to itself, where attention is to know of relative positions: see
-        RelativePositions.
+      width: D.
+      heads: H.
+      head_dim: K, the paper's d_k; D / H when None.
+      value_dim: V, the paper's d_v; as head_dim when None.
+      dropout: rate on the attention weights.
+      grid: rows and columns of the patches, for relative position bias on a 2-D grid: see RelativePositions. None without.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       initialisers: of the four projections.
-      kernel: see dot_product_attention; the weights are kept apart only when a probe or dropout needs them.
+      kernel: see dot_product_attention. The weights are computed by themselves only when a probe or dropout needs them.
       dtype: of the computation; parameters are float32.
     """
 
@@ -141,6 +149,7 @@ class MultiHeadAttention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
+        """Names the parts."""
         if self.head_dim is None and self.width % self.heads:
             raise UserError(f"a width of {self.width} does not divide by {self.heads} heads.")
         head_dim = self.head_dim or self.width // self.heads
@@ -155,35 +164,49 @@ class MultiHeadAttention(nn.Module):
             self.relative = RelativePositions(self.grid)
 
     def __call__(
-        self, x: jax.Array, memory: jax.Array | None = None, mask: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+        self,
+        x: Float[Array, "B T D"],
+        memory: Float[Array, "B S E"] | None = None,
+        mask: Bool[AnyArray, "..."] | None = None,
+        *,
+        train: bool,
+    ) -> Float[Array, "B T D"]:
         """Self-attention of x, or cross-attention from x (queries) to memory (keys and values).
 
         Args:
-          x: (B, T, D). memory: (B, S, D) or None. mask: bool, broadcastable to (B, H, T, S).
-
-        Returns:
-          (B, T, D).
+          mask: broadcastable to (B, H, T, S), True where a query may look.
         """
         return self.attend(x, *self.keys_values(x if memory is None else memory), mask, train=train)
 
-    def keys_values(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What is attended to, (B, S, D), as keys (B, S, H, d_k) and values (B, S, H, d_v)."""
+    def keys_values(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H V"]]:
+        """The keys and values of the memory."""
         return self.key(memory), self.value(memory)
 
-    def kept(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The same as decoding keeps them, (B, H, S, d_k) and (B, H, S, d_v): in an order that no step has to turn."""
+    def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H S K"], Float[Array, "B H S V"]]:
+        """The same in the order in which decoding keeps them, so that no step has to transpose them."""
         return self.key(memory).swapaxes(1, 2), self.value(memory).swapaxes(1, 2)
 
-    def attend_to_kept(self, x: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
-        """`attend`, out of training, to what `kept` gave."""
+    def attend_to_kept(
+        self,
+        x: Float[Array, "B T D"],
+        key: Float[Array, "B H S K"],
+        value: Float[Array, "B H S V"],
+        mask: Bool[AnyArray, "..."] | None,
+    ) -> Float[Array, "B T D"]:
+        """`attend`, not in training, to keys and values of `kept`."""
         weights = _heads_first_weights(self.query(x).swapaxes(1, 2), key, mask)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
 
     def attend(
-        self, x: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
-        """x (B, T, D) attends to keys (B, S, H, d_k) and values (B, S, H, d_v): (B, T, D)."""
+        self,
+        x: Float[Array, "B T D"],
+        key: Float[Array, "B S H K"],
+        value: Float[Array, "B S H V"],
+        mask: Bool[AnyArray, "..."] | None = None,
+        *,
+        train: bool,
+    ) -> Float[Array, "B T D"]:
+        """Queries of x attend to these keys and values."""
         query = self.query(x)
         bias = self.relative(query) if self.grid else None
         if (self.dropout and train) or self.is_mutable_collection("probe"):

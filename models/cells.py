@@ -3,22 +3,28 @@
 B batch, S tokens, E the input's width, H hidden, D = H or, in both directions, 2H.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from models.arrays import AnyArray
 
 Cell = Literal["rnn", "lstm", "gru"]
-Carry = Any  # of one layer: h, or (c, h) of an LSTM
+Carry = jax.Array | tuple[jax.Array, jax.Array]  # of one layer: h, or (c, h) of an LSTM
 
-# They project their inputs within the scan; cells that leave it to one product before gain nothing measurable on a CPU.
+# They project their inputs within the scan; one product for all tokens before it gains nothing measurable on a CPU.
 CELLS = {"rnn": nn.SimpleCell, "lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}
 
 
 def cell(kind: Cell, features: int, dtype: DTypeLike, name: str, gate_bias: float = 0.0) -> nn.RNNCellBase:
-    """Input kernels Xavier uniform, recurrent ones orthogonal, biases 0; gates are σ(· + gate_bias)."""
+    """A cell of H = `features`.
+
+    Initialisation: input kernels Xavier uniform, recurrent ones orthogonal, biases 0. Gates are σ(· + gate_bias).
+    """
     gates = {"gate_fn": lambda x: jax.nn.sigmoid(x + gate_bias)} if gate_bias and kind != "rnn" else {}
     return CELLS[kind](features, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype, name=name, **gates)
 
@@ -27,18 +33,21 @@ def read(
     kind: Cell,
     features: int,
     dtype: DTypeLike,
-    x: jax.Array,
-    lengths: jax.Array,
+    x: Float[Array, "B S E"],
+    lengths: Int[AnyArray, " B"],
     *,
     layer: int,
     bidirectional: bool,
     gate_bias: float = 0.0,
-) -> tuple[jax.Array, Carry]:
-    """One layer over x (B, S, E), of which each row has `lengths` (B,) real tokens at its beginning. To be called within
-    a compact method, whose module gets the cells: forward_{layer} and backward_{layer}.
+) -> tuple[Float[Array, "B S D"], Carry]:
+    """One layer of cells over x. Call it in a compact method, whose module gets the cells forward_{layer} and
+    backward_{layer}.
+
+    Args:
+      lengths: the number of real tokens at the beginning of each row.
 
     Returns:
-      the states (B, S, D), and the carry (B, D) where each direction ends: after the last real token, and the first.
+      the states, and the carry (B, D) at the end of each direction: after the last real token, and after the first.
     """
     states, carries = [], []
     for direction in ("forward", "backward")[: 1 + bidirectional]:
@@ -57,6 +66,6 @@ def read(
     return jnp.concatenate(states, axis=-1), last
 
 
-def hidden(carry: Carry) -> jax.Array:
-    """h, which comes last in every cell's carry."""
+def hidden(carry: Carry) -> Float[Array, "... H"]:
+    """h, the last part of every cell's carry."""
     return jax.tree.leaves(carry)[-1]

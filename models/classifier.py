@@ -1,15 +1,17 @@
 """One class for a sentence: the Transformer's encoder over its tokens, pooled.
 
-B batch, S tokens, D width, V vocabulary, C classes.
+B batch, S tokens, D width, F MLP, H heads, V vocabulary, C classes.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int
 
 from errors import UserError
+from lookup import Depth, Rate, Size
+from models.arrays import AnyArray
 from models.attention import Kernel, padding_mask
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.positions import AddTokenPositions
@@ -19,24 +21,37 @@ class Model(nn.Module):
     """Embedding, positions, encoder, pooling, one linear layer.
 
     Attributes:
-      outputs: C; 0 leaves the head out and returns the representation. vocabulary: V. width, depth, mlp_dim, heads: D, the number of layers, F, H.
+      outputs: C; 0 leaves the head out and returns the representation.
+      vocabulary: V.
+      width: D.
+      depth: the number of layers.
+      mlp_dim: F.
+      heads: H.
       pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805).
-      positions, max_length: see AddTokenPositions. norm, scan, remat: see Encoder.
-      dropout: on embeddings, on what each sub-layer adds, and before the last layer.
+      positions: see AddTokenPositions of models/positions.py.
+      max_length: the number of learned positions, the class token's included; sinusoids have no end.
+      norm: "pre" or "post": see Block of models/encoder.py.
+      dropout: on embeddings, on the output of each sub-layer, and before the last layer.
+      attention_dropout: on the attention weights.
+      activation: of the MLPs.
+      scan: whether to compile one block and loop over the layers: see Encoder of models/encoder.py.
+      remat: what the backward pass computes again: see Encoder.
+      kernel: see dot_product_attention of models/attention.py.
+      dtype: of the computation; parameters and logits are float32.
     """
 
     outputs: int
-    vocabulary: int
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
+    vocabulary: Size
+    width: Size = 128
+    depth: Depth = 2
+    mlp_dim: Size = 256
+    heads: Size = 4
     pooling: Literal["mean", "token"] = "mean"
     positions: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
-    max_length: int = 256
+    max_length: Size = 256
     norm: Norm = "pre"
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
+    dropout: Rate = 0.1
+    attention_dropout: Rate = 0.0
     activation: Activation = "relu"
     scan: bool = False
     remat: Remat = "none"
@@ -44,8 +59,15 @@ class Model(nn.Module):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @nn.compact
-    def __call__(self, tokens: jax.Array, *, train: bool) -> jax.Array:
-        """tokens: int (B, S), 0 where there is nothing. Returns float32 logits (B, C)."""
+    def __call__(self, tokens: Int[AnyArray, "B S"], *, train: bool) -> Float32[Array, "B C"]:
+        """The logits of the sentence.
+
+        Args:
+          tokens: 0 where there is nothing.
+
+        Raises:
+          UserError: an odd width, or one that does not divide by the heads.
+        """
         if self.width % self.heads or self.width % 2:
             raise UserError(f"config.model.width={self.width} must be even and divide by heads={self.heads}.")
         dtype, valid = jnp.dtype(self.dtype), tokens != 0
@@ -83,3 +105,9 @@ class Model(nn.Module):
             return x.astype(jnp.float32)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.outputs, dtype=dtype, name="head")(x).astype(jnp.float32)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    del section
+    return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

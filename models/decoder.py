@@ -15,8 +15,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from models import paths
+from models.arrays import AnyArray
 from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
 from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
+from models.sharding import constrain
 
 Cache = dict[str, Any]
 
@@ -76,8 +78,8 @@ class DecoderBlock(nn.Module):
         self,
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S D"] | None,
-        self_mask: Bool[Array, "..."],
-        cross_mask: Bool[Array, "..."] | None,
+        self_mask: Bool[AnyArray, "..."],
+        cross_mask: Bool[AnyArray, "..."] | None,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """All tokens at once.
@@ -89,7 +91,7 @@ class DecoderBlock(nn.Module):
         x = self._add(x, self.self_norm, lambda y: self.self_attention(y, mask=self_mask, train=train), train)
         if self.cross:
             x = self._add(x, self.cross_norm, lambda y: self.cross_attention(y, memory, cross_mask, train=train), train)
-        x = self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=train), train)
+        x = constrain(self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=train), train))
         self.sow("probe", "output", x)
         return x
 
@@ -105,7 +107,7 @@ class DecoderBlock(nn.Module):
         }
 
     def prefill(
-        self, x: Float[Array, "B P D"], self_mask: Bool[Array, "..."], rows: int
+        self, x: Float[Array, "B P D"], self_mask: Bool[AnyArray, "..."], rows: int
     ) -> tuple[Float[Array, "B P D"], Cache]:
         """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for `rows` =
         L·K of its continuation's: (B, H, P + L·K, d)."""
@@ -125,8 +127,8 @@ class DecoderBlock(nn.Module):
         x: Float[Array, "B K D"],
         cache: Cache,
         row: Int[Array, ""],
-        self_mask: Bool[Array, "..."],
-        cross_mask: Bool[Array, "..."] | None,
+        self_mask: Bool[AnyArray, "..."],
+        cross_mask: Bool[AnyArray, "..."] | None,
     ) -> tuple[Float[Array, "B K D"], Cache]:
         """The next token of each beam. The beam axis replaces the query axis, so the attention code is reused.
 
@@ -217,8 +219,8 @@ class Decoder(nn.Module):
         self,
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S D"] | None,
-        self_mask: Bool[Array, "..."],
-        cross_mask: Bool[Array, "..."] | None,
+        self_mask: Bool[AnyArray, "..."],
+        cross_mask: Bool[AnyArray, "..."] | None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
@@ -231,7 +233,7 @@ class Decoder(nn.Module):
         """The cache of each layer: see DecoderBlock."""
         return [block.start(memory, rows) for block in self.blocks]
 
-    def prefill(self, x: Float[Array, "B P D"], self_mask: Bool[Array, "..."], rows: int) -> list[Cache]:
+    def prefill(self, x: Float[Array, "B P D"], self_mask: Bool[AnyArray, "..."], rows: int) -> list[Cache]:
         """The cache of each layer, filled with a prompt: see DecoderBlock."""
         caches = []
         for block in self.blocks:
@@ -244,8 +246,8 @@ class Decoder(nn.Module):
         x: Float[Array, "B K D"],
         caches: list[Cache],
         row: Int[Array, ""],
-        self_mask: Bool[Array, "..."],
-        cross_mask: Bool[Array, "..."] | None,
+        self_mask: Bool[AnyArray, "..."],
+        cross_mask: Bool[AnyArray, "..."] | None,
     ) -> tuple[Float[Array, "B K D"], list[Cache]]:
         """The next token of each beam, normalised, and the caches with it. Arguments as DecoderBlock's."""
         after = []
@@ -259,7 +261,7 @@ class Decoder(nn.Module):
 
 
 def follow(
-    writer: Int[Array, "B K L"], parents: Int[Array, "B K"], index: Int[Array, ""]
+    writer: Int[Array, "B K L"], parents: Int[AnyArray, "B K"], index: Int[Array, ""]
 ) -> tuple[Int[Array, "B K L"], Bool[Array, "B 1 K LK"]]:
     """Beam search without moving keys and values: they stay where they were written, and masks follow the beams.
 

@@ -19,6 +19,7 @@ from annotated_types import Interval
 from jaxtyping import Array, Float, Float32, Int, Int32
 
 from errors import UserError
+from models.arrays import AnyArray
 
 Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
 Step = Callable[[jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
@@ -28,27 +29,30 @@ def sample(
     step: Step,
     cache: Any,
     *,
-    limit: jax.Array,
+    limit: Int[AnyArray, " B"],
     length: int,
     bos: int,
     eos: int,
     pad: int,
-    key: jax.Array | None = None,
+    key: Array | None = None,
     temperature: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Int32[Array, "B L"], Float32[Array, " B"]]:
     """One continuation of each sentence: the likeliest token at every step, or one drawn from softmax(logits / T).
 
     Args:
       step, cache: the model, called with K = 1.
-      limit: int32 (B,), the most tokens, EOS counted, of each sentence; one that reaches it just stops. length: L.
-      key: for drawing. temperature: T; 0 is greedy search and needs no key.
+      limit: the most tokens, EOS counted, of each sentence; one that reaches it just stops.
+      length: L.
+      bos, eos, pad: ids of tokens.
+      key: for drawing.
+      temperature: T; 0 is greedy search and needs no key.
       top_k: only the k likeliest tokens are drawn; 0 is all.
       top_p: of these, only the nucleus (1904.09751, equation 2): the fewest likeliest whose probability reaches p.
 
     Returns:
-      Tokens int32 (B, L), `pad` after EOS; and the model's own log-probability of them, whatever T, float32 (B,).
+      Tokens, `pad` after EOS; and the model's own log-probability of them, whatever T.
 
     Raises:
       UserError: a negative temperature or top_k, or a top_p outside (0, 1].
@@ -130,14 +134,14 @@ def beam(
     step: Step,
     cache: Any,
     *,
-    limit: jax.Array,
+    limit: Int[AnyArray, " B"],
     length: int,
     bos: int,
     eos: int,
     pad: int,
     beams: int,
     alpha: float,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Int32[Array, "B K L"], Float32[Array, "B K"]]:
     """The K best finished hypotheses by s(Y, X) = log P(Y|X) / lp(Y), lp(Y) = ((5 + |Y|) / 6)^alpha.
 
     The length normalisation is that of Wu et al. (1609.08144, equation 14) without the coverage penalty; |Y| counts
@@ -148,12 +152,14 @@ def beam(
 
     Args:
       step, cache: the model; of the first call's K rows, which are equal, only row 0 counts.
-      limit: int32 (B,), the most tokens, EOS counted, of each sentence; nothing is found where it is 0. length: L.
-      beams: K. alpha: the exponent of lp; 0 compares log-probabilities, more of it favours longer hypotheses.
+      limit: the most tokens, EOS counted, of each sentence; nothing is found where it is 0.
+      length: L.
+      bos, eos, pad: ids of tokens.
+      beams: K.
+      alpha: the exponent of lp; 0 compares log-probabilities, a larger one favours longer hypotheses.
 
     Returns:
-      Tokens int32 (B, K, L), `pad` after EOS, and scores float32 (B, K), best first. Rows that were not found are all
-      `pad` with a score of -inf.
+      Tokens, `pad` after EOS, and scores, best first. Rows that were not found are all `pad` with a score of -inf.
 
     Raises:
       UserError: beams below 1, or a negative alpha, with which a hypothesis could gain by growing shorter.

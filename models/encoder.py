@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
 
-from errors import UserError
 from models import paths
+from models.arrays import AnyArray
 from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
+from models.sharding import constrain
 
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 Remat = Literal["none", "dots", "full"]
-
-
 Norm = Literal["pre", "post"]
 
 
@@ -45,8 +45,8 @@ class Mlp(nn.Module):
     initialisers: Initialisers = XAVIER
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """(B, N, D) -> (B, N, D)."""
+    def __call__(self, x: Float[Array, "B N D"], *, train: bool) -> Float[Array, "B N D"]:
+        """The same MLP for each of the N tokens."""
         dense = partial(nn.Dense, use_bias=self.use_bias, bias_init=self.initialisers.bias, dtype=self.dtype)
         width = x.shape[-1]
         x = dense(self.mlp_dim, kernel_init=self.initialisers.kernel, name="expand")(x)
@@ -64,10 +64,18 @@ class Block(nn.Module):
     LN(x + attention(x)), then LN(x + mlp(x)) (1706.03762, section 3.1).
 
     Attributes:
-      heads, mlp_dim: H and F. head_dim, value_dim: see MultiHeadAttention. norm: where LN stands. norm_epsilon: what it
-        adds to the variance.
-      dropout: on what each branch adds. attention_dropout: on the attention weights. mlp_dropout: within the MLP.
+      heads: H.
+      mlp_dim: F.
+      head_dim, value_dim, grid: see MultiHeadAttention.
+      norm: "pre" or "post": LayerNorm before each branch, or after each sum.
+      norm_epsilon: what LayerNorm adds to the variance.
+      dropout: on the output of each branch.
+      attention_dropout: on the attention weights.
+      mlp_dropout: within the MLP.
       stochastic_depth: whether branches are dropped at all.
+      activation: of the MLP.
+      kernel: see dot_product_attention.
+      dtype: of the computation; parameters are float32.
     """
 
     heads: int
@@ -87,10 +95,14 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, drop_rate: jax.Array, mask: jax.Array | None, train: bool
-    ) -> tuple[jax.Array, None]:
-        """x: (B, N, D); drop_rate: float32 scalar, this layer's chance to lose a branch; mask: bool, broadcastable to
-        (B, H, N, N). Returns ((B, N, D), nothing)."""
+        self, x: Float[Array, "B N D"], drop_rate: Float[Array, ""], mask: Bool[AnyArray, "..."] | None, train: bool
+    ) -> tuple[Float[Array, "B N D"], None]:
+        """The layer's output, and nothing (as nn.scan wants it).
+
+        Args:
+          drop_rate: the probability that a branch of this layer is dropped.
+          mask: broadcastable to (B, H, N, N), True where a token may look.
+        """
 
         def residual(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
             y = branch(norm(x) if self.norm == "pre" else x)
@@ -118,6 +130,7 @@ class Block(nn.Module):
             lambda y: attention(y, mask=mask, train=train),
         )
         x = residual(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
+        x = constrain(x)
         self.sow("probe", "output", x)
         return x, None
 
@@ -126,11 +139,14 @@ class Encoder(nn.Module):
     """L blocks and, after pre-LN ones, a last LayerNorm.
 
     Attributes:
+      depth: L.
       scan: compile one block and loop over the layers (parameters stacked under `blocks`, first axis L) instead of
         writing the layers out (`block_00` ...). Faster to compile; on a CPU slower to run.
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
-      stochastic_depth: chance to drop a branch of the last layer; earlier layers less, linearly, the first none (1603.09382).
-      The others: see Block.
+      stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
+        (1603.09382).
+      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation,
+        kernel, dtype: see Block.
     """
 
     depth: int
@@ -152,13 +168,14 @@ class Encoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
-        """x: (B, N, D); mask: bool, broadcastable to (B, H, N, N), True where a token may look. Returns (B, N, D),
-        normalised."""
-        if not 0 <= self.stochastic_depth < 1:
-            raise UserError(
-                f"config.model.stochastic_depth={self.stochastic_depth} must be at least 0 and less than 1."
-            )
+    def __call__(
+        self, x: Float[Array, "B N D"], mask: Bool[AnyArray, "..."] | None = None, *, train: bool
+    ) -> Float[Array, "B N D"]:
+        """All layers, normalised.
+
+        Args:
+          mask: broadcastable to (B, H, N, N), True where a token may look.
+        """
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
         arguments = dict(
@@ -195,7 +212,12 @@ class Encoder(nn.Module):
 def rematerialised(
     block: type[nn.Module], remat: Remat, static_argnums: tuple[int, ...], prevent_cse: bool = True
 ) -> type[nn.Module]:
-    """The block, or the block whose backward pass computes again what `remat` says. static_argnums: self is 0."""
+    """The block, or the same block whose backward pass computes again what `remat` says.
+
+    Args:
+      static_argnums: arguments of its `__call__` that are no arrays; self is 0.
+      prevent_cse: needed outside of a scan.
+    """
     if remat == "none":
         return block
     policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None

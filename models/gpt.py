@@ -9,12 +9,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float32, Int
 from pydantic import PositiveFloat
 
 from errors import UserError
 from lookup import Depth, Rate, Size
 from models import sizes, variants
+from models.arrays import AnyArray
 from models.attention import Initialisers, Kernel, causal_mask, segment_mask
 from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Remat
@@ -107,7 +108,7 @@ class Model(nn.Module):
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
-        self, tokens: Int[Array, "B T"], segment: Int[Array, "B T"] | None = None, *, train: bool
+        self, tokens: Int[AnyArray, "B T"], segment: Int[AnyArray, "B T"] | None = None, *, train: bool
     ) -> Float32[Array, "B T V"]:
         """The logits of the next token at every place. A token sees itself and those before it.
 
@@ -130,7 +131,7 @@ class Model(nn.Module):
         """How many tokens the model sees at most."""
         return self.max_length
 
-    def start(self, tokens: Int[Array, "B P"], *, beams: int, length: int) -> Cache:
+    def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.
 
         The first `step` goes on from the last token of each prompt, whatever token it is given; where the prompt is empty,
@@ -160,7 +161,7 @@ class Model(nn.Module):
         }
 
     def step(
-        self, tokens: Int[Array, "B K"], parents: Int[Array, "B K"], cache: Cache
+        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: Cache
     ) -> tuple[Float32[Array, "B K V"], Cache]:
         """The logits of the next token of each beam, and the cache with this one.
 
@@ -186,7 +187,7 @@ class Model(nn.Module):
                 "take fewer tokens."
             )
 
-    def _embed(self, tokens: jax.Array, position: jax.Array) -> jax.Array:
+    def _embed(self, tokens: AnyArray, position: jax.Array) -> jax.Array:
         return self.embedding(jnp.maximum(tokens, 0)) + self.positions(position)
 
     def _logits(self, x: jax.Array) -> jax.Array:

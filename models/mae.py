@@ -1,4 +1,4 @@
-"""Masked autoencoder (2111.06377): the encoder sees a quarter of the patches, a small decoder draws the others.
+"""Masked autoencoder (2111.06377): the encoder sees a quarter of the patches, a small decoder reconstructs the others.
 
 B batch, N patches, D width, P patch size.
 """
@@ -8,36 +8,47 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int32
 
 from errors import UserError
+from lookup import Depth, Probability, Size
 from models import masking, vit
+from models.arrays import AnyArray
 from models.encoder import Encoder
 from models.positions import sinusoid_2d
 
 
 class Model(vit.Model):
-    """A ViT, all of whose parameters a classifier can begin with (config.init_from), and a decoder, `reconstruction`.
+    """A ViT, whose parameters a classifier can begin with (config.init_from), and a decoder, `reconstruction`.
 
     Attributes:
-      outputs: 0 returns the representation of the whole image, as a ViT does. masked: the share of patches that are hidden.
-      decoder_width, decoder_depth, decoder_heads: of the decoder; its MLP is four times as wide.
-      The others: see models/vit.py.
+      outputs: 0 returns the representation of the whole image, as a ViT does.
+      masked: the share of patches that are hidden.
+      decoder_width: of the decoder; its MLPs are four times as wide.
+      decoder_depth: the number of the decoder's layers.
+      decoder_heads: of the decoder.
     """
 
-    masked: float = 0.75
-    decoder_width: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
+    masked: Probability = 0.75
+    decoder_width: Size = 512
+    decoder_depth: Depth = 8
+    decoder_heads: Size = 16
 
     @nn.compact
-    def __call__(self, image: jax.Array, *, train: bool) -> Any:
-        """image: (B, height, width, channels). Returns the patches as they are drawn, float32 (B, N, P * P * channels),
-        and which of them were hidden, bool (B, N). Out of training the same ones always are."""
+    def __call__(  # Any: two arrays, where a ViT has one
+        self, image: Float[AnyArray, "B height width channels"], *, train: bool
+    ) -> Any:
+        """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N). Outside
+        of training the same patches are always hidden.
+
+        Raises:
+          UserError: a share that hides no patch or all, or relative positions.
+        """
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
         if self.positions == "relative":
             raise UserError(
-                "config.model.positions=relative is for all patches, of which a masked autoencoder sees a few."
+                "config.model.positions=relative needs all patches, and a masked autoencoder sees a few: take learned."
             )
         patch, extra = self.size[1], len(vit.TOKENS[self.head])
         grid = (image.shape[1] // patch, image.shape[2] // patch)
@@ -65,7 +76,9 @@ class Decoder(nn.Module):
     """From the encoder's tokens to the pixels of every patch.
 
     Attributes:
-      width, depth, heads: of its blocks. pixels: P * P * channels.
+      width, depth, heads: of its blocks.
+      pixels: P * P * channels.
+      dtype: of the computation.
     """
 
     width: int
@@ -75,9 +88,26 @@ class Decoder(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, order: jax.Array, extra: int, grid: tuple[int, int], *, train: bool) -> jax.Array:
-        """x: (B, extra + visible, D), tokens that are no patches and the first patches of `order` (B, N). Returns float32
-        (B, N, pixels)."""
+    def __call__(
+        self,
+        x: Float[Array, "B visible D"],
+        order: Int32[Array, "B N"],
+        extra: int,
+        grid: tuple[int, int],
+        *,
+        train: bool,
+    ) -> Float32[Array, "B N pixels"]:
+        """The pixels of every patch.
+
+        Args:
+          x: tokens that are no patches, and then the first patches of `order`.
+          order: see models/masking.py.
+          extra: how many tokens are no patches.
+          grid: rows and columns of the patches.
+
+        Raises:
+          UserError: a width that its positions or heads do not divide.
+        """
         if self.width % 4 or self.width % self.heads:
             raise UserError(
                 f"config.model.decoder_width={self.width} must divide by 4, for its positions, and by decoder_heads="
@@ -94,3 +124,8 @@ class Decoder(nn.Module):
             x, train=train
         )
         return nn.Dense(self.pixels, dtype=self.dtype, name="pixels")(x[:, extra:]).astype(jnp.float32)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    return vit.debug(section) | {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}

@@ -1,4 +1,5 @@
-"""ViT's own self-supervision (2010.11929, appendix B.1.2): half of the patches are corrupted, and their mean colours told.
+"""ViT's own self-supervision (2010.11929, appendix B.1.2): half of the patches are corrupted, and the model predicts their
+mean colours.
 
 B batch, N patches, D width.
 """
@@ -8,27 +9,36 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from errors import UserError
+from lookup import Probability, Size
 from models import masking, vit
+from models.arrays import AnyArray
 
 
 class Model(vit.Model):
-    """A ViT, all of whose parameters a classifier can begin with (config.init_from), and `prediction`.
+    """A ViT, whose parameters a classifier can begin with (config.init_from), and a linear layer, `prediction`.
 
     Attributes:
-      outputs: 0 returns the representation of the whole image, as a ViT does. masked: the share of patches that are corrupted.
-      colors: the number of mean colours that are told apart: 8 for each channel, 512.
-      The others: see models/vit.py.
+      outputs: 0 returns the representation of the whole image, as a ViT does.
+      masked: the share of patches that are corrupted.
+      colors: the number of classes of mean colours: 8 levels of each of 3 channels make 512.
     """
 
-    masked: float = 0.5
-    colors: int = 512
+    masked: Probability = 0.5
+    colors: Size = 512
 
     @nn.compact
-    def __call__(self, image: jax.Array, *, train: bool) -> Any:
-        """image: (B, height, width, channels). Returns float32 logits of each patch's mean colour (B, N, colors), and
-        which patches were corrupted, bool (B, N). Out of training the same ones always are."""
+    def __call__(  # Any: two arrays, where a ViT has one
+        self, image: Float[AnyArray, "B height width channels"], *, train: bool
+    ) -> Any:
+        """The logits of each patch's mean colour, float32 (B, N, colors), and which patches were corrupted, bool (B, N).
+        Outside of training the same patches always are.
+
+        Raises:
+          UserError: a share that corrupts no patch.
+        """
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
         found: list[jax.Array] = []
@@ -45,3 +55,8 @@ class Model(vit.Model):
 
         x = self.encode(self.embed(image, train, corrupt), train, self.grid(image))[:, len(vit.TOKENS[self.head]) :]
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    return vit.debug(section)

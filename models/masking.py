@@ -5,28 +5,28 @@ B batch, N patches, D width.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
 
-REPLACED, OTHER = 0.8, 0.1  # shares of corrupted patches that become a learned embedding; another patch of the image
+REPLACED, OTHER = 0.8, 0.1  # shares of corrupted patches replaced by a learned embedding; by another patch of the image
 
 
-def order(key: jax.Array, batch: int, patches: int) -> jax.Array:
-    """The patches of each image in an order of its own: int32 (B, N)."""
+def order(key: Array, batch: int, patches: int) -> Int32[Array, "B N"]:
+    """The numbers of each image's patches in a random order."""
     return jnp.argsort(jax.random.uniform(key, (batch, patches)), axis=1)
 
 
-def hidden(order: jax.Array, count: int) -> jax.Array:
-    """Whether a patch is among the last `count` of its order: bool (B, N)."""
+def hidden(order: Int32[Array, "B N"], count: int) -> Bool[Array, "B N"]:
+    """Whether a patch is among the last `count` of its order."""
     return jnp.argsort(order, axis=1) >= order.shape[1] - count
 
 
-def corrupt(key: jax.Array, x: jax.Array, replacement: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+def corrupt(
+    key: Array, x: Float[Array, "B N D"], replacement: Float[Array, "#B #N D"], count: int
+) -> tuple[Float[Array, "B N D"], Bool[Array, "B N"]]:
     """`count` of each image's patches replaced, exchanged for another or left as they are (2010.11929, appendix B.1.2).
 
-    Args:
-      x: (B, N, D). replacement: broadcastable to it.
-
     Returns:
-      (B, N, D), and which patches were chosen, bool (B, N).
+      the patches, and which of them were chosen.
     """
     batch, patches, _ = x.shape
     which, how, where = jax.random.split(key, 3)

@@ -9,22 +9,32 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32
 
 from errors import UserError
+from models.arrays import AnyArray
 
 Kind = Literal["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "none"]
 
 
-def sinusoid_1d(length: int, width: int) -> np.ndarray:
-    """PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(p / 10000^(2i/D)) (1706.03762, section 3.5): (N, D) float32."""
+def sinusoid_1d(length: int, width: int) -> Float32[np.ndarray, "N D"]:
+    """PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(p / 10000^(2i/D)) (1706.03762, section 3.5).
+
+    Raises:
+      ValueError: an odd width.
+    """
     if width % 2:
         raise ValueError(f"sinusoidal positions need an even width, not {width}.")
     angle = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
     return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(length, width).astype(np.float32)
 
 
-def sinusoid_2d(rows: int, columns: int, width: int) -> np.ndarray:
-    """Half of the width encodes the row and half the column of a grid, read row by row: (rows * columns, D) float32."""
+def sinusoid_2d(rows: int, columns: int, width: int) -> Float32[np.ndarray, "N D"]:
+    """Half of the width encodes the row and half the column of a grid, whose N = rows * columns places go row by row.
+
+    Raises:
+      ValueError: a width that does not divide by 4.
+    """
     if width % 4:
         raise ValueError(f"two-dimensional sinusoidal positions need a width that divides by 4, not {width}.")
     row, column = sinusoid_1d(rows, width // 2), sinusoid_1d(columns, width // 2)
@@ -32,8 +42,8 @@ def sinusoid_2d(rows: int, columns: int, width: int) -> np.ndarray:
     return grid.astype(np.float32)
 
 
-def positions_in_segments(segment: jax.Array) -> jax.Array:
-    """How far each token of a packed row stands from the beginning of its sentence: int (B, N) -> int32 (B, N)."""
+def positions_in_segments(segment: Int[AnyArray, "B N"]) -> Int32[Array, "B N"]:
+    """The distance of each token of a packed row from the beginning of its sentence, given the numbers of sentences."""
     index = jnp.broadcast_to(jnp.arange(segment.shape[1], dtype=jnp.int32), segment.shape)
     begins = jnp.diff(segment, axis=1, prepend=-1) != 0
     return index - jax.lax.cummax(jnp.where(begins, index, 0), axis=1)
@@ -43,15 +53,23 @@ class AddTokenPositions(nn.Module):
     """x + the positions of a sentence's tokens.
 
     Attributes:
-      kind: sinusoid_1d | learned (Table 3 E). max_length: how many positions can be learned; sinusoids know no end.
+      kind: "sinusoid_1d", or "learned" (1706.03762, table 3 E).
+      max_length: the number of learned positions; sinusoids have no end.
     """
 
     kind: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
     max_length: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array, position: jax.Array, length: int) -> jax.Array:
-        """x: (B, N, D). position: int32, broadcastable to (B, N), each less than `length`. Returns x's shape."""
+    def __call__(self, x: Float[Array, "B N D"], position: Int[Array, "#B #N"], length: int) -> Float[Array, "B N D"]:
+        """x with positions added.
+
+        Args:
+          position: of each token, less than `length`.
+
+        Raises:
+          UserError: more positions than can be learned.
+        """
         width = x.shape[-1]
         if self.kind == "sinusoid_1d":
             table = jnp.asarray(sinusoid_1d(length, width))
@@ -66,18 +84,23 @@ class AddTokenPositions(nn.Module):
 
 
 class AddPositions(nn.Module):
-    """x + positions. Tokens that stand before the grid (the class token) get a learned position or, for sinusoids, zero.
+    """x + positions. Tokens before the grid (the class token) get a learned position or, with sinusoids, zero.
 
     Attributes:
-      kind: learned (one vector a position, initialised with σ = 0.02) | learned_2d (half of it for the row, half for the
-        column) | sinusoid_1d | sinusoid_2d | none; "relative" adds nothing here: see RelativePositions.
+      kind: "learned" (one vector for each position, initialised with σ = 0.02) | "learned_2d" (half of it for the row, half
+        for the column) | "sinusoid_1d" | "sinusoid_2d" | "none" | "relative", which adds nothing here: see
+        RelativePositions.
     """
 
     kind: Kind = "learned"
 
     @nn.compact
-    def __call__(self, x: jax.Array, grid: tuple[int, int]) -> jax.Array:
-        """x: (B, N, D), where the last rows * columns of the N tokens are the grid; returns the same shape."""
+    def __call__(self, x: Float[Array, "B N D"], grid: tuple[int, int]) -> Float[Array, "B N D"]:
+        """x with positions added.
+
+        Args:
+          grid: rows and columns; the last rows * columns of the N tokens are the grid.
+        """
         tokens, width = x.shape[1:]
         extra = tokens - grid[0] * grid[1]
         learned = nn.initializers.normal(0.02)
@@ -97,8 +120,8 @@ class AddPositions(nn.Module):
 
 
 class RelativePositions(nn.Module):
-    """What each query makes of where each key stands from it on a grid: q_i · r(p_i - p_j) / sqrt(K), with a learned r for
-    each offset of rows and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).
+    """Relative position bias on a 2-D grid: q_i · r(p_i - p_j) / sqrt(K), with a learned vector r for each offset of rows
+    and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).
 
     Attributes:
       grid: rows and columns.
@@ -107,9 +130,9 @@ class RelativePositions(nn.Module):
     grid: tuple[int, int]
 
     @nn.compact
-    def __call__(self, query: jax.Array) -> jax.Array:
-        """query: (B, N, H, K), where the last rows * columns of the N tokens are the grid. Returns (B, H, N, N), to be added
-        to the scores of attention; 0 to and from the tokens before the grid."""
+    def __call__(self, query: Float[Array, "B N H K"]) -> Float[Array, "B H N N"]:
+        """The bias of attention's scores. It is 0 to and from the tokens before the grid, which are the last rows * columns
+        of the N tokens."""
         rows, columns = self.grid
         extra, size = query.shape[1] - rows * columns, query.shape[-1]
         table = self.param("embedding", nn.initializers.normal(size**-0.5), ((2 * rows - 1) * (2 * columns - 1), size))

@@ -4,19 +4,24 @@ B batch, C classes.
 """
 
 import re
-from collections.abc import Callable
 from functools import partial
 from math import gcd
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+from pydantic import PositiveInt
 
 from errors import UserError, nearest
+from lookup import Size
 from models import paths
+from models.arrays import AnyArray
 from models.encoder import Remat, rematerialised
+from models.sharding import constrain
 from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
 
 Root = Literal["imagenet", "cifar"]
@@ -30,10 +35,14 @@ GROUPS = 32
 
 
 class Conv(nn.Module):
-    """A convolution without bias whose kernel is brought to mean 0 and variance 1 for each output (1903.10520).
+    """A convolution without bias whose kernel is standardised to mean 0 and variance 1 for each output (1903.10520).
 
     Attributes:
-      order: whose small constants and padding count: "pre": BiT's, the same on both sides; "post": as "SAME" has it.
+      features: the number of outputs.
+      size: the side of the kernel.
+      order: whose epsilon and padding it has: "pre": BiT's, which pads both sides alike; "post": the JAX code's, "SAME".
+      stride: in both directions.
+      dtype: of the computation; the kernel is float32.
     """
 
     features: int
@@ -43,13 +52,13 @@ class Conv(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, height, width, channels) -> (B, height / stride, width / stride, features)."""
+    def __call__(self, x: Float[AnyArray, "B height width channels"]) -> Float[Array, "B rows columns features"]:
+        """The features, of height / stride rows and width / stride columns."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = standardised(self.param("kernel", nn.initializers.lecun_normal(), shape), self.order)
         padding = [((self.size - 1) // 2, self.size // 2)] * 2 if self.order == "pre" else "SAME"
         return jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
+            jnp.asarray(x, self.dtype),
             kernel.astype(self.dtype),
             (self.stride, self.stride),
             padding,
@@ -57,27 +66,31 @@ class Conv(nn.Module):
         )
 
 
-def standardised(kernel: jax.Array, order: Order) -> jax.Array:
-    """Weight standardisation of a kernel (height, width, in, out)."""
+def standardised(
+    kernel: Float[Array, "height width inputs outputs"], order: Order
+) -> Float[Array, "height width inputs outputs"]:
+    """Weight standardisation of a kernel."""
     kernel = kernel - kernel.mean((0, 1, 2))
     variance = jnp.square(kernel).mean((0, 1, 2))
     return kernel / (jnp.sqrt(variance + 1e-10) if order == "pre" else jnp.sqrt(variance) + 1e-5)
 
 
 def group_norm(
-    channels: int, order: Order, dtype: DTypeLike, name: str, scale: Callable = nn.initializers.ones
-) -> nn.Module:
-    """32 groups, or as many of two channels at least as narrower layers allow."""
+    channels: int, order: Order, dtype: DTypeLike, name: str, scale: Initializer = nn.initializers.ones
+) -> nn.GroupNorm:
+    """GroupNorm (1803.08494) of 32 groups; fewer in narrow layers, so that a group has at least two channels."""
     epsilon = 1e-5 if order == "pre" else 1e-6
     groups = gcd(GROUPS, max(1, channels // 2))
     return nn.GroupNorm(groups, epsilon=epsilon, scale_init=scale, dtype=dtype, name=name)
 
 
 class Unit(nn.Module):
-    """A bottleneck: 1x1, 3x3 and 1x1 convolutions around which a shortcut leads.
+    """A bottleneck: 1x1, 3x3 and 1x1 convolutions, and a shortcut around them.
 
     Attributes:
       width: of the bottleneck; the output is four times as wide.
+      stride: of the 3x3 convolution.
+      dtype: of the computation; parameters are float32.
       order: "pre": norm and ReLU before each convolution (1603.05027) | "post": after each, as Google's JAX code has it.
     """
 
@@ -87,8 +100,8 @@ class Unit(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, height, width, channels) -> (B, height / stride, width / stride, 4 * width)."""
+    def __call__(self, x: Float[Array, "B height width channels"]) -> Float[Array, "B rows columns outputs"]:
+        """Features of height / stride rows, width / stride columns and 4 * width outputs."""
         out = EXPANSION * self.width
         conv = partial(Conv, order=self.order, dtype=self.dtype)
         norm = partial(group_norm, order=self.order, dtype=self.dtype)
@@ -108,6 +121,7 @@ class Unit(nn.Module):
             y = conv(self.width, 3, stride=self.stride, name="conv_2")(y)
             y = conv(out, 1, name="conv_3")(nn.relu(norm(self.width, name="norm_2")(y)))
             y = nn.relu(norm(out, name="norm_3", scale=nn.initializers.zeros)(y) + shortcut)
+        y = constrain(y)
         self.sow("probe", "output", y)
         return y
 
@@ -116,9 +130,12 @@ class Trunk(nn.Module):
     """Root and stages; each stage but the first halves the image and doubles the width.
 
     Attributes:
-      depths: units in each stage. width: of the root and the first bottleneck.
-      root: "imagenet": 7x7 of stride 2 and pooling, a quarter of the image | "cifar": 3x3, all of it.
-      order: see Unit. remat: see models/encoder.py, for each unit.
+      depths: the number of units in each stage.
+      width: of the root and the first bottleneck.
+      root: "imagenet": 7x7 of stride 2 and pooling, to a quarter of the image's side | "cifar": 3x3, the image's side.
+      order: see Unit.
+      remat: what the backward pass of each unit computes again: see Encoder of models/encoder.py.
+      dtype: of the computation; parameters are float32.
     """
 
     depths: tuple[int, ...]
@@ -129,8 +146,8 @@ class Trunk(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, image: jax.Array) -> jax.Array:
-        """image: (B, height, width, channels). Returns features (B, height / stride, width / stride, ...)."""
+    def __call__(self, image: Float[AnyArray, "B height width channels"]) -> Float[Array, "B rows columns features"]:
+        """The features of the image: see `stride` for how many rows and columns."""
         large = self.root == "imagenet"
         x = Conv(self.width, 7 if large else 3, self.order, 2 if large else 1, self.dtype, name="root_conv")(image)
         if self.order == "post":
@@ -149,7 +166,7 @@ class Trunk(nn.Module):
 
 
 def stride(root: Root, depths: tuple[int, ...]) -> int:
-    """By how much a trunk makes images smaller."""
+    """How many times fewer rows and columns a trunk's features have than the image."""
     return (4 if root == "imagenet" else 1) * 2 ** max(0, len(depths) - 1)
 
 
@@ -158,14 +175,19 @@ class Model(nn.Module):
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
-      variant: "R50x1", "R152x4" ...; "" when depths and width are given, which otherwise replace the variant's.
-      depths, width, root, order, remat: see Trunk. dtype: of the computation; parameters and logits are float32.
+      variant: "R50x1", "R152x4" ...; "" when depths and width are given.
+      depths: the number of units in each stage; replaces the variant's.
+      width: of the root and the first bottleneck; replaces the variant's.
+      root: "imagenet": 7x7 of stride 2 and pooling | "cifar": 3x3, for small images.
+      order: "pre": norm and ReLU before each convolution, as BiT | "post": after each, as Google's JAX code.
+      remat: what the backward pass of each unit computes again: see Encoder of models/encoder.py.
+      dtype: of the computation; parameters and logits are float32.
     """
 
     outputs: int
     variant: str = ""
-    depths: tuple[int, ...] | None = None
-    width: int | None = None
+    depths: tuple[PositiveInt, ...] | None = None
+    width: Size | None = None
     root: Root = "imagenet"
     order: Order = "pre"
     remat: Remat = "none"
@@ -173,7 +195,7 @@ class Model(nn.Module):
 
     @property
     def size(self) -> tuple[tuple[int, ...], int]:
-        """Units in each stage, and the width of the first."""
+        """The number of units in each stage, and the width of the first."""
         named = re.fullmatch(r"R(\d+)x([1-9])", self.variant)
         if self.variant and not (named and named[1] in RESNET_DEPTHS):
             raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
@@ -181,13 +203,13 @@ class Model(nn.Module):
         width = self.width or (RESNET_WIDTH * int(named[2]) if named else 0)
         if not depths or not width:
             raise UserError("config.model.depths and width are not set: set them, or config.model.variant.")
-        if min(depths) < 1 or width < 2:
-            raise UserError(f"config.model.depths={depths} and width={width} must be positive.")
+        if width < 2:
+            raise UserError(f"config.model.width={width} must be at least 2, for GroupNorm.")
         return tuple(depths), width
 
     @nn.compact
-    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
-        """image: (B, height, width, channels). Returns float32 logits (B, C)."""
+    def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B C"]:
+        """The logits of the image."""
         del train  # nothing is drawn
         (depths, width), dtype = self.size, jnp.dtype(self.dtype)
         x = Trunk(depths, width, self.root, self.order, self.remat, dtype, name="trunk")(image)
@@ -199,3 +221,9 @@ class Model(nn.Module):
             return x.astype(jnp.float32)
         head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
         return head(x).astype(jnp.float32)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    del section
+    return {"depths": (1, 1), "width": 8}

@@ -1,6 +1,6 @@
 """Recurrent encoder-decoders, with a fixed context vector (1406.1078) or with attention (1409.0473, 1508.04025).
 
-B batch, S source, T target, E embedding, H hidden, D = H or 2H the encoder's width, K beams, V vocabulary.
+B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H the encoder's width, K beams, V vocabulary.
 """
 
 from typing import Any, Literal
@@ -9,19 +9,23 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Float32, Int
+from pydantic import PositiveInt
 
 from errors import UserError
+from lookup import Rate, Size
+from models.arrays import AnyArray
 from models.cells import Carry, Cell, cell, hidden, read
 
 Kind = Literal["none", "bahdanau", "luong_dot", "luong_general"]
-Memory = dict[str, jax.Array]
+Memory = dict[str, AnyArray]
 State = tuple[list[Carry], jax.Array | None]
 
 
 class Model(nn.Module):
     """p(y_t | y_<t, x) by an encoder that reads x and a decoder that reads y, one cell a token.
 
-    With s_t the decoder's state, e_t the embedding of y_{t-1}, h_j what the encoder says of x_j (both directions) and
+    With s_t the decoder's state, e_t the embedding of y_{t-1}, h_j the encoder's states at x_j (both directions) and
     c_t = Σ_j α_tj h_j, α_t = softmax_j(score), padding left out:
 
       none           c the encoder's last state; s_t = cell(s_{t-1}, [e_t; c]); logits W [e_t; s_t; c]
@@ -31,40 +35,38 @@ class Model(nn.Module):
 
     Every layer of the decoder starts from tanh(W s + b), s the last state of the encoder's same layer in both directions
     (1409.0473, appendix A.2.2, has the backward one). A recurrence runs through whole rows: sentences must begin at the
-    first token and padding stand at the end.
+    first token, and padding must be at the end.
 
     Initialisation: embeddings normal with σ = E^-1/2, input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
 
     Attributes:
-      outputs: V, the target's vocabulary. source_vocabulary: the source's; None: the same one.
-      cell: "rnn" (tanh) | "lstm" | "gru". attention: see above. bidirectional: whether the encoder reads both ways.
-      embedding_dim, hidden_dim: E and H. layers: of the encoder and of the decoder.
+      outputs: V of the target.
+      source_vocabulary: V of the source; None when it shares the target's vocabulary.
+      cell: "rnn" (tanh) | "lstm" | "gru".
+      attention: "none" | "bahdanau" | "luong_dot" | "luong_general": see above.
+      bidirectional: whether the encoder reads both ways.
+      embedding_dim: E.
+      hidden_dim: H.
+      layers: the number of layers of the encoder, and of the decoder.
       dropout: on embeddings, between layers and before the output layer.
       tie: whether the output layer is a projection to E and then the target's embedding (1608.05859).
       dtype: of the computation and the states; parameters and logits are float32.
-
-    Raises:
-      UserError: a size that is not positive or a dropout that is no rate.
     """
 
     outputs: int
-    source_vocabulary: int | None
+    source_vocabulary: Size | None
     cell: Cell
     attention: Kind
-    bidirectional: bool
-    embedding_dim: int
-    hidden_dim: int
-    layers: int = 1
-    dropout: float = 0.0
-    tie: bool = False
+    bidirectional: bool = True
+    embedding_dim: Size = 256
+    hidden_dim: Size = 512
+    layers: PositiveInt = 1
+    dropout: Rate = 0.3
+    tie: bool = True
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def setup(self) -> None:
-        for key in ("outputs", "source_vocabulary", "embedding_dim", "hidden_dim", "layers"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise UserError(f"config.model.{key}={getattr(self, key)} must be positive.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"config.model.dropout={self.dropout} must be at least 0 and less than 1.")
+        """Names the parts."""
         dtype = jnp.dtype(self.dtype)
         shared = (self.cell, self.attention, self.hidden_dim, self.layers, self.dropout, dtype)
         self.source_embedding = nn.Embed(self.source_vocabulary or self.outputs, self.embedding_dim, dtype=dtype)
@@ -79,21 +81,23 @@ class Model(nn.Module):
 
     def __call__(
         self,
-        source: jax.Array,
-        inputs: jax.Array,
-        source_segment: jax.Array | None = None,
-        target_segment: jax.Array | None = None,
+        source: Int[AnyArray, "B S"],
+        inputs: Int[AnyArray, "B T"],
+        source_segment: Int[AnyArray, "B S"] | None = None,
+        target_segment: Int[AnyArray, "B T"] | None = None,
         *,
         train: bool,
-    ) -> jax.Array:
-        """Teacher forcing: the logits of every target token, given those before it.
+    ) -> Float32[Array, "B T V"]:
+        """Teacher forcing: the logits of every target token, given those before it. The probe `cross_attention` is α,
+        (B, T, S).
 
         Args:
-          source: int32 (B, S). inputs: int32 (B, T), BOS and then the target shifted right.
+          source: 0 where there is nothing.
+          inputs: BOS and then the target shifted right.
           source_segment, target_segment: of packed rows, which these models cannot read.
 
-        Returns:
-          float32 (B, T, V). The probe `cross_attention` is α, (B, T, S).
+        Raises:
+          UserError: packed rows.
         """
         if source_segment is not None or target_segment is not None:
             raise UserError(
@@ -114,29 +118,33 @@ class Model(nn.Module):
             self.sow("probe", "cross_attention", weights[:, :, 0])
         return self._logits(x[:, :, 0], train=train)  # of all T in one product
 
-    def start(self, source: jax.Array, *, beams: int, length: int) -> dict[str, Any]:
-        """What `step` needs before the first token, K = `beams` rows a sentence; `length` bounds nothing here.
+    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> dict[str, Any]:
+        """The cache that `step` begins with: "memory", the encoder's output (B, S, ·), once for all beams, and "state", the
+        decoder's (B, K, H).
 
-        Returns:
-          {"memory": the encoder's (B, S, ·), not repeated for the beams; "state": the decoder's (B, K, H)}.
+        Args:
+          source: 0 where there is nothing.
+          beams: K, rows for each sentence.
+          length: the most calls of `step`, which a recurrence need not know.
         """
         memory, state = self._encode(source, beams=beams, train=False)
         return {"memory": memory, "state": state}
 
-    def step(self, tokens: jax.Array, parents: jax.Array, cache: dict[str, Any]) -> tuple[jax.Array, dict[str, Any]]:
-        """One token on: row k follows row parents[b, k] of the call before.
+    def step(
+        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: dict[str, Any]
+    ) -> tuple[Float32[Array, "B K V"], dict[str, Any]]:
+        """The logits of the next token of each beam, and the cache with this one.
 
         Args:
-          tokens, parents: int32 (B, K); first BOS and arange(K).
-
-        Returns:
-          float32 logits (B, K, V) of the next token, and the cache.
+          tokens: the last token of each beam; first BOS.
+          parents: the beam of the step before that each beam goes on from.
+          cache: of `start` or of the step before.
         """
         state = jax.tree.map(lambda x: jnp.take_along_axis(x, parents[:, :, None], axis=1), cache["state"])
         state, (x, _) = self.decoder(state, self.target_embedding(tokens), cache["memory"], train=False)
         return self._logits(x, train=False), cache | {"state": state}
 
-    def _encode(self, source: jax.Array, *, beams: int, train: bool) -> tuple[Memory, State]:
+    def _encode(self, source: AnyArray, *, beams: int, train: bool) -> tuple[Memory, State]:
         valid = source != 0
         embedded = self.drop(self.source_embedding(source), deterministic=not train)
         memory, carries = self.encoder(embedded, valid, train=train)
@@ -151,9 +159,10 @@ class Model(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Layers of cells in one or both directions, and what the decoder asks of them.
+    """Layers of cells in one or both directions, and what the decoder reads of them.
 
-    Attributes: see Model.
+    Attributes:
+      cell, attention, hidden_dim, layers, dropout, dtype, bidirectional: see Model.
     """
 
     cell: Cell
@@ -165,12 +174,14 @@ class Encoder(nn.Module):
     bidirectional: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array, valid: jax.Array, *, train: bool) -> tuple[Memory, list[Carry]]:
-        """Reads x (B, S, E) as far as valid (B, S) says.
+    def __call__(
+        self, x: Float[Array, "B S E"], valid: Bool[AnyArray, "B S"], *, train: bool
+    ) -> tuple[Memory, list[Carry]]:
+        """Reads the tokens of x that are valid.
 
         Returns:
-          what a decoder attends to: "values" (B, S, D) and their "keys" (B, S, H), which no step has to compute again,
-          and "valid" (B, S); without attention "values" (B, 1, D), the last state.
+          the memory that a decoder attends to: "values" (B, S, D) and their "keys" (B, S, H), so that no step has to
+          compute them again, and "valid" (B, S); without attention "values" (B, 1, D), the last state.
           the decoder's carries, (B, H) each, one a layer.
         """
         lengths, start = valid.sum(axis=1), []
@@ -195,7 +206,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One step of the decoder. Attributes: see Model."""
+    """One step of the decoder.
+
+    Attributes:
+      cell, attention, hidden_dim, layers, dropout, dtype: see Model.
+    """
 
     cell: Cell
     attention: Kind
@@ -206,12 +221,12 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, state: State, embedded: jax.Array, memory: Memory, *, train: bool
-    ) -> tuple[State, tuple[jax.Array, jax.Array | None]]:
-        """From s_{t-1} (and h~_{t-1}), (B, K, H), and e_t, (B, K, E), to s_t (and h~_t).
+        self, state: State, embedded: Float[Array, "B K E"], memory: Memory, *, train: bool
+    ) -> tuple[State, tuple[Float[Array, "B K X"], Float[Array, "B K S"] | None]]:
+        """From s_{t-1} (and h~_{t-1}), (B, K, H), and e_t to s_t (and h~_t).
 
         Returns:
-          the state, and what the output layer sees ([e_t; s_t; c_t] or h~_t) with the weights α_t (B, K, S) or None.
+          the state, and the input of the output layer ([e_t; s_t; c_t] or h~_t) with the weights α_t, if there are any.
         """
         carries, fed = state  # fed: Luong's h~ alone
         attend = Attention(self.attention, self.hidden_dim, self.dtype, name="attention")
@@ -234,15 +249,22 @@ class Decoder(nn.Module):
 
 
 class Attention(nn.Module):
-    """c_t and α_t of a state, over the source of its sentence. Attributes: see Model."""
+    """c_t and α_t of a state, over the source of its sentence.
+
+    Attributes:
+      kind: attention of Model.
+      hidden_dim, dtype: see Model.
+    """
 
     kind: Kind
     hidden_dim: int
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, query: jax.Array, memory: Memory) -> tuple[jax.Array, jax.Array | None]:
-        """query (B, K, H); memory as Encoder returns it. Returns (B, K, D) and (B, K, S): zeros where all is padding."""
+    def __call__(
+        self, query: Float[Array, "B K H"], memory: Memory
+    ) -> tuple[Float[Array, "B K D"], Float[Array, "B K S"] | None]:
+        """The context and the weights, which are zero where all is padding. memory: as Encoder returns it."""
         if self.kind == "none":
             return jnp.repeat(memory["values"], query.shape[1], axis=1), None
         if self.kind == "bahdanau":
@@ -258,5 +280,12 @@ class Attention(nn.Module):
 
 
 def dense(features: int, dtype: DTypeLike, name: str | None = None, use_bias: bool = True) -> nn.Dense:
+    """A linear layer that is initialised Xavier uniform."""
     xavier = nn.initializers.xavier_uniform()
     return nn.Dense(features, use_bias=use_bias, kernel_init=xavier, dtype=dtype, name=name)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    del section
+    return {"embedding_dim": 16, "hidden_dim": 16}

@@ -1,6 +1,6 @@
 """The Transformer (1706.03762): an encoder reads the source, a decoder writes the target, attending to both.
 
-B batch, S source tokens, T target tokens, D width, V vocabulary, K beams, L the longest target that is decoded.
+B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target that is decoded.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,22 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
 
 from errors import UserError
+from lookup import Depth, Rate, Size
 from models import sizes, variants
+from models.arrays import AnyArray
 from models.attention import Kernel, causal_mask, padding_mask, segment_mask
-from models.decoder import Decoder, follow
+from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.positions import AddTokenPositions, positions_in_segments
 
-Cache = dict[str, Any]
-
 
 @dataclass(frozen=True)
-class Size:
+class Sizes:
+    """D, the number of layers, F and H."""
+
     width: int
     depth: int
     mlp_dim: int
@@ -33,53 +36,65 @@ class Model(nn.Module):
     """Embeddings, encoder, decoder, output layer.
 
     Attributes:
-      outputs: V of the target. source_vocabulary: V of the source; None: it shares the target's vocabulary.
-      variant: a row of SIZES; "" when width, depth, mlp_dim and heads are all given, which otherwise replace the variant's.
-      decoder_depth: where it is not the encoder's.
-      head_dim, value_dim: d_k and d_v of Table 3; D / heads when None.
-      norm: "post" as in the paper, or "pre". positions: see AddTokenPositions, with max_length.
+      outputs: V of the target.
+      source_vocabulary: V of the source; None when it shares the target's vocabulary.
+      variant: "base" or "big" of Table 3; "" when width, depth, mlp_dim and heads are all given.
+      width: D; replaces the variant's.
+      depth: the number of layers; replaces the variant's.
+      mlp_dim: F; replaces the variant's.
+      heads: H; replaces the variant's.
+      decoder_depth: the number of the decoder's layers; the encoder's when None.
+      head_dim: d_k of Table 3; D / H when None.
+      value_dim: d_v of Table 3; as head_dim when None.
+      norm: "post" as in the paper, or "pre".
+      positions: see AddTokenPositions of models/positions.py.
+      max_length: the number of learned positions; sinusoids have no end.
       tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |
         "none". Embeddings are multiplied by sqrt(D); the output layer has no bias.
-      dropout: on what each sub-layer adds and on embeddings with positions (section 5.4). attention_dropout,
-        mlp_dropout: on attention weights and within MLPs, where the paper has none and its later code has.
-      remat, activation: see Encoder. kernel: see dot_product_attention.
-      dtype: of the computation ("bfloat16"); parameters and logits are float32.
+      dropout: on the output of each sub-layer and on embeddings with positions (section 5.4).
+      attention_dropout: on attention weights, where the paper has none and its later code has.
+      mlp_dropout: within MLPs, likewise.
+      activation: of the MLPs.
+      remat: what the backward pass computes again: see Encoder of models/encoder.py.
+      kernel: see dot_product_attention of models/attention.py.
+      dtype: of the computation; parameters and logits are float32.
     """
 
     outputs: int
-    source_vocabulary: int | None
+    source_vocabulary: Size | None
     variant: str = ""
-    width: int | None = None
-    depth: int | None = None
-    mlp_dim: int | None = None
-    heads: int | None = None
-    decoder_depth: int | None = None
-    head_dim: int | None = None
-    value_dim: int | None = None
+    width: Size | None = None
+    depth: Depth | None = None
+    mlp_dim: Size | None = None
+    heads: Size | None = None
+    decoder_depth: Depth | None = None
+    head_dim: Size | None = None
+    value_dim: Size | None = None
     norm: Norm = "post"
     positions: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
-    max_length: int = 256
+    max_length: Size = 256
     tie: Literal["all", "target", "none"] = "all"
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    mlp_dropout: float = 0.0
+    dropout: Rate = 0.1
+    attention_dropout: Rate = 0.0
+    mlp_dropout: Rate = 0.0
     activation: Activation = "relu"
     remat: Remat = "none"
     kernel: Kernel = "xla"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> Size:
-        """The variant's, each figure replaced where it is given by itself."""
+    def size(self) -> Sizes:
+        """The sizes of the variant, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
         fields = variants.sizes(self.variant, sizes.TRANSFORMER, **given)
         if self.head_dim is None and fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         if fields["width"] % 2:
             raise UserError(f"config.model.width={fields['width']} must be even, for sines and cosines.")
-        return Size(**fields)
+        return Sizes(**fields)
 
     def setup(self) -> None:
+        """Names the parts."""
         size, dtype = self.size, jnp.dtype(self.dtype)
         if self.tie == "all" and self.source_vocabulary is not None:
             raise UserError(
@@ -118,22 +133,20 @@ class Model(nn.Module):
 
     def __call__(
         self,
-        source: jax.Array,
-        inputs: jax.Array,
-        source_segment: jax.Array | None = None,
-        target_segment: jax.Array | None = None,
+        source: Int[AnyArray, "B S"],
+        inputs: Int[AnyArray, "B T"],
+        source_segment: Int[AnyArray, "B S"] | None = None,
+        target_segment: Int[AnyArray, "B T"] | None = None,
         *,
         train: bool,
-    ) -> jax.Array:
-        """The distribution of every next token, all at once.
+    ) -> Float32[Array, "B T V"]:
+        """The logits of every next token, all at once.
 
         Args:
-          source: int (B, S), 0 where there is nothing. inputs: int (B, T), the target shifted right.
-          source_segment, target_segment: int (B, S) and (B, T): of rows that hold several sentences, the number 1, 2,
-            ... of each token's sentence and 0 where there is nothing; sentences see only themselves.
-
-        Returns:
-          Logits float32 (B, T, V).
+          source: 0 where there is nothing.
+          inputs: the target shifted right.
+          source_segment, target_segment: of rows that hold several sentences, the number 1, 2, ... of each token's
+            sentence and 0 where there is nothing. Sentences see only themselves.
         """
         memory = self.encode(source, source_segment, train=train)
         if source_segment is None or target_segment is None:
@@ -144,15 +157,23 @@ class Model(nn.Module):
         x = self._embed(self.embedding, self.target_positions, inputs, target_segment, train)
         return self._logits(self.decoder(x, memory, self_mask, cross_mask, train=train))
 
-    def encode(self, source: jax.Array, source_segment: jax.Array | None = None, *, train: bool) -> jax.Array:
-        """The source as the decoder sees it: (B, S) -> (B, S, D)."""
+    def encode(
+        self, source: Int[AnyArray, "B S"], source_segment: Int[AnyArray, "B S"] | None = None, *, train: bool
+    ) -> Float[Array, "B S D"]:
+        """The source as the decoder sees it."""
         mask = padding_mask(source != 0) if source_segment is None else segment_mask(source_segment, source_segment)
         embedding = self.embedding if self.tie == "all" else self.source_embedding
         x = self._embed(embedding, self.source_positions, source, source_segment, train)
         return self.encoder(x, mask, train=train)
 
-    def start(self, source: jax.Array, *, beams: int, length: int) -> Cache:
-        """What decoding begins with: source int (B, S), K = beams rows for each sentence, at most L = length tokens."""
+    def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> Cache:
+        """The cache that `step` begins with.
+
+        Args:
+          source: 0 where there is nothing.
+          beams: K, rows for each sentence.
+          length: L, the most calls of `step`.
+        """
         return {
             "layers": self.decoder.start(self.encode(source, train=False), length * beams),
             "source_mask": padding_mask(source != 0),
@@ -160,15 +181,15 @@ class Model(nn.Module):
             "writer": jnp.zeros((source.shape[0], beams, length), jnp.int32),
         }
 
-    def step(self, tokens: jax.Array, parents: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """The distribution of the next token.
+    def step(
+        self, tokens: Int[AnyArray, "B K"], parents: Int[AnyArray, "B K"], cache: Cache
+    ) -> tuple[Float32[Array, "B K V"], Cache]:
+        """The logits of the next token of each beam, and the cache with this one.
 
         Args:
-          tokens: int (B, K), the last token of each beam. parents: int (B, K): the beam of the step before that each
-            goes on from. cache: of `start` or of the step before.
-
-        Returns:
-          Logits float32 (B, K, V), and the cache.
+          tokens: the last token of each beam.
+          parents: the beam of the step before that each beam goes on from.
+          cache: of `start` or of the step before.
         """
         index, length = cache["index"], cache["writer"].shape[2]
         writer, mask = follow(cache["writer"], parents, index)
@@ -181,8 +202,8 @@ class Model(nn.Module):
         self,
         embedding: nn.Embed,
         positions: AddTokenPositions,
-        tokens: jax.Array,
-        segment: jax.Array | None,
+        tokens: AnyArray,
+        segment: AnyArray | None,
         train: bool,
     ) -> jax.Array:
         position = jnp.arange(tokens.shape[1])[None] if segment is None else positions_in_segments(segment)
@@ -191,3 +212,9 @@ class Model(nn.Module):
 
     def _logits(self, x: jax.Array) -> jax.Array:
         return (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    del section
+    return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2}

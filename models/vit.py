@@ -1,32 +1,38 @@
 """The Vision Transformer (2010.11929): an image is a sentence of patches.
 
-B batch, N tokens, D width, C classes.
+B batch, N tokens, D width, F MLP, H heads, C classes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
+from pydantic import PositiveFloat, PositiveInt
 
 from errors import UserError
+from lookup import Depth, Rate, Size
 from models import resnet, sizes, variants
+from models.arrays import AnyArray
 from models.attention import Kernel, MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.positions import AddPositions, Kind
 
 
 @dataclass(frozen=True)
-class Size:
+class Sizes:
+    """D, the number of layers, F and H."""
+
     width: int
     depth: int
     mlp_dim: int
     heads: int
 
 
-# Learned tokens that stand before the patches, by head.
+# Learned tokens before the patches, for each head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 Stem = Literal["none", "imagenet", "cifar"]
 VARIANTS = {
@@ -39,52 +45,65 @@ class Model(nn.Module):
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
-      variant: a row of SIZES and a patch size, "B/16"; "" when width, depth, mlp_dim, heads and patch are all given,
-        which otherwise replace the variant's.
-      stem: whether a ResNet stands before the patches, which are then of its features: its root, "imagenet" or "cifar", of
-        stem_width, and stem_depths units in each stage (see models/resnet.py, order="post"). A hybrid variant has one.
+      variant: a published size and a patch size, "B/16", or a hybrid, "R50+B/16"; "" when width, depth, mlp_dim, heads and
+        patch are all given.
+      width: D; replaces the variant's.
+      depth: the number of layers; replaces the variant's.
+      mlp_dim: F; replaces the variant's.
+      heads: H; replaces the variant's.
+      patch: the side of a patch in pixels, or in places of the stem's features; replaces the variant's.
+      stem: the root of a ResNet before the patches, which are then patches of its features: "imagenet" or "cifar" (see
+        models/resnet.py, order="post"). A hybrid variant has one whatever stands here.
+      stem_depths: the number of units in each stage of the stem.
+      stem_width: of the stem's root and first bottleneck.
       head: what is classified: "token" (a class token, the paper's) | "gap" (the tokens' mean) | "map" (attention
         pooling by one learned query, 2106.04560) | "distilled" (a class token and one that learns from a teacher, each
         with its own head, 2012.12877: for config.task.name=distill).
-      representation: whether a tanh layer of width D stands before the last one (pre-training, section 3.1).
-      positions: see AddPositions.
+      representation: whether there is a tanh layer of width D before the last one (pre-training, section 3.1).
+      positions: see AddPositions of models/positions.py.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
-      stochastic_depth, scan, remat, norm_epsilon: see Encoder. activation: of the MLPs.
-      kernel: see dot_product_attention. dtype: of the computation ("bfloat16"); parameters and logits are float32.
+      attention_dropout: on the attention weights.
+      stochastic_depth: the probability that a branch of the last layer is dropped: see Encoder of models/encoder.py.
+      activation: of the MLPs.
+      norm_epsilon: what LayerNorm adds to the variance.
+      scan: whether to compile one block and loop over the layers: see Encoder.
+      remat: what the backward pass computes again: see Encoder.
+      kernel: see dot_product_attention of models/attention.py.
+      dtype: of the computation; parameters and logits are float32.
     """
 
     outputs: int
     variant: str = ""
-    width: int | None = None
-    depth: int | None = None
-    mlp_dim: int | None = None
-    heads: int | None = None
-    patch: int | None = None
+    width: Size | None = None
+    depth: Depth | None = None
+    mlp_dim: Size | None = None
+    heads: Size | None = None
+    patch: Size | None = None
     stem: Stem = "none"
-    stem_depths: tuple[int, ...] = ()
-    stem_width: int = sizes.RESNET_WIDTH
+    stem_depths: tuple[PositiveInt, ...] = ()
+    stem_width: Size = sizes.RESNET_WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
     positions: Kind = "learned"
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    stochastic_depth: float = 0.0
+    dropout: Rate = 0.0
+    attention_dropout: Rate = 0.0
+    stochastic_depth: Rate = 0.0
     activation: Activation = "gelu"
-    norm_epsilon: float = 1e-6
+    norm_epsilon: PositiveFloat = 1e-6
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "xla"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> tuple[Size, int]:
-        """The encoder's size and the patch size: the variant's, each replaced where it is given by itself."""
+    def size(self) -> tuple[Sizes, int]:
+        """The encoder's size and the patch size: the variant's, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
         fields = variants.sizes(self.variant, VARIANTS, **given)
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
         side = fields.pop("patch")
-        return Size(**fields), side
+        return Sizes(**fields), side
 
     @property
     def _stem(self) -> tuple[Stem, tuple[int, ...]]:
@@ -94,9 +113,16 @@ class Model(nn.Module):
         return self.stem, tuple(self.stem_depths)
 
     @nn.compact
-    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
-        """image: (B, height, width, channels), any size that divides by the patch. Returns float32 logits (B, C); while a
-        model with head="distilled" trains (B, 2, C), the class token's and the distillation token's."""
+    def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
+        """The logits of the image: (B, C); while a model with head="distilled" trains (B, 2, C), the class token's and the
+        distillation token's.
+
+        Args:
+          image: of any size that divides by the patch.
+
+        Raises:
+          UserError: a size that does not.
+        """
         x = self.represent(image, train)
         if not self.outputs:
             return x.astype(jnp.float32)
@@ -105,15 +131,15 @@ class Model(nn.Module):
         x = jnp.stack([self.classify(x[:, 0], "head"), self.classify(x[:, 1], "distillation_head")], axis=1)
         return x if train else x.mean(1)
 
-    def classify(self, x: jax.Array, name: str) -> jax.Array:
-        """(B, D) -> float32 logits (B, C)."""
+    def classify(self, x: Float[Array, "B D"], name: str) -> Float32[Array, "B C"]:
+        """The logits of a representation, by the head of this name."""
         head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=jnp.dtype(self.dtype), name=name)
         return head(x).astype(jnp.float32)
 
-    # What follows is called from a compact method, of this class or of one that learns from masked images.
+    # The following are called from a compact method, of this class or of one that learns from masked images.
 
-    def represent(self, image: jax.Array, train: bool) -> jax.Array:
-        """image -> (B, D), what a head classifies; (B, 2, D) where there are two tokens."""
+    def represent(self, image: Float[AnyArray, "B height width channels"], train: bool) -> Float[Array, "B ... D"]:
+        """What a head classifies: (B, D); (B, 2, D) with two tokens."""
         size, dtype = self.size[0], jnp.dtype(self.dtype)
         x = self.encode(self.embed(image, train), train, self.grid(image))
         if self.head == "token":
@@ -131,10 +157,16 @@ class Model(nn.Module):
         return x
 
     def embed(
-        self, image: jax.Array, train: bool, corrupt: Callable[[jax.Array], jax.Array] = lambda x: x
-    ) -> jax.Array:
-        """image -> tokens (B, N, D): those that are no patches (equation 1: the class token), then the patches row by row,
-        with positions. corrupt: what happens to the patches (B, N, D) before."""
+        self,
+        image: Float[AnyArray, "B height width channels"],
+        train: bool,
+        corrupt: Callable[[jax.Array], jax.Array] = lambda x: x,
+    ) -> Float[Array, "B N D"]:
+        """Tokens with positions: first those that are no patches (equation 1: the class token), then the patches row by row.
+
+        Args:
+          corrupt: what happens to the patches (B, N, D) before.
+        """
         (size, patch), dtype = self.size, jnp.dtype(self.dtype)
         grid, (root, depths) = self.grid(image), self._stem
         if root != "none":
@@ -156,8 +188,12 @@ class Model(nn.Module):
         x = AddPositions(self.positions, name="positions")(x, grid)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
-    def grid(self, image: jax.Array) -> tuple[int, int]:
-        """Rows and columns of an image's patches."""
+    def grid(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int]:
+        """Rows and columns of an image's patches.
+
+        Raises:
+          UserError: an image that does not divide into patches.
+        """
         side, (root, depths) = self.size[1], self._stem
         if root != "none":
             side *= resnet.stride(root, depths)
@@ -168,8 +204,12 @@ class Model(nn.Module):
             )
         return image.shape[1] // side, image.shape[2] // side
 
-    def encode(self, x: jax.Array, train: bool, grid: tuple[int, int] | None) -> jax.Array:
-        """(B, N, D) -> (B, N, D), normalised. grid: of the patches, the last of the N tokens, if they are all there."""
+    def encode(self, x: Float[Array, "B N D"], train: bool, grid: tuple[int, int] | None) -> Float[Array, "B N D"]:
+        """The encoder's output, normalised.
+
+        Args:
+          grid: rows and columns of the patches, the last of the N tokens; None if some are left out.
+        """
         size = self.size[0]
         encoder = Encoder(
             depth=size.depth,
@@ -192,7 +232,11 @@ class Model(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """MAP head (2106.04560): one learned query attends to all tokens, then a residual MLP."""
+    """MAP head (2106.04560): one learned query attends to all tokens, then a residual MLP.
+
+    Attributes:
+      heads, mlp_dim, dropout, activation, dtype: see Model.
+    """
 
     heads: int
     mlp_dim: int
@@ -201,8 +245,8 @@ class AttentionPooling(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """(B, N, D) -> (B, D)."""
+    def __call__(self, x: Float[Array, "B N D"], *, train: bool) -> Float[Array, "B D"]:
+        """The pooled tokens."""
         query = self.param("query", nn.initializers.xavier_uniform(), (1, 1, x.shape[-1])).astype(self.dtype)
         query = jnp.tile(query, (x.shape[0], 1, 1))
         x = MultiHeadAttention(x.shape[-1], self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
@@ -210,3 +254,9 @@ class AttentionPooling(nn.Module):
         y = layer_norm(self.dtype, "norm")(x)
         y = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")(y, train=train)
         return (x + nn.Dropout(self.dropout, deterministic=not train)(y))[:, 0]
+
+
+def debug(section: dict[str, Any]) -> dict[str, Any]:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    stem = "+" in section.get("variant", "") or section.get("stem", "none") != "none"
+    return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2, "patch": 1 if stem else 4}

@@ -1,7 +1,6 @@
 """Commands as a person types them: one line for a mistake and exit status 2; results where they are said to be."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,17 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.commandline import ROOT, command
 from tests.conftest import tiny
 from train import train
-
-ROOT = Path(__file__).parents[1]
-
-
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    environment = os.environ | {"XLA_FLAGS": ""}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +25,7 @@ def trained(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train.py", "--config.optim.learning_rat=1"], 'Did you mean "learning_rate"'),
+        (["train.py", "--config.optim.learning_rat=1"], "did you mean 'learning_rate'"),
         (["train.py", "--config.optim.learning_rate=fast"], "could not convert string to float: 'fast'"),
         (["train.py", "--config=configs/vit_digit.py"], "did you mean 'configs/vit_digits.py'"),
         (["train.py", "--workdr=x"], "Did you mean: workdir"),
@@ -74,7 +65,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_tried_after_it():
         commands.train_flags()
         commands.run(main, "", config="configs/vit_digits.py")
     """
-    done = command("-c", code)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: no space left on the disk\. Free some .*\n", done.stderr)
 

@@ -1,9 +1,6 @@
 """convert.py: a published file becomes a run that is used like any other, and a run becomes a file again."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -12,19 +9,16 @@ import pytest
 import convert
 import experiment
 import weights
-from configs import vit_digits, vit_imagenet
 from errors import UserError
+from experiment import config as configs
 from experiment import init_from, restore
+from tests import commandline
 from tests.conftest import tiny
 from tests.weights.conftest import drawn  # noqa: F401
 
-ROOT = Path(__file__).parents[1]
 
-
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    environment = os.environ | {"XLA_FLAGS": ""}
-    command = [sys.executable, "convert.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+def command(*arguments: object) -> commandline.Done:
+    return commandline.command("convert.py", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +50,7 @@ def contents(path):
 def load(workdir):
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
-    return restore.load(config, workdir, "last", from_data=False)
+    return restore.load(workdir, config)
 
 
 def test_the_run_has_the_weights_the_model_and_the_classes(published, converted):
@@ -81,7 +75,7 @@ def test_the_run_becomes_the_file_again(published, converted, tmp_path):
 def test_scanned_and_in_another_configs_words(published, tmp_path):
     """A config whose model has that size keeps how it computes, and takes what the weights were made with."""
     found = weights.read(published)
-    config = vit_digits.get_config()
+    config = configs.load("configs/vit_digits.py")
     config.model.update(
         width=16, depth=3, mlp_dim=24, heads=2, patch=4, head="token", positions="learned", scan=True, activation="relu"
     )
@@ -98,7 +92,7 @@ def test_scanned_and_in_another_configs_words(published, tmp_path):
 
 def test_weights_that_do_not_fit_a_config_name_the_mismatch_and_what_would(published, tmp_path):
     found = weights.read(published)
-    config = convert.config_of(found, vit_imagenet.get_config("S/16"), True)
+    config = convert.config_of(found, configs.load("configs/vit_imagenet.py:S/16"), True)
     message = r"vit.safetensors does not fit: token is \[1, 1, 16\] in the file and \[1, 1, 384\] in the model"
     with pytest.raises(UserError, match=message):
         convert.make_run(found, config, list("abcde"), published, tmp_path / "run")
@@ -149,7 +143,7 @@ def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F
         params, model = drawn(name=name, **{"activation": "gelu_tanh"} if name == "mixer" else {})
     weights.write(tmp_path / "a.npz", params, "google", model)
     found = weights.read(tmp_path / "a.npz")
-    config = convert.config_of(found, vit_imagenet.get_config(), False)
+    config = convert.config_of(found, configs.load("configs/vit_imagenet.py"), False)
     run = experiment.build(config, tmp_path / "run", {"classes": list("abcde")})
     assert not weights.mismatch(found, run.abstract_state.params)
     if name == "resnet":

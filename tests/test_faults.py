@@ -23,7 +23,7 @@ from training import log
 ROOT = Path(__file__).parents[1]
 ROLLBACK = {"steps": 8, "step.nonfinite": "rollback", "log.every_steps": 3, "evaluation.every_steps": 0}
 BAD = {1, 5}  # from step 1 back to the beginning; then step 4 reads batch 5, and it goes back to step 2
-LEFT_OUT = {1, 4, 5}
+SKIPPED = {1, 4, 5}
 plain = images.Pipeline.train_batches
 
 
@@ -49,11 +49,11 @@ def hanging(number: int, batch: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def without(tmp_path_factory) -> Path:
-    """A run whose data never had the batches that are left out."""
+    """A run whose data never had the batches that are skipped."""
 
     def train_batches(pipeline, start):
         assert start == 0
-        return (batch for number, batch in enumerate(plain(pipeline, start), 1) if number not in LEFT_OUT)
+        return (batch for number, batch in enumerate(plain(pipeline, start), 1) if number not in SKIPPED)
 
     workdir = tmp_path_factory.mktemp("without") / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -62,17 +62,17 @@ def without(tmp_path_factory) -> Path:
     return workdir
 
 
-def left_out(workdir: Path) -> list[list[int]]:
-    return json.loads((workdir / "config.json").read_text())["left_out"]
+def skipped(workdir: Path) -> list[list[int]]:
+    return json.loads((workdir / "config.json").read_text())["skipped_batches"]
 
 
 def test_a_run_rolled_back_is_one_that_never_saw_those_batches(without, workdir, monkeypatch, capsys):
     monkeypatch.setattr(images.Pipeline, "train_batches", feeding(poisoned))
     train(tiny(**ROLLBACK), workdir)
-    assert left_out(workdir) == [[1, 1], [4, 5]]
+    assert skipped(workdir) == [[1, 1], [4, 5]]
     said = capsys.readouterr().out
-    assert "Back to step 0 and on without batches 1 to 1: the loss or its gradient was not finite at step 1." in said
-    assert "Back to step 2 and on without batches 4 to 5: the loss or its gradient was not finite at step 4." in said
+    assert "Back to step 0, to skip batches 1 to 1: the loss or its gradient was not finite at step 1." in said
+    assert "Back to step 2, to skip batches 4 to 5: the loss or its gradient was not finite at step 4." in said
     states_equal(workdir, without, 8)
     assert rows(workdir)[1:] == rows(without)[1:]  # the first line is of the steps since the rollback
 
@@ -87,7 +87,7 @@ train(tiny(**{changes!r}), Path({str(workdir)!r}))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
-    assert left_out(workdir) == [[1, 1], [4, 5]]
+    assert skipped(workdir) == [[1, 1], [4, 5]]
     saved = experiment.build(tiny(**ROLLBACK), workdir).checkpoints.latest()
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: step 7 has not ended after 3 s (config.step.timeout_seconds=3)")  # it reads batch 10
@@ -121,7 +121,7 @@ def test_a_spike_rolls_back_so_often_or_is_skipped(workdir, monkeypatch, capsys)
     what = "more than 3 times the usual one at step"
     with pytest.raises(UserError, match=f"{what} 30, and the run has been rolled back 1 times"):
         train(tiny(**changes | {"step.nonfinite": "rollback"}), workdir)
-    assert left_out(workdir) == [[21, 24]]
+    assert skipped(workdir) == [[21, 24]]
     train(tiny(**changes | {"step.nonfinite": "skip"}), workdir)
     assert f"{what} 30: skipped." in capsys.readouterr().out
     assert [row["step"] for row in log.read(workdir) if row.get("train/spike")] == [30]

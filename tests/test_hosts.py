@@ -108,7 +108,7 @@ def test_two_hosts_stop_together_four_go_on_and_it_is_one_run(tmp_path):
     train(tiny(**LONGER), tmp_path / "one")
     figures = [{k: v for row in log.read(w) for k, v in row.items() if "/" in k} for w in (workdir, tmp_path / "one")]
     assert figures[0] == pytest.approx(figures[1], rel=1e-3)
-    states = [restore.load(restore.saved_config(w), w, "last", False)[1] for w in (workdir, tmp_path / "one")]
+    states = [restore.load(w)[1] for w in (workdir, tmp_path / "one")]
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), *(jax.device_get(s.params) for s in states))
 
 

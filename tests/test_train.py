@@ -29,7 +29,7 @@ CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.
 
 def states_equal(a: Path, b: Path, step: int) -> None:
     """Both workdirs' checkpoints of a step hold the same bits."""
-    one, other = (restore.load(restore.saved_config(w), w, str(step), from_data=False)[1] for w in (a, b))
+    one, other = (restore.load(w, which=str(step))[1] for w in (a, b))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
 
 
@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(whole, work
     with pytest.raises(UserError, match=r"step 6 in .* is damaged.*checkpoint.damaged=fall_back"):
         train(tiny(**CHANGES, **{"checkpoint.damaged": "refuse"}), workdir)
     train(tiny(**CHANGES), workdir)
-    assert "Going on from step 4" in capsys.readouterr().out
+    assert "Continues from step 4" in capsys.readouterr().out
     states_equal(whole, workdir, 6)
     assert rows(workdir) == rows(whole)
     assert (workdir / "checkpoints" / "damaged" / "6" / data.relative_to(workdir / "checkpoints" / "6")).exists()
@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(whole, work
 def test_a_checkpoint_serves_another_precision_of_compute(whole):
     config = restore.saved_config(whole)
     config.model.dtype = "bfloat16"
-    run, state, _ = restore.load(config, whole, "last", from_data=True)
+    run, state, _ = restore.load(whole, config, from_data=True)
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
     scores, _ = scoring.score(run, state, slow=False)
     assert scores["test/loss"] != log.read(whole)[-1]["test/loss"]

@@ -1,9 +1,6 @@
 """Translation through the commands: a run of pairs, resumed, scored, used; and what users get wrong."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -12,13 +9,12 @@ import pytest
 from ml_collections import ConfigDict
 
 import experiment
-from configs import transformer_reverse
 from errors import UserError
+from experiment import config as configs
 from experiment import restore, resume
+from tests.commandline import command
 from train import train
 from training import log
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +29,7 @@ def texts(tmp_path_factory) -> Path:
 
 
 def tiny(texts: Path, **changes: object) -> ConfigDict:
-    config = transformer_reverse.get_config("debug")
+    config = configs.load("configs/transformer_reverse.py:debug")
     config.steps = 6
     config.model.update(depth=1, dropout=0.1)
     config.task.update(beams=1, extra_length=2)
@@ -77,7 +73,7 @@ def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
     with run.checkpoints:
         run.checkpoints.save(2, run.devices.get_state(state), run.record, None)
     train(tiny(texts), workdir)
-    one, other = (restore.load(restore.saved_config(w), w, "6", from_data=False)[1] for w in (whole, workdir))
+    one, other = (restore.load(w, which="6")[1] for w in (whole, workdir))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))
 
 
@@ -96,7 +92,7 @@ def test_packed_rows_train_too(texts, workdir):
 def test_the_mean_of_checkpoints_is_their_weights_mean(whole):
     def load(step: str, average: int = 1):
         config = restore.saved_config(whole)
-        return restore.load(config, whole, step, from_data=False, average=average)[1].params
+        return restore.load(whole, config, which=step, average=average)[1].params
 
     mean = jax.tree.map(lambda a, b: (a + b) / 2, load("4"), load("6"))
     jax.tree.map(np.testing.assert_allclose, load("last", 2), mean)
@@ -104,23 +100,21 @@ def test_the_mean_of_checkpoints_is_their_weights_mean(whole):
         load("last", 9)
 
 
-def command(script: str, *flags: object, given: bytes = b"") -> subprocess.CompletedProcess:
-    environment = os.environ | {"XLA_FLAGS": ""}
-    line = [sys.executable, str(ROOT / script), *map(str, flags)]
-    return subprocess.run(line, cwd=ROOT, env=environment, input=given, capture_output=True)
-
-
 def test_predict_translates_standard_input_line_by_line(whole, texts):
     sentences = (texts / "test.x").read_text().splitlines()[:3]
-    done = command("predict.py", f"--workdir={whole}", "--json", given="\n".join([*sentences, "", "☃"]).encode())
+    done = command("predict.py", f"--workdir={whole}", "--json", stdin="\n".join([*sentences, "", "☃"]).encode())
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["source"] for row in rows] == [*sentences, "", "☃"]
+    assert [row["input"] for row in rows] == [*sentences, "", "☃"]
     assert rows[3]["translation"] == ""
-    assert b"1 tokens that are not in the vocabulary in: '\xe2\x98\x83'" in done.stderr
-    run, state, _ = restore.load(restore.saved_config(whole), whole, "last", from_data=True)
-    written = run.generate(state.params, run.pipeline.eval_batches("test"), 20)
-    assert [row["translation"] for row in rows[:3]] == written[:3]
+    assert "1 tokens that are not in the vocabulary in: '☃'" in done.stderr
+    run, state, _ = restore.load(whole, from_data=True)
+    written = {}
+    for batch in run.predict(state.eval_variables, run.pipeline.eval_batches("test")):
+        written |= {
+            i: run.pipeline.decode(ids) for i, ids in zip(batch["index"].tolist(), batch["tokens"], strict=True)
+        }
+    assert [row["translation"] for row in rows[:3]] == [written[i] for i in range(3)]
 
 
 def test_predict_draws_the_alignment_map(whole, tmp_path):
@@ -136,24 +130,24 @@ def test_predict_draws_the_alignment_map(whole, tmp_path):
 def test_evaluate_prints_the_signature_and_takes_other_ways_to_search(whole):
     done = command("evaluate.py", f"--workdir={whole}", "--average=2", "--config.task.beams=3")
     assert done.returncode == 0, done.stderr
-    assert b"the mean of 2 checkpoints up to step 6" in done.stdout
-    assert b"BLEU nrefs:1|case:mixed|eff:no|tok:13a" in done.stdout
+    assert "the mean of 2 checkpoints up to step 6" in done.stdout
+    assert "BLEU nrefs:1|case:mixed|eff:no|tok:13a" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("flags", "given", "message"),
     [
-        ((), b"", b"there is nothing to translate"),
-        ((), b"1 2\n\xff\xfe\n", b"line 2 of standard input is not UTF-8"),
-        (("--file=nowhere.txt",), b"", b"cannot read nowhere.txt: No such file"),
-        (("--alignment=map.png", "1 2", "3 4"), b"", b"--alignment draws one sentence"),
+        ((), b"", "there is nothing to predict"),
+        ((), b"1 2\n\xff\xfe\n", "line 2 of standard input is not UTF-8"),
+        (("--file=nowhere.txt",), b"", "cannot read nowhere.txt: No such file"),
+        (("--alignment=map.png", "1 2", "3 4"), b"", "--alignment draws one sentence"),
     ],
 )
 def test_what_predict_cannot_do_is_one_line(whole, flags, given, message):
-    done = command("predict.py", f"--workdir={whole}", *flags, given=given)
+    done = command("predict.py", f"--workdir={whole}", *flags, stdin=given)
     assert done.returncode == 2
     assert message in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_tokenizer_that_is_not_the_runs_own_is_refused(whole, texts, tmp_path):
@@ -163,7 +157,7 @@ def test_a_tokenizer_that_is_not_the_runs_own_is_refused(whole, texts, tmp_path)
     shutil.copytree(whole, other)
     (other / "tokenizer.model").unlink()
     with pytest.raises(UserError, match=r"has lost its tokenizer.model"):
-        restore.load(restore.saved_config(other), other, "last", from_data=False)
+        restore.load(other)
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,11 @@ class Checkpoints:
             return entry in checkpointer.metadata(self.folder.absolute() / str(step) / "state").item_metadata.tree
 
     def restore(self, step: int, abstract_state: PyTree) -> PyTree:
-        """The state of a step, laid out as `abstract_state` (ShapeDtypeStructs with shardings) says.
+        """The state of a step.
+
+        Args:
+          abstract_state: ShapeDtypeStructs with shardings, by which the state is laid out (Devices.lay_out). As a dict of
+            a State's fields, it may have empty ones that the checkpoint of an older version does not have.
 
         Raises:
           UserError: there is no such step, it is damaged, or it holds another model's state.
@@ -274,7 +278,13 @@ class Checkpoints:
                 saved = checkpointer.metadata(path).item_metadata
                 differs = difference(saved.tree, abstract_state)
                 if not differs:
-                    return checkpointer.restore(path, abstract_state)
+                    if not isinstance(abstract_state, dict):
+                        return checkpointer.restore(path, abstract_state)
+                    # Entries without leaves that an older version did not have, which Orbax would miss.
+                    empty = {name: tree for name, tree in abstract_state.items() if not jax.tree.leaves(tree)}
+                    added = {name: tree for name, tree in empty.items() if name not in saved.tree}
+                    wanted = {name: tree for name, tree in abstract_state.items() if name not in added}
+                    return checkpointer.restore(path, wanted) | added
             except Exception as error:  # whatever Orbax meets with in a damaged file
                 if manifest.exists(path.parent):
                     raise

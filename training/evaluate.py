@@ -22,13 +22,13 @@ def evaluate(
 
 
 def totals(sums: Sequence[HostSums]) -> Totals:
-    """Adds the sums of all batches in float64. Both parts of a pair may be arrays, which are added element by element."""
+    """Adds the sums of all batches in float64. Both parts of a pair may be arrays, which are added by element."""
     if not sums:
         return {}
     return dict(jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums))
 
 
 def means(totals: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """sum / weight of each pair of scalars. Pairs without weight have no mean and are omitted, as are pairs of arrays."""
+    """sum / weight of each pair of scalars. Pairs without weight have no mean and are omitted, as are arrays."""
     scalars = {name: pair for name, pair in totals.items() if np.ndim(pair[0]) == 0 and np.ndim(pair[1]) == 0}
     return {name: float(value / weight) for name, (value, weight) in scalars.items() if weight}

@@ -1,14 +1,16 @@
-"""How much arithmetic a step is, and how much the device could do."""
+"""How much arithmetic and memory a step takes, and how much arithmetic a device could do."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Dense bfloat16 peak of one JAX device, FLOP/s, from the makers' data sheets.
+from training.trees import Batch, PyTree, Shapes
+
+# Dense bfloat16 peak of one JAX device, FLOP/s, from the manufacturers' data sheets.
 PEAKS = {
     "TPU v2": 22.5e12,
     "TPU v3": 61.5e12,
@@ -27,31 +29,51 @@ PEAKS = {
 }
 
 
-def forward(function: Callable[..., Any], *arguments: Any) -> int:
+class Compilable(Protocol):
+    """A function of jax.jit or jax.pmap."""
+
+    def lower(self, *arguments: PyTree) -> jax.stages.Lowered:
+        """The program for these arguments."""
+
+
+def step_memory(train_step: Compilable, state: PyTree, batch: Batch) -> int:
+    """Bytes that a step takes of one device, as the compiler planned it: arguments, results and temporaries.
+
+    Results that take an argument's place are not counted. A GPU's or TPU's allocator takes some more, a CPU's libraries
+    too. The arguments are only looked at. After a step of these shapes, jax has the program of a mesh and compiles
+    nothing; before one, and by pmap always, it is compiled here.
+    """
+    planned: Any = train_step.lower(state, batch).compile().memory_analysis()  # jax has no public type for it
+    results = planned.output_size_in_bytes - planned.alias_size_in_bytes
+    return int(planned.argument_size_in_bytes + planned.temp_size_in_bytes + results)
+
+
+def forward(function: Callable[..., PyTree], *arguments: PyTree) -> int:
     """Floating-point operations of the matrix products and convolutions in one call of `function`.
 
-    Counted from the traced program, so that every turn of a scan counts (XLA's own analysis counts its body once); a
-    multiply-add is two. Loops of unknown length count once, and every branch of a condition. Arguments may be
-    ShapeDtypeStructs.
+    They are counted in the traced program, so that every turn of a scan counts (XLA's own analysis counts its body
+    once). A multiply-add is two. Loops of unknown length count once, and every branch of a condition counts. Arguments
+    may be ShapeDtypeStructs.
     """
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 class ByShape:
-    """`count(batch)` of batches, worked out once for each shape."""
+    """`count(batch)` of batches, computed once for each shape."""
 
-    def __init__(self, count: Callable[[Any], int]):
+    def __init__(self, count: Callable[[Shapes], int]):
         self._count = count
-        self._known: dict[Any, int] = {}
+        self._known: dict[tuple[tuple[str, tuple[int, ...]], ...], int] = {}
 
-    def __call__(self, batch: dict[str, jax.ShapeDtypeStruct]) -> int:
+    def __call__(self, batch: Shapes) -> int:
+        """The count of a batch of these shapes."""
         key = tuple((name, x.shape) for name, x in sorted(batch.items()))
         if key not in self._known:
             self._known[key] = self._count(batch)
         return self._known[key]
 
 
-def _count(jaxpr: Any) -> int:
+def _count(jaxpr: Any) -> int:  # jax's types of programs are not public
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
@@ -69,7 +91,7 @@ def _count(jaxpr: Any) -> int:
     return total
 
 
-def _is_program(value: Any) -> bool:
+def _is_program(value: object) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
@@ -79,7 +101,7 @@ def data_sheet(kind: str) -> str | None:
 
 
 def peak(device: jax.Device, seconds: float = 0.3) -> tuple[float, str]:
-    """FLOP/s of one device and where the figure comes from: its data sheet, or else a matrix product timed here."""
+    """FLOP/s of one device and where they come from: its data sheet, or else a matrix product timed here."""
     if name := data_sheet(device.device_kind):
         return PEAKS[name], f"data sheet of {name}"
     size = 1024
@@ -92,7 +114,3 @@ def peak(device: jax.Device, seconds: float = 0.3) -> tuple[float, str]:
         product(x, x).block_until_ready()
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best, f"float32 matrix product of {size} measured on {device.device_kind}"
-
-
-def memory(*a):
-    return 0.0

@@ -1,7 +1,7 @@
-"""Several hosts: how they find one another, agree on what they do, and learn of one another's end.
+"""Several hosts: how they find one another, agree on what they do, and notice when one of them ends.
 
-All speak through the key-value store of JAX's coordination service, which host 0 keeps. Devices may wait for a host that
-is gone for ever; this does not.
+All use the key-value store of JAX's coordination service, which host 0 runs. A collective operation of the devices may
+wait for ever for a host that is gone; the store does not.
 """
 
 import contextlib
@@ -14,30 +14,34 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol, TypedDict, TypeVar, cast
 
 import jax
-from jax._src import distributed  # the store has no public name
+from jax._src.distributed import global_state  # jax 0.10 has no public name for the client of its key-value store
 
 from errors import UserError
 
-# What says that this process is one of several: JAX itself knows how they find one another (docs: launch/README.md).
+JSON = TypeVar("JSON")
+
+# Environment variables that say that this process is one of several. JAX itself knows how they find one another
+# (launch/README.md).
 COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
 SIGNS = ("JOB_COMPLETION_INDEX", "TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "JAX_COORDINATOR_ADDRESS")
 
 
 def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> None:
-    """Makes this process one of several, if it is. Before any device is touched.
+    """Joins the other hosts, if there are any. To be called before any device is touched.
 
     Args:
-      coordinator: HOST:PORT of host 0, with `hosts` and this one's number `host`; "", 0 and -1 where SLURM, Open MPI,
-        Kubernetes or a TPU pod say it.
+      coordinator: HOST:PORT of host 0; "" where SLURM, Open MPI, Kubernetes or a TPU pod say it.
+      hosts: their number; 0 where the environment says it.
+      host: the number of this one; -1 where the environment says it.
       timeout_seconds: how long hosts wait for one that falls silent; at the start, three times as long.
 
     Raises:
-      UserError: flags that are not all there, or hosts that do not come.
+      UserError: some of the flags are missing, or hosts do not come.
     """
-    given: dict[str, Any] = {}
+    given: _Place = {}
     if coordinator or hosts or host >= 0:
         if not (coordinator and hosts and host >= 0):
             raise UserError("--coordinator=HOST:PORT, --hosts=N and --host=0 ... N-1 go together: give all three.")
@@ -45,14 +49,18 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
             raise UserError(f"--coordinator={coordinator} should be HOST:PORT, such as 10.0.0.1:1234.")
         if host >= hosts:
             raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
-        given = dict(coordinator_address=coordinator, num_processes=hosts, process_id=host)
-        given["cluster_detection_method"] = "deactivate"
+        given = _Place(
+            coordinator_address=coordinator,
+            num_processes=hosts,
+            process_id=host,
+            cluster_detection_method="deactivate",
+        )
     elif not _several():
         return
     timeout = max(1, round(timeout_seconds))
     missing = (
-        f"not all hosts met at {coordinator or 'host 0'} within {3 * timeout} s: start the same command on each, with the "
-        "same --coordinator and --hosts; --host_timeout waits longer."
+        f"not all hosts met at {coordinator or 'host 0'} within {3 * timeout} s: start the same command on each, with "
+        "the same --coordinator and --hosts; --host_timeout waits longer."
     )
     try:
         with _aborting(f"error: {missing}\n", status=2):
@@ -62,7 +70,7 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
                 heartbeat_timeout_seconds=2 * timeout,  # JAX's own: later, and with less to say
                 shutdown_timeout_seconds=timeout,
             )
-    except ValueError:  # nothing that JAX knows: one host
+    except ValueError:  # no environment that JAX knows: one host
         if given:
             raise
         return
@@ -75,7 +83,7 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
 
 @contextlib.contextmanager
 def _aborting(line: str, status: int) -> Iterator[None]:
-    """JAX aborts a process whose hosts do not come, with pages of C++: within, only this line is shown instead."""
+    """Within, this line alone is shown where JAX would abort with pages of C++, because hosts do not come."""
     shown = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
 
@@ -95,13 +103,13 @@ def _aborting(line: str, status: int) -> Iterator[None]:
 
 
 def _when_aborted(end: Callable[[], object]) -> None:
-    """Calls `end` in whichever thread C++ aborts, where Python's own handlers, which wait for the main one, never run."""
+    """Calls `end` in the thread in which C++ aborts. Python's own handlers wait for the main thread and never run."""
     global _handler
     _handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: end())  # kept alive
     ctypes.CDLL(None).signal(signal.SIGABRT, _handler)
 
 
-_handler: Any = None
+_handler: object = None  # of SIGABRT
 
 
 def _several() -> bool:
@@ -111,30 +119,30 @@ def _several() -> bool:
 
 
 def primary() -> bool:
-    """Whether this host is the one that writes and speaks."""
+    """Whether this host is the one that writes files and prints."""
     return jax.process_index() == 0
 
 
-def shared(name: str, value: Any) -> Any:
-    """Host 0's value, which JSON can hold, on every host."""
+def shared(name: str, value: JSON) -> JSON:
+    """Host 0's value, on every host. JSON must be able to hold it."""
     return _link.shared(name, value) if _link else value
 
 
 def wait(name: str) -> None:
-    """Until every host is here."""
+    """Waits until every host has called this."""
     if _link:
         _link.wait(name)
 
 
 def part() -> None:
-    """The good end: waits for the others."""
+    """Ends well: waits for the other hosts."""
     if _link:
         _link.close("")
         jax.distributed.shutdown()
 
 
 def fail(status: int, message: str) -> None:
-    """The bad end, told to the others, which end as well. Does nothing where there is but one host."""
+    """Aborts this process and notifies the other hosts, which abort as well. Does nothing where there is one host."""
     if _link:
         _link.close(f"{status} {message}")
         sys.stdout.flush()
@@ -145,11 +153,33 @@ def fail(status: int, message: str) -> None:
 _link: "Link | None" = None
 
 
+class _Place(TypedDict, total=False):
+    """Arguments of jax.distributed.initialize that say which host this is."""
+
+    coordinator_address: str
+    num_processes: int
+    process_id: int
+    cluster_detection_method: str
+
+
+class _Store(Protocol):
+    """What is used of the client of JAX's key-value store. Times are in milliseconds."""
+
+    def key_value_set(self, key: str, value: str, allow_overwrite: bool = False) -> None: ...
+    def key_value_dir_get(self, prefix: str) -> list[tuple[str, str]]: ...
+    def blocking_key_value_get(self, key: str, timeout: int) -> str: ...
+    def wait_at_barrier(self, name: str, timeout: int) -> None: ...
+
+
 class Link:
-    """This host's heartbeat, and its watch over the others'."""
+    """Sends this host's heartbeat and watches those of the others.
+
+    Args:
+      timeout: seconds after which a silent host counts as gone.
+    """
 
     def __init__(self, timeout: float):
-        self._client: Any = distributed.global_state.client
+        self._client: _Store = cast(_Store, global_state.client)
         self._host, self._hosts = jax.process_index(), jax.process_count()
         self._timeout = timeout
         self._answered = time.monotonic()
@@ -161,19 +191,22 @@ class Link:
             threading.Thread(target=work, name=f"hosts {work.__name__}", daemon=True).start()
         _when_aborted(self._aborted)
 
-    def shared(self, name: str, value: Any) -> Any:
+    def shared(self, name: str, value: JSON) -> JSON:
+        """See the function of this name."""
         self._calls += 1
         key = f"attend/shared/{self._calls} {name}"
         if self._host == 0:
             self._client.key_value_set(key, json.dumps(value))
-        return json.loads(self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout)))
+        received: JSON = json.loads(self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout)))
+        return received
 
     def wait(self, name: str) -> None:
+        """See the function of this name."""
         self._calls += 1
         self._client.wait_at_barrier(f"attend/{self._calls} {name}", round(1000 * 10 * self._timeout))
 
     def close(self, ended: str) -> None:
-        """Tells the others of this host's end, "" for a good one."""
+        """Tells the others how this host ended: "" for a good end, else exit status and message."""
         with contextlib.suppress(RuntimeError):  # the coordinator is gone: they know
             self._client.key_value_set(f"attend/ended/{self._host}", ended, allow_overwrite=True)
         self._parted.set()
@@ -204,7 +237,7 @@ class Link:
                     self._silent(host)
 
     def _aborted(self) -> None:
-        """JAX aborts a host when another dies, if it notices first; the last line is ours."""
+        """Prints the last line where JAX noticed first that another host died, and aborts this one."""
         # A host that raised has said so, and `_watch` ends this one with that.
         time.sleep(2 * min(1.0, self._timeout / 5))
         self._leave(1, "host 0, the coordinator, died or is out of reach" if self._host else "another host died")

@@ -1,19 +1,22 @@
-"""Ctrl-C and SIGTERM: the loop saves and leaves instead of dying."""
+"""Ctrl-C and SIGTERM: the loop saves the state and ends."""
 
 import os
 import signal
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 import jax
 from jax.experimental import multihost_utils
 
 
 class Interrupt:
-    """While entered, the first of the two signals is noted in `asked`; a second Ctrl-C ends the process at once.
+    """Notes the first of the two signals while it is entered; a second Ctrl-C ends the process at once.
 
-    Of several hosts, all take note at the same step, whichever has got the signal: JAX's coordination service listens for
-    SIGTERM, which must stay its own.
+    Of several hosts, all note it at the same step, whichever one received it. JAX's coordination service handles
+    SIGTERM there, so that only Ctrl-C is caught, and passed on as SIGTERM.
+
+    Attributes:
+      asked: the name of the signal; "" before.
     """
 
     asked = ""
@@ -25,7 +28,7 @@ class Interrupt:
             if self._several
             else dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._note)
         )
-        self._before: dict[int, Any] = {s: signal.signal(s, handler) for s, handler in taken.items()}
+        self._before = {s: signal.signal(s, handler) for s, handler in taken.items()}
         return self
 
     def poll(self, step: int) -> None:

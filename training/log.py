@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,13 @@ FILE = "metrics.jsonl"
 
 
 class Log:
-    """One JSON object a line with `step` and named figures; the same figures as TensorBoard scalars.
+    """One JSON object a line with `step` and metrics by name; the same metrics as TensorBoard scalars.
 
-    A run that goes on from step `start` writes later steps again, so that lines of later steps, and a last line cut
-    short by a kill, are dropped first. write: whether this is the host that writes.
+    Args:
+      workdir: holds metrics.jsonl and tensorboard/.
+      start: the step that the run goes on from. It writes later steps again, so that their lines, and a last line cut
+        short by a kill, are dropped first.
+      write: whether this is the host that writes.
     """
 
     def __init__(self, workdir: Path, start: int, write: bool = True):
@@ -31,11 +35,11 @@ class Log:
         self._file = path.open("a")
         self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1 if start else None)
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        """Figures that are not finite are written as null: JSON knows no NaN."""
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes a line. Metrics that are not finite become null: JSON has no NaN."""
         if not self._on:
             return
-        plain = {name: float(np.float32(value)) for name, value in figures.items()}
+        plain = {name: float(np.float32(value)) for name, value in metrics.items()}
         row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in plain.items()}
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()

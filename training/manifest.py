@@ -1,6 +1,6 @@
-"""Digests of a checkpoint's files, so that what a disk or a copy has changed is found before it is used.
+"""Digests of a checkpoint's files, by which damage by a disk or a copy is found before a file is used.
 
-A manifest lies in the folder of its step and is what sha256sum writes: `cd checkpoints/600 && sha256sum --check
+A manifest lies in the folder of its step, in the format of sha256sum: `cd checkpoints/600 && sha256sum --check
 manifest.sha256` does by hand what `damage` does.
 """
 
@@ -27,7 +27,7 @@ def write(folder: Path) -> None:
 
 
 def complete(folder: Path) -> None:
-    """Adds Orbax's notes to the manifest of a step that is committed. Until then they are looked at for sense alone."""
+    """Adds the digests of Orbax's metadata to the manifest of a committed step. Before, only its form is checked."""
     _write(folder, _lines(folder) + _line(folder, METADATA) + _line(folder, COMMITTED))
 
 
@@ -38,13 +38,14 @@ def _write(folder: Path, lines: str) -> None:
 
 
 def exists(folder: Path) -> bool:
+    """Whether a step has a manifest."""
     return (folder / FILE).exists()
 
 
 def damage(folder: Path, quick: bool = False) -> str:
     """The first thing that is wrong with the files of a saved step; "" if all are as they were written.
 
-    Of a step without manifest, as older versions wrote them, only Orbax's metadata can be looked at.
+    For a step without manifest, as older versions wrote them, only Orbax's metadata can be checked.
 
     Args:
       quick: looks at small files only, and does not miss those that are gone.

@@ -1,14 +1,14 @@
-"""Figures of the steps between two log lines: the task's means, and how the machine is used."""
+"""Metrics of the steps between two log lines: the task's means, and how the machine is used."""
 
 import resource
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
-from training.evaluate import means, totals
+from training.evaluate import HostSums, means, totals
+from training.trees import Sums
 
 AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few enough to answer a signal soon
 
@@ -16,16 +16,17 @@ AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few en
 class Meter:
     """Collects the sums of steps without waiting for them and reads them all at once.
 
-    Attributes:
-      unit: what the loss is a mean of, "images", and so what a rate is counted in: the loss's weight, without padding.
+    Args:
+      unit: what the loss is a mean of, "images", and so what a rate counts: the loss's weight, without padding.
       peak: FLOP/s of all devices together.
+      fetch: brings sums from the devices to the host.
     """
 
-    def __init__(self, unit: str, peak: float, fetch: Callable[[Any], Any]):
+    def __init__(self, unit: str, peak: float, fetch: Callable[[Sums], HostSums]):
         self.unit, self.peak = unit.replace(" ", "_"), peak
         self._fetch = fetch
-        self._sums: list[Any] = []  # on the device
-        self._fetched: list[Any] = []  # of the steps before those
+        self._sums: list[Sums] = []  # on the device
+        self._fetched: list[HostSums] = []  # of the steps before those
         self._flops: list[int] = []
         self._last = 0
         self._bad: dict[int, str] = {}
@@ -34,16 +35,20 @@ class Meter:
         self._untimed = 0  # how many of the steps collected were over before the time began
 
     def start(self, waited: float) -> None:
-        """Measures from here: what went before was compiling. The steps so far keep their place in the means."""
+        """Measures time from here: before, the step was compiled. The steps so far still count in the means."""
         self._since, self._waited, self._untimed = time.perf_counter(), waited, len(self._flops)
 
     def leave_out(self, seconds: float) -> None:
-        """Time that was not training's: it went into compiling, an evaluation or a save."""
+        """Does not count this time: it went into compiling, an evaluation or a save."""
         self._since += seconds
 
-    def add(self, step: int, sums: Any, flops: int) -> None:
-        """flops: of the model in this step (three times the forward pass: what the arithmetic needs, whatever is
-        computed again)."""
+    def add(self, step: int, sums: Sums, flops: int) -> None:
+        """Takes a step.
+
+        Args:
+          sums: on the devices.
+          flops: of the model in this step: three times the forward pass, whatever is computed again.
+        """
         self._last = step
         self._sums.append(sums)
         self._flops.append(flops)
@@ -60,13 +65,13 @@ class Meter:
         self._fetched, self._sums = self._fetched + fetched, []
 
     def bad(self) -> dict[int, str]:
-        """The steps since the last call whose batch changed nothing, each with why: "nonfinite" or "spike"."""
+        """The bad steps since the last call, each with its kind: "nonfinite" or "spike"."""
         self._fetch_all()
         bad, self._bad = self._bad, {}
         return bad
 
     def read(self, waited: float) -> dict[str, float]:
-        """Figures of the steps since the last call.
+        """Metrics of the steps since the last call.
 
         Args:
           waited: seconds the loop has waited for input so far.
@@ -76,8 +81,8 @@ class Meter:
         seconds = time.perf_counter() - self._since
         done = sum(float(s["loss"][1]) for s in sums[self._untimed :])
         rate = sum(self._flops[self._untimed :]) / seconds
-        figures = {f"train/{name}": value for name, value in means(totals(sums)).items()}
-        figures |= {
+        metrics = {f"train/{name}": value for name, value in means(totals(sums)).items()}
+        metrics |= {
             f"{self.unit}_per_second": done / seconds,
             "input_wait": (waited - self._waited) / seconds,
             "teraflops_per_second": rate / 1e12,
@@ -86,11 +91,11 @@ class Meter:
             "seconds": seconds,
         }
         self._fetched, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
-        return figures
+        return metrics
 
 
 def memory_bytes() -> int:
-    """The most memory one device has held so far; on a CPU, the process."""
+    """The most memory that one device has held so far, in bytes; on a CPU, the process."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]

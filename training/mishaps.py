@@ -1,21 +1,27 @@
-"""Steps that go wrong, with a loss that is not finite or a spike: what they do to a run.
+"""Policy for bad steps: a loss or gradient that is not finite, or a spike of the loss.
 
-The step itself keeps its weights (training/step.py). Here is decided whether the run stops, goes on past it, or goes back
-to its newest checkpoint and leaves out the batches from there to the bad one. Everything is decided from the sums of
-steps, which all hosts share, and in the same way however late it is noticed.
+Such a step changes no weights (training/step.py). Here is decided whether the run stops, goes on, or goes back to its
+newest checkpoint and skips the batches from there to the bad one. The decision depends only on the sums of the steps,
+which all hosts share, and not on when they are read.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 from errors import UserError
 
-PATIENCE = 100  # bad steps in a row that "skip" goes past: more are no mishap
-SkippedBatches = list[list[int]]  # [first, last] of each rollback; a batch's number is the step that would read it otherwise
+PATIENCE = 100  # bad steps in a row that "skip" accepts
+# [first, last] of each rollback. A batch's number is that of the step that would read it if none were skipped.
+SkippedBatches = list[list[int]]
+Batch = TypeVar("Batch")
 
 
 class RollBack(Exception):
-    """The run must go on from a checkpoint before `step`, the first bad one; the message says what was bad."""
+    """The run must go on from a checkpoint before the first bad step.
+
+    Attributes:
+      step: the first bad step.
+    """
 
     def __init__(self, step: int, message: str):
         super().__init__(message)
@@ -26,8 +32,10 @@ class Mishaps:
     """Judges the bad steps of a run.
 
     Args:
-      policy: "stop", "skip" or "rollback". spike: how many times the usual loss is one.
-      latest: the newest checkpoint's step. say: prints a line.
+      policy: "stop", "skip" or "rollback".
+      spike: how many times the usual loss counts as a spike.
+      latest: the newest checkpoint's step.
+      say: prints a line.
     """
 
     def __init__(self, policy: str, spike: float, latest: Callable[[], int | None], say: Callable[[str], None]):
@@ -39,10 +47,14 @@ class Mishaps:
         self._row = self._last = 0  # bad steps in a row, up to this one
 
     def judge(self, bad: dict[int, str]) -> None:
-        """bad: the steps since the last call that were, each with its kind (Meter.bad).
+        """Stops the run, sends it back or lets it go on.
+
+        Args:
+          bad: the bad steps since the last call, each with its kind (Meter.bad).
 
         Raises:
-          UserError: the run is to stop. RollBack: it is to go back.
+          UserError: the run must stop.
+          RollBack: the run must go back.
         """
         if not bad:
             return
@@ -54,16 +66,16 @@ class Mishaps:
         )
         if self._policy == "stop":
             raise UserError(
-                f"{named}. {self._kept()}. Go on past such steps with --config.step.nonfinite=skip, or from before them "
-                "with rollback, or begin anew with a lower --config.optim.learning_rate or clip_norm."
+                f"{named}. {self._kept()}. Go on past such steps with --config.step.nonfinite=skip, or from before "
+                "them with rollback, or begin anew with a lower --config.optim.learning_rate or clip_norm."
             )
         self._say(f"{named[0].upper()}{named[1:]}: skipped.")
         for step in sorted(bad):
             self._row, self._last = (self._row + 1 if step == self._last + 1 else 1), step
             if self._row > PATIENCE:
                 raise UserError(
-                    f"{self._what[bad[step]]} at step {step}, the last of {self._row} bad ones in a row: no batch is at "
-                    f"fault, and skipping is no help. {self._kept()}. Begin anew with a lower "
+                    f"{self._what[bad[step]]} at step {step}, the last of {self._row} bad ones in a row: no batch is "
+                    f"at fault, and skipping is no help. {self._kept()}. Begin anew with a lower "
                     "--config.optim.learning_rate or clip_norm."
                 )
 
@@ -72,22 +84,26 @@ class Mishaps:
         return f"The newest checkpoint is step {saved}" if saved is not None else "Nothing was saved yet"
 
 
-def batch_of(step: int, left_out: SkippedBatches) -> int:
-    """The number of the batch that a step reads, from 1 on: the step-th of those that are not left out."""
+def batch_of(step: int, skipped_batches: SkippedBatches) -> int:
+    """The number of the batch that a step reads, from 1 on: the step-th of those that are not skipped."""
     number = step
-    for left in sorted(_numbers(left_out)):
-        number += left <= number
+    for skipped in sorted(_numbers(skipped_batches)):
+        number += skipped <= number
     return number
 
 
-def batches(make: Callable[[int], Iterator[Any]], start: int, left_out: SkippedBatches) -> Iterator[Any]:
-    """The batches of the steps after `start`. make: the pipeline's, from a batch on, of which 0 is the first."""
-    first, left = batch_of(start + 1, left_out), _numbers(left_out)
-    return (batch for number, batch in enumerate(make(first - 1), first) if number not in left)
+def batches(make: Callable[[int], Iterator[Batch]], start: int, skipped_batches: SkippedBatches) -> Iterator[Batch]:
+    """The batches of the steps after `start`.
+
+    Args:
+      make: the pipeline's batches from a number on, where 0 is the first.
+    """
+    first, skipped = batch_of(start + 1, skipped_batches), _numbers(skipped_batches)
+    return (batch for number, batch in enumerate(make(first - 1), first) if number not in skipped)
 
 
-def _numbers(left_out: SkippedBatches) -> set[int]:
-    return {number for first, last in left_out for number in range(first, last + 1)}
+def _numbers(skipped_batches: SkippedBatches) -> set[int]:
+    return {number for first, last in skipped_batches for number in range(first, last + 1)}
 
 
 def _listed(bad: dict[int, str], kind: str) -> str:

@@ -232,7 +232,7 @@ def _adafactor(
     eps: PositiveFloat = 1e-30,
     clipping_threshold: Annotated[float, Ge(1)] = 1.0,
 ) -> optax.GradientTransformation:
-    """Adafactor without its learning rate, momentum and relative steps: the rate is what the schedule says (1804.04235).
+    """Adafactor (1804.04235) without its learning rate, momentum and relative steps.
 
     Args:
       factored: whether the second moments of matrices are kept as the sums of their rows and columns.
@@ -298,10 +298,10 @@ def _muon(
 def matrices(params: PyTree) -> PyTree:
     """Which parameters are matrices to Muon, and which of their axes are input and output; None for the others.
 
-    These are the kernels of the layers, or of the whole model but its head where it has no layers. Embeddings, heads and
-    vectors are AdamW's. Query, key and value (D, H, K) are matrices from D to H·K, an attention's `out` (H, K, D) and a
-    convolution (height, width, in, out) are matrices to their last axis. Layers stacked by a scan are matrices of their
-    own.
+    Matrices are the kernels of the layers, or of the whole model but its head where it has no layers. Embeddings, heads
+    and vectors are Adam's. Query, key and value (D, H, K) are matrices from D to H·K. An attention's `out` (H, K, D)
+    and a convolution (height, width, in, out) are matrices to their last axis. Each of the layers that a scan stacks
+    has matrices of its own.
     """
     leaves = by_name(params)
     in_layers = any(_in_layer(name) for name in leaves)
@@ -331,7 +331,7 @@ def sam(
     rho: PositiveFloat = 0.05,
     sync_period: Annotated[int, Ge(2)] = 2,
 ) -> optax.GradientTransformationExtraArgs:
-    """Sharpness-aware minimisation: the gradient at w + rho g / |g| is given to another optimiser (2010.01412, section 3).
+    """Sharpness-aware minimisation: another optimiser with the gradient at w + rho g / |g| (2010.01412, equation 2).
 
     A step computes the gradient `sync_period` times.
 

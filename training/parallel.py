@@ -160,8 +160,8 @@ def make(
         return Pmap(devices)
     if (data or max(count // split, 1)) * split != count:
         raise UserError(
-            f"config.parallel: data {data or '?'} x fsdp {fsdp} x tensor {tensor} does not make the {count} devices there "
-            f"are: try {_nearest_mesh(count, fsdp, tensor)}."
+            f"config.parallel: data {data or '?'} x fsdp {fsdp} x tensor {tensor} does not make the {count} devices "
+            f"there are: try {_nearest_mesh(count, fsdp, tensor)}."
         )
     return Mesh(devices, count // split, fsdp, tensor, tuple(rules))
 
@@ -170,7 +170,8 @@ def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
     divisors = [n for n in range(1, count + 1) if count % n == 0]
     tensor = max(n for n in divisors if n <= tensor)
     fsdp = max(n for n in divisors if n <= fsdp and (count // tensor) % n == 0)
-    return f"--config.parallel.data={count // fsdp // tensor} --config.parallel.fsdp={fsdp} --config.parallel.tensor={tensor}"
+    sizes = {"data": count // fsdp // tensor, "fsdp": fsdp, "tensor": tensor}
+    return " ".join(f"--config.parallel.{axis}={size}" for axis, size in sizes.items())
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,13 @@ class Mesh:
 
     @property
     def feed(self) -> tuple[int, int]:
-        """Which slice of the global batch this host reads, and of how many: (host, hosts). Hosts that hold the same rows
-        (a tensor axis longer than a host) read the same slice."""
+        """Which slice of the global batch this host reads, and of how many: (host, hosts).
+
+        Hosts that hold the same rows (a tensor axis longer than a host) read the same slice.
+
+        Raises:
+          UserError: the batch does not fall into equal shares.
+        """
         rows = self.mesh.devices.reshape(self.divisor, self.tensor)
         held: dict[int, set[int]] = {}
         for row, devices in enumerate(rows):
@@ -213,8 +219,8 @@ class Mesh:
         slices = sorted({tuple(sorted(found)) for found in held.values()})
         if sum(map(len, slices)) != self.divisor or len({len(s) for s in slices}) > 1:
             raise UserError(
-                f"config.parallel: on {len(held)} hosts the batch of a {self} does not fall into equal shares: let tensor "
-                "be a divisor or a multiple of the devices of a host."
+                f"config.parallel: on {len(held)} hosts the batch of a {self} does not fall into equal shares: let "
+                "tensor be a divisor or a multiple of the devices of a host."
             )
         return slices.index(tuple(sorted(held.get(jax.process_index(), held[min(held)])))), len(slices)
 
@@ -253,7 +259,7 @@ class Mesh:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
 
     def compile_train(self, function: Program, state: PyTree) -> Program:
-        """function(state, batch, axis) -> (state, sums), compiled; the state given to it is consumed. state: its shapes."""
+        """function(state, batch, axis) -> (state, sums), compiled. state: its shapes."""
         results = (self._shardings(state), NamedSharding(self.mesh, PartitionSpec()))
         return jax.jit(self._split(function), donate_argnums=0, out_shardings=results)
 

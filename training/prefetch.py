@@ -4,24 +4,30 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Generic, Self, TypeVar
+
+Read = TypeVar("Read")
+Put = TypeVar("Put")
 
 
-class Prefetch:
-    """Iterates `put(batch)` for the batches of `make()`, made and put by a thread of their own, up to `depth` ahead.
+class Prefetch(Generic[Read, Put]):
+    """Iterates `put(batch)` for the batches of `make()`, made and put by a thread, up to `depth` ahead.
 
-    The thread starts at once, so that a pipeline is built while the model compiles. `waited` is the time in seconds
-    that the consumer has spent waiting.
+    The thread starts at once, so that a pipeline is built while the model compiles. Its errors are raised to the
+    consumer.
+
+    Attributes:
+      waited: seconds that the consumer has spent waiting.
     """
 
-    def __init__(self, make: Callable[[], Iterator[Any]], put: Callable[[Any], Any], depth: int = 2):
+    def __init__(self, make: Callable[[], Iterator[Read]], put: Callable[[Read], Put], depth: int = 2):
         self.waited = 0.0
-        self._queue: queue.Queue[Any] = queue.Queue(depth)
+        self._queue: queue.Queue[Put | BaseException] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(make, put), name="prefetch", daemon=True)
         self._thread.start()
 
-    def _run(self, make: Callable[[], Iterator[Any]], put: Callable[[Any], Any]) -> None:
+    def _run(self, make: Callable[[], Iterator[Read]], put: Callable[[Read], Put]) -> None:
         try:
             for batch in make():
                 if not self._offer(put(batch)):
@@ -30,7 +36,7 @@ class Prefetch:
         except BaseException as error:  # carried to the consumer, whatever it is
             self._offer(error)
 
-    def _offer(self, item: Any) -> bool:
+    def _offer(self, item: Put | BaseException) -> bool:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.1)
@@ -39,10 +45,10 @@ class Prefetch:
                 continue
         return False
 
-    def __iter__(self) -> "Prefetch":
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Put:
         start = time.perf_counter()
         item = self._queue.get()
         self.waited += time.perf_counter() - start

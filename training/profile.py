@@ -7,7 +7,7 @@ import jax
 
 
 class Profile:
-    """Traces steps first_step ... first_step + steps - 1 into WORKDIR/profile."""
+    """Traces steps first_step ... first_step + steps - 1 into WORKDIR/profile; 0 steps for no trace."""
 
     def __init__(self, workdir: Path, first_step: int, steps: int):
         self._folder = str(workdir / "profile")

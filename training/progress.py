@@ -1,5 +1,6 @@
 """The live line of a run; where there is no terminal, a plain line at each log."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from rich.console import Console
@@ -7,13 +8,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Live:
-    """Shows step, loss, accuracy, rate, share of time waiting for input and time left."""
+    """Shows step, loss, accuracy, rate, share of time waiting for input and time left.
+
+    Args:
+      start: the step that the run begins after.
+      steps: its last step.
+      show: whether this is the host that prints.
+    """
 
     def __init__(self, start: int, steps: int, show: bool = True):
         self._console = Console(highlight=False, quiet=not show)
         self._bar = Progress(
             BarColumn(bar_width=10),
-            TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[figures]} ·"),
+            TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[metrics]} ·"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self._console,
@@ -21,7 +28,7 @@ class Live:
             disable=not self._console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=steps, completed=start, figures="compiling ...")
+        self._task = self._bar.add_task("", total=steps, completed=start, metrics="compiling ...")
         self._steps = steps
 
     def __enter__(self) -> Self:
@@ -32,41 +39,47 @@ class Live:
         self._bar.stop()
 
     def step(self, step: int) -> None:
+        """Moves the bar."""
         self._bar.update(self._task, completed=step)
 
-    def metrics(self, step: int, figures: dict[str, float]) -> None:
-        """The figures of a log line."""
-        text = describe(figures)
-        self._bar.update(self._task, figures=text)
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Shows the metrics of a log line."""
+        text = describe(metrics)
+        self._bar.update(self._task, metrics=text)
         if not self._console.is_terminal:
             left = self._bar.tasks[0].time_remaining
             eta = f" · {int(left) // 60}:{int(left) % 60:02} left" if left is not None else ""
             self.say(f"step {step:,}/{self._steps:,} · {text}{eta}")
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Prints a line that stays."""
         self._console.print(line, soft_wrap=True)
+
+    figures = metrics  # the name until all callers have changed
 
 
 def metric(name: str, value: float) -> str:
-    """One figure as a person reads it: shares in per cent, points and perplexities with two digits."""
+    """One metric as a person reads it: shares in per cent, points and perplexities with two digits."""
     if name.endswith(("accuracy", "exact_match")):
         return f"{value:.2%}"
     return f"{value:.2f}" if name.endswith(("bleu", "chrf", "perplexity")) else f"{value:.4f}"
 
 
-def describe(figures: dict[str, float]) -> str:
+figure = metric  # the name until all callers have changed
+
+
+def describe(metrics: Mapping[str, float]) -> str:
     """Losses, accuracies and rates of a log line or an evaluation, in the order in which a person looks for them."""
     parts = []
-    for name in sorted(figures, key=lambda name: (name.split("/")[0], "loss" not in name)):
+    for name in sorted(metrics, key=lambda name: (name.split("/")[0], "loss" not in name)):
         if name.endswith("/loss"):
-            parts.append(f"{name.removeprefix('train/')} {figures[name]:.3f}")
+            parts.append(f"{name.removeprefix('train/')} {metrics[name]:.3f}")
         elif name.endswith(("accuracy", "exact_match", "/perplexity", "/bleu", "/chrf")):
-            parts.append(f"{name.removeprefix('train/')} {metric(name, figures[name])}")
+            parts.append(f"{name.removeprefix('train/')} {metric(name, metrics[name])}")
         elif name.endswith("_per_second") and not name.startswith("teraflops"):
-            parts.append(f"{figures[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")
-    if "input_wait" in figures:
-        parts.append(f"input wait {figures['input_wait']:.1%}")
-    if "skipped_images" in figures:
-        parts.append(f"{figures['skipped_images']:,} images skipped")
+            parts.append(f"{metrics[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")
+    if "input_wait" in metrics:
+        parts.append(f"input wait {metrics['input_wait']:.1%}")
+    if "skipped_images" in metrics:
+        parts.append(f"{metrics['skipped_images']:,} images skipped")
     return " · ".join(parts)

@@ -64,8 +64,8 @@ def spec(path: str, shape: tuple[int, ...], sizes: dict[str, int], own: tuple[Ru
         elif wish == axis:
             raise UserError(
                 f"config.parallel.{axis}={sizes[axis]} does not divide {shape[dimension]}, dimension {dimension} of "
-                f"{path} {list(shape)}: choose a divisor of {shape[dimension]}, or a rule that leaves it whole, such as "
-                f'--config.parallel.rules="(({path!r}, {tuple(None if a == wish else a for a in axes)!r}),)".'
+                f"{path} {list(shape)}: choose a divisor of {shape[dimension]}, or a rule that leaves it whole, such "
+                f'as --config.parallel.rules="(({path!r}, {tuple(None if a == wish else a for a in axes)!r}),)".'
             )
     return PartitionSpec(*dimensions)
 

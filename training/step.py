@@ -43,7 +43,7 @@ class Apply:
         mutable: bool = False,
         **options: Any,  # a flag, keys of randomness: whatever model.apply takes
     ):
-        """options: of every call, such as train=False. mutable: whether calls change the collections, as in training."""
+        """options: of every call, such as train=False. mutable: whether calls change the collections."""
         self.variables, self.gather = dict(variables), gather
         self._model, self._mutable, self._options = model, mutable, options
 
@@ -172,8 +172,8 @@ def train_step(
 
     The gradient is that of (summed loss) / (summed weight) over the whole global batch: both are added over
     micro-batches and devices and divided once, so that neither padding nor the number of devices changes it. A bad step
-    changes nothing but State.step: one whose loss or gradient is not finite, counted in `nonfinite`, or one whose loss is
-    more than `spike` times the usual one, counted in `spike`.
+    changes nothing but State.step. It is one whose loss or gradient is not finite, counted in `nonfinite`, or one whose
+    loss is more than `spike` times the usual one, counted in `spike`.
 
     Collections such as batch statistics are carried from one micro-batch to the next, and averaged over the devices.
 
@@ -258,9 +258,9 @@ def _accumulated(
     key: jax.Array,
     accumulate: int,
 ) -> tuple[PyTree, Sums, PyTree]:
-    """Gradient and sums added over `accumulate` micro-batches, one after the other, and the collections after the last."""
+    """Gradient and sums added over `accumulate` micro-batches in a row, and the collections after the last."""
 
-    # Micro-batch i takes examples i, i + accumulate, ...: where the batch is sharded, each keeps a share on every device.
+    # Micro-batch i takes examples i, i + accumulate, ...: of a sharded batch, each has a share on every device.
     def split(x: jax.Array) -> jax.Array:
         return x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1)
 

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Self
 
 STATUS = 3  # of a process that the watchdog ended
-MORE_SECONDS = 3600.0  # what may take longer than a step (compiling, an evaluation's batch, a save) has an hour more
+MORE_SECONDS = 3600.0  # more for what may take longer than a step: compiling, an evaluation's batch, a save
 
 
 class Watchdog:
-    """While entered, ends the process when `feed` has not been called for `seconds`.
+    """Ends the process when, while it is entered, `feed` has not been called for `seconds`.
 
-    A thread of its own watches, which a main thread that is stuck within a device call does not hinder. Where even the
-    interpreter is held, so that no thread of Python's can run, faulthandler writes the stacks to stderr and exits with 1
-    after as long again.
+    It runs in a thread of its own, so that it works while the main thread is stuck in a device call. If the interpreter
+    itself is blocked and no Python thread can run, faulthandler writes the stacks to stderr and exits with 1 after the
+    same time again.
 
     Args:
-      checkpoints: WORKDIR/checkpoints, to name the newest; WORKDIR/stacks-HOST.txt takes the stacks.
-      seconds: 0 for no watchdog. host: this process among those of the run.
+      checkpoints: WORKDIR/checkpoints, to name the newest. The stacks are written to WORKDIR/stacks-HOST.txt.
+      seconds: 0 for no watchdog.
+      host: the number of this process among those of the run.
     """
 
     def __init__(self, checkpoints: Path, seconds: float, host: int):
@@ -31,7 +32,7 @@ class Watchdog:
         self.feed("the start", slow=True)
 
     def feed(self, what: str, slow: bool = False) -> None:
-        """What came before has ended, and `what` begins."""
+        """Starts the clock anew: `what` begins. slow: whether it may take MORE_SECONDS longer."""
         self._now = (what, self._seconds + (MORE_SECONDS if slow else 0.0))
 
     def _watch(self) -> None:

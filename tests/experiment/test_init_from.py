@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import experiment
-from configs import base, transformer_reverse
 from errors import UserError
+from experiment import config as configs
 from experiment import init_from, restore, resume, scoring, teacher
 from tests.conftest import tiny
 from train import train
-from training import paths
+from training.trees import by_name
 from weights import transplant
 
 POSITIONS = "positions/embedding"
@@ -27,7 +27,7 @@ def first(tmp_path_factory) -> Path:
 
 
 def flat(tree) -> dict[str, np.ndarray]:
-    return {name: np.asarray(x) for name, x in paths.table(jax.device_get(tree)).items()}
+    return {name: np.asarray(x) for name, x in by_name(jax.device_get(tree)).items()}
 
 
 def begun(first: Path, workdir: Path, **changes) -> tuple[experiment.Run, dict[str, np.ndarray]]:
@@ -40,7 +40,7 @@ def begun(first: Path, workdir: Path, **changes) -> tuple[experiment.Run, dict[s
 @pytest.fixture(scope="module")
 def saved(first) -> dict[str, np.ndarray]:
     """The weights that are taken over: the moving average."""
-    run, state, _ = restore.load(restore.saved_config(first), first, "last", False)
+    run, state, _ = restore.load(first)
     return flat(run.devices.get_state(state).ema)
 
 
@@ -132,10 +132,10 @@ def test_a_head_alone_learns(first, saved, workdir):
     }
     scores = train(tiny(**{"init_from": str(first)} | changes), workdir)
     assert scores["test/accuracy"] > 0.1
-    run, state, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
+    run, state, _ = restore.load(workdir)
     after = flat(run.devices.get_state(state).params)
     assert {name for name in after if not np.array_equal(saved[name], after[name])} == {"head/kernel", "head/bias"}
-    moments = paths.table(state.opt_state)
+    moments = by_name(state.opt_state)
     assert not [name for name in moments if "encoder" in name]
     assert [name for name in moments if name.endswith("mu/head/kernel")]
     assert run.steps == 6
@@ -149,7 +149,7 @@ def test_frozen_features_are_scored_the_same_way_on_any_devices(first, mode):
     config = restore.saved_config(first)
     config.update_from_flattened_dict({"parallel.mode": mode, "data.eval_splits": ("test[:1]",)} | FEWSHOT)
     config.evaluation.fewshot.update(train_split="train[:300]", test_split="test[:77]", seeds=2)
-    run, state, _ = restore.load(config, first, "last", True)
+    run, state, _ = restore.load(first, config, from_data=True)
     scores, notes = scoring.score(run, state, slow=True)
     features, labels = scoring.features(run, state, "test[:77]", lambda: None)
     batches = list(run.probed.eval_batches("test[:77]"))
@@ -165,7 +165,7 @@ def test_frozen_features_are_scored_the_same_way_on_any_devices(first, mode):
 
 
 def test_few_shot_scores_need_classes():
-    config = transformer_reverse.get_config("debug")
+    config = configs.load("configs/transformer_reverse.py:debug")
     config.evaluation.fewshot.shots = (1,)
     with pytest.raises(UserError, match=r"config.evaluation.fewshot is for models that tell classes apart"):
         experiment.build(config, Path("nowhere"))
@@ -173,12 +173,13 @@ def test_few_shot_scores_need_classes():
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_a_student_learns_from_what_its_teacher_says_of_the_same_batch(first, workdir, mode):
-    config = tiny(**{"parallel.mode": mode, "model.head": "distilled"})
-    config.task = base.distill(str(first))
+    config = tiny(
+        **{"parallel.mode": mode, "model.head": "distilled", "task.name": "distill", "task.teacher": str(first)}
+    )
     run = experiment.build(config, workdir)
     batch = next(run.batches(0))
     taught = run.devices.fetch_rows(teacher.load(run)(run.devices.put(batch))["teacher"])
-    other, state, _ = restore.load(restore.saved_config(first), first, "last", False)
+    other, state, _ = restore.load(first)
     params = jax.device_get(other.devices.get_state(state).ema)
     np.testing.assert_allclose(taught, other.model.apply({"params": params}, batch["image"], train=False), atol=1e-4)
     if mode == "mesh":
@@ -186,10 +187,12 @@ def test_a_student_learns_from_what_its_teacher_says_of_the_same_batch(first, wo
 
 
 def test_a_teacher_of_other_images_is_refused(first, workdir):
-    config = tiny(**{"data.image_size": 16, "model.head": "distilled"})
-    config.task = base.distill(str(first))
+    config = tiny(
+        **{"data.image_size": 16, "model.head": "distilled", "task.name": "distill", "task.teacher": str(first)}
+    )
     with pytest.raises(
-        UserError, match=r"config.task.teacher=.* learned from other data: \(8, 8, 1\) there, \(16, 16, 1\) here"
+        UserError,
+        match=r"config.task.teacher=.* learned from other data: .*\(8, 8, 1\)\} there, .*\(16, 16, 1\)\} here",
     ):
         train(config, workdir)
     assert not workdir.exists()
@@ -200,15 +203,15 @@ def test_a_soup_is_the_mean_of_runs_of_one_model(first, saved, workdir):
     config.seed = 1
     config.step.ema_decay = 0.0
     train(config, workdir)
-    _, other, _ = restore.load(restore.saved_config(workdir), workdir, "last", False)
-    run, state, _ = restore.load(restore.saved_config(first), first, "last", False, soup=[str(workdir)])
+    _, other, _ = restore.load(workdir)
+    run, state, _ = restore.load(first, soup=[str(workdir)])
     params, theirs = flat(run.devices.get_state(state).eval_params), flat(run.devices.get_state(other).params)
     for name, value in params.items():
         np.testing.assert_allclose(value, (saved[name] + theirs[name]) / 2, rtol=1e-6, atol=1e-7)
     config.model.depth = 1
     train(config, workdir / "shallow")
     with pytest.raises(UserError, match=r"--soup: .*shallow is of another model: encoder/block_01/.* is absent there"):
-        restore.load(restore.saved_config(first), first, "last", False, soup=[str(workdir / "shallow")])
+        restore.load(first, soup=[str(workdir / "shallow")])
 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
@@ -216,7 +219,7 @@ def test_a_model_is_scored_at_another_resolution(first, saved, mode):
     config = restore.saved_config(first)
     config.parallel.mode = mode
     config.data.image_size = 12
-    run, state, number = restore.load(config, first, "last", True)
+    run, state, number = restore.load(first, config, from_data=True)
     assert (run.pipeline.image_shape, number) == ((12, 12, 1), 4)
     params = flat(run.devices.get_state(state).eval_params)
     assert params[POSITIONS].shape[1] == 1 + 9

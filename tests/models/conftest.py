@@ -1,18 +1,23 @@
-"""Parameters that need no compiled initialisation."""
+"""Shapes are checked in every call; parameters that need no compiled initialisation."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("models", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
 def filled() -> Callable[..., dict[str, Any]]:
-    """filled(model, *inputs) -> variables: normal draws, a norm's scale about 1, so that no zero or one hides a mistake."""
+    """filled(model, *inputs) -> variables: normal draws, a norm's scale about 1, so that no 0 or 1 hides a mistake."""
 
     def fill(model: Any, *inputs: Any) -> dict[str, Any]:
+        inputs = jax.tree.map(jnp.asarray, inputs)
         params = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))["params"]
         draw = np.random.default_rng(0)
 

@@ -147,7 +147,7 @@ def test_another_kernel_gets_the_same_inputs_and_a_mask_for_each_head(monkeypatc
     monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
     mask, bias = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])), normal(9, B, H, T, S)
     for added in (None, bias):
-        out = dot_product_attention(*inputs(), mask, kernel="cudnn", bias=added)
+        out = dot_product_attention(*map(jnp.asarray, inputs()), mask, kernel="cudnn", bias=added)
         np.testing.assert_allclose(out, attend(*inputs(), mask, bias=added), rtol=1e-5, atol=1e-6)
     assert asked == [((B, H, T, S), "cudnn")] * 2
 

@@ -12,7 +12,7 @@ from models.encoder import Block, Encoder, Mlp
 
 B, N, D, H, F, L = 2, 3, 8, 2, 12, 2
 
-X = np.random.default_rng(1).normal(size=(B, N, D)).astype(np.float32)
+X = jnp.asarray(np.random.default_rng(1).normal(size=(B, N, D)), jnp.float32)
 
 
 def encoder(**arguments) -> Encoder:

@@ -103,7 +103,7 @@ def test_learned_positions_start_with_a_deviation_of_two_hundredths():
 
 
 def test_none_is_the_identity():
-    x = np.random.default_rng(0).normal(size=(2, 7, D)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, D)), jnp.float32)
     out, variables = AddPositions("none").init_with_output(jax.random.key(0), x, GRID)
     assert not variables
     np.testing.assert_array_equal(out, x)
@@ -112,7 +112,7 @@ def test_none_is_the_identity():
 @pytest.mark.parametrize("kind", KINDS)
 def test_positions_are_added_to_x_in_its_own_dtype(kind):
     positions, variables = added(kind, 1)
-    x = np.random.default_rng(0).normal(size=(2, 7, D)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, D)), jnp.float32)
     np.testing.assert_allclose(AddPositions(kind).apply(variables, x, GRID), x + positions, rtol=1e-6)
     added(kind, 1, jnp.bfloat16)
 
@@ -128,19 +128,19 @@ def test_positions_begin_again_with_every_sentence_of_a_packed_row(lengths):
     np.testing.assert_array_equal(position, expected)
 
 
-POSITION = np.array([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
+POSITION = jnp.array([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
 
 
 @pytest.mark.parametrize("position", [POSITION, POSITION[:1]], ids=["each its own", "all the same"])
 def test_each_token_gets_the_sinusoid_of_its_own_position(position):
-    x = np.random.default_rng(0).normal(size=(2, 5, D)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, D)), jnp.float32)
     out, variables = AddTokenPositions().init_with_output(jax.random.key(0), x, position, 4)
     assert not variables
     np.testing.assert_array_equal(out, x + sinusoid_1d(4, D)[position])
 
 
 def test_each_token_gets_the_learned_vector_of_its_own_position():
-    x = np.random.default_rng(0).normal(size=(2, 5, D)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, D)), jnp.float32)
     out, variables = AddTokenPositions("learned", 6).init_with_output(jax.random.key(0), x, POSITION, 4)
     assert jax.tree.map(jnp.shape, variables) == {"params": {"embedding": (6, D)}}
     table = np.asarray(variables["params"]["embedding"])
@@ -158,9 +158,7 @@ def test_learned_positions_of_tokens_start_as_wide_as_the_embeddings():
 @pytest.mark.parametrize("kind", ["sinusoid_1d", "learned"])
 def test_positions_of_tokens_are_added_in_the_dtype_of_x(kind):
     x = jnp.zeros((2, 5, D), jnp.bfloat16)
-    out = jax.eval_shape(
-        lambda: AddTokenPositions(kind, 4).init_with_output(jax.random.key(0), x, jnp.asarray(POSITION), 4)[0]
-    )
+    out = jax.eval_shape(lambda: AddTokenPositions(kind, 4).init_with_output(jax.random.key(0), x, POSITION, 4)[0])
     assert (out.shape, out.dtype) == (x.shape, jnp.bfloat16)
 
 
@@ -190,7 +188,7 @@ def test_learned_positions_of_a_row_and_a_column_stand_side_by_side(extra):
 def test_relative_positions_score_each_offset_of_a_key_by_its_own_vector(extra):
     rows, columns, heads, size = 2, 3, 2, 4
     tokens = extra + rows * columns
-    query = np.random.default_rng(0).normal(size=(1, tokens, heads, size)).astype(np.float32)
+    query = jnp.asarray(np.random.default_rng(0).normal(size=(1, tokens, heads, size)), jnp.float32)
     bias, variables = RelativePositions((rows, columns)).init_with_output(jax.random.key(0), query)
     table = variables["params"]["embedding"].reshape(2 * rows - 1, 2 * columns - 1, size)
     expected = np.zeros((1, heads, tokens, tokens))

@@ -124,6 +124,5 @@ def test_parameters_follow_from_the_equations_and_logits_are_float32(kind):
     ("key", "value"), [("hidden_dim", 0), ("embedding_dim", -1), ("layers", 0), ("dropout", 1.0), ("dropout", -0.1)]
 )
 def test_a_size_or_rate_that_cannot_be_is_named(key, value):
-    model = build(**dict(cell="rnn") | {key: value})
-    with pytest.raises(UserError, match=rf"^config\.model\.{key}={value} must be "):
-        jax.eval_shape(lambda: model.init(jax.random.key(0), TOKENS, train=False))
+    with pytest.raises(UserError, match=rf"^config\.model\.{key}={value} should be "):
+        build(**dict(cell="rnn") | {key: value})

@@ -163,7 +163,7 @@ def test_a_representation_is_what_the_head_sees_and_remat_changes_nothing():
     [
         (dict(variant="R51x1"), r"variant='R51x1' does not exist: did you mean 'R50x1'"),
         (dict(depths=(1,)), r"depths and width are not set"),
-        (dict(depths=(1, 0), width=8), r"must be positive"),
+        (dict(depths=(1, 0), width=8), r"depths\[1\]=0 should be greater than 0"),
     ],
 )
 def test_settings_that_cannot_be(arguments, line):

@@ -38,7 +38,7 @@ ATTENTIVE = [name for name, arguments in COMBINATIONS.items() if arguments["atte
 
 
 def build(**arguments: Any) -> nn.Module:
-    settings = dict(source_vocabulary=VS, embedding_dim=E, hidden_dim=H, dropout=0.5) | arguments
+    settings = dict(source_vocabulary=VS, embedding_dim=E, hidden_dim=H, dropout=0.5, tie=False) | arguments
     return models.build("seq2seq", settings.pop("outputs", V), **settings)
 
 
@@ -241,7 +241,7 @@ def test_a_row_of_padding_alone_gives_finite_logits_and_gradients(built, name):
 
 def test_each_direction_of_the_encoder_ends_at_its_last_real_token(filled):
     encoder = Encoder("rnn", "bahdanau", H, 1, 0.0, jnp.float32, bidirectional=True)
-    x = np.random.default_rng(1).normal(size=(B, S, E)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(B, S, E)), jnp.float32)
     variables = filled(encoder, x, REAL)
     run = jax.jit(lambda x: encoder.apply(variables, x, REAL, train=False))
     memory, (start,) = run(x)
@@ -344,11 +344,11 @@ def test_a_fresh_model_starts_as_documented():
     ],
 )
 def test_a_size_or_rate_that_cannot_be_is_named(key, value):
-    with pytest.raises(UserError, match=rf"^config\.model\.{key}={value} must be "):
+    with pytest.raises(UserError, match=rf"^config\.model\.{key}={value} should be "):
         parameters(build(**dict(cell="rnn", attention="none", bidirectional=False) | {key: value}))
 
 
 @pytest.mark.parametrize("key", ["cell", "attention", "dtype"])
 def test_a_choice_that_does_not_exist_is_refused(key):
-    with pytest.raises(UserError, match=f"config.model.{key}='nothing' should be of type"):
+    with pytest.raises(UserError, match=f"config.model.{key}='nothing' should be '"):
         build(**dict(cell="rnn", attention="none", bidirectional=False) | {key: "nothing"})

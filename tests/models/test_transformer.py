@@ -416,7 +416,7 @@ def test_in_bfloat16_parameters_and_logits_are_float32_and_what_is_kept_while_de
     [
         ({"variant": "bigg"}, "variant='bigg' does not exist: did you mean 'big'"),
         ({"mlp_dim": None}, "mlp_dim is not set.*config.model.variant"),
-        ({"heads": 0}, "heads=0 must be positive"),
+        ({"heads": 0}, "heads=0 should be greater than or equal to 1"),
         ({"heads": 3, "head_dim": None}, "width=8 does not divide by heads=3"),
         ({"width": 7}, "width=7 must be even"),
         ({"source_vocabulary": 12}, "tie='all' needs one vocabulary.*joint=true.*tie=target"),

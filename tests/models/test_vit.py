@@ -128,7 +128,7 @@ def test_positions_that_are_not_learned_have_no_parameters(positions):
 
 def test_a_given_size_replaces_the_variants():
     model = models.build("vit", 10, variant="B/16", depth=2, patch=32)
-    assert model.size == (vit.Size(width=768, depth=2, mlp_dim=3072, heads=12), 32)
+    assert model.size == (vit.Sizes(width=768, depth=2, mlp_dim=3072, heads=12), 32)
 
 
 @pytest.mark.parametrize("head", ["token", "gap", "map"])
@@ -255,10 +255,13 @@ def test_a_misspelled_model_names_the_nearest():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"head": "cls"}, r"head='cls' should be of type 'token' \| 'gap' \| 'map'"),
-        ({"width": "8"}, r"width='8' should be of type int"),
-        ({"positions": "sin"}, "positions='sin' should be of type 'learned'"),
-        ({"dtype": "float8"}, "dtype='float8' should be of type 'float32'"),
+        ({"head": "cls"}, "head='cls' should be 'token', 'gap', 'map'"),
+        ({"width": "8"}, "width='8' should be a valid integer"),
+        ({"width": 0}, "width=0 should be greater than or equal to 1"),
+        ({"positions": "sin"}, "positions='sin' should be 'learned'"),
+        ({"dtype": "float8"}, "dtype='float8' should be 'float32'"),
+        ({"dropout": 1.0}, "dropout=1.0 should be less than 1"),
+        ({"stochastic_depth": -0.1}, "stochastic_depth=-0.1 should be greater than or equal to 0"),
     ],
 )
 def test_a_setting_of_the_wrong_kind_is_refused(setting, said):

@@ -46,6 +46,15 @@ def test_a_state_comes_back_as_it_was_with_its_record(tmp_path):
     assert checkpoints.record(7) == {"seed": 7}
 
 
+def test_a_state_of_before_there_were_collections_still_fits(tmp_path):
+    """What has no leaves is no part of a state: neither `ema` nor `collections` need to have been saved."""
+    save(tmp_path, {1: None})
+    wanted = STATE | {"collections": {}}
+    restored = checkpoint.Checkpoints(tmp_path).restore(1, laid_out(wanted))
+    assert restored["collections"] == {}
+    jax.tree.map(np.testing.assert_array_equal, restored, wanted | {"step": np.int32(1)})
+
+
 def test_a_step_that_is_not_there_lists_those_that_are(tmp_path):
     save(tmp_path, {10: None, 20: None})
     with pytest.raises(UserError, match=r"no checkpoint of step 30.*There is: 10, 20"):
@@ -132,7 +141,7 @@ def flip(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory) -> Path:
-    """Steps 1 to 3; 2 has the best figure."""
+    """Steps 1 to 3; 2 has the best metric."""
     folder = tmp_path_factory.mktemp("three") / "checkpoints"
     save(folder, {1: 0.5, 2: 0.9, 3: 0.7}, keep_last=3, keep_best="test/accuracy")
     return folder
@@ -239,8 +248,8 @@ def test_older_steps_do_not_stop_a_run_that_goes_on(folder):
     assert checkpoint.Checkpoints(folder, keep_best="test/accuracy").steps()[-2:] == [4, 5]
 
 
-def test_a_best_of_no_figure_is_refused_and_what_was_saved_stays(tmp_path):
+def test_a_best_of_no_metric_is_refused_and_what_was_saved_stays(tmp_path):
     save(tmp_path, {1: None}, keep_best="test/acuracy")
-    with pytest.raises(UserError, match=r"keep_best='test/acuracy' is no figure .*: did you mean 'test/accuracy'"):
+    with pytest.raises(UserError, match=r"keep_best='test/acuracy' is not a metric .*: did you mean 'test/accuracy'"):
         save(tmp_path, {2: 0.5}, keep_best="test/acuracy")
     assert checkpoint.Checkpoints(tmp_path).steps() == [1]

@@ -43,7 +43,7 @@ class TwoTowers(nn.Module):
     """Two embeddings, each a method of its own."""
 
     def setup(self) -> None:
-        self.left, self.right = nn.Dense(4), nn.Dense(4)
+        self.left, self.right = nn.Dense(4, use_bias=False), nn.Dense(4, use_bias=False)
 
     def embed_left(self, x: jax.Array, *, train: bool) -> jax.Array:
         return self.left(x)
@@ -162,7 +162,7 @@ def test_evaluation_uses_the_statistics_and_the_average_of_the_weights(devices, 
     state = replace(reference[0], ema=jax.tree.map(lambda x: 2 * x, reference[0].params))
     assert state.variables == {"params": state.params, **state.collections}
     eval_step = devices.compile(partial(step.eval_step, model=Normalised(), task=Regression()))
-    sums = devices.fetch(eval_step(devices.put_state(state.eval_variables), devices.put(batch(0))))
+    sums = devices.fetch(eval_step(devices.put_state(state).eval_variables, devices.put(batch(0))))
     rows = Normalised().apply(state.eval_variables, batch(0)["x"], train=False)
     assert sums["loss"][0] == pytest.approx(float(jnp.sum((rows - batch(0)["y"]) ** 2)), rel=1e-5)
 
@@ -178,10 +178,7 @@ def test_a_loss_across_the_batch_is_the_same_on_any_devices(devices):
     state, sums = run(devices, CONTRAST, steps=1)
 
     def loss(params):
-        left, right = (
-            batch(0)[name] @ params[side]["kernel"] + params[side]["bias"]
-            for name, side in (("x", "left"), ("y", "right"))
-        )
+        left, right = (batch(0)[name] @ params[side]["kernel"] for name, side in (("x", "left"), ("y", "right")))
         return -jnp.mean(jnp.diag(jax.nn.log_softmax(left @ right.T)))
 
     params = initialise(CONTRAST).params
@@ -197,15 +194,11 @@ def test_a_loss_across_the_batch_is_the_same_on_any_devices(devices):
 def test_optimisers_with_wishes_of_their_own_are_the_same_on_any_devices(name):
     """A second gradient, weights to evaluate, matrices, the loss."""
     parts = settings(TwoTowers(), Contrast(), name=name)
-    (one, _), *others = [run(devices, parts, accumulate=2) for devices in (Mesh(ONE, 1), Mesh(ALL, 8))]
-    for state, _ in [*others, run(Mesh(ONE, 1), parts, accumulate=2)]:
+    one, _ = run(Mesh(ONE, 1), parts, accumulate=2)
+    for devices in (Mesh(ALL, 8), Pmap(ALL)):
+        state, _ = run(devices, parts, accumulate=2)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4), state.params, one.params)
-    devices = Pmap(ALL)
-    state, _ = run(devices, parts)
-    whole, _ = run(Mesh(ONE, 1), parts)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-4), state.params, whole.params)
-    on_devices = devices.put_state(state)
-    ours = jax.device_get(devices.get_state(on_devices.eval_params))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, state.eval_params)
-    if name == "schedule_free_adamw":
-        assert not np.allclose(ours["left"]["kernel"], state.params["left"]["kernel"])
+        ours = jax.device_get(devices.get_state(devices.put_state(state).eval_params))
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), ours, state.eval_params)
+    averaged = not np.allclose(ours["left"]["kernel"], state.params["left"]["kernel"])
+    assert averaged == (name == "schedule_free_adamw")

@@ -33,5 +33,5 @@ def test_it_goes_through_all_batches_and_none_gives_nothing():
     totals = evaluate.evaluate(lambda variables, batch: SUMS[batch], lambda sums: sums, {}, [0, 1])
     assert totals["loss"] == (8.0, 4.0)
     assert evaluate.means(evaluate.totals([])) == {}
-    with pytest.raises(ValueError, match="structure|custom|keys"):
+    with pytest.raises(ValueError, match=r"structure|custom|keys"):
         evaluate.totals([SUMS[0], {"loss": SUMS[0]["loss"]}])

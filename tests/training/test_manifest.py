@@ -18,7 +18,7 @@ STATE = {"step": jnp.int32(7), "params": {"kernel": jnp.arange(6000.0).reshape(2
 def saved(tmp_path_factory) -> Path:
     """The folder of a step."""
     folder = tmp_path_factory.mktemp("saved")
-    with checkpoint.make(folder, keep_best="test/accuracy") as checkpoints:
+    with checkpoint.Checkpoints(folder, keep_best="test/accuracy") as checkpoints:
         checkpoints.save(7, STATE, {"seed": 1}, {"test/accuracy": 0.5})
     return folder / "7"
 
@@ -53,7 +53,7 @@ def test_the_manifest_is_there_before_the_step_has_its_name(tmp_path, monkeypatc
 
     monkeypatch.setattr(manifest, "write", watched)
     monkeypatch.setattr(manifest, "complete", lambda folder: None)
-    with checkpoint.make(tmp_path) as checkpoints:
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(7, STATE, {}, None)
     ((before, committed),) = found
     assert not committed

@@ -52,7 +52,7 @@ def state() -> step.State:
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     for number, devices in enumerate(MODES.values()):
-        with checkpoint.make(folder / str(number)) as checkpoints:
+        with checkpoint.Checkpoints(folder / str(number)) as checkpoints:
             checkpoints.save(1, devices.get_state(devices.put_state(state())), {}, None)
     return folder
 
@@ -61,7 +61,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(("was", "now"), [(i, (i + by) % len(MODES)) for by in (1, 4) for i in range(len(MODES))])
 def test_what_was_saved_comes_back_on_other_devices(saved, was, now):
     devices, saved = list(MODES.values())[now], saved / str(was)
-    restored = devices.put_state(checkpoint.make(saved).restore(1, devices.lay_out(shapes())))
+    restored = devices.put_state(checkpoint.Checkpoints(saved).restore(1, devices.lay_out(shapes())))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(devices.get_state(restored)), state())
     if devices.mode == "mesh":
         placed = jax.tree.map(lambda x, y: x.sharding == y.sharding, restored, devices.lay_out(shapes()))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -241,6 +242,56 @@ def test_activations_are_split_between_blocks():
         .trace(variables, TOKENS)
         .jaxpr
     )
+
+
+class Marked(nn.Module):
+    """A model that says itself where its activations are split."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for _ in range(3):
+            x = nn.with_logical_constraint(nn.Dense(16)(x), ("batch",))
+        return x
+
+
+@dataclass(frozen=True)
+class Square:
+    """A loss without labels."""
+
+    def sums(self, apply, batch, train):
+        return {"loss": (jnp.sum(apply(batch["x"]) ** 2), jnp.ones(()))}
+
+
+@pytest.mark.parametrize(
+    ("devices", "rows", "count"),
+    [
+        (Mesh(ALL, 4, fsdp=2), 16, 3),
+        (Mesh(ALL, 2, fsdp=2, tensor=2), 8, 3),
+        (Mesh(ALL, 4, fsdp=2), 12, 0),  # 8 does not divide it
+        (Mesh(ALL[:1], 1), 16, 0),
+        (Pmap(ALL), 16, 0),
+    ],
+)
+def test_models_mark_their_activations_and_meshes_alone_split_them(devices, rows, count):
+    x = jnp.ones((rows, 5, 16))
+    variables = Marked().init(jax.random.key(0), x)
+    settings = dict(model=Marked(), task=Square())
+    forward = devices.compile(partial(eval_without_flag, **settings))
+    if devices.mode == "pmap":
+        variables, x = devices.put_state(variables), x.reshape(8, -1, 5, 16)
+    program = str(jax.make_jaxpr(forward)(variables, {"x": x}))
+    assert program.count("sharding_constraint[") == count
+    total = devices.fetch(forward(variables, {"x": x}))["loss"][0]
+    alone = jnp.sum(Marked().apply(jax.device_get(variables) if devices.mode != "pmap" else first(variables), x) ** 2)
+    assert total == pytest.approx(float(alone), rel=1e-5)
+
+
+def first(tree):
+    return jax.tree.map(lambda x: x[0], jax.device_get(tree))
+
+
+def eval_without_flag(variables, batch, axis, *, model, task):
+    return axis.sum(task.sums(step.Apply(model, variables, axis.gather), batch, train=False))
 
 
 def test_feature_maps_are_split_between_a_resnets_units():
