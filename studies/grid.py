@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 import lookup
 from errors import UserError
+from experiment import config as configs
 from experiment import record
 from training import log
 
@@ -133,14 +134,19 @@ def read_config(name: str, arguments: Sequence[str]) -> ConfigDict:
     Raises:
       UserError: no such config, or a change it does not take.
     """
-    values, argv = flags.FlagValues(), ["study.py", *arguments]
-    config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=argv)
-    if not Path(file := arguments[0].partition("=")[2].partition(":")[0]).is_file():
-        raise UserError(f"run {name} of the study: there is no config {file}.")
+    config_file, *changes = arguments
+    parts = (change.removeprefix("--config.").partition("=") for change in changes)
+    values, by_key = flags.FlagValues(), {key: value for key, _, value in parts}
+    chosen = {key: by_key[key] for key in (f"{section}.{own}" for section, own in configs.names()) if key in by_key}
     try:
+        config = configs.load(config_file.removeprefix("--config="), chosen)
+        for key in by_key:
+            configs.check_key(config, key)
+        argv = ["study.py", *changes]
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         values(argv)
         return values["config"].value
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
+    except (UserError, flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         text = " ".join(str(error.args[0] if error.args else error).split())
         raise UserError(f"run {name} of the study: {text}") from None
 

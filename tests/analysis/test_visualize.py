@@ -168,9 +168,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(vit):
 
 
 def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
-    with pytest.raises(
-        UserError, match="--sentence and --gold are for models that translate: this one reads an image file"
-    ):
+    with pytest.raises(UserError, match="--sentence and --gold are for models that translate: this one reads an image"):
         visualize.check(subject(vit, sentences=("x",)))
     with pytest.raises(UserError, match="--images is for models of images: this one reads a sentence"):
         visualize.check(subject(transformer, image_files=("x.png",)))
