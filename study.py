@@ -124,7 +124,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
 
 def report_command() -> str:
     """The command that runs this study again, anywhere."""
-    own = [a for a in table.elsewhere(sys.argv) if not a.startswith("--workdir") and a != "--collect"]
+    own = [a for a in table.portable(sys.argv) if not a.startswith("--workdir") and a != "--collect"]
     return shlex.join(["python", *own])
 
 

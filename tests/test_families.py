@@ -16,7 +16,11 @@ from training import log
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {"images": "a.png", "pairs": "1 2 3", "sentences": "good and bad", "documents": "1 2"}
-FIGURES = {"vit": "filters", "transformer": "sinusoids", "seq2seq": "alignment"}  # one that the family has, besides curves
+FIGURES = {
+    "vit": "filters",
+    "transformer": "sinusoids",
+    "seq2seq": "alignment",
+}  # one that the family has, besides curves
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from pydantic import NonNegativeInt, PositiveInt
 
 from errors import UserError
-from models.paths import is_layer
 from training import sharding
 from training.sharding import Rule
 from training.trees import Batch, PyTree, Shapes
@@ -286,8 +285,8 @@ class Mesh:
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
 
     def _split(self, function: Program) -> Program:
-        """The function, with activations split as the batch is wherever the model calls
-        flax.linen.with_logical_constraint(x, ("batch",)): between blocks.
+        """The function, with activations split as the batch is wherever the model calls `constrain` of models/sharding.py:
+        between blocks.
 
         Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
         """
@@ -300,21 +299,10 @@ class Mesh:
             with (
                 nn.logical_axis_rules(ACTIVATIONS),
                 jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh),
-                nn.intercept_methods(_constrain_between_blocks),
             ):
                 return function(state, batch, axis=WHOLE)
 
         return split
-
-
-# Until models constrain their activations themselves: delete this with its line above.
-def _constrain_between_blocks(
-    call: Program, arguments: tuple[PyTree, ...], keywords: PyTree, context: nn.module.InterceptorContext
-) -> PyTree:
-    result = call(*arguments, **keywords)
-    if context.method_name != "__call__" or not is_layer(context.module.name or ""):
-        return result
-    return jax.tree.map(lambda x: nn.with_logical_constraint(x, ("batch",)) if x.ndim >= 3 else x, result)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+NOT_SHOWN = ("nll", "grad_norm", "nonfinite", "spike")  # of metrics: metrics.jsonl has them
+
 
 class Live:
     """Shows step, loss, accuracy, rate, share of time waiting for input and time left.
@@ -55,8 +57,6 @@ class Live:
         """Prints a line that stays."""
         self._console.print(line, soft_wrap=True)
 
-    figures = metrics  # the name until all callers have changed
-
 
 def metric(name: str, value: float) -> str:
     """One metric as a person reads it: shares in per cent, points and perplexities with two digits."""
@@ -65,16 +65,13 @@ def metric(name: str, value: float) -> str:
     return f"{value:.2f}" if name.endswith(("bleu", "chrf", "perplexity")) else f"{value:.4f}"
 
 
-figure = metric  # the name until all callers have changed
-
-
 def describe(metrics: Mapping[str, float]) -> str:
-    """Losses, accuracies and rates of a log line or an evaluation, in the order in which a person looks for them."""
+    """Metrics and rates of a log line or an evaluation, in the order in which a person looks for them."""
     parts = []
     for name in sorted(metrics, key=lambda name: (name.split("/")[0], "loss" not in name)):
         if name.endswith("/loss"):
             parts.append(f"{name.removeprefix('train/')} {metrics[name]:.3f}")
-        elif name.endswith(("accuracy", "exact_match", "/perplexity", "/bleu", "/chrf")):
+        elif "/" in name and name.rpartition("/")[2] not in NOT_SHOWN:
             parts.append(f"{name.removeprefix('train/')} {metric(name, metrics[name])}")
         elif name.endswith("_per_second") and not name.startswith("teraflops"):
             parts.append(f"{metrics[name]:,.0f} {name.removesuffix('_per_second').replace('_', ' ')}/s")

@@ -20,8 +20,9 @@ from data.sources import Example, Feature, Features
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
 from lookup import Size
-from models.tokens import BOS, EOS, PAD, UNKNOWN
+from models.tokens import BOS, EOS, UNKNOWN
 
+NOTHING = -1  # the target where none is scored, and what comes after a prompt
 COVERAGE = 0.9995  # of the characters, by subwords; the others are spelled as bytes
 
 
@@ -146,8 +147,7 @@ class Pipeline(Base[list[str], Text]):
     segment int32 (b, T), the number 1, 2, ... of each token's document in its window, 0 for padding.
 
     Training windows begin at random places, drawn from the seed and the step. Evaluation windows do not overlap and
-    hold the whole split once. A target that there is not (beyond the end, or across documents) is 0, or −1 without
-    special ids.
+    hold the whole split once. A target that there is not (beyond the end, or across documents) is −1.
 
     With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids
     begin
@@ -195,11 +195,6 @@ class Pipeline(Base[list[str], Text]):
     @property
     def _exact(self) -> bool:
         return self.tokenizer in ("char", "byte")
-
-    @property
-    def padding(self) -> int:
-        """The id of a target that there is not, and of what comes after a prompt."""
-        return PAD if self.special else -1
 
     @cached_property
     def text_tokenizer(self) -> Reader:
@@ -326,7 +321,7 @@ class Pipeline(Base[list[str], Text]):
         document = batch["document"]
         out = {
             "tokens": tf.where(is_token, batch["tokens"], 0),
-            "target": tf.where(is_target, batch["target"], self.padding),
+            "target": tf.where(is_target, batch["target"], NOTHING),
             "segment": tf.where(is_token, document - document[:, :1] + 1, 0),
         }
         return {name: tf.ensure_shape(out[name], (rows, self.length)) for name in self.spec}
@@ -337,7 +332,7 @@ class Pipeline(Base[list[str], Text]):
         return Unread({"outputs": size}, self.spec, self.shapes, None)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
-        """Prompts as one batch {"tokens": (n, S)}, `padding` after each; S is a multiple of 8 or `length`.
+        """Prompts as one batch {"tokens": (n, S)}, −1 after each; S is a multiple of 8 or `length`.
 
         With special ids a prompt begins with BOS. Of a prompt that is too long the end is kept.
         """
@@ -353,7 +348,7 @@ class Pipeline(Base[list[str], Text]):
                 notes.append(f"{unknown} tokens that are not in the vocabulary in: {prompt[:60]!r}")
             rows.append(row[-self.length :])
         longest = min(-(-max(map(len, rows)) // ragged.MULTIPLE) * ragged.MULTIPLE, self.length)
-        padded = [np.pad(row, (0, longest - len(row)), constant_values=self.padding) for row in rows]
+        padded = [np.pad(row, (0, longest - len(row)), constant_values=NOTHING) for row in rows]
         return {"tokens": np.stack(padded).astype(np.int32)}, notes
 
     def _line_feed(self) -> np.ndarray:

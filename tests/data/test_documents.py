@@ -18,7 +18,7 @@ from data.pipelines.base import Feed
 from data.text import python
 from data.tokenizer import Tokenizer
 from errors import UserError
-from models.tokens import BOS, EOS, PAD
+from models.tokens import BOS, EOS
 
 FEED = {field.name for field in dataclasses.fields(Feed)}
 DOCUMENTS = ["Speak, speak.\n\nFirst:\n  Résolved —\tall?\n", "b" * 50 + "\n", "The third\r\nis short"]
@@ -67,11 +67,11 @@ def predicted(pipeline, split):
     for batch in pipeline.eval_batches(split):
         for tokens, target, index in zip(batch["tokens"], batch["target"], batch["index"].tolist(), strict=True):
             if index == -1:
-                assert set(target) == {pipeline.padding}
+                assert set(target) == {documents.NOTHING}
                 assert set(tokens) == {0}
                 continue
             seen.append(index)
-            found += [t for t in target.tolist() if t != pipeline.padding]
+            found += [t for t in target.tolist() if t != documents.NOTHING]
     assert seen == list(range(len(seen)))
     return found
 
@@ -134,7 +134,7 @@ def test_segments_number_the_documents_of_a_window_and_targets_stay_within_them(
                     if special:
                         assert (tokens[1:][real[1:]] == BOS).tolist() == (np.diff(segment[real]) == 1).tolist()
                 across = np.flatnonzero(np.diff(segment) == 1)
-                assert (target[across] == pipeline.padding).all()
+                assert (target[across] == documents.NOTHING).all()
                 within = np.flatnonzero((np.diff(segment) == 0) & real[1:])
                 np.testing.assert_array_equal(target[within], tokens[within + 1])
         assert seen > 1
@@ -233,8 +233,12 @@ def test_prompts_are_ids_with_padding_after_them(folder):
     pipeline = make(folder, length=12)
     batch, notes = pipeline.read(["The", "", "Speak, speak.\n\n"])
     assert batch["tokens"].shape == (3, 12)
-    assert batch["tokens"][0].tolist() == [BOS, *pipeline.text_tokenizer.encode(["The"])[0][:-1], *[PAD] * 8]
-    assert batch["tokens"][1].tolist() == [BOS] + [PAD] * 11
+    assert batch["tokens"][0].tolist() == [
+        BOS,
+        *pipeline.text_tokenizer.encode(["The"])[0][:-1],
+        *[documents.NOTHING] * 8,
+    ]
+    assert batch["tokens"][1].tolist() == [BOS] + [documents.NOTHING] * 11
     assert pipeline.decode(batch["tokens"][2]) == "ak, speak.\n\n"
     assert len(notes) == 1
     assert notes[0].startswith("the last 12 of 16 tokens are kept")
