@@ -132,7 +132,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
             traceback.print_exc()
         fail(status, str(error) if status == 2 else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         if isinstance(error, DiskFull):
-            os._exit(status)  # sys.exit would wait for the libraries' threads, which go on trying to write
+            os._exit(status)  # sys.exit would wait for the libraries' threads, which keep trying to write
     sys.exit(status)
 
 
@@ -185,7 +185,8 @@ def _parse(argv: list[str], default_config: str) -> list[str]:
 
 
 def joined(argv: list[str]) -> list[str]:
-    """The command line with `--config FILE` and `--config.KEY VALUE` as one argument each, as other flags may have it."""
+    """The command line with `--config FILE` and `--config.KEY VALUE` as one argument each, as other flags may have
+    it."""
     found, rest = argv[:1], iter(argv[1:])
     for argument in rest:
         if re.fullmatch(r"--?(config[\w.]*|workdir|study)", argument) and (value := next(rest, None)) is not None:

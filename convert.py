@@ -4,8 +4,8 @@
     python convert.py runs/vit_imagenet-B_16 vit.safetensors [--as=timm|huggingface] [--step=best]
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
 
-FROM and TO are a run's workdir, a .npz or a .safetensors file: Google's names (.npz), timm's or Hugging Face's. What a file
-holds is told from its names and shapes. A run that is made of it can be scored, used, and begun from
+FROM and TO are a run's workdir, a .npz or a .safetensors file: Google's names (.npz), timm's or Hugging Face's. What a
+file holds is told from its names and shapes. A run that is made of it can be scored, used, and begun from
 (--config.init_from). Its config is --config, into which the weights must fit; left out, it is configs/vit_imagenet.py
 with the model that the weights show. Nothing is converted in part."""
 
@@ -170,7 +170,7 @@ def make_run(found: weights.Weights, config: ConfigDict, classes: list[str], sou
     if differs := weights.mismatch(found, run.abstract_state.params):
         raise UserError(f"{source} does not fit: {differs}.")
     params = weights.stacked(found.params) if getattr(run.model, "scan", False) else found.params
-    state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params))
+    state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params), {}, step.nothing_usual())
     try:
         fresh.mkdir(parents=True)
         run.checkpoints.check_space(run.abstract_state)

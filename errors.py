@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend. The message is one line and names the mend; commands print it and exit with 2."""
+    """A mistake that the user can mend. Its message is one line that names the mend; a command prints it and exits
+    with 2."""
 
 
 class DiskFull(UserError):

@@ -1,6 +1,7 @@
 """Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N]
 
-More weights: [--average=N] checkpoints, [--soup=WORKDIR,...] runs. How a model writes is set by its task, and so is how it is
+More weights: [--average=N] checkpoints, [--soup=WORKDIR,...] runs. How a model writes is set by its task, and so is how
+it is
 scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest neighbours:
 --config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
 

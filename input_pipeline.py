@@ -81,6 +81,7 @@ class Pipeline(Protocol):
 
 
 def build(section: Mapping[str, Any], feed: Feed) -> Pipeline:
-    """The pipeline of config.data. Its `kind` is a module of data/pipelines, the other keys are fields of its `Pipeline`."""
+    """The pipeline of config.data. Its `kind` is a module of data/pipelines, the other keys are fields of its
+    `Pipeline`."""
     arguments = {key: value for key, value in section.items() if key != "kind"}
     return lookup.call("config.data", lookup.find("data.pipelines", "Pipeline", section["kind"]), arguments, feed=feed)

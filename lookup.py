@@ -139,7 +139,7 @@ def _checked(key: str, hint: Any, value: Any) -> Any:
 @functools.cache
 def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
     if dataclasses.is_dataclass(hint):
-        hint = pydantic.InstanceOf[hint]  # type: ignore[valid-type]
+        hint = typing.Annotated[hint, pydantic.InstanceOf()]
     config = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     return pydantic.TypeAdapter(hint, config=config)
 
@@ -149,7 +149,8 @@ def _tuples(value: Any) -> Any:
 
 
 def _line(key: str, value: Any, error: pydantic.ValidationError) -> str:
-    """One line for the first thing that is wrong with a value: the key, the value, what is allowed, the nearest name."""
+    """One line for the first thing that is wrong with a value: the key, the value, what is allowed, the nearest
+    name."""
     first = next((e for e in error.errors() if e["type"] != "none_required"), error.errors()[0])
     place = "".join(f"[{i}]" for i in first["loc"] if isinstance(i, int))
     message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")

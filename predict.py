@@ -11,7 +11,7 @@ import json
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ import numpy as np
 from errors import UserError
 from experiment import Run, restore
 from tasks import Answer
+from training.trees import Variables
 
 ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> None:
 
 
 def answers(
-    run: Run, variables: Mapping[str, object], items: list[str], first: int, most: int, silent: bool
+    run: Run, variables: Variables, items: list[str], first: int, most: int, silent: bool
 ) -> Iterator[tuple[str, Answer | None]]:
     """The items of one batch with their answers; None for an answer that was printed as it was made.
 
@@ -82,13 +83,13 @@ def answers(
     if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
         print(items[0], end="", flush=True)
         for part in parts:
-            print(run.pipeline.decode(part), end="", flush=True)
+            print(run.data.decode(part), end="", flush=True)
         print(flush=True)
         yield items[0], None
         return
     predicted = jax.device_get(run.predict_few(variables, full | {"index": index}))
     for place, item in enumerate(items):
-        yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.pipeline, most)
+        yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.data, most)
 
 
 def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
@@ -108,7 +109,7 @@ def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
     print(answer.text, *(f"  {path}" for path in where.values()), sep="\n", flush=True)
 
 
-def draw(run: Run, variables: object, sentence: str, path: Path) -> None:
+def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:
     """The alignment map of one translation."""
     from analysis import picture
     from analysis.figures import alignment
@@ -116,7 +117,7 @@ def draw(run: Run, variables: object, sentence: str, path: Path) -> None:
 
     if path.suffix != ".png":
         raise UserError(f"--alignment={path} should end in .png.")
-    subject = Subject(run=run, restore=lambda: variables, load=restore.load, sentences=(sentence,))
+    subject = Subject(run=run, restore=lambda: variables, load=restore.latest, sentences=(sentence,))
     if reason := alignment.lacks(subject):
         raise UserError(f"--alignment: {reason}.")
     arrays = alignment.arrays(subject)
@@ -147,7 +148,8 @@ def lines(path: str) -> Iterator[str]:
 
 
 def batches(items: Iterable[str]) -> Iterator[list[str]]:
-    """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in batches."""
+    """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in
+    batches."""
     waiting: queue.Queue[str | UserError | None] = queue.Queue(4 * ROWS[-1])
 
     def read() -> None:

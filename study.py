@@ -2,8 +2,8 @@
 
     python study.py --study=configs/studies/vit_data_scaling.py:tiny [--workdir=...] [--config.KEY=VALUE ...]
 
-Run the same command again to continue: what is finished is left alone. --config.KEY=VALUE changes every run. Exit status: 0
-when all runs are finished (or submitted), 1 when some failed or are missing, 2 for a mistake."""
+Run the same command again to continue: what is finished is left alone. --config.KEY=VALUE changes every run. Exit
+status: 0 when all runs are finished (or submitted), 1 when some failed or are missing, 2 for a mistake."""
 
 import ast
 import shlex
@@ -117,7 +117,8 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         print(f"{len(missing)} of {len(rows)} runs are missing in the table: {few}. Run the same command again.")
     print(
-        f"  table    {folder}/table.csv, table.json\n  report   {folder}/report.html, report.md\n  figures  {folder}/figures/"
+        f"  table    {folder}/table.csv, table.json\n  report   {folder}/report.html, report.md\n  figures  "
+        f"{folder}/figures/"
     )
     return int(bool(missing))
 

@@ -1,8 +1,8 @@
 """Train a model: python train.py --config=configs/vit_digits.py [--workdir=...] [--config.key=value ...]
 
-Run the same command again to continue from the newest checkpoint. Exit status: 0 at the end, or when a signal stopped the
-run and it was saved; 2 for a mistake or a run that cannot continue, with one line that says why; 3 for a step that hung
-(config.step.timeout_seconds), with the stacks of all threads."""
+Run the same command again to continue from the newest checkpoint. Exit status: 0 at the end, or when a signal stopped
+the run and it was saved; 2 for a mistake or a run that cannot continue, with one line that says why; 3 for a step that
+hung (config.step.timeout_seconds), with the stacks of all threads."""
 
 import time
 from collections.abc import Callable
@@ -152,9 +152,11 @@ def introduction(run: experiment.Run, start: int, peak: float, peak_source: str)
     devices = jax.devices()
     return "\n".join(
         [
-            f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} GFLOP a step.",
+            f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} "
+            "GFLOP a step.",
             *run.pipeline.describe(),
-            f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s ({peak_source}).",
+            f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s "
+            f"({peak_source}).",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
     )

@@ -1,9 +1,9 @@
-"""Draw what a trained model has learned: python visualize.py --workdir=RUN [FIGURE ...]; without FIGURE, every figure that
-this model supports.
+"""Draw what a trained model has learned: python visualize.py --workdir=RUN [FIGURE ...]; without FIGURE, every figure
+that this model supports.
 
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
-Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE --target=FILE
-Of training:     [--with=RUN2,RUN3], curves, or gradients by token, of other runs beside this one's
+Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE
+--target=FILE Of training:     [--with=RUN2,RUN3], curves, or gradients by token, of other runs beside this one's
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys
@@ -28,7 +28,7 @@ import lookup
 from analysis import links, picture
 from analysis.subject import Subject
 from errors import UserError
-from experiment import Run, record, restore
+from experiment import record, restore
 
 FIGURES = "analysis.figures"
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),
         beside=tuple(Path(path) for path in flags["with"].value or ()),
-        load=load,
+        load=restore.latest,
     )
     check(subject)
     folder = Path(flags.out) if flags.out else workdir / "figures"
@@ -56,12 +56,6 @@ def main(arguments: list[str]) -> None:
         arrays = lookup.find(FIGURES, "arrays", name)(subject)
         picture.save(lookup.find(FIGURES, "draw", name)(arrays), arrays, folder / f"{name}.png")
         print(f"{name:13} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
-
-
-def load(workdir: Path) -> tuple[Run, object]:
-    """Another run and its weights, at its last step."""
-    run, state, _ = restore.load(workdir)
-    return run, state.eval_variables
 
 
 def chosen(subject: Subject, asked: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """What every config begins with.
 
-A config says only what differs from the defaults, which stand with what reads each key; `train.py --help` lists all keys.
+A config says only what differs from the defaults, which stand with what reads each key; `train.py --help` lists all
+keys.
 """
 
 from typing import Any

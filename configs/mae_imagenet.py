@@ -4,8 +4,8 @@
     python train.py --config=configs/vit_imagenet.py:B/16 --config.init_from=runs/mae_imagenet-B_16 \\
         --config.optim.layer_decay=0.65 ...
 
-Three quarters of the patches are hidden, and a decoder of 8 layers of width 512 draws them. Batch 4096, AdamW (0.9, 0.95) at
-2.4e-3 after 40 epochs of warm-up, weight decay 0.05. Published after fine-tuning: B 83.6, L 85.9, H 86.9 %.
+Three quarters of the patches are hidden, and a decoder of 8 layers of width 512 draws them. Batch 4096, AdamW (0.9,
+0.95) at 2.4e-3 after 40 epochs of warm-up, weight decay 0.05. Published after fine-tuning: B 83.6, L 85.9, H 86.9 %.
 """
 
 from ml_collections import ConfigDict

@@ -1,11 +1,12 @@
 """ViT's own self-supervision (2010.11929, appendix B.1.2): --config=configs/masked_patches_imagenet21k.py:B/16
 
     python train.py --config=configs/masked_patches_imagenet21k.py:B/16 --config.data.data_dir=...
-    python train.py --config=configs/vit_finetune.py:imagenet+B/16 --config.init_from=runs/masked_patches_imagenet21k-B_16 ...
+    python train.py --config=configs/vit_finetune.py:imagenet+B/16 \
+        --config.init_from=runs/masked_patches_imagenet21k-B_16 ...
 
-On ImageNet-21k. Half of the patches are corrupted (80 % by a learned embedding, 10 % by another patch, 10 % left), and the
-mean colour of each is predicted, out of 512. Adam at 2e-4, 10,000 steps of warm-up, batch 4096. The paper, on JFT for a
-million steps and then fine-tuned on ImageNet: 79.9 %, 2 points over training from scratch.
+On ImageNet-21k. Half of the patches are corrupted (80 % by a learned embedding, 10 % by another patch, 10 % left), and
+the mean colour of each is predicted, out of 512. Adam at 2e-4, 10,000 steps of warm-up, batch 4096. The paper, on JFT
+for a million steps and then fine-tuned on ImageNet: 79.9 %, 2 points over training from scratch.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python train.py --config=configs/mixer_imagenet.py:B/16 --config.data.data_dir=...
 
-300 epochs of batch 4096, AdamW at 1e-3 with linear decay, weight decay 0.1, clipping at 1, RandAugment of 2 operations at
-15, mixup 0.5, 224 pixels: big_vision's recipe without its stochastic depth of 0.1; it reaches 76.3 % with B/16 and a
+300 epochs of batch 4096, AdamW at 1e-3 with linear decay, weight decay 0.1, clipping at 1, RandAugment of 2 operations
+at 15, mixup 0.5, 224 pixels: big_vision's recipe without its stochastic depth of 0.1; it reaches 76.3 % with B/16 and a
 sigmoid loss.
 """
 

@@ -1,4 +1,4 @@
-"""BiT ResNet of 119k parameters on the handwritten digits: offline, two minutes on two cores; beside configs/vit_digits.py.
+"""BiT ResNet of 119k parameters on the handwritten digits: offline, two minutes on two cores.
 
 python train.py --config=configs/resnet_digits.py
 """

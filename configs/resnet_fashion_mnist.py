@@ -2,8 +2,8 @@
 
     python train.py --config=configs/resnet_fashion_mnist.py
 
-Three stages of one bottleneck each, the first 16 wide (15M multiply-adds an image, the ViT 12M), with data, augmentation and
-schedule of vit_fashion_mnist.
+Three stages of one bottleneck each, the first 16 wide (15M multiply-adds an image, the ViT 12M), with data,
+augmentation and schedule of vit_fashion_mnist.
 """
 
 from ml_collections import ConfigDict

@@ -2,9 +2,9 @@
 
     python train.py --config=configs/seq2seq_multi30k.py:gru+bahdanau --config.data.name=FOLDER
 
-Cells: rnn, lstm, gru. Attention: none, bahdanau, luong_dot, luong_general. German to English, with the data and tokenizer of
-configs/transformer_multi30k.py. FOLDER is as described there; other languages by --config.data.languages. All have the same
-batches, steps and rate, so that models are compared.
+Cells: rnn, lstm, gru. Attention: none, bahdanau, luong_dot, luong_general. German to English, with the data and
+tokenizer of configs/transformer_multi30k.py. FOLDER is as described there; other languages by --config.data.languages.
+All have the same batches, steps and rate, so that models are compared.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""A small Transformer on Multi30k, German and English captions: --config=configs/transformer_multi30k.py:de-en (or en-de)
+"""A small Transformer on Multi30k, German and English captions: de-en or en-de.
 
     python train.py --config=configs/transformer_multi30k.py:de-en --config.data.name=FOLDER
 

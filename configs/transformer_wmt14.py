@@ -3,7 +3,8 @@
     python train.py --config=configs/transformer_wmt14.py:base --config.data.data_dir=...
     python evaluate.py --workdir=runs/transformer_wmt14-base --split=test --average=5
 
-Other variants are the rows of Table 3: A1 A4 A16 A32 B16 B32 C2 C4 C8 C256 C1024 C1024ff C4096ff D0 D2 D0smooth D2smooth E.
+Other variants are the rows of Table 3: A1 A4 A16 A32 B16 B32 C2 C4 C8 C256 C1024 C1024ff C4096ff D0 D2 D0smooth
+D2smooth E.
 Paper: base 27.3 BLEU on newstest2014 (tokenised), 25.8 on newstest2013; big 28.4 and 26.4. About 25,000 source and
 25,000 target tokens a batch, 100,000 steps (big: 300,000), Adam with the learning rate of equation 3, label smoothing
 0.1, the mean of the last 5 (big: 20) checkpoints, beam 4, length penalty 0.6. The data set is TFDS's wmt14_translate;

@@ -1,13 +1,13 @@
-"""DeiT (2012.12877) on ImageNet-1k, 300 epochs: --config=configs/vit_deit_imagenet.py:S/16, or distilled+S/16 with a teacher
+"""DeiT (2012.12877) on ImageNet-1k, 300 epochs: S/16, or distilled+S/16 with a teacher.
 
     python train.py --config=configs/vit_deit_imagenet.py:S/16 --config.data.data_dir=...
     python train.py --config=configs/vit_deit_imagenet.py:distilled+S/16 --config.task.teacher=WORKDIR ...
 
-Batch 1024, AdamW at 1e-3, weight decay 0.05, 5 epochs of warm-up, label smoothing 0.1, stochastic depth 0.1, RandAugment of
-2 layers at 9, mixup 0.8 or cutmix 1.0, random erasing of a quarter of the images, three views of an image in each batch:
-these need the set as array_record (--config.data.augment.repeats=1 works without). Distilled: a second token learns from the
-choices of a teacher (a ResNet by preference) trained on the same images of the same size. Published for Ti, S, B: 72.2,
-79.9, 81.8 %; distilled 74.5, 81.2, 83.4 %.
+Batch 1024, AdamW at 1e-3, weight decay 0.05, 5 epochs of warm-up, label smoothing 0.1, stochastic depth 0.1,
+RandAugment of 2 layers at 9, mixup 0.8 or cutmix 1.0, random erasing of a quarter of the images, three views of an
+image in each batch: these need the set as array_record (--config.data.augment.repeats=1 works without). Distilled: a
+second token learns from the choices of a teacher (a ResNet by preference) trained on the same images of the same size.
+Published for Ti, S, B: 72.2, 79.9, 81.8 %; distilled 74.5, 81.2, 83.4 %.
 """
 
 from ml_collections import ConfigDict

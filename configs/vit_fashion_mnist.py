@@ -2,8 +2,8 @@
 
     python train.py --config=configs/vit_fashion_mnist.py
 
-6 layers of width 64, patches of 4x4 pixels. The variant `hybrid` (159k parameters) takes 2x2 patches of a small ResNet's
-features.
+6 layers of width 64, patches of 4x4 pixels. The variant `hybrid` (159k parameters) takes 2x2 patches of a small
+ResNet's features.
 """
 
 from ml_collections import ConfigDict

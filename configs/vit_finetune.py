@@ -2,9 +2,10 @@
 
     python train.py --config=configs/vit_finetune.py:cifar10+B/16 --config.init_from=WORKDIR_OR_FILE ...
 
-Data: imagenet cifar10 cifar100 pets flowers, vtab_caltech101 ... SGD with momentum 0.9, batch 512, cosine decay after 500 steps of warm-up, clipping at 1, no weight decay, no dropout, 384
-pixels, a head of zeros. The learning rate is the middle one of those that Table 4 sweeps: try its others too. VTAB: the first
-1,000 training examples, 2,500 steps at 0.01.
+Data: imagenet cifar10 cifar100 pets flowers, vtab_caltech101 ... SGD with momentum 0.9, batch 512, cosine decay after
+500 steps of warm-up, clipping at 1, no weight decay, no dropout, 384 pixels, a head of zeros. The learning rate is the
+middle one of those that Table 4 sweeps: try its others too. VTAB: the first 1,000 training examples, 2,500 steps at
+0.01.
 """
 
 from ml_collections import ConfigDict

@@ -2,9 +2,9 @@
 
     python train.py --config=configs/vit_imagenet.py:B/16 --config.data.data_dir=...
 
-Variants: Ti S B L H; /8 /14 /16 /32; hybrids R50+B/16 ... 300 epochs of batch 4096, AdamW at 3e-3 with cosine decay, weight
-decay 0.3, dropout 0.1, clipping at 1, 224 pixels. The data set is TFDS's imagenet2012, prepared by hand as its page says;
-with file_format=array_record a resumed run continues at once.
+Variants: Ti S B L H; /8 /14 /16 /32; hybrids R50+B/16 ... 300 epochs of batch 4096, AdamW at 3e-3 with cosine decay,
+weight decay 0.3, dropout 0.1, clipping at 1, 224 pixels. The data set is TFDS's imagenet2012, prepared by hand as its
+page says; with file_format=array_record a resumed run continues at once.
 """
 
 from ml_collections import ConfigDict

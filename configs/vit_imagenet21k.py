@@ -3,8 +3,8 @@
     python train.py --config=configs/vit_imagenet21k.py:B/16 --config.data.data_dir=...
 
 90 epochs of batch 4096, AdamW at 1e-3 with linear decay, weight decay 0.03, dropout 0.1, a tanh representation layer
-before the head. Hybrids too (R50+B/16 ...), with the learning rate of their row in Table 3, which is for JFT. The data set
-is data/builders/imagenet21k.py, prepared from the release's archive.
+before the head. Hybrids too (R50+B/16 ...), with the learning rate of their row in Table 3, which is for JFT. The data
+set is data/builders/imagenet21k.py, prepared from the release's archive.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python train.py --config=configs/vit_linear_probe.py:cifar10+B/16 --config.init_from=WORKDIR_OR_FILE ...
 
-Tasks as in configs/vit_finetune.py. Only the head is trained and has a gradient and optimiser state: a step costs a forward
-pass. 224 pixels, as in pre-training; SGD with momentum, no weight decay. In closed form and much faster:
+Tasks as in configs/vit_finetune.py. Only the head is trained and has a gradient and optimiser state: a step costs a
+forward pass. 224 pixels, as in pre-training; SGD with momentum, no weight decay. In closed form and much faster:
 --config.evaluation.fewshot of evaluate.py.
 """
 

@@ -3,8 +3,8 @@
     python train.py --config=configs/vit_simple_imagenet.py:S/16 --config.data.data_dir=...
 
 150 or 300 epochs: --config.epochs=300. Batch 1024, two-dimensional sines as positions, the tokens' mean as the
-representation, no dropout; RandAugment of 2 layers at 10, mixup 0.2; AdamW at 1e-3, weight decay 0.1 of it, clipping at 1.
-Published for S/16: 76.5 % (150 epochs 78.5, 300 80.0).
+representation, no dropout; RandAugment of 2 layers at 10, mixup 0.2; AdamW at 1e-3, weight decay 0.1 of it, clipping at
+1. Published for S/16: 76.5 % (150 epochs 78.5, 300 80.0).
 """
 
 from ml_collections import ConfigDict

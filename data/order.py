@@ -100,7 +100,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """Batches of one size. The last batch of evaluation is filled up; in training the next epoch goes on within a
+    """Batches of one size. The last batch of evaluation is filled up; in training the next epoch begins within a
     batch.
 
     Attributes:

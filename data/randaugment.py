@@ -1,7 +1,7 @@
 """RandAugment (1909.13719): a few operations, drawn with equal chance, one after the other, all at one magnitude.
 
 The magnitude is that of the paper and of TensorFlow's original implementation: 10 is each range's end, the figure in
-OPERATIONS, and larger ones go on along the same line (the paper's EfficientNet-B7 takes 28, 2106.10270 up to 20). As
+OPERATIONS, and larger ones continue the same line (the paper's EfficientNet-B7 takes 28, 2106.10270 up to 20). As
 there, it is not strength throughout: 5 leaves color, contrast, brightness and sharpness as they are, with less below
 and more above; posterize keeps more bits and solarize inverts fewer pixels, none at 10, as it grows. Shifts are a share
 of the side, 0.45 for 100 of 224 pixels; Cutout is left out.

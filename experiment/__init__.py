@@ -1,4 +1,5 @@
-"""A run: built from a config, or restored from its workdir. `experiment.load(workdir)` is what a notebook begins with."""
+"""A run: built from a config, or restored from its workdir. `experiment.load(workdir)` is what a notebook begins
+with."""
 
 from experiment.build import build
 from experiment.restore import load, saved_config

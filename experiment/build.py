@@ -1,7 +1,7 @@
 """From a config to the checked parts of a run. Every command begins here or in experiment/restore.py.
 
-Each section of a config goes whole to one function or dataclass, whose arguments are its keys. A section that does not fit
-is a UserError before any device is touched. A ConfigDict travels no further than this file.
+Each section of a config goes whole to one function or dataclass, whose arguments are its keys. A section that does not
+fit is a UserError before any device is touched. A ConfigDict travels no further than this file.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """From a config file to the whole config: every key with its default, and the small form that `:debug` asks for.
 
-configs/ say only what differs. Here the keys that a config leaves out are filled in, from the signatures and dataclasses
-that read them, so that each can be set on the command line and is written to config.json.
+configs/ say only what differs. Here the keys that a config leaves out are filled in, from the signatures and
+dataclasses that read them, so that each can be set on the command line and is written to config.json.
 """
 
 import dataclasses
@@ -45,7 +45,8 @@ Keys = dict[str, lookup.Key]
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> ConfigDict:
-    """The whole config of a file and variant, "configs/vit_imagenet.py:B/16", with `:debug` at its end in its small form.
+    """The whole config of a file and variant, "configs/vit_imagenet.py:B/16", with `:debug` at its end in its small
+    form.
 
     Args:
       changes: values by key, {"optim.learning_rate": 1e-2}. The names of sections come first: they decide which other

@@ -27,8 +27,8 @@ class Fewshot:
     """config.evaluation.fewshot: accuracies of the representation before the head, among the slow metrics (`generate`).
 
     Attributes:
-      shots: examples of each class that a linear classifier is fitted to, in closed form (2010.11929, section 4.1); () for
-        no such classifier.
+      shots: examples of each class that a linear classifier is fitted to, in closed form (2010.11929, section 4.1); ()
+        for no such classifier.
       seeds: how many times these examples are drawn.
       l2: strengths of the penalty. The best on training examples that were not drawn is used.
       neighbours: k of the k-nearest-neighbour classifiers: cosine similarity, votes weighted by exp(similarity / 0.07).
@@ -64,7 +64,8 @@ class Fewshot:
             figures[f"{shots}_shot"] = float(accuracy.mean())
             spread = f" ± {100 * accuracy.std(ddof=1):.2f}" if self.seeds > 1 else ""
             notes.append(
-                f"{shots}-shot linear: {100 * accuracy.mean():.2f}{spread} % ({self.seeds} draws, l2 = {self.l2[best]:g})"
+                f"{shots}-shot linear: {100 * accuracy.mean():.2f}{spread} % ({self.seeds} draws, l2 = "
+                f"{self.l2[best]:g})"
             )
         for k in self.neighbours:
             if k > len(train[1]):

@@ -1,7 +1,7 @@
 """A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP or a file of weights.
 
-Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not. Position
-embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
+Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
+Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
 """
 
 import re

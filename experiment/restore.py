@@ -18,6 +18,7 @@ from experiment.config import complete
 from experiment.run import Run
 from experiment.settings import Experiment
 from training import checkpoint, hosts, parallel, step
+from training.trees import Variables
 from weights import transplant
 
 
@@ -71,8 +72,8 @@ def load(
         steps = hosts.shared("steps", sorted(islice(run.checkpoints.good(up_to=number), average)))
         if len(steps) < average:
             raise UserError(
-                f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step {number}: "
-                "keep more with --config.checkpoint.keep_last."
+                f"--average={average} needs as many checkpoints, and {workdir} has kept {len(steps)} up to step "
+                f"{number}: keep more with --config.checkpoint.keep_last."
             )
         state = step.averaged(run.restore(s) for s in steps)
     if soup:
@@ -80,6 +81,12 @@ def load(
             [step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)]
         )
     return run, state, number
+
+
+def latest(workdir: Path) -> tuple[Run, Variables]:
+    """A trained run, and the variables that it is evaluated with at its last step."""
+    run, state, _ = load(workdir)
+    return run, state.eval_variables
 
 
 def _resized(
@@ -115,8 +122,8 @@ def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average:
 
 
 def saved_config(workdir: Path | str) -> ConfigDict:
-    """The config of the run in a workdir, except the devices that it ran on, which this machine need not have. Keys that
-    are newer than the run have their defaults."""
+    """The config of the run in a workdir, except the devices that it ran on, which this machine need not have. Keys
+    that are newer than the run have their defaults."""
     keys = lookup.keys(Experiment)
     saved = {key: _tuples(value) for key, value in record.read(Path(workdir)).items() if key in keys}
     here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}

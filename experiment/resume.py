@@ -13,7 +13,8 @@ from training import hosts, mishaps
 
 
 def start(run: Run) -> int:
-    """The step a training run continues from: 0 in a new workdir, the newest good checkpoint's in one that holds this run.
+    """The step a training run continues from: 0 in a new workdir, the newest good checkpoint's in one that holds this
+    run.
 
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
@@ -22,7 +23,8 @@ def start(run: Run) -> int:
     best = run.config["checkpoint"]["keep_best"]
     if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
         raise UserError(
-            f"config.checkpoint.keep_best={best!r} is of no split of config.data.eval_splits={run.pipeline.eval_splits}: "
+            f"config.checkpoint.keep_best={best!r} is of no split of "
+            f"config.data.eval_splits={run.pipeline.eval_splits}: "
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
     begun = _newest(run)
@@ -36,8 +38,8 @@ def start(run: Run) -> int:
         if saved["known"] != run.pipeline.known:
             raise UserError(
                 f"the training data differ from those that the run in {run.workdir} began with: "
-                f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose another "
-                "--workdir."
+                f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "
+                "another --workdir."
             )
         if begun >= run.steps:
             raise UserError(
@@ -97,8 +99,8 @@ def _agree(run: Run) -> None:
     mine = run.config | {key: run.record[key] for key in ("known", "commit", "versions")}
     if differ := record.differences(hosts.shared("run", mine), mine, free=("data.data_dir",)):
         raise UserError(
-            f"host {jax.process_index()} does not run what host 0 runs: {'; '.join(differ)}. Give all the same command, "
-            "code and data."
+            f"host {jax.process_index()} does not run what host 0 runs: {'; '.join(differ)}. Give all the same "
+            "command, code and data."
         )
 
 

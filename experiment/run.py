@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -102,6 +102,11 @@ class Run:
         image = self.pipeline.spec.get("image", ((1, 1, 1, 1), ""))[0]
         return image[1] / image[2]
 
+    @property
+    def data(self) -> tasks.Data:
+        """The pipeline, as tasks see it: with what its kind of data has."""
+        return cast(tasks.Data, self.pipeline)
+
     # Its state.
 
     @property
@@ -148,7 +153,7 @@ class Run:
         return mishaps.batches(self.pipeline.train_batches, start, self.skipped_batches)
 
     @cached_property
-    def train_step(self) -> Callable[[step.State, Any], tuple[step.State, Any]]:
+    def train_step(self) -> jax.stages.Wrapped:
         """Compiled (state, batch) -> (state, sums). The state given to it is consumed."""
         function = partial(
             step.train_step,
@@ -192,7 +197,7 @@ class Run:
     def stream(self, variables: Variables, batch: Batch) -> Iterator[np.ndarray] | None:
         """The parts of one example's answer as they are made; None if its task answers at once."""
         key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
-        return self.task.stream(partial(self._apply, variables), batch, key)
+        return self.task.stream(partial(self._apply, variables), jax.tree.map(jnp.asarray, batch), key)
 
     @cached_property
     def _apply(self) -> Callable[..., Any]:

@@ -29,8 +29,8 @@ def score(
     for split in run.pipeline.eval_splits:
         batches = map(run.devices.put, watched(run.pipeline, split, alive))
         totals = evaluate.evaluate(run.eval_step, run.devices.fetch, variables, batches)
-        scores = evaluate.means(totals) | run.task.summaries(totals, run.pipeline, split)
-        if slow and (of_rows := run.task.metrics(run.pipeline, split)):
+        scores = evaluate.means(totals) | run.task.summaries(totals, run.data, split)
+        if slow and (of_rows := run.task.metrics(run.data, split)):
             for rows in run.predict(variables, watched(run.pipeline, split, alive)):
                 of_rows.update(rows)
             computed, lines = of_rows.compute()

@@ -19,11 +19,11 @@ class StepSettings:
       accumulate: micro-batches of a step.
       ema_decay: decay of the weights' moving average, which is then what is evaluated; 0 for none.
       frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
-      nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded. Then
-        the run stops ("stop"), goes on ("skip"), or returns to the newest checkpoint before the bad step and continues
-        without the batches from there to the bad one ("rollback").
-      spike: a loss of more than this many times its moving average over about the last hundred steps is a spike; 0 turns
-        spike detection off.
+      nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded.
+        Then the run stops ("stop"), continues ("skip"), or returns to the newest checkpoint before the bad step and
+        continues without the batches from there to the bad one ("rollback").
+      spike: a loss of more than this many times its moving average over about the last hundred steps is a spike; 0
+        turns spike detection off.
       rollbacks: how many rollbacks a run may have before it stops.
       timeout_seconds: a step that takes longer ends the process with exit status 3 and the stack of every thread.
         Compilation, an evaluation batch and a save may take an hour more. 0 for no limit.

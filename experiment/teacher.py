@@ -9,7 +9,7 @@ from errors import UserError
 from experiment.restore import load as load_run
 from experiment.restore import saved_config
 from experiment.run import Run
-from training import parallel
+from training import parallel, step
 from training.trees import Batch, Variables
 
 
@@ -31,8 +31,7 @@ def load(run: Run) -> Callable[[Batch], Batch]:
             raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
 
     def outputs(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> jax.Array:
-        del axis
-        return other.model.apply(variables, *[batch[name] for name in run.task.inputs], train=False)
+        return step.Apply(other.model, variables, axis.gather)(*[batch[name] for name in run.task.inputs], train=False)
 
     compiled = run.devices.compile_rows(outputs)
 

@@ -267,7 +267,7 @@ def follow(
 
     Args:
       writer: for each beam, which beam wrote each of its past tokens.
-      parents: the beam of the step before that each beam goes on from.
+      parents: the beam of the step before that each beam continues.
       index: how many tokens there are before this one.
 
     Returns:

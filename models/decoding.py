@@ -4,7 +4,7 @@ B batch, K beams, L length, V vocabulary. All of it can be jitted; the loop stop
 
 A model is known only by its step(tokens, parents, cache) -> (logits, cache):
   tokens: int32 (B, K), what was written last; BOS in the first call.
-  parents: int32 (B, K), the row of the previous call that each row goes on from; arange(K) in the first call.
+  parents: int32 (B, K), the row of the previous call that each row continues; arange(K) in the first call.
   cache: any pytree of fixed shapes. The model reorders what it must by `parents`, and counts positions itself.
   logits: float32 (B, K, V).
 """

@@ -134,7 +134,7 @@ class Model(nn.Module):
     def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.
 
-        The first `step` goes on from the last token of each prompt, whatever token it is given; where the prompt is
+        The first `step` continues the last token of each prompt, whatever token it is given; where the prompt is
         empty, from that token (BOS).
 
         Args:
@@ -167,7 +167,7 @@ class Model(nn.Module):
 
         Args:
           tokens: the last token of each beam.
-          parents: the beam of the step before that each beam goes on from.
+          parents: the beam of the step before that each beam continues.
           cache: of `start` or of the step before.
         """
         index, last, beams = cache["index"], cache["last"], tokens.shape[1]

@@ -139,7 +139,7 @@ class Model(nn.Module):
 
         Args:
           tokens: the last token of each beam; first BOS.
-          parents: the beam of the step before that each beam goes on from.
+          parents: the beam of the step before that each beam continues.
           cache: of `start` or of the step before.
         """
         state = jax.tree.map(lambda x: jnp.take_along_axis(x, parents[:, :, None], axis=1), cache["state"])

@@ -189,7 +189,7 @@ class Model(nn.Module):
 
         Args:
           tokens: the last token of each beam.
-          parents: the beam of the step before that each beam goes on from.
+          parents: the beam of the step before that each beam continues.
           cache: of `start` or of the step before.
         """
         index, length = cache["index"], cache["writer"].shape[2]

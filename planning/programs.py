@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import jax
 from jaxtyping import PyTree
@@ -120,7 +119,7 @@ def attempt(run: Run, machine: Machine, batch: Batch, quick: bool) -> Program:
     options = (QUICK if quick else {}) if machine.platform == "tpu" else OPTIONS.get(machine.platform)
     begun = time.perf_counter()
     with _one_at_a_time() if machine.platform == "tpu" else nullcontext():
-        train_step = cast(jax.stages.Wrapped, run.train_step)  # by a mesh: see `mesh`
+        train_step = run.train_step
         traced = train_step.trace(run.abstract_state, mesh(run).lay_out_batch(batch))
         try:
             lowered = traced.lower() if machine.here else traced.lower(lowering_platforms=(machine.platform,))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import cast
 
 import input_pipeline
-from data.pipelines.base import Base, Feed, Section, Split, Unread
+from data.pipelines.base import Base, Feed, Section, Split
+from input_pipeline import Pipeline
 
 # Training examples of the sets that configs/ names, from their own pages; TFDS knows them once they are prepared.
 EXAMPLES = {
@@ -19,13 +20,14 @@ EXAMPLES = {
 }
 
 
-def pipeline(classes: int | None) -> Callable[[Section, Feed], Unread]:
+def pipeline(classes: int | None) -> Callable[[Section, Feed], Pipeline]:
     """A stand-in for input_pipeline.build. classes: of the data set; None if it has none."""
 
-    def build(section: Section, feed: Feed) -> Unread:
+    def build(section: Section, feed: Feed) -> Pipeline:
         # The real one checks every key; nothing is read before it is asked for a batch.
         real = cast(Base[object, Split], input_pipeline.build(section, feed))
-        return real.unread(classes, _examples(real.name, real.train_split))
+        unread = real.unread(classes, _examples(real.name, real.train_split))
+        return cast(Pipeline, unread)  # a plan asks for no batch
 
     return build
 

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import cast
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -39,7 +38,7 @@ def row(data: int, fsdp: int, tensor: int) -> dict[str, object]:
     run = experiment.build(config, Path("nowhere"), devices=jax.devices()[: data * fsdp * tensor])
     assert isinstance(run.devices, parallel.Mesh)
     batch = run.devices.lay_out_batch({k: jax.ShapeDtypeStruct(*v) for k, v in run.pipeline.shapes[0][1].items()})
-    train_step = cast(jax.stages.Wrapped, run.train_step)
+    train_step = run.train_step
     memory = train_step.trace(run.abstract_state, batch).lower().compile().memory_analysis()
     state = sum(
         np.prod(x.sharding.shard_shape(x.shape), dtype=int) * x.dtype.itemsize

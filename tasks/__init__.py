@@ -1,7 +1,7 @@
 """What is learned and how it is judged: one file a task. `build("classify", ...)` is `tasks/classify.py`'s `Task(...)`.
 
-A task is a frozen dataclass derived from `Task` below, whose fields are its config keys. Only `inputs`, `unit` and `sums`
-have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
+A task is a frozen dataclass derived from `Task` below, whose fields are its config keys. Only `inputs`, `unit` and
+`sums` have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,8 +89,8 @@ class Task:
         """The loss, as "loss", and metrics of one batch, on the devices.
 
         Sums are added over devices, micro-batches and hosts and divided once, so that padding, accumulation and any
-        number of devices give the same metrics. Both parts of a pair may be arrays, such as a confusion matrix: these are
-        added as well, and `summaries` makes numbers of them.
+        number of devices give the same metrics. Both parts of a pair may be arrays, such as a confusion matrix: these
+        are added as well, and `summaries` makes numbers of them.
 
         Args:
           apply: apply(*inputs) -> the model's output, in training or not as `train` says.

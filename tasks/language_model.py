@@ -80,7 +80,7 @@ class Task(tasks.Task):
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`prompt` int32 (B, P) and `tokens` int32 (B, L), -1 after `stop`.
 
-        Where prompt and continuation do not fit into the model's context, writing goes on from the last half of it as
+        Where prompt and continuation do not fit into the model's context, writing continues from the last half of it as
         often as that is full.
 
         Args:
@@ -132,7 +132,7 @@ class Task(tasks.Task):
         prompt, text = (data.decode(row[name][row[name] >= 0]) for name in ("prompt", "tokens"))
         return Answer(prompt + text, {"continuation": text})
 
-    def _rooms(self, apply: Apply, prompt: jax.Array) -> tuple[int, int]:
+    def _rooms(self, apply: Callable[..., Any], prompt: jax.Array) -> tuple[int, int]:
         """How many tokens of a prompt are read, and how many are written from there."""
         context, longest = int(apply(method="context")), prompt.shape[1]
         if longest + self.length <= context:

@@ -31,8 +31,8 @@ class Task(tasks.Task):
     unit = "images"
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
-        """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N). batch: image,
-        mask float (B,)."""
+        """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N). batch:
+        image, mask float (B,)."""
         del train
         drawn, hidden = apply(batch["image"])
         error = self._error(batch["image"], drawn, hidden)

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 import pytest
 
-import commands  # noqa: F401
 from experiment import restore
 from tests.conftest import tiny
 from train import train
@@ -38,8 +37,8 @@ def interrupted(self, start):
         yield batch
 images.Pipeline.train_batches = interrupted
 hosts.join(f"127.0.0.1:{port}", int(count), int(host), 60)
-changes = {"pmap": {"parallel.mode": "pmap"}, "mesh": {"parallel.mode": "mesh", "parallel.data": 2, "parallel.tensor": 2}}
-train(tiny(**LONGER, **changes[mode]), Path(workdir))
+changes = {"parallel.mode": mode} | ({"parallel.data": 2, "parallel.tensor": 2} if mode == "mesh" else {})
+train(tiny(**LONGER, **changes), Path(workdir))
 hosts.part()
 """
 # A host that does nothing but be there; "raises" fails, as any command would.
@@ -55,10 +54,10 @@ def main(arguments):
     if does == "raises":
         raise OSError("no such disk")
     time.sleep(600)
+commands.config_flag("")
 commands.host_flags()
-sys.argv[1:] = [f"--coordinator=127.0.0.1:{port}", f"--hosts={count}", f"--host={host}", "--host_timeout=5", "--config="]
-commands._parse = lambda argv: commands.FLAGS(argv[:5])[1:]
-commands.run(main, "")
+sys.argv[1:] = [f"--coordinator=127.0.0.1:{port}", f"--hosts={count}", f"--host={host}", "--host_timeout=5"]
+commands.run(main, "", config="configs/vit_digits.py")
 """
 # A last evaluation batch of one example, which is fewer than there are devices.
 LONGER = {
@@ -90,7 +89,7 @@ def free_port() -> int:
 
 
 def test_two_hosts_stop_together_four_go_on_and_it_is_one_run(tmp_path):
-    """SIGTERM on one of two pmapped hosts; four hosts with two halves of a model go on; the figures are those of one."""
+    """SIGTERM on one of two pmapped hosts; four hosts with two halves of a model continue to the metrics of one."""
     port, workdir = free_port(), tmp_path / "hosts"
     two = [start(TRAINS, port, 2, host, 8, workdir, "pmap", devices=2) for host in range(2)]
     said = [p.communicate(timeout=300) for p in two]
@@ -119,7 +118,7 @@ def test_two_hosts_stop_together_four_go_on_and_it_is_one_run(tmp_path):
         (0, signal.SIGKILL, (-9, 1), r"error: host 0, the coordinator, died or is out of reach. Host 1 ends too."),
         (1, signal.SIGSTOP, (1, -9), r"error: host 1 has not been heard of for 5 s"),
         (0, signal.SIGSTOP, (-9, 1), r"error: host 0 has not been heard of for 5 s"),
-        (1, None, (1, 1), r"error: host 1 ended: OSError: no such disk. Host 0 ends too. The same command goes on"),
+        (1, None, (1, 1), r"error: host 1 ended: OSError: no such disk. Host 0 ends too. The same command continues"),
     ],
 )
 def test_the_end_of_one_host_is_that_of_all(struck, how, statuses, line):

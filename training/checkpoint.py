@@ -27,7 +27,7 @@ ASIDE = "damaged"  # the folder beside the steps that holds the damaged ones
 class Checkpoints:
     """config.checkpoint: where and how often a run is saved, and its checkpoints.
 
-    Saves go on in the background; a state counts as saved when its folder has its final name. Saving uses Orbax's
+    Saves run in the background; a state counts as saved when its folder has its final name. Saving uses Orbax's
     manager. Listing and restoring do not: the manager fails to open over some kinds of damage, and would take what
     another process is just saving for the remains of a dead one.
 
@@ -142,7 +142,7 @@ class Checkpoints:
         return max(scores, key=lambda step: (sign * scores[step], step))
 
     def tidy(self) -> None:
-        """Clears the way for a run that goes on: damaged steps are moved to `damaged/`, interrupted saves removed."""
+        """Clears the way for a run that continues: damaged steps are moved to `damaged/`, interrupted saves removed."""
         self._wait()
         if self.primary and self.folder.is_dir():
             for unfinished in self.folder.glob(f"*{ocp.path.step.TMP_DIR_SUFFIX}"):
@@ -242,7 +242,9 @@ class Checkpoints:
         if "No space left" not in text and "RESOURCE_EXHAUSTED" not in text and "Disk quota" not in text:
             return error
         kept = f"step {steps[-1]} is safe" if (steps := self.steps()) else "nothing was saved yet"
-        return DiskFull(f"no space left in {self.folder}: {kept}. Free some and run the same command again to go on.")
+        return DiskFull(
+            f"no space left in {self.folder}: {kept}. Free some and run the same command again to continue."
+        )
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the weights."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +29,7 @@ PEAKS = {
 }
 
 
-class Compilable(Protocol):
-    """A function of jax.jit or jax.pmap."""
-
-    def lower(self, *arguments: PyTree) -> jax.stages.Lowered:
-        """The program for these arguments."""
-
-
-def step_memory(train_step: Compilable, state: PyTree, batch: Batch) -> int:
+def step_memory(train_step: jax.stages.Wrapped, state: PyTree, batch: Batch) -> int:
     """Bytes that a step takes of one device, as the compiler planned it: arguments, results and temporaries.
 
     Results that take an argument's place are not counted. A GPU's or TPU's allocator takes some more, a CPU's libraries

@@ -246,6 +246,6 @@ class Link:
         self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
 
     def _leave(self, status: int, why: str) -> NoReturn:
-        again = "" if status == 2 else " The same command goes on from the newest checkpoint."
+        again = "" if status == 2 else " The same command continues from the newest checkpoint."
         os.write(2, f"error: {why.rstrip('.')}. Host {self._host} ends too.{again}\n".encode())
         os._exit(status)

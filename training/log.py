@@ -18,7 +18,7 @@ class Log:
 
     Args:
       workdir: holds metrics.jsonl and tensorboard/.
-      start: the step that the run goes on from. It writes later steps again, so that their lines, and a last line cut
+      start: the step that the run continues from. It writes later steps again, so that their lines, and a last line cut
         short by a kill, are dropped first.
       write: whether this is the host that writes.
     """

@@ -1,6 +1,6 @@
 """Policy for bad steps: a loss or gradient that is not finite, or a spike of the loss.
 
-Such a step changes no weights (training/step.py). Here is decided whether the run stops, goes on, or goes back to its
+Such a step changes no weights (training/step.py). Here is decided whether the run stops, continues, or goes back to its
 newest checkpoint and skips the batches from there to the bad one. The decision depends only on the sums of the steps,
 which all hosts share, and not on when they are read.
 """
@@ -17,7 +17,7 @@ Batch = TypeVar("Batch")
 
 
 class RollBack(Exception):
-    """The run must go on from a checkpoint before the first bad step.
+    """The run must continue from a checkpoint before the first bad step.
 
     Attributes:
       step: the first bad step.
@@ -47,7 +47,7 @@ class Mishaps:
         self._row = self._last = 0  # bad steps in a row, up to this one
 
     def judge(self, bad: dict[int, str]) -> None:
-        """Stops the run, sends it back or lets it go on.
+        """Stops the run, sends it back or lets it continue.
 
         Args:
           bad: the bad steps since the last call, each with its kind (Meter.bad).

@@ -103,7 +103,7 @@ class Devices(Protocol):
     def put(self, batch: Rows) -> Batch:
         """This host's share of a global batch -> on its devices."""
 
-    def compile_train(self, function: Program, state: PyTree) -> Program:
+    def compile_train(self, function: Program, state: PyTree) -> jax.stages.Wrapped:
         """function(state, batch, axis) -> (state, sums), compiled without axis.
 
         Args:
@@ -257,7 +257,7 @@ class Mesh:
             return jax.device_put(batch, rows)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
 
-    def compile_train(self, function: Program, state: PyTree) -> Program:
+    def compile_train(self, function: Program, state: PyTree) -> jax.stages.Wrapped:
         """function(state, batch, axis) -> (state, sums), compiled. state: its shapes."""
         results = (self._shardings(state), NamedSharding(self.mesh, PartitionSpec()))
         return jax.jit(self._split(function), donate_argnums=0, out_shardings=results)
@@ -285,8 +285,8 @@ class Mesh:
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
 
     def _split(self, function: Program) -> Program:
-        """The function, with activations split as the batch is wherever the model calls `constrain` of models/sharding.py:
-        between blocks.
+        """The function, with activations split as the batch is wherever the model calls `constrain` of
+        models/sharding.py: between blocks.
 
         Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
         """
@@ -351,7 +351,7 @@ class Pmap:
         local = NamedSharding(jax.sharding.Mesh(np.array(self._local), ("data",)), PartitionSpec("data"))
         return jax.device_put({n: x.reshape(len(self._local), -1, *x.shape[1:]) for n, x in batch.items()}, local)
 
-    def compile_train(self, function: Program, state: PyTree) -> Program:
+    def compile_train(self, function: Program, state: PyTree) -> jax.stages.Wrapped:
         del state  # whole on every device, whatever its shapes
         return self._program(function, donate_argnums=0)
 
@@ -361,7 +361,7 @@ class Pmap:
     def compile_rows(self, function: Program) -> Program:
         return self._program(function)
 
-    def _program(self, function: Program, **options: PyTree) -> Program:
+    def _program(self, function: Program, **options: PyTree) -> jax.stages.Wrapped:
         program = lambda state, batch: function(state, batch, axis=PER_DEVICE)  # noqa: E731
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 

@@ -63,7 +63,7 @@ class Watchdog:
             steps = [int(path.name) for path in self._checkpoints.iterdir() if path.name.isdigit()]
         except OSError:
             where, steps = "the lines above", []
-        kept = f"the newest checkpoint is step {max(steps)}, and the same command goes on from there" if steps else ""
+        kept = f"the newest checkpoint is step {max(steps)}, and the same command continues from there" if steps else ""
         message = f"error: {line}: stacks in {where}; {kept or 'no checkpoint was found'}."
         print(message, file=sys.stderr, flush=True)
         os._exit(STATUS)

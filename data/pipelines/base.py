@@ -72,12 +72,18 @@ class Unread:
     Attributes:
       sizes, spec, shapes: as a pipeline has them.
       epoch: batches of an epoch; None where the number of examples is not known.
+      assumed: lines for a person on what is taken for granted.
     """
 
     sizes: dict[str, int | None]
     spec: Spec
     shapes: list[tuple[float, Spec]]
     epoch: float | None
+    assumed: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        """What is taken for granted."""
+        return list(self.assumed)
 
     @property
     def steps_per_epoch(self) -> float:

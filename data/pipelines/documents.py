@@ -329,7 +329,7 @@ class Pipeline(Base[list[str], Text]):
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
         size = 2**8 + (EOS + 1) * self.special if self.tokenizer == "byte" else self.vocabulary_size
-        return Unread({"outputs": size}, self.spec, self.shapes, None)
+        return Unread({"outputs": size}, self.spec, self.shapes, None, ("a full vocabulary",))
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Prompts as one batch {"tokens": (n, S)}, −1 after each; S is a multiple of 8 or `length`.

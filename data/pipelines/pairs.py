@@ -209,7 +209,7 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
         plan = self._plan(np.array([self.max_length]), (self.max_length,), train=True)
         size = self.vocabulary_size
         sizes: dict[str, int | None] = {"outputs": size, "source_vocabulary": None if self.joint else size}
-        return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None)
+        return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None, self.assumed)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to translate as one batch {"source": (n, S)}."""

@@ -110,6 +110,11 @@ class Ragged(Base[Opened, P]):
     buckets: PositiveInt = 6
 
     @property
+    def assumed(self) -> tuple[str, ...]:
+        """Of a data set that is not here: see Unread."""
+        return (f"every sentence taken as {self.max_length} tokens long, and a full vocabulary",)
+
+    @property
     def shapes(self) -> list[tuple[float, Spec]]:
         """One for each bucket."""
         return shapes(self.train.plan, self.spec)

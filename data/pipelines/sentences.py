@@ -134,7 +134,7 @@ class Pipeline(Ragged[Texts, _Split]):
         plan = Buckets(np.array([self.max_length]), (self.max_length,), (self.batch_size,))
         sizes: dict[str, int | None] = {"outputs": classes, "vocabulary": self.vocabulary_size}
         epoch = examples / self.batch_size if examples else None
-        return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), epoch)
+        return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), epoch, self.assumed)
 
     def finish(self, batch: Example, split: Split, train: bool) -> Example:
         """Padded, with a mask."""

@@ -170,7 +170,7 @@ class Source:
         first, skip = skip // part.num_examples, skip % part.num_examples
         if skip:
             print(
-                f"{self._what} can only be read in order: passing over {skip:,} records to go on where the run "
+                f"{self._what} can only be read in order: passing over {skip:,} records to continue where the run "
                 f"stopped, about {skip / READ_RATE:.0f} s. A copy prepared with file_format=array_record has no such "
                 "wait.",
                 flush=True,

@@ -36,7 +36,7 @@ def subject(workdir: Path, **changes: object) -> Subject:
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
     weights = lambda: restore.load(workdir, config)[1].eval_variables  # noqa: E731
-    return Subject(run=restore.parts(config, workdir), restore=weights, load=visualize.load, **fields)
+    return Subject(run=restore.parts(config, workdir), restore=weights, load=restore.latest, **fields)
 
 
 def begun(config: ConfigDict, workdir: Path) -> Path:
@@ -153,7 +153,7 @@ def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_
 def test_a_resnet_has_no_attention(vit):
     config = restore.saved_config(vit)
     config.model = configs.load("configs/resnet_fashion_mnist.py:debug").model
-    resnet = Subject(run=restore.parts(config, vit), restore=dict, load=visualize.load)
+    resnet = Subject(run=restore.parts(config, vit), restore=dict, load=restore.latest)
     assert visualize.chosen(resnet, []) == ["curves"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
         with pytest.raises(UserError, match=reason):

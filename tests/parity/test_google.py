@@ -116,8 +116,8 @@ def test_resnet(checkout, monkeypatch, measured, tmp_path, size):
     ("size", "units", "factor"), [(224, (3, 4, 6, 3), 1), (320, (3, 4, 6, 3), 1), (128, (3, 4, 6, 3), 3)]
 )
 def test_bit(torch, checkout, monkeypatch, measured, tmp_path, size, units, factor):
-    """Google's own PyTorch port of BiT, which reads the published .npz files; the JAX code of big_transfer is for a flax
-    that is no more."""
+    """Google's own PyTorch port of BiT, which reads the published .npz files; the JAX code of big_transfer is for a
+    flax that is no more."""
     monkeypatch.syspath_prepend(checkout("BIG_TRANSFER", "big_transfer"))
     model = importlib.import_module("bit_pytorch.models").ResNetV2(units, factor, head_size=CLASSES)
     arrays = dict(bit_arrays(model))
