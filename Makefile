@@ -1,4 +1,4 @@
-# Each target sets up .venv from requirements.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer).
+# Each target sets up .venv from requirements-dev.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -40,8 +40,8 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt
 	touch $@
 
-.venv/ready: requirements.txt
+.venv/ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Attend needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@

@@ -35,6 +35,7 @@ from errors import UserError
 from experiment import config as configs
 from experiment import record, restore
 from training import step
+from training.trees import PyTree
 
 DEFAULT = "configs/vit_imagenet.py"
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
@@ -93,7 +94,7 @@ def check(source: Path, target: Path) -> None:
         )
 
 
-def of_run(workdir: Path, which: str, average: int) -> tuple[Any, dict[str, Any]]:
+def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, dict[str, Any]]:
     """The weights that a run is evaluated with, and the settings of its model."""
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
@@ -108,7 +109,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[Any, dict[str, Any]
     return jax.device_get(state.eval_params), settings | {"name": name}
 
 
-def export(params: Any, model: dict[str, Any], target: Path, scheme: str | None) -> None:
+def export(params: PyTree, model: dict[str, Any], target: Path, scheme: str | None) -> None:
     scheme = scheme or USUAL[target.suffix]
     moves, notes = weights.write(target, params, scheme, model)
     show(moves)

@@ -5,13 +5,13 @@ and k alone. So a run that starts at step k reads what the uninterrupted run wou
 reads its slice and no more.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
 import lookup
-from data.pipelines.base import Feed
+from data.pipelines.base import Feed, Known, Section
 
 Batch = dict[str, np.ndarray]
 SIZES = ("outputs", "vocabulary", "source_vocabulary")  # what a model may be sized to by its data
@@ -37,7 +37,7 @@ class Pipeline(Protocol):
         """What the model must be sized to: `outputs`, and what else its builder takes from the data."""
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Known:
         """What a trained run must still know of its data, as JSON."""
 
     @property
@@ -80,7 +80,7 @@ class Pipeline(Protocol):
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
 
 
-def build(section: Mapping[str, Any], feed: Feed) -> Pipeline:
+def build(section: Section, feed: Feed) -> Pipeline:
     """The pipeline of config.data. Its `kind` is a module of data/pipelines, the other keys are fields of its
     `Pipeline`."""
     arguments = {key: value for key, value in section.items() if key != "kind"}

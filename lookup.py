@@ -16,7 +16,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import docstring_parser
 import pydantic
@@ -26,6 +26,10 @@ from pydantic import AfterValidator
 from errors import UserError, nearest
 
 R = TypeVar("R")
+Hint: TypeAlias = Any  # a type as a signature has it, for which Python has no type
+Value: TypeAlias = Any  # of a config key
+Section: TypeAlias = Mapping[str, Value]
+Reader: TypeAlias = Callable[..., object]  # what reads a section: a function or a class
 
 
 def _compiles(pattern: str) -> str:
@@ -49,8 +53,8 @@ Pattern = Annotated[str, AfterValidator(_compiles)]  # a regular expression over
 class Key(NamedTuple):
     """One key of a section: its type, and its default or, if it must be set, `inspect.Parameter.empty`."""
 
-    hint: Any
-    default: Any
+    hint: Hint
+    default: Value
 
 
 def names(package: str, symbol: str) -> list[str]:
@@ -65,7 +69,7 @@ def names(package: str, symbol: str) -> list[str]:
     ]
 
 
-def find(package: str, symbol: str, name: str) -> Any:
+def find(package: str, symbol: str, name: str) -> Any:  # whatever the module defines
     """`package.name.symbol`.
 
     Raises:
@@ -77,14 +81,14 @@ def find(package: str, symbol: str, name: str) -> Any:
     return getattr(importlib.import_module(f"{package}.{name}"), symbol)
 
 
-def keys(function: Callable[..., Any], without: tuple[str, ...] = ()) -> dict[str, Key]:
+def keys(function: Reader, without: tuple[str, ...] = ()) -> dict[str, Key]:
     """The keys of the section that `function` reads: its parameters, except those named in `without`."""
     hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
     found = _parameters(function)
-    return {p.name: Key(hints.get(p.name, Any), p.default) for p in found if p.name not in without}
+    return {p.name: Key(hints.get(p.name, object), p.default) for p in found if p.name not in without}
 
 
-def meanings(function: Callable[..., Any]) -> dict[str, str]:
+def meanings(function: Reader) -> dict[str, str]:
     """What the docstring says of each key. A class has the texts of its bases too; "a, b: ..." speaks of both."""
     found: dict[str, str] = {}
     for one in reversed(function.__mro__) if inspect.isclass(function) else [function]:
@@ -94,7 +98,7 @@ def meanings(function: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
-def call(section: str, function: Callable[..., R], arguments: Mapping[str, Any], **given: Any) -> R:
+def call(section: str, function: Callable[..., R], arguments: Section, **given: object) -> R:
     """`function(**arguments, **given)`, with `arguments` (a config section) checked first against the signature.
 
     An argument whose type is a dataclass is a section of its own. Lists count as tuples.
@@ -114,21 +118,21 @@ def call(section: str, function: Callable[..., R], arguments: Mapping[str, Any],
     return function(**checked, **given)
 
 
-def unannotated(hint: Any) -> Any:
+def unannotated(hint: Hint) -> Hint:
     """A key's type without its range."""
     return unannotated(typing.get_args(hint)[0]) if typing.get_origin(hint) is Annotated else hint
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _parameters(function: Reader) -> list[inspect.Parameter]:
     found = list(inspect.signature(function).parameters.values())
     own = {"self"} | ({"parent", "name"} if any(p.name == "parent" for p in found) else set())  # of flax's modules
     ends = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return [p for p in found if p.name not in own and p.kind not in ends]
 
 
-def _checked(key: str, hint: Any, value: Any) -> Any:
+def _checked(key: str, hint: Hint, value: Value) -> Value:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return call(key, typing.cast(Callable[..., Any], hint), value)
+        return call(key, typing.cast(Reader, hint), value)
     value = _tuples(value)
     try:
         return _adapter(hint).validate_python(value)
@@ -137,18 +141,18 @@ def _checked(key: str, hint: Any, value: Any) -> Any:
 
 
 @functools.cache
-def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+def _adapter(hint: Hint) -> pydantic.TypeAdapter[Value]:
     if dataclasses.is_dataclass(hint):
         hint = typing.Annotated[hint, pydantic.InstanceOf()]
     config = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     return pydantic.TypeAdapter(hint, config=config)
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: Value) -> Value:
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _line(key: str, value: Any, error: pydantic.ValidationError) -> str:
+def _line(key: str, value: Value, error: pydantic.ValidationError) -> str:
     """One line for the first thing that is wrong with a value: the key, the value, what is allowed, the nearest
     name."""
     first = next((e for e in error.errors() if e["type"] != "none_required"), error.errors()[0])

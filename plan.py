@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import commands
 from planning import machines
@@ -36,13 +35,14 @@ from errors import UserError
 from models import paths
 from planning import checks, estimate, fit, page, programs, unread
 from planning.machines import Machine
+from planning.page import Plan
 from training import parallel
+from training.trees import PyTree
 
-Changes = dict[str, Any]  # of a config, by dotted key
-Data = dict[str, Any]  # what the page says of the data set
+Part = dict[str, object]  # of a plan, as JSON
 
 
-def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Callable[[str], None]) -> dict[str, Any]:
+def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Callable[[str], None]) -> Plan:
     """All that the page says, as JSON.
 
     Args:
@@ -57,7 +57,7 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
     batch = programs.largest(run.pipeline.shapes)
     say(f"Compiling the step for {machine.name} ...")
     program = programs.compiled(run, machine, batch)
-    change: dict[str, Any] | None = None
+    change: Part | None = None
     step = None
     if program.fits:
         described, step = _measured(run, machine, program, say)
@@ -92,7 +92,7 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
 
 def _measured(
     run: experiment.Run, machine: Machine, program: programs.Program, say: Callable[[str], None]
-) -> tuple[dict[str, Any], estimate.Estimate]:
+) -> tuple[Part, estimate.Estimate]:
     """Of a program that fits: its memory with activations apart, and the time of a mean step."""
     say("Telling activations from other temporaries, and estimating the time ...")
     batch = programs.largest(run.pipeline.shapes)
@@ -101,7 +101,7 @@ def _measured(
     return _described(program, machine, share), step.times(run.mean_step_flops() / run.step_flops(batch))
 
 
-def _described(program: programs.Program, machine: Machine, share: float | None = None) -> dict[str, Any]:
+def _described(program: programs.Program, machine: Machine, share: float | None = None) -> Part:
     by_default = machine.chip.memory * (
         machines.GPU_DEFAULT_SHARE if machine.platform == "cuda" and not machine.here else 1
     )
@@ -114,7 +114,7 @@ def _described(program: programs.Program, machine: Machine, share: float | None 
     }
 
 
-def parts(params: Any) -> dict[str, int]:
+def parts(params: PyTree) -> dict[str, int]:
     """Parameters by what they belong to: a model's parts, and of encoder and decoder the kinds of branches."""
     found: dict[str, int] = {}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
@@ -137,13 +137,15 @@ def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[
     return config, ["planned as a mesh of data alone; pmap, which it would run by, keeps the same in memory"]
 
 
-def _builder(config: ConfigDict, workdir: Path, machine: Machine) -> tuple[Callable[[Changes], experiment.Run], Data]:
+def _builder(
+    config: ConfigDict, workdir: Path, machine: Machine
+) -> tuple[Callable[[fit.Changes], experiment.Run], Part]:
     """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
     section = config.data
     found = presence.look(section.source, section.name, section.data_dir, section.get("label", "label"))
     pipeline_of = input_pipeline.build if found.here else unread.pipeline(found.classes)
 
-    def build(changes: Changes) -> experiment.Run:
+    def build(changes: fit.Changes) -> experiment.Run:
         changed = ConfigDict(config.to_dict())
         changed.update_from_flattened_dict(changes)
         return experiment.build(changed, workdir, devices=machine.devices, pipeline_of=pipeline_of)

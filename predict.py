@@ -82,8 +82,12 @@ def answers(
     }
     if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
         print(items[0], end="", flush=True)
+        ids, shown = np.zeros(0, np.int32), ""
         for part in parts:
-            print(run.data.decode(part), end="", flush=True)
+            ids = np.concatenate([ids, part])
+            text = run.data.decode(ids).removesuffix("\ufffd")  # the first bytes of a character
+            print(text[len(shown) :], end="", flush=True)
+            shown = text
         print(flush=True)
         yield items[0], None
         return

@@ -9,7 +9,6 @@ import ast
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import commands
 
@@ -88,9 +87,9 @@ def submit(jobs: list[grid.Job], folder: Path, at_once: int) -> int:
     return 0
 
 
-def options(text: str) -> dict[str, Any]:
+def options(text: str) -> dict[str, object]:
     """The values of --launch_options by key."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals:

@@ -4,14 +4,12 @@ A config says only what differs from the defaults, which stand with what reads e
 keys.
 """
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 SECTIONS = ("model", "task", "data", "optim", "step", "parallel", "evaluation", "checkpoint", "log", "profile")
 
 
-def config(**sections: Any) -> ConfigDict:
+def config(**sections: object) -> ConfigDict:
     """A config of these sections and top-level keys; the other sections are empty, and so at their defaults."""
     return ConfigDict({section: {} for section in SECTIONS} | sections)
 

@@ -4,9 +4,8 @@ Each section of a config goes whole to one function or dataclass, whose argument
 fit is a UserError before any device is touched. A ConfigDict travels no further than this file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -15,18 +14,20 @@ import input_pipeline
 import lookup
 from errors import UserError
 from experiment.config import complete, plain
+from experiment.record import Record
 from experiment.run import Run
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
+from lookup import Section
 from training import checkpoint, optim, parallel
 
-Builder = Callable[[Mapping[str, Any], Feed], Pipeline]
+Builder = Callable[[Section, Feed], Pipeline]
 
 
 def build(
     config: ConfigDict,
     workdir: Path,
-    known: dict[str, Any] | None = None,
+    known: Record | None = None,
     *,
     devices: Sequence[jax.Device] | None = None,
     pipeline_of: Builder = input_pipeline.build,
@@ -85,7 +86,7 @@ def build(
     return run
 
 
-def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, Any]], Pipeline]) -> Pipeline | None:
+def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:
     """The pipeline of config.evaluation.fewshot, if it asks for anything."""
     fewshot = whole.evaluation.fewshot
     if not fewshot:
@@ -94,7 +95,11 @@ def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, An
         raise UserError(
             "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to ()."
         )
-    changes: dict[str, Any] = {"name": fewshot.name, "data_dir": fewshot.data_dir, "train_split": fewshot.train_split}
+    changes: dict[str, object] = {
+        "name": fewshot.name,
+        "data_dir": fewshot.data_dir,
+        "train_split": fewshot.train_split,
+    }
     changes |= {"eval_splits": (fewshot.test_split,) if fewshot.test_split else ()}
     if not (changes := {key: value for key, value in changes.items() if value}):
         return pipeline

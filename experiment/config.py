@@ -11,9 +11,8 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -21,7 +20,9 @@ from ml_collections.config_dict import placeholder
 import input_pipeline
 import lookup
 from errors import UserError, nearest
+from experiment.record import Record
 from experiment.settings import Experiment
+from lookup import Hint, Reader, Section, Value
 from training import checkpoint, optim, parallel
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ NO_CONFIGS = ("base", "__init__")  # files of configs/ that are none
 Keys = dict[str, lookup.Key]
 
 
-def load(name: str, changes: Mapping[str, Any] | None = None) -> ConfigDict:
+def load(name: str, changes: Section | None = None) -> ConfigDict:
     """The whole config of a file and variant, "configs/vit_imagenet.py:B/16", with `:debug` at its end in its small
     form.
 
@@ -139,7 +140,7 @@ def describe(config: ConfigDict) -> list[str]:
         meanings = _meanings(section, here)
         for name, key in keys.items():
             if dataclasses.is_dataclass(key.hint):
-                inner = lookup.meanings(typing.cast(Callable[..., Any], key.hint))
+                inner = lookup.meanings(typing.cast(Reader, key.hint))
                 rows = [(f"{name}.{k}", here[name][k], inner.get(k, "")) for k in here[name]]
             else:
                 rows = [(name, here.get(name), meanings.get(name, ""))]
@@ -147,10 +148,10 @@ def describe(config: ConfigDict) -> list[str]:
     return lines
 
 
-def plain(config: ConfigDict) -> dict[str, Any]:
+def plain(config: ConfigDict) -> Record:
     """A config as plain dicts. A key that is None is left to its default."""
 
-    def strip(value: Any) -> Any:
+    def strip(value: Value) -> Value:
         if isinstance(value, dict):
             return {key: strip(v) for key, v in value.items() if v is not None}
         return value
@@ -186,11 +187,11 @@ def _read(name: str, path: str, variant: str) -> ConfigDict:
     return config
 
 
-def _is_section(hint: Any) -> bool:
+def _is_section(hint: Hint) -> bool:
     return dataclasses.is_dataclass(hint) or typing.get_origin(hint) is dict
 
 
-def _reader(section: str, here: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[str, ...]]:
+def _reader(section: str, here: Section) -> tuple[Reader, tuple[str, ...]]:
     """What reads a section, and which of its parameters are not keys of the config."""
     if not section:
         return Experiment, ()
@@ -203,10 +204,10 @@ def _reader(section: str, here: Mapping[str, Any]) -> tuple[Callable[..., Any], 
         return parallel.make, ("devices",)
     if section == "checkpoint":
         return checkpoint.Checkpoints, ("folder", "primary")
-    return typing.cast(Callable[..., Any], lookup.keys(Experiment)[section].hint), ()
+    return typing.cast(Reader, lookup.keys(Experiment)[section].hint), ()
 
 
-def _keys(section: str, here: Mapping[str, Any]) -> Keys:
+def _keys(section: str, here: Section) -> Keys:
     """The keys of a section, that of its name first."""
     if section == "optim":
         return optim.keys(here.get("name", "adamw"), here.get("optimizer", "sgd"))
@@ -217,7 +218,7 @@ def _keys(section: str, here: Mapping[str, Any]) -> Keys:
     return named | lookup.keys(reader, without)
 
 
-def _meanings(section: str, here: Mapping[str, Any]) -> dict[str, str]:
+def _meanings(section: str, here: Section) -> dict[str, str]:
     """What each key of a section means."""
     if section == "optim":
         return optim.meanings(here["name"], here.get("optimizer", "sgd"))
@@ -230,7 +231,7 @@ def _fill(here: ConfigDict, keys: Keys) -> None:
         if dataclasses.is_dataclass(hint):
             if name not in here:
                 here[name] = ConfigDict()
-            _fill(here[name], lookup.keys(typing.cast(Callable[..., Any], hint)))
+            _fill(here[name], lookup.keys(typing.cast(Reader, hint)))
         elif name not in here:
             missing = default is None or default is inspect.Parameter.empty
             here[name] = placeholder(kind) if missing else kind(default) if kind is float else default
@@ -238,11 +239,11 @@ def _fill(here: ConfigDict, keys: Keys) -> None:
             here[name] = float(here[name])
 
 
-def _plain_type(hint: Any) -> type:
+def _plain_type(hint: Hint) -> type:
     """int, float, bool, str or tuple: what the command line reads a key as."""
     hint = lookup.unannotated(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return _plain_type(next(option for option in typing.get_args(hint) if option is not type(None)))
     if typing.get_origin(hint) is typing.Literal:
         return type(typing.get_args(hint)[0])
-    return typing.get_origin(hint) or hint
+    return typing.cast(type, typing.get_origin(hint) or hint)

@@ -6,7 +6,6 @@ n training examples, m test examples, D features, C classes, R strengths of regu
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,8 +141,8 @@ def _vote(features: jax.Array, labels: jax.Array, test: jax.Array, *, k: int, cl
     return votes.sum(1).argmax(-1)
 
 
-def _unit(x: Any) -> jax.Array:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+def _unit(x: np.ndarray | jax.Array) -> jax.Array:
+    return jnp.asarray(x) / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def _blocks(x: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

@@ -62,7 +62,7 @@ def _upgraded(record: Record) -> Record:
     return {key: value for key, value in record.items() if key != "left_out"} | renamed | {"format": FORMAT}
 
 
-def write(workdir: Path, record: Mapping[str, Any]) -> None:
+def write(workdir: Path, record: Mapping[str, object]) -> None:
     """Replaces the file at once: a kill leaves the old one or the new one."""
     fresh = (workdir / FILE).with_suffix(".tmp")
     fresh.write_text(json.dumps(record, indent=2) + "\n")
@@ -93,7 +93,7 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> Record:
     """With what code a result was made: its commit and the versions of the libraries."""
     return {"commit": commit(), "versions": versions()}
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -130,7 +129,7 @@ def saved_config(workdir: Path | str) -> ConfigDict:
     return complete(ConfigDict(saved | {"parallel": here}))
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: lookup.Value) -> lookup.Value:
     """JSON's lists as tuples."""
     if isinstance(value, dict):
         return {key: _tuples(v) for key, v in value.items()}

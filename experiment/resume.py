@@ -1,7 +1,5 @@
 """Where a training run begins or continues: the step, and the workdir made ready for it."""
 
-from typing import Any
-
 import jax
 
 from errors import UserError
@@ -104,6 +102,6 @@ def _agree(run: Run) -> None:
         )
 
 
-def _brief(known: dict[str, Any]) -> str:
+def _brief(known: record.Record) -> str:
     text = str(known)
     return text if len(text) < 120 else f"{text[:120]}..."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -21,7 +21,9 @@ from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
 from training import checkpoint, flops, mishaps, optim, parallel, step
-from training.trees import Variables, by_name
+from training.trees import PyTree, Sums, Variables, by_name
+
+_Record = record.Record  # `record` is a property of Run
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Run:
       init_params: weights that the run begins with, by parameter path; see experiment/init_from.py.
     """
 
-    config: dict[str, Any]
+    config: _Record
     workdir: Path
     steps: int
     seed: int
@@ -71,12 +73,12 @@ class Run:
     # What a run is.
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> _Record:
         """What is written beside metrics and weights: the config, what it came to, and with what it ran."""
         return self._begun | {"skipped_batches": self.skipped_batches}
 
     @cached_property
-    def _begun(self) -> dict[str, Any]:
+    def _begun(self) -> _Record:
         return self.config | {
             "format": record.FORMAT,
             "known": self.pipeline.known,
@@ -169,7 +171,7 @@ class Run:
         return self.devices.compile_train(function, self.abstract_state)
 
     @cached_property
-    def eval_step(self) -> Callable[[Variables, Any], Any]:
+    def eval_step(self) -> Callable[[Variables, parallel.Batch], Sums]:
         """Compiled (variables, batch) -> sums."""
         return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
 
@@ -180,7 +182,7 @@ class Run:
         return self.task.predict(apply, batch, key) | {"index": batch["index"]}
 
     @cached_property
-    def _predict(self) -> Callable[[Variables, Any], tasks.Rows]:
+    def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:
         return self.devices.compile_rows(self._rows)
 
     def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
@@ -200,16 +202,16 @@ class Run:
         return self.task.stream(partial(self._apply, variables), jax.tree.map(jnp.asarray, batch), key)
 
     @cached_property
-    def _apply(self) -> Callable[..., Any]:
+    def _apply(self) -> Callable[..., PyTree]:
         """The model's `apply`, each method compiled."""
         return jax.jit(self.model.apply, static_argnames=("method", "train", "beams", "length"))
 
     @cached_property
-    def represent(self) -> Callable[[Variables, Any], tuple[jax.Array, jax.Array, jax.Array]]:
+    def represent(self) -> Callable[[Variables, parallel.Batch], tuple[jax.Array, jax.Array, jax.Array]]:
         """Compiled (variables, batch) -> the representation before the head (B, D), label (B,) and mask (B,)."""
         model = self.model.clone(outputs=0)
 
-        def represent(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> Any:
+        def represent(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> PyTree:
             del axis
             inputs = [batch[name] for name in self.task.inputs]
             return model.apply(variables, *inputs, train=False), batch["label"], batch["mask"]

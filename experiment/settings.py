@@ -1,14 +1,16 @@
 """Config sections that are not the arguments of one function: what each key means."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from errors import UserError
 from experiment.fewshot import Fewshot
-from lookup import Pattern, Rate, Seed, Steps
+from lookup import Pattern, Rate, Seed, Steps, Value
+
+Keys = dict[str, Value]  # they depend on the section's name: experiment/config.py lists them
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,13 @@ class Experiment:
     epochs: NonNegativeFloat = 0.0
     init_from: str = ""
     init_fresh: tuple[Pattern, ...] = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")
-    model: dict[str, Any] = field(default_factory=dict)  # the keys depend on `name`: config.sections lists them
-    task: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    optim: dict[str, Any] = field(default_factory=dict)
+    model: Keys = field(default_factory=dict)
+    task: Keys = field(default_factory=dict)
+    data: Keys = field(default_factory=dict)
+    optim: Keys = field(default_factory=dict)
     step: StepSettings = StepSettings()
-    parallel: dict[str, Any] = field(default_factory=dict)
+    parallel: Keys = field(default_factory=dict)
     evaluation: EvaluationSettings = EvaluationSettings()
-    checkpoint: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Keys = field(default_factory=dict)
     log: LogSettings = LogSettings()
     profile: ProfileSettings = ProfileSettings()

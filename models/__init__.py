@@ -1,6 +1,6 @@
 """Models by name: `build("vit", ...)` is `models/vit.py`'s `Model(...)`. Importing this room alone imports no jax."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lookup
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
 
-def build(name: str, outputs: int, **arguments: Any) -> "nn.Module":
+def build(name: str, outputs: int, **arguments: object) -> "nn.Module":
     """The model of config.model.
 
     Args:

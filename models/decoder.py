@@ -6,13 +6,12 @@ B batch, T target tokens, S source tokens, D width, H heads, K beams, P prompt t
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from models import paths
 from models.arrays import AnyArray
@@ -20,7 +19,7 @@ from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
 from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
 from models.sharding import constrain
 
-Cache = dict[str, Any]
+Cache = dict[str, PyTree]
 
 
 class DecoderBlock(nn.Module):

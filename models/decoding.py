@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from annotated_types import Interval
-from jaxtyping import Array, Float, Float32, Int, Int32
+from jaxtyping import Array, Float, Float32, Int, Int32, PyTree
 
 from errors import UserError
 from models.arrays import AnyArray
@@ -62,7 +62,7 @@ def sample(
     batch, limit = limit.shape[0], jnp.minimum(limit, length)
     parents = jnp.zeros((batch, 1), jnp.int32)
 
-    def body(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    def body(state: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
         t, last, tokens, log_probability, done, cache = state
         logits, cache = step(last[:, None], parents, cache)
         logits = logits[:, 0]

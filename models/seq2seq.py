@@ -4,13 +4,13 @@ B batch, S source tokens, T target tokens, E embedding, H hidden, D = H or 2H th
 V vocabulary.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int, PyTree
 from pydantic import PositiveInt
 
 from errors import UserError
@@ -19,7 +19,7 @@ from models.arrays import AnyArray
 from models.cells import Carry, Cell, cell, hidden, read
 
 Kind = Literal["none", "bahdanau", "luong_dot", "luong_general"]
-Cache = dict[str, Any]
+Cache = dict[str, PyTree]
 Memory = dict[str, AnyArray]
 State = tuple[list[Carry], jax.Array | None]
 
@@ -109,7 +109,7 @@ class Model(nn.Module):
         memory, state = self._encode(source, beams=1, train=train)
         embedded = self.drop(self.target_embedding(inputs), deterministic=not train)
 
-        def step(decoder: Decoder, state: State, embedded: jax.Array) -> tuple[State, Any]:
+        def step(decoder: Decoder, state: State, embedded: jax.Array) -> tuple[State, PyTree]:
             return decoder(state, embedded, memory, train=train)
 
         scan = nn.scan(

@@ -114,7 +114,7 @@ class Model(nn.Module):
             )
         self.source_positions = AddTokenPositions(self.positions, self.max_length)
         self.target_positions = AddTokenPositions(self.positions, self.max_length)
-        layers: dict[str, Any] = dict(
+        layers: dict[str, Any] = dict(  # arguments of Encoder and Decoder
             heads=size.heads,
             mlp_dim=size.mlp_dim,
             head_dim=self.head_dim,

@@ -55,7 +55,7 @@ def versions() -> Versions:
     differ: dict[str, str] = {}
     if not platform.python_version().startswith(f"{TESTED_PYTHON}."):
         differ["python"] = TESTED_PYTHON
-    needed = (ROOT / "requirements.txt").read_text().split("# Development")[0]
+    needed = (ROOT / "requirements.txt").read_text()
     for name, pin, marker in re.findall(r"^([\w.-]+)==([\w.]+)(;?)", needed, re.MULTILINE):
         version = _version(name)
         if version is None and marker:  # required on another platform

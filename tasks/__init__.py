@@ -17,12 +17,13 @@ Batch = Mapping[str, jax.Array]
 Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
 Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
 Rows = dict[str, jax.Array]  # one row an example
+Method = Callable[..., Any]  # of a model, with its variables: see Apply
 
 
 class Apply(Protocol):
     """A model with its variables."""
 
-    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
+    def __call__(self, *inputs: jax.Array, **options: object) -> Any:  # whatever the model's method returns
         """`model.apply` with these inputs. options: of the method that is called, such as method="start"."""
 
     def gather(self, x: jax.Array) -> jax.Array:
@@ -68,7 +69,7 @@ class Answer:
     """
 
     text: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, object] = field(default_factory=dict)
     picture: np.ndarray | None = None
 
 
@@ -116,7 +117,7 @@ class Task:
         """
         raise NotImplementedError
 
-    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
+    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
         """The parts of one example's answer as they are made, such as token ids; None if it is made at once.
 
         Args:
@@ -145,6 +146,6 @@ def coloured(picture: np.ndarray) -> np.ndarray:
     return np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture
 
 
-def build(name: str, **arguments: Any) -> Task:
+def build(name: str, **arguments: object) -> Task:
     """The task of config.task."""
     return lookup.call("config.task", lookup.find("tasks", "Task", name), arguments)

@@ -4,9 +4,8 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +14,15 @@ from jaxtyping import Array, Bool, Int32
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 import tasks
+from lookup import Section
 from models import decoding
 from models.tokens import BOS
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Rows, Sums, Totals
 
 NONE = -1  # where a row of tokens has ended
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, object]:
     """What `:debug` changes."""
     del section
     return {"length": 20}
@@ -105,7 +105,7 @@ class Task(tasks.Task):
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
 
-    def stream(self, apply: Callable[..., Any], batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
+    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
         """The continuation of one prompt as `predict` writes it, int32 (1,) at a time."""
         prompt = batch["tokens"]
         keep, room = self._rooms(apply, prompt)
@@ -132,7 +132,7 @@ class Task(tasks.Task):
         prompt, text = (data.decode(row[name][row[name] >= 0]) for name in ("prompt", "tokens"))
         return Answer(prompt + text, {"continuation": text})
 
-    def _rooms(self, apply: Callable[..., Any], prompt: jax.Array) -> tuple[int, int]:
+    def _rooms(self, apply: Method, prompt: jax.Array) -> tuple[int, int]:
         """How many tokens of a prompt are read, and how many are written from there."""
         context, longest = int(apply(method="context")), prompt.shape[1]
         if longest + self.length <= context:

@@ -6,7 +6,7 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,13 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 import tasks
 from errors import UserError
-from lookup import Probability
+from lookup import Probability, Section
 from models import decoding
 from models.tokens import BOS, EOS, PAD
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
 
-def debug(section: dict[str, Any]) -> dict[str, Any]:
+def debug(section: Section) -> dict[str, object]:
     """What `:debug` changes."""
     del section
     return {"beams": 2}
@@ -108,7 +108,7 @@ class Task(tasks.Task):
         beams = 1 if self.temperature else self.beams
         cache = apply(source, beams=beams, length=length, method="start")
 
-        def step(tokens: jax.Array, parents: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+        def step(tokens: jax.Array, parents: jax.Array, cache: decoding.Cache) -> tuple[jax.Array, decoding.Cache]:
             logits, cache = apply(tokens, parents, cache, method="step")
             token = jnp.arange(logits.shape[-1])
             return jnp.where((token == PAD) | (token == BOS), -jnp.inf, logits), cache

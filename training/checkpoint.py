@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import jax
 import orbax.checkpoint as ocp
@@ -246,7 +246,7 @@ class Checkpoints:
             f"no space left in {self.folder}: {kept}. Free some and run the same command again to continue."
         )
 
-    def record(self, step: int) -> dict[str, Any]:
+    def record(self, step: int) -> dict[str, object]:
         """What was saved beside the weights."""
         return json.loads((self.folder / str(step) / "record" / "metadata").read_text())
 

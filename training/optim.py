@@ -1,9 +1,9 @@
 """config.optim: an optimiser with clipping, decay, layer-wise rates and frozen parameters, and its learning rate."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from pydantic import NonNegativeFloat
 
 import lookup
 from errors import UserError
-from lookup import Key, Pattern, Steps
+from lookup import Key, Pattern, Section, Steps, Value
 from training import layerwise, optimisers
 from training.optimisers import CORES, RATES, RENAMED, SCHEDULE_FREE
 from training.optimisers import names as names
@@ -113,7 +113,7 @@ def make(
 
 
 def _built(
-    settings: Settings, rate: Schedule, frozen: tuple[str, ...], own: Mapping[str, Any]
+    settings: Settings, rate: Schedule, frozen: tuple[str, ...], own: Section
 ) -> optax.GradientTransformationExtraArgs:
     if settings.name == "sam":
         around = {key: value for key, value in own.items() if key in optimisers.sam_keys()}
@@ -124,7 +124,7 @@ def _built(
     return optax.with_extra_args_support(layerwise.only_trained(whole, frozen) if frozen else whole)
 
 
-def _chain(settings: Settings, name: str, rate: Schedule, own: Mapping[str, Any]) -> optax.GradientTransformation:
+def _chain(settings: Settings, name: str, rate: Schedule, own: Section) -> optax.GradientTransformation:
     """Clipping, the optimiser, decay and layer-wise rates. Checkpoints hold the state of this chain, part by part."""
 
     def mask(params: PyTree) -> PyTree:
@@ -155,7 +155,7 @@ def _chain(settings: Settings, name: str, rate: Schedule, own: Mapping[str, Any]
     return optax.chain(clip, factory(**arguments), *after, *layers)
 
 
-def _reader(name: str, optimizer: str) -> Callable[..., dict[str, Any]]:
+def _reader(name: str, optimizer: str) -> Callable[..., dict[str, Value]]:
     """A function whose signature has the `keys` of an optimiser, as lookup.call checks them."""
     found = keys(name, optimizer)
 
@@ -223,7 +223,7 @@ def _is_masked(node: object) -> bool:
 EARLIER = {"adamw": ("b1", "b2", "eps"), "sgd": ("momentum", "nesterov"), "adafactor": ()}
 
 
-def from_earlier(section: Mapping[str, Any]) -> dict[str, Any]:
+def from_earlier(section: Section) -> dict[str, Value]:
     """config.optim of a run that an earlier version trained, without the keys that its optimiser did not read.
 
     Every section had b1, b2, eps, momentum and nesterov then; one that does not have them all stays as it is.

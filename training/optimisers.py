@@ -4,7 +4,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import optax
@@ -14,7 +14,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 
 import lookup
 from errors import UserError, nearest
-from lookup import Key, Rate, Steps
+from lookup import Hint, Key, Rate, Steps
 from models.paths import is_layer, layer
 from training.trees import PyTree, by_name
 
@@ -283,7 +283,7 @@ def own_keys(name: str, optimizer: str, common: Collection[str]) -> dict[str, Ke
     return found
 
 
-def _hint(name: str, hint: Any, default: object) -> Any:
+def _hint(name: str, hint: Hint, default: object) -> Hint:
     """The type of an argument of optax's, in terms of a config; None for one that no config can give.
 
     optax says `ArrayLike` of nearly everything, so that the default has more to tell.

@@ -8,14 +8,15 @@ config.model.scan. Of our models this room knows the sizes and the names of laye
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from errors import UserError, nearest
 from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
+from weights.ours import Settings
 from weights.tables import PLACE, Index, Row, Table, spell
-from weights.trees import Leaves, Tree, flat, layers, nested, stacked, unstacked
+from weights.trees import Leaf, Leaves, Tree, flat, layers, nested, stacked, unstacked
 
 __all__ = [
     "MODELS",
@@ -77,7 +78,7 @@ class Weights:
 
     params: Tree
     scheme: str
-    model: dict[str, Any]
+    model: Settings
     settings: tuple[str, ...]
     variant: str
     words: str
@@ -149,7 +150,7 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
 
 
 def write(
-    path: Path | str, params: Mapping[str, Any], scheme: str, model: Mapping[str, Any]
+    path: Path | str, params: Mapping[str, Leaf], scheme: str, model: Settings
 ) -> tuple[tuple[Move, ...], list[str]]:
     """Writes our parameters under another scheme's names, whole or not at all.
 
@@ -194,7 +195,7 @@ def write(
     return _moves(places, arrays, leaves), notes
 
 
-def mismatch(found: Weights, wanted: Mapping[str, Any], free: tuple[str, ...] = ()) -> str:
+def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] = ()) -> str:
     """A line on the first parameter of `found` that differs from the model's, and how to mend it; "" if none does.
 
     Args:
@@ -273,7 +274,7 @@ def _first(names: list[str]) -> str:
     return repr(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _fits(found: Weights, name: str, have: Mapping[str, Any], want: Mapping[str, Any]) -> str:
+def _fits(found: Weights, name: str, have: Mapping[str, object], want: Mapping[str, object]) -> str:
     """What would make a model fit of which `name` is the first other parameter."""
     part = name.split("/")[0]
     if part in ("pre_logits", "token", "distillation_token") and not (name in have and name in want):

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from errors import UserError
+from weights.ours import Settings
 from weights.tables import Table
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
@@ -17,7 +18,7 @@ class Beside(NamedTuple):
     """heads: H or None. settings: of config.model. names: of the classes. notes: for a person."""
 
     heads: int | None = None
-    settings: Mapping[str, Any] = {}
+    settings: Settings = {}
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -48,7 +49,7 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
 
 
-def said(leaves: Mapping[str, np.ndarray], model: Mapping[str, Any]) -> dict[str, str]:
+def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     """The notes that make a ViT's file readable again without a guess; other models need none."""
     query = leaves.get("encoder/block_00/attention/query/bias")
     if query is None:

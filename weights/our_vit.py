@@ -5,13 +5,12 @@ D width, F MLP, H heads, K head size, P patch, E channels of what the patches ar
 
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any
 
 from errors import UserError
 from models import paths
 from models.sizes import HYBRIDS, RESNET_WIDTH, VIT, VIT_PATCHES
 from weights import our_resnet
-from weights.ours import Described, Family, named
+from weights.ours import Described, Family, Settings, named
 
 BLOCK = f"encoder/{paths.BLOCK_PATTERN}"
 PROJECTIONS = ("query", "key", "value")
@@ -56,7 +55,7 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     depth = 1 + max(dict(index).get("block", -1) for index in indices)
     patch = sizes["P"]
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
-    fields: dict[str, Any] = size | {"patch": patch}
+    fields: Settings = size | {"patch": patch}
     name, side = next((name for name, row in VIT.items() if row == size), ""), patch
     variant = f"{name}/{patch}" if name and patch in VIT_PATCHES else ""
     if "stem" in parts:

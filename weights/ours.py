@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+Settings = dict[str, Any]  # keys of config.model
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
 
 
@@ -23,7 +24,7 @@ class Described:
       image_size: that the weights are for; 0 where any will do, None where it is not square.
     """
 
-    settings: dict[str, Any]
+    settings: Settings
     variant: str
     words: str
     classes: int
@@ -48,7 +49,7 @@ class Family:
     describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
 
 
-def named(name: str, variant: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def named(name: str, variant: str, fields: Mapping[str, object]) -> tuple[Settings, str]:
     """The settings that give a model its size, and the words for it."""
     written = ", ".join(f"{key} {'+'.join(map(str, v)) if isinstance(v, tuple) else v}" for key, v in fields.items())
     return {"variant": variant} if variant else dict(fields), f"{name}{f'-{variant}' if variant else ''} ({written})"

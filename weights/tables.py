@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from weights.ours import Family
+from weights.ours import Family, Settings
 
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
 Index = tuple[tuple[str, int], ...]  # (("block", 3),)
@@ -67,7 +67,7 @@ class Table:
 
     scheme: str
     family: Family
-    settings: Mapping[str, Any]
+    settings: Settings
     elsewhere: Mapping[str, str]
     rows: tuple[Row, ...]
     optional: tuple[str, ...] = ()

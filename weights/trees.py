@@ -11,16 +11,17 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from models import paths
 
-Tree = dict[str, Any]  # nested
-Leaves = dict[str, Any]  # flat: arrays, or anything with a shape
+Leaf = Any  # an array, or anything with a shape
+Tree = dict[str, Leaf]  # nested
+Leaves = dict[str, Leaf]  # flat
 
 
-def flat(tree: Mapping[str, Any]) -> Leaves:
+def flat(tree: Mapping[str, Leaf]) -> Leaves:
     """Nested parameters -> flat ones. Flat ones stay as they are."""
     return flatten_dict(dict(tree), sep="/")
 
 
-def nested(leaves: Mapping[str, Any]) -> Tree:
+def nested(leaves: Mapping[str, Leaf]) -> Tree:
     """Flat parameters -> nested ones."""
     return unflatten_dict(dict(leaves), sep="/")
 
@@ -34,7 +35,7 @@ def layers(path: str, shape: tuple[int, ...]) -> list[tuple[str, int | None]]:
     return [(paths.written_out(path, number), number) for number in range(shape[0])]
 
 
-def written_out(leaves: Mapping[str, Any]) -> Leaves:
+def written_out(leaves: Mapping[str, Leaf]) -> Leaves:
     """Flat parameters with each layer by itself, `block_00` ...; those that are so already stay as they are."""
     return {
         name: leaf if number is None else leaf[number]
@@ -43,14 +44,14 @@ def written_out(leaves: Mapping[str, Any]) -> Leaves:
     }
 
 
-def unstacked(tree: Mapping[str, Any]) -> Tree:
+def unstacked(tree: Mapping[str, Leaf]) -> Tree:
     """The same of nested parameters."""
     return nested(written_out(flat(tree)))
 
 
-def stacked(tree: Mapping[str, Any]) -> Tree:
+def stacked(tree: Mapping[str, Leaf]) -> Tree:
     """The other way round: the layers `block_00` ... become one, `blocks`, with the layers as its first axis."""
-    stacks: dict[str, dict[int, Any]] = {}
+    stacks: dict[str, dict[int, Leaf]] = {}
     others: Leaves = {}
     for name, leaf in flat(tree).items():
         layer = paths.layer(name)

@@ -3,7 +3,7 @@
 b is this host's share of a global batch B.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -14,11 +14,11 @@ from data.order import Plan, Tensor
 from data.pipelines import reading
 from data.sources import Example, Source, synthetic
 from errors import UserError
+from lookup import Section as Section
 
 Batch: TypeAlias = dict[str, np.ndarray]
 Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 Change: TypeAlias = Callable[[Example, Example], Example]
-Section: TypeAlias = Mapping[str, Any]  # of a config
 Known: TypeAlias = dict[str, Any]  # JSON
 
 MADE_UP = 8  # evaluation batches of a synthetic split

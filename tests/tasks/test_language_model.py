@@ -1,0 +1,113 @@
+"""The next token: losses against NumPy, and continuations against a model that reads the whole text again each time."""
+
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import gpt
+from tasks.language_model import NONE, Task, ending
+
+V, CONTEXT, LENGTH = 11, 12, 30
+MODEL = gpt.Model(outputs=V, width=16, depth=2, heads=2, max_length=CONTEXT, dropout=0.0)
+PROMPTS = np.array([[3, 1, 4, 1, 5], [9, 2, NONE, NONE, NONE]], np.int32)
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict:
+    """Weights so large that what is likeliest depends on what comes before."""
+    found = MODEL.init(jax.random.key(1), jnp.zeros((1, 4), jnp.int32), train=False)
+    return jax.tree.map(lambda x: x * 12 if x.ndim == 2 else x, found)
+
+
+@pytest.fixture(scope="module")
+def apply(variables):
+    compiled = jax.jit(MODEL.apply, static_argnames=("method", "train", "beams", "length"))
+    return partial(compiled, variables)
+
+
+def test_loss_and_accuracy_are_of_the_targets_that_there_are():
+    chance = np.random.default_rng(0)
+    logits, target = chance.normal(size=(2, 5, V)).astype(np.float32), chance.integers(0, V, (2, 5))
+    target[1, 3:] = NONE
+    seen = []
+    batch = {"tokens": np.zeros((2, 5), int), "target": target, "segment": np.ones((2, 5), int)}
+    sums = Task().sums(lambda *given: seen.append(given) or jnp.asarray(logits), batch, True)
+    probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    there = target >= 0
+    nll = -np.log(np.take_along_axis(probability, np.maximum(target, 0)[..., None], -1)[..., 0][there])
+    assert len(seen[0]) == 2  # tokens and segment
+    assert float(sums["loss"][0]) == pytest.approx(nll.sum(), rel=1e-5)
+    assert float(sums["loss"][1]) == float(sums["accuracy"][1]) == 8
+    assert float(sums["accuracy"][0]) == (logits.argmax(-1) == target)[there].sum()
+
+
+def test_bits_per_byte_are_of_the_text():
+    totals = {"loss": (np.float64(200.0), np.float64(100.0))}
+    data = SimpleNamespace(bytes_of={"validation": 400}.get)
+    found = Task().summaries(totals, data, "validation")
+    assert found == pytest.approx({"perplexity": math.exp(2), "bits_per_byte": 200 / math.log(2) / 400})
+
+
+def again(variables, prompt: list[int], length: int) -> list[int]:
+    """The likeliest continuation, with the whole text read anew for every token."""
+    read, text = jax.jit(partial(MODEL.apply, train=False)), list(prompt)
+    for _ in range(length):
+        padded = np.pad(text, (0, CONTEXT - len(text)))[None]
+        text.append(int(read(variables, padded)[0, len(text) - 1].argmax()))
+    return text[len(prompt) :]
+
+
+def test_a_continuation_is_what_the_model_finds_likeliest(variables):
+    task = Task(length=7, temperature=0.0)
+    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, jax.random.key(0))
+    for row, prompt in zip(rows["tokens"].tolist(), PROMPTS, strict=True):
+        assert row == again(variables, prompt[prompt >= 0].tolist(), 7)
+    assert len(set(rows["tokens"][0].tolist())) > 1
+
+
+def test_beyond_the_context_writing_continues_from_its_last_half(variables):
+    task = Task(length=12, temperature=0.0)  # 6 tokens are kept, and 6 are written before the context is full
+    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, jax.random.key(0))
+    for row, prompt in zip(rows["tokens"].tolist(), PROMPTS, strict=True):
+        first = again(variables, prompt[prompt >= 0].tolist(), 6)
+        assert row == first + again(variables, first, 6)
+
+
+@pytest.mark.parametrize("length", [5, LENGTH])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, temperature):
+    """Within the model's context and beyond it."""
+    task, key = Task(length=length, temperature=temperature, top_k=5), jax.random.key(7)
+    for prompt in PROMPTS:
+        batch = {"tokens": jnp.asarray(prompt[None])}
+        whole = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
+        np.testing.assert_array_equal(np.concatenate(list(task.stream(apply, batch, key))), whole)
+
+
+def test_a_continuation_ends_with_the_stop_token(variables, apply):
+    batch, key = {"tokens": PROMPTS[:1]}, jax.random.key(3)
+    free = np.concatenate(list(Task(length=LENGTH, temperature=1.0).stream(apply, batch, key)))
+    stop = int(free[4])
+    first = int(np.argmax(free == stop))
+    task = Task(length=LENGTH, temperature=1.0, stop=stop)
+    assert np.concatenate(list(task.stream(apply, batch, key))).tolist() == free[: first + 1].tolist()
+    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)
+    assert rows["tokens"][0].tolist() == [*free[: first + 1], *[NONE] * (LENGTH - first - 1)]
+
+
+def test_an_answer_is_the_prompt_and_what_follows():
+    data = SimpleNamespace(decode=lambda ids: "".join(map(chr, 97 + np.asarray(ids))))
+    row = {"prompt": np.array([0, 1, NONE]), "tokens": np.array([2, 3, NONE])}
+    answer = Task().answer(row, data)
+    assert (answer.text, answer.data) == ("abcd", {"continuation": "cd"})
+
+
+def test_the_end_of_a_prompt_is_kept():
+    rows = np.array([[1, 2, 3, 4, 5], [1, 2, NONE, NONE, NONE]], np.int32)
+    assert ending(jnp.asarray(rows), 3).tolist() == [[3, 4, 5], [1, 2, NONE]]
+    assert ending(jnp.asarray(rows), 9).tolist() == rows.tolist()
