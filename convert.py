@@ -125,9 +125,8 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
             raise UserError(
                 "the positions are those of no square image: begin a run of that shape with --config.init_from."
             )
-        configs.rename(config, "model", found.model["name"])
+        config.model = ConfigDict(found.model)
         configs.complete(config)
-        config.model.update(found.model)
         if config.data.image_size == configs.load(DEFAULT).data.image_size:
             config.data.image_size = found.image_size or config.data.image_size
         if len(config.data.mean) != found.channels:

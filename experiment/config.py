@@ -79,23 +79,18 @@ def names() -> list[tuple[str, str]]:
 
 def complete(config: ConfigDict) -> ConfigDict:
     """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
-    for section, keys in sections(config):
-        if section and section not in config:
-            config[section] = ConfigDict()
-        _fill(config[section] if section else config, keys)
+    with config.unlocked():
+        for section, keys in sections(config):
+            _fill(_section(config, section), keys)
     return config
 
 
 def rename(config: ConfigDict, section: str, name: str) -> None:
-    """Chooses another model, task, kind of data or optimiser. Keys that only the old one has are dropped."""
-    key = dict(names())[section]
-    if section not in config:
-        config[section] = ConfigDict()
-    here = config[section]
-    old = set(_keys(section, here)) if key in here else set()
-    here[key] = name
-    for lost in old - set(_keys(section, here)) - {key}:
-        if lost in here:
+    """Chooses another model, task, kind of data or optimiser, in place. Keys that it does not have are dropped."""
+    with config.unlocked():
+        here = _section(config, section)
+        here[dict(names())[section]] = name
+        for lost in set(here) - set(_keys(section, here)):
             del here[lost]
 
 
@@ -185,6 +180,13 @@ def _read(name: str, path: str, variant: str) -> ConfigDict:
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={name}: get_config() should return a ConfigDict, not {type(config).__name__}.")
     return config
+
+
+def _section(config: ConfigDict, section: str) -> ConfigDict:
+    """A section, which is empty where the config has none; "" is the top."""
+    if section and section not in config:
+        config[section] = ConfigDict()
+    return config[section] if section else config
 
 
 def _is_section(hint: Hint) -> bool:

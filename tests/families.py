@@ -114,6 +114,8 @@ FAMILIES: dict[str, dict[str, object]] = {
     "distilled": {"model.name": "vit", **VIT, "model.head": "distilled", "task.name": "distill", **IMAGES},
     "classifier": {
         "model.name": "classifier",
+        "model.positions": "sinusoid_1d",
+        "model.dropout": 0.1,
         "model.width": 16,
         "model.depth": 1,
         "model.mlp_dim": 32,
@@ -132,6 +134,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     },
     "transformer": {
         "model.name": "transformer",
+        "model.positions": "sinusoid_1d",
         "model.width": 16,
         "model.depth": 1,
         "model.mlp_dim": 32,

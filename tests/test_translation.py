@@ -29,17 +29,24 @@ def texts(tmp_path_factory) -> Path:
 
 
 def tiny(texts: Path, **changes: object) -> ConfigDict:
-    config = configs.load("configs/transformer_reverse.py:debug")
-    config.steps = 6
-    config.model.update(depth=1, dropout=0.1)
-    config.task.update(beams=1, extra_length=2)
-    config.data.update(source="files", name=str(texts), languages=("x", "y"), eval_splits=("test",))
-    config.data.update(batch_tokens=128, max_length=8, buckets=2)
-    config.evaluation.every_steps = 0
-    config.log.peak_teraflops = 1.0
-    config.parallel.mode = "mesh"
-    config.update_from_flattened_dict(changes)
-    return config
+    own = {
+        "steps": 6,
+        "model.depth": 1,
+        "model.dropout": 0.1,
+        "task.beams": 1,
+        "task.extra_length": 2,
+        "data.source": "files",
+        "data.name": str(texts),
+        "data.languages": ("x", "y"),
+        "data.eval_splits": ("test",),
+        "data.batch_tokens": 128,
+        "data.max_length": 8,
+        "data.buckets": 2,
+        "evaluation.every_steps": 0,
+        "log.peak_teraflops": 1.0,
+        "parallel.mode": "mesh",
+    }
+    return configs.load("configs/transformer_reverse.py:debug", own | changes)
 
 
 @pytest.fixture(scope="module")
