@@ -43,6 +43,7 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 
 
 def main(arguments: list[str]) -> None:
+    """Converts one of the three ways."""
     if len(arguments) != 2:
         raise UserError(
             "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file."
@@ -110,6 +111,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, dict[str, A
 
 
 def export(params: PyTree, model: dict[str, Any], target: Path, scheme: str | None) -> None:
+    """Writes parameters under another scheme's names, and says how."""
     scheme = scheme or USUAL[target.suffix]
     moves, notes = weights.write(target, params, scheme, model)
     show(moves)
@@ -203,6 +205,7 @@ def show(moves: tuple[weights.Move, ...]) -> None:
 
 
 def summary(moves: tuple[weights.Move, ...]) -> str:
+    """How many arrays were matched, renamed and changed in shape."""
     total, renamed, changed = (
         sum(move.arrays for move in moves if condition(move))
         for condition in (lambda m: True, lambda m: m.theirs != m.ours, lambda m: m.change)

@@ -162,6 +162,7 @@ def _builder(
 
 
 def main(arguments: list[str]) -> int:
+    """Prints the page and writes the plan: 0 if the run fits, 1 if it does not."""
     if arguments:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
     chosen = commands.FLAGS

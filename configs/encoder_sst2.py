@@ -11,6 +11,7 @@ from configs import base
 
 
 def get_config(variant: str = "mean") -> ConfigDict:
+    """The config of a variant: see above."""
     return base.config(
         epochs=4.0,
         model=dict(name="classifier", width=128, depth=2, mlp_dim=256, heads=4, dropout=0.3, pooling=variant),

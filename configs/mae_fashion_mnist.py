@@ -13,6 +13,7 @@ from configs import vit_fashion_mnist
 
 
 def get_config(variant: str = "mae") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_fashion_mnist.get_config()
     if variant == "mean_color":
         config.model.update(name="masked_patches", colors=8)

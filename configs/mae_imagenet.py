@@ -14,6 +14,7 @@ from configs import vit_imagenet
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet.get_config(variant)
     config.epochs = 800.0
     config.model = ConfigDict(dict(name="mae", variant=variant, positions="sinusoid_2d", dtype="bfloat16", scan=True))

@@ -15,6 +15,7 @@ from configs import vit_imagenet21k
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet21k.get_config(variant)
     config.model = ConfigDict(dict(name="masked_patches", variant=variant, dtype="bfloat16", scan=True))
     config.data.update(mean=(0.5,) * 3, std=(0.5,) * 3)

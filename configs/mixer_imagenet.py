@@ -13,6 +13,7 @@ from configs import vit_imagenet
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet.get_config()
     config.model = ConfigDict(dict(name="mixer", variant=variant, activation="gelu_tanh", dtype="bfloat16"))
     config.data.augment.update(randaugment_layers=2, randaugment_magnitude=15.0, mixup=0.5)

@@ -18,6 +18,7 @@ HIDDEN = {"rnn": 112, "lstm": 52, "gru": 60}  # for as many parameters as the Tr
 
 
 def get_config(variant: str = "transformer+32") -> ConfigDict:
+    """The config of a variant: see above."""
     model, _, number = variant.partition("+")
     if number and not number.isdigit():
         raise ValueError(f"recall.py:{variant} should end in a length, as in {model}+64")

@@ -9,6 +9,7 @@ from configs import vit_digits
 
 
 def get_config() -> ConfigDict:
+    """The config."""
     config = vit_digits.get_config()
     config.model = ConfigDict(dict(name="resnet", depths=(1, 1), width=16, root="cifar"))
     return config

@@ -12,6 +12,7 @@ from configs import vit_fashion_mnist
 
 
 def get_config() -> ConfigDict:
+    """The config."""
     config = vit_fashion_mnist.get_config()
     config.model = ConfigDict(dict(name="resnet", depths=(1, 1, 1), width=16, root="cifar"))
     return config

@@ -14,6 +14,7 @@ from configs import vit_imagenet
 
 
 def get_config(variant: str = "R50x1") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet.get_config()
     config.epochs = 90.0
     config.model = ConfigDict(dict(name="resnet", variant=variant, dtype="bfloat16"))

@@ -13,6 +13,7 @@ from configs import transformer_multi30k
 
 
 def get_config(variant: str = "gru+bahdanau") -> ConfigDict:
+    """The config of a variant: see above."""
     config = transformer_multi30k.get_config("de-en")
     cell, _, attention = variant.partition("+")
     config.epochs = 10.0

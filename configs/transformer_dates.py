@@ -12,6 +12,7 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
+    """The config."""
     return base.config(
         epochs=4.0,
         model=dict(name="transformer", width=96, depth=2, mlp_dim=192, heads=4, norm="pre"),

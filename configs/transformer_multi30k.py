@@ -13,6 +13,7 @@ from configs import base
 
 
 def get_config(variant: str = "de-en") -> ConfigDict:
+    """The config of a variant: see above."""
     source, _, target = variant.partition("-")
     return base.config(
         epochs=12.0,

@@ -43,6 +43,7 @@ WARMUP_STEPS = 4000
 
 
 def get_config(variant: str = "base") -> ConfigDict:
+    """The config of a variant: see above."""
     if variant not in ROWS:
         raise ValueError(f"there is no row {variant!r} in Table 3. There is: {', '.join(ROWS)}.")
     big = variant == "big"

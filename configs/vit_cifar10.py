@@ -11,6 +11,7 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
+    """The config."""
     return base.config(
         epochs=200.0,
         model=dict(name="vit", width=384, depth=7, mlp_dim=384, heads=12, patch=4),

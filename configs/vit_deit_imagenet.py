@@ -16,6 +16,7 @@ from configs import vit_imagenet
 
 
 def get_config(variant: str = "S/16") -> ConfigDict:
+    """The config of a variant: see above."""
     kind, _, size = variant.rpartition("+")
     distilled = kind == "distilled"
     config = vit_imagenet.get_config(size if distilled else variant)

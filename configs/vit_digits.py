@@ -11,6 +11,7 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
+    """The config."""
     return base.config(
         epochs=100.0,
         model=dict(

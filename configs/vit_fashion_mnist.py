@@ -17,6 +17,7 @@ VARIANTS: dict[str, dict] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant: see above."""
     if variant not in VARIANTS:
         raise ValueError(f"there is no variant {variant!r}: only hybrid, and none.")
     config = base.config(

@@ -53,6 +53,7 @@ TESTS = {
 
 
 def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     task, _, model = variant.partition("+")
     data, train, test, steps, rate = TASKS[task] if task in TASKS else vtab(task)
     config = base.config(
@@ -79,6 +80,7 @@ def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
 
 
 def vtab(name: str) -> tuple[str, str, str, int, float]:
+    """Data set, training split, test split, steps and learning rate of a VTAB task."""
     name = name.removeprefix("vtab_")
     if name not in VTAB:
         known = ", ".join([*TASKS, *(f"vtab_{task}" for task in VTAB)])

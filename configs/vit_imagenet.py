@@ -13,6 +13,7 @@ from configs import base
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     return base.config(
         epochs=300.0,
         model=dict(name="vit", variant=variant, dropout=0.1, dtype="bfloat16", scan=True),

@@ -17,6 +17,7 @@ LEARNING_RATES = {"R50+B/16": 8e-4, "R50+B/32": 8e-4, "R50+L/16": 4e-4, "R50+L/3
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet.get_config(variant)
     config.epochs = 90.0
     config.model.representation = True

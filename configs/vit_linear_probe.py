@@ -13,6 +13,7 @@ from configs import vit_finetune
 
 
 def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_finetune.get_config(variant)
     config.data.image_size = 224
     config.step.frozen = ("(?!head/).*",)

@@ -13,6 +13,7 @@ from configs import vit_imagenet
 
 
 def get_config(variant: str = "S/16") -> ConfigDict:
+    """The config of a variant: see above."""
     config = vit_imagenet.get_config(variant)
     config.epochs = 90.0
     config.model.update(dropout=0.0, head="gap", positions="sinusoid_2d", activation="gelu_tanh")

@@ -157,6 +157,7 @@ class Tokenizer:
 
     @property
     def vocabulary(self) -> list[str]:
+        """The text of every id."""
         return self.pieces(range(self.size))
 
 

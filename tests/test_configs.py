@@ -1,4 +1,7 @@
-"""Every config: its small form trains and is evaluated on made-up data of the real data set's features."""
+"""Every config: its small form is built, reads made-up data of the real data set's features, and its steps are traced.
+
+tests/test_families.py trains a run of every family.
+"""
 
 import importlib
 from pathlib import Path
@@ -7,12 +10,13 @@ import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 
 import experiment
+from errors import UserError
 from experiment import config as configs
 from experiment.settings import Experiment
-from models import sizes
-from train import train
+from models import vit
 from training import optim
 
 ROOT = Path(__file__).parents[1]
@@ -90,23 +94,34 @@ def data_dir(tmp_path) -> Path:
     return tmp_path
 
 
+def takes_its_steps(config: ConfigDict, workdir: Path) -> None:
+    """A training step on the first batch and an evaluation step on the first of each split, traced, not compiled."""
+    run = experiment.build(config, workdir)
+    run.pipeline.check()
+    batch = run.devices.put(next(run.batches(0)))
+    state, sums = jax.eval_shape(run.train_step, run.abstract_state, batch)
+    shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)  # noqa: E731
+    assert shapes(state) == shapes(run.abstract_state)
+    assert sums["loss"][0].shape == sums["grad_norm"][0].shape == ()
+    for split in run.pipeline.eval_splits:
+        batch = run.devices.put(next(run.pipeline.eval_batches(split)))
+        assert "loss" in jax.eval_shape(run.eval_step, run.abstract_state.eval_variables, batch)
+    assert run.steps == 4
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, data_dir):
     config = load(name, small=True)
-    config.log.peak_teraflops = 1.0
     config.parallel.mode = "mesh"
     if config.data.name == "imagenet21k":
         assert config.data.eval_splits == (f"train[:{HELD_OUT}]",)
         config.data.eval_splits = ("train[:80]",)
-    if load(name).data.name == "digits":
-        scores = train(config, workdir)
-    else:
-        config.data.data_dir = str(data_dir)
-        with tfds.testing.mock_data(80, data_dir=str(data_dir), as_data_source_fn=records):
-            scores = train(config, workdir)
-    split = config.data.eval_splits[0]
-    assert 0 <= scores.get(f"{split}/accuracy", scores[f"{split}/loss"]) < 10
-    assert (workdir / "checkpoints" / "4").is_dir()
+    if config.data.name == "digits":
+        takes_its_steps(config, workdir)
+        return
+    config.data.data_dir = str(data_dir)
+    with tfds.testing.mock_data(80, data_dir=str(data_dir), as_data_source_fn=records):
+        takes_its_steps(config, workdir)
 
 
 @pytest.fixture
@@ -118,32 +133,28 @@ def texts(tmp_path) -> Path:
     for split in ("train", "validation", "test"):
         for language in ("de", "en"):
             (tmp_path / f"{split}.{language}").write_text("\n".join(sentences) + "\n")
+        (tmp_path / f"{split}.txt").write_text("\n".join(sentences) + "\n")
     return tmp_path
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_text_config_takes_its_steps_on_data_of_its_sets_features(name, workdir, texts, monkeypatch):
     config = load(name, small=True)
-    config.log.peak_teraflops = 1.0
     config.parallel.mode = "mesh"
-    config.data.buckets = 1
-    config.model.update(dict(depth=1) if "depth" in config.model else {})
-    if name not in ("transformer_multi30k", "seq2seq_multi30k"):
-        config.evaluation.generate = "never"  # beam search compiles for long, and is the same
-    if config.data.tokenizer == "bpe":
+    if config.data.tokenizer == "bpe" and config.data.source != "python":
         config.data.tokenizer = "char"  # so few sentences have no 300 subwords
+    if config.data.name == "tiny_shakespeare":  # of which tfds.testing has no features
+        config.data.source = "files"
     if config.data.source == "files":
         config.data.name = str(texts)
+    elif config.data.source == "python":
+        config.data.name = "email"
     elif config.data.source in ("dates", "reverse"):
         module = importlib.import_module(f"data.text.{config.data.source}")
         every = module.pairs
         monkeypatch.setattr(module, "pairs", lambda *which: every(*which)[:80])
     with tfds.testing.mock_data(80):
-        scores = train(config, workdir)
-    split = config.data.eval_splits[0]
-    assert 0 <= scores[f"{split}/accuracy"] <= 1
-    assert config.evaluation.generate == "never" or 0 <= scores[f"{split}/bleu"] <= 100
-    assert (workdir / "checkpoints" / "4").is_dir()
+        takes_its_steps(config, workdir)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,7 +166,7 @@ def test_every_config_is_documented_and_complete(name):
     assert set(config.keys()) == set(Experiment.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("variant", sizes.VIT)
+@pytest.mark.parametrize("variant", vit.VARIANTS)
 def test_every_variant_of_the_imagenet_config_has_its_shapes(variant, workdir):
     config = load("vit_imagenet", variant)
     config.data.update(source="synthetic", name="1000")
@@ -189,7 +200,7 @@ def test_the_recipes_of_fine_tuning():
         assert (config.optim.name, config.optim.momentum, config.optim.clip_norm) == ("sgd", 0.9, 1.0)
         assert (config.optim.weight_decay, config.model.dropout, config.optim.schedule) == (0, 0, "cosine")
         assert config.optim.warmup_steps < config.steps
-    with pytest.raises(ValueError, match="there is no task 'cars' to fine-tune on: imagenet, cifar10"):
+    with pytest.raises(UserError, match="there is no task 'cars' to fine-tune on: imagenet, cifar10"):
         load("vit_finetune", "cars+B/16")
 
 
@@ -216,7 +227,7 @@ def test_the_transformers_recipe():
             assert float(rate(step - 1)) == pytest.approx(noam, rel=1e-3)
     assert (base_.data.batch_tokens, base_.data.vocabulary_size, base_.task.label_smoothing) == (25_000, 37_000, 0.1)
     assert (base_.task.beams, base_.task.alpha, base_.task.extra_length) == (4, 0.6, 50)
-    with pytest.raises(ValueError, match="no row 'A2' in Table 3"):
+    with pytest.raises(UserError, match="no row 'A2' in Table 3"):
         load("transformer_wmt14", "A2")
 
 
@@ -233,9 +244,9 @@ def test_models_that_recall_differ_in_nothing_else_and_have_the_same_size(varian
 
 
 def test_a_model_or_length_that_cannot_recall_is_named():
-    with pytest.raises(ValueError, match="no model 'debug' for recall: transformer, rnn, lstm, gru"):
-        load("recall", "debug")
-    with pytest.raises(ValueError, match=r"recall.py:gru\+long should end in a length, as in gru\+64"):
+    with pytest.raises(UserError, match="no model 'rn' for recall: transformer, rnn, lstm, gru"):
+        load("recall", "rn")
+    with pytest.raises(UserError, match=r"recall.py:gru\+long should end in a length, as in gru\+64"):
         load("recall", "gru+long")
 
 

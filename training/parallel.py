@@ -186,6 +186,7 @@ class Mesh:
 
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
+        """The devices by axis: data, fsdp, tensor."""
         shape = (self.data, self.fsdp, self.tensor)
         if self.devices[0].platform == "tpu":  # whose links have a shape; an axis of 2 takes half a side of 4 x 4
             grid = mesh_utils.create_device_mesh(shape, self.devices, allow_split_physical_axes=True)
@@ -326,39 +327,49 @@ class Pmap:
 
     @property
     def divisor(self) -> int:
+        """Devices, by which every batch must divide."""
         return len(self.devices)
 
     @property
     def feed(self) -> tuple[int, int]:
+        """Which of how many hosts this is."""
         return jax.process_index(), jax.process_count()
 
     def lay_out(self, state: State) -> State:
+        """Shapes of the state, whole on every device."""
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._whole), state)
 
     def initialise(self, function: Callable[[], State]) -> State:
+        """The state, computed once and copied to every device of this host."""
         return self.put_state(jax.jit(function)())
 
     def put_state(self, state: State) -> State:
+        """A state -> a copy on every device of this host."""
         return flax.jax_utils.replicate(jax.device_get(state), list(self._local))
 
     def get_state(self, state: State) -> State:
+        """The state as it is saved: one copy."""
         one = flax.jax_utils.unreplicate(state)  # not x[0], which is slow on a pmapped array
         if jax.process_count() == 1:
             return one
         return jax.tree.map(partial(jax.make_array_from_process_local_data, self._whole), jax.device_get(one))
 
     def put(self, batch: Rows) -> Batch:
+        """This host's rows, with an axis of devices before them."""
         local = NamedSharding(jax.sharding.Mesh(np.array(self._local), ("data",)), PartitionSpec("data"))
         return jax.device_put({n: x.reshape(len(self._local), -1, *x.shape[1:]) for n, x in batch.items()}, local)
 
     def compile_train(self, function: Program, state: PyTree) -> jax.stages.Wrapped:
+        """See Devices."""
         del state  # whole on every device, whatever its shapes
         return self._program(function, donate_argnums=0)
 
     def compile(self, function: Program) -> Program:
+        """See Devices."""
         return self._program(function)
 
     def compile_rows(self, function: Program) -> Program:
+        """See Devices."""
         return self._program(function)
 
     def _program(self, function: Program, **options: PyTree) -> jax.stages.Wrapped:
@@ -366,13 +377,16 @@ class Pmap:
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
     def fetch(self, tree: PyTree) -> PyTree:
+        """What one device has -> NumPy."""
         return jax.device_get(flax.jax_utils.unreplicate(tree))
 
     def fetch_rows(self, rows: PyTree) -> PyTree:
+        """The rows of all devices of all hosts -> NumPy."""
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
         return rows if jax.process_count() == 1 else multihost_utils.process_allgather(rows, tiled=True)
 
     def shapes(self, batch: Batch) -> Shapes:
+        """Shapes of the global batch."""
         hosts = jax.process_count()
         return {
             n: jax.ShapeDtypeStruct((hosts * x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype) for n, x in batch.items()

@@ -31,6 +31,7 @@ SHAPES = {
 
 
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+    """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
     depth = 1 + max(dict(index).get("block", -1) for index in indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "token_mlp_dim": sizes["T"]}

@@ -63,6 +63,7 @@ def stride(root: str, depths: tuple[int, ...]) -> int:
 
 
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+    """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
     root, width, depths = size(sizes, indices)
     number = next((name for name, row in RESNET_DEPTHS.items() if row == depths), "")

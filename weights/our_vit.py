@@ -50,6 +50,7 @@ def heads_of(width: int) -> int:
 
 
 def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+    """The model of these sizes by letter, indices and parts: see ours.Family."""
     if ("distillation_head" in parts) != ("distillation_token" in parts and "head" in parts):
         raise UserError("a distillation token and a head of its own belong together, and only one is there.")
     depth = 1 + max(dict(index).get("block", -1) for index in indices)

@@ -49,6 +49,7 @@ class Row:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Our names of the row."""
         return (self.ours,) if isinstance(self.ours, str) else self.ours
 
 

@@ -21,6 +21,7 @@ OPTIMISERS = {
 
 
 def get_config(size: str = "") -> ConfigDict:
+    """The config of a size: see above."""
     study = base.get_config(
         "AdamW, Muon and schedule-free",
         "2502.16982; 2405.15682",

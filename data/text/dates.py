@@ -50,6 +50,7 @@ def patterns(locale: Locale) -> list[DateTimePattern]:
 
 
 def write(date: datetime.date, pattern: DateTimePattern, locale: Locale) -> str:
+    """A date by a pattern, with Latin digits and plain spaces."""
     return pattern.apply(date, locale).translate(PLAIN)
 
 

@@ -38,6 +38,11 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
 
 
 def two(languages: tuple[str, ...]) -> tuple[str, str]:
+    """The source's and the target's language.
+
+    Raises:
+      UserError: there are not two.
+    """
     if len(languages) != 2:
         raise UserError(f"config.data.languages needs two, the source's and the target's: not {tuple(languages)}.")
     return languages[0], languages[1]
