@@ -1,6 +1,7 @@
 """Eight virtual CPU devices, and small runs that the tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".cache"
@@ -41,9 +42,17 @@ TINY = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepares the digits once, before any worker asks for them."""
-    if not hasattr(config, "workerinput") and not (CACHE / "tfds" / "digits").exists():
+    """Gives all processes one temporary folder, which is removed at the end; prepares the digits before they are needed."""
+    if hasattr(config, "workerinput"):
+        return
+    if not config.option.basetemp:
+        folder = tempfile.TemporaryDirectory(prefix="attend-tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        config.option.basetemp = Path(folder.name, "pytest")
+        os.environ["TMPDIR"], tempfile.tempdir = folder.name, None  # of libraries too
+    if not (CACHE / "tfds" / "digits").exists():
         from data.sources import tfds
 
         tfds.Source("digits", "train")
