@@ -16,6 +16,6 @@ class DiskFull(UserError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error line about an unknown name: the closest known one, and all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}There is: {', '.join(known) or 'nothing'}."

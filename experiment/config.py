@@ -201,6 +201,8 @@ def _reader(section: str, here: Section) -> tuple[Reader, tuple[str, ...]]:
         key, package, symbol = NAMED[section]
         if not here.get(key):
             raise UserError(f"config.{section}.{key} is not set: it chooses what config.{section} describes.")
+        if not isinstance(here[key], str):
+            raise UserError(f"config.{section}.{key}={here[key]!r} should be a valid string.")
         return lookup.find(package, symbol, here[key]), (*input_pipeline.SIZES, "feed")
     if section == "parallel":
         return parallel.make, ("devices",)
@@ -229,7 +231,7 @@ def _meanings(section: str, here: Section) -> dict[str, str]:
 
 def _fill(here: ConfigDict, keys: Keys) -> None:
     for name, (hint, default) in keys.items():
-        kind = _plain_type(hint)
+        kind = plain_type(hint)
         if dataclasses.is_dataclass(hint):
             if name not in here:
                 here[name] = ConfigDict()
@@ -241,11 +243,11 @@ def _fill(here: ConfigDict, keys: Keys) -> None:
             here[name] = float(here[name])
 
 
-def _plain_type(hint: Hint) -> type:
+def plain_type(hint: Hint) -> type:
     """int, float, bool, str or tuple: what the command line reads a key as."""
     hint = lookup.unannotated(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return _plain_type(next(option for option in typing.get_args(hint) if option is not type(None)))
+        return plain_type(next(option for option in typing.get_args(hint) if option is not type(None)))
     if typing.get_origin(hint) is typing.Literal:
         return type(typing.get_args(hint)[0])
     return typing.cast(type, typing.get_origin(hint) or hint)

@@ -6,10 +6,12 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Array, Bool, Int32
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -41,7 +43,7 @@ class Task(tasks.Task):
     """
 
     length: PositiveInt = 500
-    stop: int = NONE
+    stop: Annotated[int, Interval(ge=NONE, lt=2**31)] = NONE
     temperature: NonNegativeFloat = 0.8
     top_k: NonNegativeInt = 200
     top_p: decoding.Nucleus = 1.0

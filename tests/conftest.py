@@ -44,7 +44,7 @@ TINY = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives all processes one temporary folder, which is removed at the end; prepares the digits before they are needed."""
+    """Gives all processes one temporary folder, removed at the end; prepares the digits before they are needed."""
     if hasattr(config, "workerinput"):
         return
     if not config.option.basetemp:

@@ -111,7 +111,14 @@ FAMILIES: dict[str, dict[str, object]] = {
         "task.std": (0.5,),
         **IMAGES,
     },
-    "distilled": {"model.name": "vit", **VIT, "model.head": "distilled", "task.name": "distill", **IMAGES},
+    "distilled": {
+        "model.name": "vit",
+        **VIT,
+        "model.head": "distilled",
+        "task.name": "distill",
+        "task.teacher": "nowhere",
+        **IMAGES,
+    },
     "classifier": {
         "model.name": "classifier",
         "model.positions": "sinusoid_1d",

@@ -92,7 +92,7 @@ def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_
 def test_train_refuses_to_train_a_finished_run_again(runs, family):
     flags = [f"--config.{key}={value}" for key, value in (COMMON | FAMILIES[family]).items()]
     if family == "distilled":
-        flags.append(f"--config.task.teacher={runs['vit']}")
+        flags.append(f"--config.task.teacher={trained(runs, 'vit')}")
     ended = command("train.py", f"--workdir={trained(runs, family)}", *flags)
     assert ended.returncode == 2
     assert "has finished all 20 steps" in ended.stderr

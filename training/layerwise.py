@@ -9,7 +9,7 @@ import optax
 
 from errors import UserError
 from models.paths import Layer, layer
-from training.trees import PyTree, by_name
+from training.trees import PyTree, by_name, matched
 
 # Modules and parameters that stand before the first block, wherever they are in a model: "source_embedding",
 # "positions", "distillation_token", a ViT's "stem". `nn.Embed` calls its table "embedding" whatever its own name is.
@@ -80,23 +80,6 @@ def frozen(params: PyTree, patterns: Sequence[str]) -> PyTree:
     if all(jax.tree.leaves(matches)):
         raise UserError(f"config.step.frozen={patterns!r} matches every parameter: nothing would be trained.")
     return matches
-
-
-def matched(params: PyTree, patterns: Sequence[str], key: str) -> PyTree:
-    """The tree of booleans that says which parameters' whole path one of the patterns matches.
-
-    Args:
-      key: the patterns' key, for the error line.
-
-    Raises:
-      UserError: a pattern that matches no parameter.
-    """
-    names = list(by_name(params))
-    for pattern in patterns:
-        if not any(re.fullmatch(pattern, name) for name in names):
-            raise UserError(f"{key}: {pattern!r} matches no parameter, such as {names[0]!r}.")
-    leaves = [any(re.fullmatch(pattern, name) for pattern in patterns) for name in names]
-    return jax.tree.unflatten(jax.tree.structure(params), leaves)
 
 
 def only_trained(

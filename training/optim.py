@@ -18,7 +18,7 @@ from lookup import Key, Pattern, Section, Steps, Value
 from training import layerwise, optimisers
 from training.optimisers import CORES, RATES, RENAMED, SCHEDULE_FREE
 from training.optimisers import names as names
-from training.trees import PyTree
+from training.trees import PyTree, matched
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 
@@ -193,7 +193,7 @@ def decayed(params: PyTree, patterns: tuple[str, ...]) -> PyTree:
     Raises:
       UserError: a pattern that matches no parameter.
     """
-    return layerwise.matched(params, patterns, "config.optim.decay")
+    return matched(params, patterns, "config.optim.decay")
 
 
 def eval_params(opt_state: PyTree, params: PyTree) -> PyTree:

@@ -1,10 +1,13 @@
 """Trees of arrays: what they are called in signatures, and their leaves by name."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from jaxtyping import PyTree as PyTree
+
+from errors import UserError
 
 Batch = dict[str, jax.Array]
 Shapes = dict[str, jax.ShapeDtypeStruct]  # of a batch
@@ -17,3 +20,20 @@ def by_name(tree: PyTree) -> dict[str, PyTree]:
     """Every leaf by its name, "encoder/block_00/mlp/expand/kernel", in jax's order."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def matched(params: PyTree, patterns: Sequence[str], key: str) -> PyTree:
+    """The tree of booleans that says which parameters' whole path one of the patterns matches.
+
+    Args:
+      key: the patterns' key, for the error line.
+
+    Raises:
+      UserError: a pattern that matches no parameter.
+    """
+    names = list(by_name(params))
+    for pattern in patterns:
+        if not any(re.fullmatch(pattern, name) for name in names):
+            raise UserError(f"{key}: {pattern!r} matches no parameter, such as {names[0]!r}.")
+    leaves = [any(re.fullmatch(pattern, name) for pattern in patterns) for name in names]
+    return jax.tree.unflatten(jax.tree.structure(params), leaves)
