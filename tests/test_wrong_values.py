@@ -1,4 +1,5 @@
-"""Every key of every section, with values that it cannot have: one line each, before anything is computed or written."""
+"""Every key of every section, with values that it cannot have: one line each, before anything is computed or
+written."""
 
 import math
 from pathlib import Path
