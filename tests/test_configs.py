@@ -177,7 +177,7 @@ def test_every_variant_of_the_imagenet_config_has_its_shapes(variant, workdir):
         run.abstract_state.params,
     )
     assert logits.shape == (2, 1000)
-    assert run.steps == round(300 * run.pipeline.train.size / 4096)
+    assert run.steps == round(300 * run.pipeline.train_source.size / 4096)
 
 
 def test_the_papers_recipes():

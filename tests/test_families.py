@@ -9,6 +9,7 @@ from PIL import Image
 
 from experiment import config as configs
 from experiment import record
+from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
 from train import train
@@ -110,7 +111,8 @@ def test_convert_writes_published_names_or_says_that_there_are_none(runs, family
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_plan_counts_what_training_counted(runs, family, tmp_path):
+def test_plan_counts_what_training_counted(runs, family, tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "growing_share", lambda *_: None)  # which compiles once more, see test_plan.py
     flags = [f"--config.{key}={value}" for key, value in (COMMON | FAMILIES[family]).items()]
     if family == "distilled":
         flags.append(f"--config.task.teacher={trained(runs, 'vit')}")
