@@ -207,8 +207,7 @@ def _config(argv: list[str], default: str) -> tuple[ConfigDict, list[str]]:
         return saved_config(Path(workdir).expanduser()), argv
     global _config_name
     _config_name = _value(argv, "config") or default
-    keys = [f"{section}.{key}" for section, key in configs.names()]
-    chosen = {key: value for key in keys if (value := _value(argv, f"config.{key}"))}
+    chosen = {key: value for key in configs.CHOICES if (value := _value(argv, f"config.{key}"))}
     argv = [a for a in argv if not a.startswith("--config=")]
     return configs.load(_config_name, chosen), argv
 

@@ -139,7 +139,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> Config
         config.model.update({key: found.model[key] for key in found.settings})
     # A run that has ended, and keeps nothing that it could continue with.
     config.steps, config.step.ema_decay, config.checkpoint.keep_best = 1, 0.0, ""
-    configs.rename(config, "optim", "sgd")
+    configs.choose(config, "optim.name", "sgd")
     configs.complete(config)
     config.optim.update(momentum=0.0, warmup_steps=0, weight_decay=0.0)
     config.parallel.mode = "mesh"

@@ -21,6 +21,7 @@ CPU = {
     "data.length": 64,
     "data.batch_size": 12,
 }
+DECAY = (".*/kernel", ".*/embedding")  # nanoGPT decays everything that is no vector
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -50,7 +51,9 @@ def get_config(variant: str = "") -> ConfigDict:
             batch_size=64,
             eval_splits=("validation",),
         ),
-        optim=dict(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=100, b2=0.99, weight_decay=0.1),
+        optim=dict(
+            learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=100, b2=0.99, weight_decay=0.1, decay=DECAY
+        ),
         evaluation=dict(every_steps=250),
         checkpoint=dict(every_steps=250, keep_best="validation/loss", keep_best_mode="min"),
     )

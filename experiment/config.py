@@ -32,6 +32,8 @@ NAMED = {
     "task": ("name", "tasks", "Task"),
     "data": ("kind", "data.pipelines", "Pipeline"),
 }
+# The keys that decide which other keys there are.
+CHOICES = (*(f"{section}.{key}" for section, (key, _, _) in NAMED.items()), "optim.name", "optim.optimizer")
 SMALL = {  # what `:debug` changes, whatever the model and the data
     "steps": 4,
     "optim.warmup_steps": 1,
@@ -60,9 +62,9 @@ def load(name: str, changes: Section | None = None) -> ConfigDict:
     debug = variant.split(":")[-1] == "debug"
     config = _read(name, path, variant.removesuffix("debug").removesuffix(":") if debug else variant)
     changes = dict(changes or {})
-    for section, key in names():
-        if f"{section}.{key}" in changes:
-            rename(config, section, changes.pop(f"{section}.{key}"))
+    for key in CHOICES:
+        if key in changes:
+            choose(config, key, changes.pop(key))
     complete(config)
     if debug:
         shrink(config)
@@ -70,11 +72,6 @@ def load(name: str, changes: Section | None = None) -> ConfigDict:
         check_key(config, key)
         config.update_from_flattened_dict({key: value})
     return config
-
-
-def names() -> list[tuple[str, str]]:
-    """The sections whose keys depend on a name, and the key that holds it."""
-    return [*((section, key) for section, (key, _, _) in NAMED.items()), ("optim", "name")]
 
 
 def complete(config: ConfigDict) -> ConfigDict:
@@ -85,12 +82,20 @@ def complete(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def rename(config: ConfigDict, section: str, name: str) -> None:
-    """Chooses another model, task, kind of data or optimiser, in place. Keys that it does not have are dropped."""
+def choose(config: ConfigDict, key: str, name: str) -> None:
+    """Chooses another model, task, kind of data or optimiser, in place. Keys that it does not have are dropped.
+
+    Args:
+      key: one of CHOICES.
+    """
+    section, key = key.split(".")
     with config.unlocked():
         here = _section(config, section)
-        here[dict(names())[section]] = name
-        for lost in set(here) - set(_keys(section, here)):
+        here[key] = name
+        there = _keys(section, here)
+        if key not in there:
+            raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
+        for lost in set(here) - set(there):
             del here[lost]
 
 

@@ -137,7 +137,7 @@ def read_config(name: str, arguments: Sequence[str]) -> ConfigDict:
     config_file, *changes = arguments
     parts = (change.removeprefix("--config.").partition("=") for change in changes)
     values, by_key = flags.FlagValues(), {key: value for key, _, value in parts}
-    chosen = {key: by_key[key] for key in (f"{section}.{own}" for section, own in configs.names()) if key in by_key}
+    chosen = {key: by_key[key] for key in configs.CHOICES if key in by_key}
     try:
         config = configs.load(config_file.removeprefix("--config="), chosen)
         for key in by_key:

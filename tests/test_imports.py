@@ -78,6 +78,17 @@ def test_nothing_but_doors_imports_the_analysis():
         assert "analysis" not in imported(path), path
 
 
+def test_an_import_changes_no_environment_and_warns_of_nothing():
+    program = """
+import os
+before = dict(os.environ)
+import experiment, commands, models.gpt, tasks.translate, training.step, weights
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_building_a_run_does_not_import_tensorflow():
     program = """
 import sys

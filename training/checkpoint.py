@@ -320,9 +320,9 @@ def _states() -> ocp.PyTreeCheckpointHandler:
 
     Orbax cuts every array, a bias of ten numbers too, which takes longer than to write it.
     """
-    handlers = {kind: ocp.type_handlers.get_type_handler(kind) for kind in (np.ndarray, int, float, str)}
-    handlers[jax.Array] = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=SLICE)
-    registry = ocp.type_handlers.create_type_handler_registry(*handlers.items())
+    arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=SLICE)
+    others = [(kind, ocp.type_handlers.get_type_handler(kind)) for kind in (np.ndarray, int, float, str)]
+    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays), *others)
     return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 

@@ -1,0 +1,57 @@
+"""From a config file to the whole config."""
+
+import pytest
+
+from errors import UserError
+from experiment import config as configs
+from experiment.settings import Experiment
+
+DIGITS = "configs/vit_digits.py"
+
+
+def test_every_section_is_whole_and_says_what_its_file_says():
+    config = configs.load(DIGITS)
+    assert set(config) == set(Experiment.__dataclass_fields__)
+    assert (config.model.width, config.model.dropout, config.optim.b1) == (48, 0.0, 0.9)
+
+
+def test_what_is_chosen_decides_which_keys_there_are():
+    config = configs.load(DIGITS, {"optim.name": "sgd", "optim.momentum": 0.5})
+    assert config.optim.momentum == 0.5
+    assert "b1" not in config.optim
+    sam = configs.load(DIGITS, {"optim.name": "sam", "optim.optimizer": "adamw", "optim.b1": 0.8})
+    assert (sam.optim.b1, sam.optim.rho) == (0.8, 0.05)
+    assert "momentum" not in sam.optim
+    config = configs.load(DIGITS, {"model.name": "resnet", "model.depths": (1, 1)})
+    assert "patch" not in config.model
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "line"),
+    [
+        ("configs/vit_digit.py", {}, "there is no config configs/vit_digit.py: did you mean 'configs/vit_digits.py'"),
+        (f"{DIGITS}:B/16", {}, "configs/vit_digits.py has no variants, except :debug"),
+        ("configs/vit_finetune.py:cars+B/16", {}, "cars.B/16: there is no task 'cars' to fine-tune on: imagenet"),
+        (DIGITS, {"optim.momentum": 0.9}, "config.optim.momentum is not a setting"),
+        (DIGITS, {"optim.optimizer": "sgd"}, "config.optim.optimizer is not a setting"),
+        (DIGITS, {"model.widht": 3}, "config.model.widht is not a setting: did you mean 'width'"),
+        (DIGITS, {"modle.width": 3}, "config.modle is not a setting: did you mean 'model'"),
+    ],
+)
+def test_a_mistake_is_one_line(name, changes, line):
+    with pytest.raises(UserError, match=line):
+        configs.load(name, changes)
+
+
+def test_the_small_form_of_a_model_stands_beside_it():
+    config = configs.load("configs/vit_imagenet.py:H/14:debug")
+    assert config.steps == 4
+    assert config.model.depth <= 2
+    assert config.data.image_size <= 32
+
+
+def test_every_key_has_a_meaning():
+    for line in configs.describe(configs.load(DIGITS)):
+        flag, _, meaning = line.strip().partition("  ")
+        assert flag.startswith("--config.")
+        assert meaning, line
