@@ -42,6 +42,15 @@ TINY = {
 }
 
 
+# Files that take a minute or more: first, so that no worker is left with one of them at the end.
+LONG = ("test_families", "test_train", "test_hosts", "test_translation", "test_init_from", "test_study", "test_step")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Gives all processes one temporary folder, removed at the end; prepares the digits before they are needed."""

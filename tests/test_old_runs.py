@@ -51,7 +51,7 @@ def test_an_old_run_reads_the_batches_that_it_would_have_read(workdir):
 @pytest.mark.parametrize("workdir", EXPECTED, indirect=True)
 def test_an_old_run_is_scored_used_and_continued(workdir, tmp_path):
     saved = [row for row in log.read(workdir) if row["step"] <= 3][-1]
-    done = command("evaluate.py", f"--workdir={workdir}", "--json")
+    done = command("evaluate.py", f"--workdir={workdir}", "--json", "--config.parallel.mode=mesh")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert {name: scores[name] for name in saved if "/" in name} == pytest.approx(

@@ -1,6 +1,7 @@
 """Every key of every section, with values that it cannot have: one line each, before anything is computed or
 written."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ WRONG: dict[type, tuple[object, ...]] = {
 
 
 def keys(family: str) -> dict[str, type]:
+    """Every key that the configs of no earlier family have, with the type that the command line reads it as."""
+    found, earlier = all_keys(family), set()
+    for other in list(FAMILIES)[: list(FAMILIES).index(family)]:
+        earlier |= all_keys(other).keys() - {"model.variant"}
+    return {key: kind for key, kind in found.items() if key not in earlier}
+
+
+@functools.cache
+def all_keys(family: str) -> dict[str, type]:
     """Every key that the family's configs have, with the type that the command line reads it as."""
     config = configs.load("configs/vit_digits.py", COMMON | FAMILIES[family])
     found = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+# Which makes tracing twice as slow: `make test` runs this folder by itself, so that the other tests go without.
 install_import_hook("models", "beartype.beartype")
 
 
