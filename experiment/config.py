@@ -231,7 +231,8 @@ def _meanings(section: str, here: Section) -> dict[str, str]:
     """What each key of a section means."""
     if section == "optim":
         return optim.meanings(here["name"], here.get("optimizer", "sgd"))
-    return lookup.meanings(_reader(section, here)[0])
+    named = {NAMED[section][0]: f"a file of {NAMED[section][1].replace('.', '/')}/."} if section in NAMED else {}
+    return named | lookup.meanings(_reader(section, here)[0])
 
 
 def _fill(here: ConfigDict, keys: Keys) -> None:
