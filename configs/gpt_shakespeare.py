@@ -4,7 +4,8 @@
     python predict.py --workdir=runs/gpt_shakespeare-cpu "ROMEO:"
 
 The default has 10.7M parameters, 6 layers of width 384 that see 256 characters (nanoGPT's validation loss: 1.4697);
-`:cpu` 0.8M, 4 layers of width 128 that see 64 (1.88). nanoGPT's validation text is TFDS's validation+test.
+`:cpu` 0.8M, 4 layers of width 128 that see 64 (1.88; here 1.73, with a higher learning rate). nanoGPT's validation text
+is TFDS's validation+test.
 """
 
 from ml_collections import ConfigDict
@@ -20,6 +21,7 @@ CPU = {
     "model.dropout": 0.0,
     "data.length": 64,
     "data.batch_size": 12,
+    "optim.learning_rate": 4e-3,  # nanoGPT has 1e-3, with which this run ends at a validation loss of 1.89
 }
 DECAY = (".*/kernel", ".*/embedding")  # nanoGPT decays everything that is no vector
 
