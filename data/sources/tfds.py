@@ -277,6 +277,9 @@ def _prepared(name: str, data_dir: str) -> Tfds:
         try:
             builder.download_and_prepare()
         except Exception as error:  # TFDS raises what the download raises: anything
+            builder = _builder(name, data_dir)
+            if builder.is_prepared():  # by another process at the same time
+                return builder
             raise UserError(
                 f"{name} is not prepared in {builder.data_dir} and could not be: {_one_line(error)} "
                 "Name the folder that holds it with --config.data.data_dir=..., or prepare it where there is a network."

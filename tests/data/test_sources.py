@@ -206,3 +206,14 @@ def test_a_feature_that_a_set_has_not_is_named_with_those_it_has(prepared, tmp_p
     folder = sources.open("folder", str(tmp_path), "train")
     assert sources.classes(folder) == ("cat",)
     assert sources.shape(folder) is None
+
+
+def test_a_set_that_another_process_has_prepared_meanwhile_is_read(tmp_path, monkeypatch):
+    prepare = tfds.core.DatasetBuilder.download_and_prepare
+
+    def twice(builder, *arguments, **options):
+        prepare(builder, *arguments, **options)
+        raise OSError(f"Cannot rename. Destination {builder.data_dir} already exists.")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", twice)
+    assert sources.open("tfds", "digits", "train", str(tmp_path), 1024).size == 1437
