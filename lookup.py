@@ -106,7 +106,19 @@ def call(section: str, function: Callable[..., R], arguments: Section, **given: 
     Raises:
       UserError: a key the function does not have, one that is missing, or a value of the wrong type or out of range.
     """
-    known = keys(function, without=tuple(given))
+    return function(**check(section, function, arguments, without=tuple(given)), **given)
+
+
+def check(section: str, function: Reader, arguments: Section, without: tuple[str, ...] = ()) -> dict[str, Value]:
+    """The arguments of `call`, checked and with tuples for lists, without the call.
+
+    Args:
+      without: parameters that a config cannot set.
+
+    Raises:
+      UserError: see `call`.
+    """
+    known = keys(function, without)
     checked = {}
     for name, value in arguments.items():
         if name not in known:
@@ -115,7 +127,7 @@ def call(section: str, function: Callable[..., R], arguments: Section, **given: 
     for name, key in known.items():
         if key.default is inspect.Parameter.empty and name not in arguments:
             raise UserError(f"{section}.{name} is not set: add it to the config.")
-    return function(**checked, **given)
+    return checked
 
 
 def unannotated(hint: Hint) -> Hint:

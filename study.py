@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
         raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
     study = grid.read(flags.study)
     jobs = grid.jobs(study, changes)
+    report.check(study)
     folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
     if flags.dry_run:
         for job in jobs:

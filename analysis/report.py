@@ -25,6 +25,17 @@ td:first-child, th:first-child { text-align: left }
 pre { background: #f5f5f5; padding: 1em; overflow-x: auto }"""
 
 
+def check(study: grid.Study) -> None:
+    """Checks the figures of a study before its runs.
+
+    Raises:
+      UserError: a figure that there is not, or an argument that it does not have.
+    """
+    for described in study.figures:
+        draw = lookup.find("analysis.studies", "draw", described["name"])
+        lookup.check(f"the figure {described['name']!r}", draw, dict(described["arguments"]), without=("rows",))
+
+
 def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, command: str) -> None:
     """Draws every figure of a study and writes the report.
 

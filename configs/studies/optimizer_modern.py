@@ -54,5 +54,5 @@ def get_config(size: str = "") -> ConfigDict:
         for label, (name, schedule) in OPTIMISERS.items()
         for rate in rates
     )
-    study.figures = (base.figure("comparison", kind="learning_rate", series="optimiser", metric=base.metric(size)),)
+    study.figures = (base.figure("comparison", variant="learning_rate", series="optimiser", metric=base.metric(size)),)
     return study

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import report
 from configs.studies import base
 from errors import UserError
 from studies import grid
@@ -29,6 +30,7 @@ def test_every_study_has_runs_that_train_would_take_and_three_seeds(name, size):
     assert len(jobs) == 3 * len(one.runs) == len({job.name for job in jobs})
     assert one.paper
     assert one.figures
+    report.check(one)
 
 
 @pytest.mark.parametrize("name", NAMES)
