@@ -3,8 +3,8 @@
     python train.py --config=configs/gpt_python.py
     python predict.py --workdir=runs/gpt_python "def main("
 
-4 layers of width 128 that see 128 subwords. Every twentieth file is kept for the test split. A row holds several files
-where they are short; they do not see one another.
+4 layers of width 128 that see 128 subwords. A hash of a file's name decides whether it is for training, validation or the
+test. A window may hold the end of one file and the beginning of another, which do not see each other.
 """
 
 from ml_collections import ConfigDict
@@ -30,5 +30,5 @@ def get_config() -> ConfigDict:
         ),
         optim=dict(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=100, b2=0.99, weight_decay=0.1),
         evaluation=dict(every_steps=500),
-        checkpoint=dict(every_steps=500, keep_best="test/loss", keep_best_mode="min"),
+        checkpoint=dict(every_steps=500, keep_best="validation/loss", keep_best_mode="min"),
     )

@@ -107,6 +107,8 @@ def takes_its_steps(config: ConfigDict, workdir: Path) -> None:
         batch = run.devices.put(next(run.pipeline.eval_batches(split)))
         assert "loss" in jax.eval_shape(run.eval_step, run.abstract_state.eval_variables, batch)
     assert run.steps == 4
+    best = run.config["checkpoint"]["keep_best"]
+    assert not best or best.rpartition("/")[0] in run.pipeline.eval_splits
 
 
 @pytest.mark.parametrize("name", IMAGES)
