@@ -3,8 +3,8 @@
     python train.py --config=configs/gpt_python.py
     python predict.py --workdir=runs/gpt_python "def main("
 
-4 layers of width 128 that see 128 subwords. A hash of a file's name decides whether it is for training, validation or the
-test. A window may hold the end of one file and the beginning of another, which do not see each other.
+4 layers of width 128 that see 128 subwords. A hash of a file's name decides whether it is for training, validation or
+the test. A window may hold the end of one file and the beginning of another, which do not see each other.
 """
 
 from ml_collections import ConfigDict
