@@ -93,7 +93,7 @@ def workdir_flags() -> None:
 
 
 def run(main: Callable[[list[str]], int | None], description: str, config: str = "") -> None:
-    """Parses the command line, calls main with what is no flag, and exits with the status that it returns.
+    """Parses the command line, calls main with the other arguments, and exits with the status that it returns.
 
     A UserError becomes one line and status 2. Where this is one of several hosts, the others are told of its end.
 
@@ -145,7 +145,7 @@ def workdir() -> Path:
     """--workdir, or runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
     if "://" in (FLAGS.workdir or ""):
         raise UserError(
-            f"--workdir={FLAGS.workdir} is no folder: mount the bucket or share and give the folder where it is."
+            f"--workdir={FLAGS.workdir} is not a folder: mount the bucket or share and give the folder where it is."
         )
     if FLAGS.workdir:
         return Path(FLAGS.workdir).expanduser()
@@ -164,7 +164,7 @@ def run_of_workdir() -> tuple[ConfigDict, Path]:
 
 
 def _parse(argv: list[str], default_config: str) -> list[str]:
-    """Parses the flags. Returns what is no flag; for a study also --config.KEY=VALUE, which is for its runs."""
+    """Parses the flags. Returns the other arguments; for a study also --config.KEY=VALUE, which is for its runs."""
     argv, changes = joined(argv), []
     if "study" in FLAGS:
         changes = [argument for argument in argv if argument.startswith("--config.")]

@@ -23,7 +23,7 @@ CPU = {
     "data.batch_size": 12,
     "optim.learning_rate": 4e-3,  # nanoGPT has 1e-3, with which this run ends at a validation loss of 1.89
 }
-DECAY = (".*/kernel", ".*/embedding")  # nanoGPT decays everything that is no vector
+DECAY = (".*/kernel", ".*/embedding")  # nanoGPT decays everything but vectors
 
 
 def get_config(variant: str = "") -> ConfigDict:

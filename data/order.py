@@ -1,4 +1,4 @@
-"""Which examples a batch holds: orders that are drawn anew each epoch, any place of which can be asked for alone."""
+"""Which examples a batch holds: the order is drawn anew each epoch, and any place of it can be computed alone."""
 
 import os
 from collections.abc import Callable

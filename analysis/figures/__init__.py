@@ -13,7 +13,7 @@ Nothing is registered: a figure is a module that defines these three functions. 
     def draw(arrays: dict[str, np.ndarray]) -> matplotlib.figure.Figure
         The picture of those arrays and nothing else, so that it can be drawn again from NAME.npz.
 
-The docstring of a module says what the figure shows, and which figure of which paper it follows. analysis/subject.py
+The docstring of a module says what the figure shows, and which paper's figure it follows. analysis/subject.py
 has what a figure may look at, analysis/attention.py the attention of a forward pass, analysis/picture.py what pictures
 share.
 """

@@ -18,8 +18,8 @@ def draw(
     Args:
       series: the label that names the families.
       points: the labels that tell the points of a series apart.
-      metric: a column, of which more is better.
-      cost: a column, of which less is better.
+      metric: a column; more is better.
+      cost: a column; less is better.
       loss: a column to which a power law of the cost is fitted; "" for none.
     """
     picture = Figure(figsize=(6.5, 4.5), layout="constrained")
