@@ -5,7 +5,7 @@
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file: Google's names (.npz), timm's or Hugging Face's. What a
-file holds is told from its names and shapes. A run that is made of it can be scored, used, and begun from
+file holds is recognised by its names and shapes. A run made of it can be scored, used, and started from
 (--config.init_from). Its config is --config, into which the weights must fit; left out, it is configs/vit_imagenet.py
 with the model that the weights show. Nothing is converted in part."""
 

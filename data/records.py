@@ -9,7 +9,7 @@ from data.sources import Example, Source
 
 
 def stream(source: Source, start: int, rows: int, host: int, hosts: int, seed: int, buffer: int) -> Dataset:
-    """Batches of this host's `rows` raw records from step `start` on, for ever, each with its step."""
+    """Batches of this host's `rows` raw records from step `start` on, without end, each with its step."""
     tf = tensorflow()
     records = source.stream(host, hosts, seed, start * rows, buffer).batch(rows)
     return tf.data.Dataset.zip((records, tf.data.Dataset.range(start, np.iinfo(np.int64).max)))

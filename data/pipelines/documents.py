@@ -1,4 +1,4 @@
-"""Whole texts for language models: windows of tokens, each of which is to be predicted from those before it.
+"""Whole texts for language models: windows of tokens. Each token is predicted from those before it.
 
 b this host's rows of a batch, T the length of a window.
 """
@@ -13,10 +13,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from data import text
 from data.characters import Characters
-from data.order import Dataset, Rows, Tensor, tensorflow
+from data.order import Rows, Tensor, tensorflow
 from data.pipelines import ragged
 from data.pipelines.base import Base, Batch, Known, Section, Spec, Split, Unread, check_batch, of_rows
-from data.sources import Example, Feature, Features
+from data.sources import Example, Feature, Features, Indexed
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
 from lookup import Size
@@ -59,7 +59,7 @@ class Starts:
         return tf.constant(0, tf.int64), start[host * rows : (host + 1) * rows], tf.ones(rows, tf.bool)
 
 
-class Windows:
+class Windows(Indexed):
     """A source of windows of a long text.
 
     Args:
@@ -68,8 +68,6 @@ class Windows:
       length: T.
       stride: window i begins at token i * stride.
     """
-
-    random_access = True
 
     def __init__(self, tokens: np.ndarray, starts: np.ndarray, length: int, stride: int):
         self.tokens, self.starts, self.length, self.stride = tokens, starts, length, stride
@@ -106,18 +104,6 @@ class Windows:
             "is_target": there[:, 1:],
             "ends": document[:, :-1] != document[:, 1:],
         }
-
-    def parse(self, raw: Example) -> Example:
-        """Nothing is left to do."""
-        return raw
-
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
-
-    def in_order(self, host: int, hosts: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
 
     def describe(self, index: int) -> str:
         """A window by its place."""

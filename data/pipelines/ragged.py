@@ -14,9 +14,9 @@ from annotated_types import Interval
 from pydantic import PositiveInt
 
 from data.buckets import Buckets
-from data.order import Dataset, Tensor, tensorflow
+from data.order import Tensor, tensorflow
 from data.pipelines.base import Base, Opened, Spec, Split, of_rows
-from data.sources import Example, Feature, Features
+from data.sources import Example, Feature, Features, Indexed
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
 from models.tokens import UNKNOWN
@@ -25,18 +25,16 @@ R = TypeVar("R", bound=Reader)
 Ids: TypeAlias = list[np.ndarray]
 
 Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
-MULTIPLE = 8  # of which a user's own batch is as long, so that few shapes are compiled
+MULTIPLE = 8  # a user's batch is padded to a multiple of it, so that few shapes are compiled
 
 
-class Sentences:
+class Sentences(Indexed):
     """A source of sentences of ids, and of numbers that go with them.
 
     Args:
       ids: n sentences each, int32; sentence i of all of them is one example.
       numbers: int32 (n,).
     """
-
-    random_access = True
 
     def __init__(self, ids: Mapping[str, Ids], numbers: Mapping[str, np.ndarray] | None = None):
         self._ids, self._numbers = ids, numbers or {}
@@ -56,18 +54,6 @@ class Sentences:
                     for name, ids in self._ids.items()
                 } | {name: tf.constant(numbers, tf.int32) for name, numbers in self._numbers.items()}
         return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
-
-    def parse(self, raw: Example) -> Example:
-        """Nothing is left to do."""
-        return raw
-
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
-
-    def in_order(self, host: int, hosts: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
 
     def describe(self, index: int) -> str:
         """An example by its place."""
@@ -189,7 +175,7 @@ def load(
 
 
 def cut(ids: Ids, most: int) -> Ids:
-    """The first `most` ids of each sentence, the last of which stays EOS."""
+    """The first `most` ids of each sentence. The last one stays EOS."""
     return [i if len(i) <= most else np.append(i[: most - 1], i[-1:]) for i in ids]
 
 

@@ -21,7 +21,7 @@ ENDLESS = np.iinfo(np.int64).max
 
 
 def batches(pipeline: "Base[Opened, S]", split: S, start: int, train: bool) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of a split from step `start` on: for ever in training, once in evaluation.
+    """The batches of a split from step `start` on: without end in training, once in evaluation.
 
     Returns:
       Batches as `pipeline.finish` makes them, with `readable` float32 (b,) where examples were changed one by one and,

@@ -60,13 +60,31 @@ class Source(Protocol):
         """One raw example -> its features."""
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
-        """Without random access only: this host's raw examples for ever, shuffled with a buffer, `skip` passed over."""
+        """Without random access only: this host's raw examples, endless, shuffled with a buffer, `skip` passed over."""
 
     def in_order(self, host: int, hosts: int) -> Dataset:
         """Without random access only: this host's raw examples once, in order, each with its place in the split."""
 
     def describe(self, index: int) -> str:
         """What an error calls example `index`: its file, or its place in the split."""
+
+
+class Indexed:
+    """The base of sources that are read by index alone, whose raw examples are their features."""
+
+    random_access = True
+
+    def parse(self, raw: Example) -> Example:
+        """The features, as they are."""
+        return raw
+
+    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
+        """Never called: the source is read by index."""
+        raise NotImplementedError
+
+    def in_order(self, host: int, hosts: int) -> Dataset:
+        """Never called: the source is read by index."""
+        raise NotImplementedError
 
 
 def open(

@@ -163,7 +163,7 @@ class Source:
         return records.enumerate(first).map(lambda place, record: ({"record": record}, place))
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
-        """The records of this host's part for ever, files and records shuffled anew each epoch."""
+        """The records of this host's part without end, files and records shuffled anew each epoch."""
         import tensorflow as tf
 
         part = self._part(host, hosts)
