@@ -1,0 +1,44 @@
+"""The shapes that signatures state (jaxtyping) hold in every call of every family's model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# In a process of its own: the hook must come before the import of what it checks, and makes tracing twice as slow.
+TRACES = """
+from jaxtyping import install_import_hook
+
+install_import_hook(["models", "tasks"], "beartype.beartype")
+
+import jax
+import jax.numpy as jnp
+from pathlib import Path
+from experiment import config as configs
+from experiment.run import abstract
+import experiment
+from models import sharding
+from tests.families import COMMON, FAMILIES
+
+try:
+    sharding.constrain(jnp.zeros(3))
+except Exception as error:
+    assert "sharding.constrain" in str(error), error
+else:
+    raise SystemExit("nothing is checked")
+for family, changes in FAMILIES.items():
+    run = experiment.build(configs.load("configs/vit_digits.py", COMMON | changes), Path("nowhere"))
+    batch = next(run.batches(0))
+    if family == "distilled":
+        batch["teacher"] = jnp.zeros((len(batch["label"]), 10))
+    state = run.abstract_state
+    jax.eval_shape(run.train_step, state, batch)
+    batch["index"] = jnp.arange(len(next(iter(batch.values()))), dtype=jnp.int32)
+    jax.eval_shape(run.predict_few, state.eval_variables, batch)
+    print(family, flush=True)
+"""
+
+
+def test_every_family_keeps_to_the_shapes_that_it_states():
+    done = subprocess.run([sys.executable, "-c", TRACES], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
