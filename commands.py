@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import gc
 import os
 import re
 import sys
@@ -32,6 +33,7 @@ def begin() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    gc.set_threshold(100_000, 50, 50)  # tracing makes many objects, and the libraries' millions are looked through anew
     keep_freed_memory()
 
 

@@ -111,7 +111,7 @@ class Run:
 
     # Its state.
 
-    @property
+    @cached_property
     def _initialise(self) -> Callable[[], step.State]:
         return partial(
             step.initialise,

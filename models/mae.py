@@ -36,10 +36,16 @@ class Model(vit.Model):
 
     @nn.compact
     def __call__(  # Any: two arrays, where a ViT has one
-        self, image: Float[AnyArray, "B height width channels"], *, train: bool
+        self,
+        image: Float[AnyArray, "B height width channels"],
+        index: Int32[AnyArray, " B"] | None = None,
+        *,
+        train: bool,
     ) -> Any:
         """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N).
-        Outside of training the same patches are always hidden.
+
+        Args:
+          index: the images' places in their split, which decide outside of training what is hidden of each.
 
         Raises:
           UserError: a share that hides no patch or all, or relative positions.
@@ -56,8 +62,11 @@ class Model(vit.Model):
         if not 0 < count < grid[0] * grid[1]:
             raise UserError(f"config.model.masked={self.masked} hides {count} of {grid[0] * grid[1]} patches.")
         x = self.embed(image, train)
-        key = self.make_rng("dropout") if train else jax.random.key(0)
-        order = masking.order(key, x.shape[0], grid[0] * grid[1])
+        batch, patches = x.shape[0], grid[0] * grid[1]
+        if train:
+            order = masking.order(self.make_rng("dropout"), batch, patches)
+        else:
+            order = jax.vmap(lambda key: masking.order(key, 1, patches)[0])(masking.keys(index, batch))
         seen = order[:, : order.shape[1] - count, None]
         x = jnp.concatenate([x[:, :extra], jnp.take_along_axis(x[:, extra:], seen, axis=1)], axis=1)
         x = self.encode(x, train, None)

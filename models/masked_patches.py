@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 
 from errors import UserError
 from lookup import Probability, Size
@@ -31,30 +31,40 @@ class Model(vit.Model):
 
     @nn.compact
     def __call__(  # Any: two arrays, where a ViT has one
-        self, image: Float[AnyArray, "B height width channels"], *, train: bool
+        self,
+        image: Float[AnyArray, "B height width channels"],
+        index: Int32[AnyArray, " B"] | None = None,
+        *,
+        train: bool,
     ) -> Any:
         """The logits of each patch's mean colour, float32 (B, N, colors), and which patches were corrupted, bool
-        (B, N). Outside of training the same patches always are.
+        (B, N).
+
+        Args:
+          index: the images' places in their split, which decide outside of training what is corrupted of each.
 
         Raises:
           UserError: a share that corrupts no patch.
         """
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
-        found: list[jax.Array] = []
+        corrupted: list[jax.Array] = []
 
         def corrupt(x: jax.Array) -> jax.Array:
             count = round(self.masked * x.shape[1])
             if not 0 < count <= x.shape[1]:
                 raise UserError(f"config.model.masked={self.masked} corrupts {count} of {x.shape[1]} patches.")
             mask = self.param("prediction_mask", nn.initializers.normal(0.02), (1, 1, x.shape[2])).astype(x.dtype)
-            key = self.make_rng("dropout") if train else jax.random.key(0)
-            x, chosen = masking.corrupt(key, x, mask, count)
-            found.append(chosen)
+            if train:
+                x, chosen = masking.corrupt(self.make_rng("dropout"), x, mask, count)
+            else:
+                each = jax.vmap(lambda key, one: masking.corrupt(key, one[None], mask, count))
+                x, chosen = (found[:, 0] for found in each(masking.keys(index, x.shape[0]), x))
+            corrupted.append(chosen)
             return x
 
         x = self.encode(self.embed(image, train, corrupt), train, self.grid(image))[:, len(vit.TOKENS[self.head]) :]
-        return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), found[0]
+        return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), corrupted[0]
 
 
 def debug(section: dict) -> dict:

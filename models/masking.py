@@ -3,11 +3,25 @@
 B batch, N patches, D width.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32, Key
+
+from models.arrays import AnyArray
 
 REPLACED, OTHER = 0.8, 0.1  # shares of corrupted patches replaced by a learned embedding; by another patch of the image
+
+
+def keys(index: Int32[AnyArray, " B"] | None, batch: int) -> Key[Array, " B"]:
+    """A key for each image of an evaluation, by its place in the split, so that its batch does not matter.
+
+    Args:
+      index: these places; None for 0, 1, ...
+    """
+    places = jnp.arange(batch) if index is None else index
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(places)
 
 
 def order(key: Array, batch: int, patches: int) -> Int32[Array, "B N"]:

@@ -37,7 +37,7 @@ class Task(tasks.Task):
         """apply: image (B, height, width, channels) -> logits (B, N, 8^channels), corrupted bool (B, N). batch: image,
         mask float (B,)."""
         del train
-        logits, corrupted = apply(batch["image"])
+        logits, corrupted = apply(batch["image"], index=batch.get("index"))
         nll, right = self._judged(batch["image"], logits)
         weight = batch["mask"].sum()
 
@@ -64,7 +64,7 @@ class Task(tasks.Task):
         `accuracy` (B,) over the corrupted patches."""
         del key
         image = batch["image"]
-        logits, corrupted = apply(image, train=False)
+        logits, corrupted = apply(image, index=batch["index"], train=False)
         _, right = self._judged(image, logits)
         level = logits.argmax(-1)[..., None] // LEVELS ** jnp.arange(image.shape[-1]) % LEVELS
         colour = ((level + 0.5) / LEVELS - jnp.asarray(self.mean)) / jnp.asarray(self.std)

@@ -34,7 +34,7 @@ class Task(tasks.Task):
         """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N). batch:
         image, mask float (B,)."""
         del train
-        drawn, hidden = apply(batch["image"])
+        drawn, hidden = apply(batch["image"], index=batch.get("index"))
         error = self._error(batch["image"], drawn, hidden)
         return {"loss": (jnp.sum(error * batch["mask"]), batch["mask"].sum())}
 
@@ -53,7 +53,7 @@ class Task(tasks.Task):
         With `normalised`, the model draws a patch's contrasts alone: the true patch gives their mean and scale."""
         del key
         image = batch["image"]
-        drawn, hidden = apply(image, train=False)
+        drawn, hidden = apply(image, index=batch["index"], train=False)
         error, target = self._error(image, drawn, hidden), patches(image, drawn.shape[1:])
         if self.normalised:
             mean, deviation = _moments(target)

@@ -1,11 +1,13 @@
 """Eight virtual CPU devices, and small runs that the tests share."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".cache"
 
+gc.set_threshold(100_000, 50, 50)  # as commands.begin
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["NPROC"] = "16"  # with fewer threads than devices, steps that wait for one another can deadlock
 os.environ["XLA_FLAGS"] = (

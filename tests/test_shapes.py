@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 TRACES = """
 from jaxtyping import install_import_hook
 
-install_import_hook(["models", "tasks"], "beartype.beartype")
+install_import_hook("models", "beartype.beartype")
 
 import jax
 import jax.numpy as jnp

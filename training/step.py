@@ -120,9 +120,9 @@ def initialise(
     class Initialising(Apply):
         def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
             options = {"train": False} | options
-            variables = model.init(jax.random.key(seed), *inputs, **options)
+            output, variables = model.init_with_output(jax.random.key(seed), *inputs, **options)
             found.update(flatten_dict({k: v for k, v in variables.items() if k == "params" or k not in NOT_KEPT}))
-            return model.apply(unflatten_dict(found), *inputs, **options)
+            return output
 
     apply = Initialising(model, {}, gather=lambda x: x)
     task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}, train=False)

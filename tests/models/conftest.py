@@ -1,4 +1,4 @@
-"""Shapes are checked in every call; parameters that need no compiled initialisation."""
+"""Parameters that need no compiled initialisation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
-
-# Which makes tracing twice as slow: `make test` runs this folder by itself, so that the other tests go without.
-install_import_hook("models", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,19 @@ def test_masks_are_drawn_anew_in_training(autoencoder):
     assert (masks[0] != masks[2]).any()
 
 
+@pytest.mark.parametrize("module", [mae, masked_patches])
+def test_what_an_evaluation_hides_of_an_image_does_not_depend_on_its_batch(module):
+    model = module.Model(outputs=1, **SIZE, **(DECODER if module is mae else dict(colors=64)))
+    params, index = initialised(model), jnp.array([7, 2, 5])
+    of = jax.jit(lambda image, index: model.apply({"params": params}, image, index, train=False))
+    whole = of(IMAGE, index)
+    assert len({row.tobytes() for row in np.asarray(whole[1])}) > 1
+    for row in range(3):
+        alone = of(IMAGE[row : row + 1], index[row : row + 1])
+        np.testing.assert_array_equal(alone[1][0], whole[1][row])
+        np.testing.assert_allclose(alone[0][0], whole[0][row], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("module", "own"), [(mae, {"reconstruction"}), (masked_patches, {"prediction", "prediction_mask"})]
 )

@@ -31,7 +31,7 @@ def test_the_error_is_that_of_hidden_patches_of_real_images(normalised):
     if normalised:
         target = (target - target.mean(-1, keepdims=True)) / np.sqrt(target.var(-1, keepdims=True) + 1e-6)
     batch = {"image": IMAGE, "mask": MASK}
-    total, weight = reconstruct.Task(normalised).sums(lambda _: (drawn, HIDDEN), batch, True)["loss"]
+    total, weight = reconstruct.Task(normalised).sums(lambda _, index: (drawn, HIDDEN), batch, True)["loss"]
     expected = np.square(drawn - target)[:2][:, [1, 6]].mean()
     assert float(total / weight) == pytest.approx(expected, rel=1e-5)
 
@@ -45,7 +45,7 @@ def test_a_mean_colour_is_of_the_pixels_before_they_were_normalised():
     label = task.labels(image, 8)
     np.testing.assert_array_equal(label, level[..., 0] + 8 * level[..., 1])
     logits = 3 * jax.nn.one_hot(label, 64)
-    sums = task.sums(lambda _: (logits, jnp.asarray(HIDDEN)), {"image": image, "mask": MASK}, False)
+    sums = task.sums(lambda _, index: (logits, jnp.asarray(HIDDEN)), {"image": image, "mask": MASK}, False)
     assert float(sums["accuracy"][0] / sums["accuracy"][1]) == 1
     assert float(sums["loss"][0] / 2) == pytest.approx(np.log(63 + np.exp(3)) - 3, rel=1e-5)
 
