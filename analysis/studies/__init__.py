@@ -15,6 +15,7 @@ from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
 
 from analysis.fits import interval
+from analysis.picture import literal
 from analysis.table import Row
 from errors import UserError, nearest
 
@@ -78,31 +79,34 @@ def points(
     return np.array([value for value, _ in by_x], float), ends[0], ends[1:]
 
 
-def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, floor: float = 0, **style: Any) -> None:
+def curve(
+    axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, name: str, floor: float = 0, **style: Any
+) -> None:
     """Draws a series with its intervals.
 
     Args:
       axes: to draw into.
       rows, x, y, floor: see `points`.
       number: of the series, which chooses colour and marker.
+      name: of the series, for the legend.
       **style: matplotlib's options of a line.
     """
     at, mean, ends = points(rows, x, y, floor)
     settings: dict[str, Any] = dict(  # Any: matplotlib's options
         color=COLOURS[number % 10], marker=MARKERS[number % 10], markersize=5, capsize=3, lw=1.5, elinewidth=1
     )
-    axes.errorbar(at, mean, np.abs(ends - mean), **settings | style)
+    axes.errorbar(at, mean, np.abs(ends - mean), label=literal(name), **settings | style)
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
     """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
-    axes.set(xlabel=label(x), ylabel=label(y))
+    axes.set(xlabel=literal(label(x)), ylabel=literal(label(y)))
     if "x" in log:
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
-    if legend:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
 
 
@@ -147,5 +151,5 @@ def spread(mean: float, half: float, limits: Sequence[float], form: str = ".4g",
         return f"{mean:{form}}{unit}"
     if limits[0] <= mean - half and mean + half <= limits[1]:
         return f"{mean:{form}} ± {half:{form.strip('+').replace('4g', '2g')}}{unit}"
-    low, high = np.clip([mean - half, mean + half], *limits)
+    low, high = max(mean - half, limits[0]), min(mean + half, limits[1])
     return f"{mean:{form}}{unit} ({low:{form}} to {high:{form}})"

@@ -62,7 +62,7 @@ def draw(
                     numbers[f"{name} {metric}"] = {"exponent": fit.slope, "half_interval": fit.error}
                     grows = f"grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}"
                     lines.append(f"- {name}: {label(metric)} {grows}.")
-            curve(panel, own, x, metric, number, floor, label=text)
+            curve(panel, own, x, metric, number, text, floor)
         finish(panel, x, metric, "x")
         at = sorted({row[x] for row in rows})
         panel.set_xticks(at, [f"{value:,}" for value in at])

@@ -30,7 +30,7 @@ def draw(rows: Sequence[Row], *, series: str, base: str, metric: str, cost: str 
     own = groups(relative, series)
     for number, name in enumerate(n for n in own if n != base):
         joined = own[base] + own[name]
-        curve(axes, joined, "relative compute", metric, number, label=name)
+        curve(axes, joined, "relative compute", metric, number, name)
         fit = fits.line(np.log2(column(joined, "relative compute")), 100 * column(joined, metric))
         if fit:
             numbers[str(name)] = {"points_per_doubling": fit.slope, "half_interval": fit.error}
