@@ -25,6 +25,7 @@ if __name__ == "__main__":
 
 from analysis import report, table
 from errors import UserError
+from experiment import record
 from studies import grid, launch
 from studies.progress import Progress
 
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
     jobs = grid.jobs(study, changes)
     report.check(study)
     folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    if commands.ROOT / "results" in folder.resolve().parents:
+        record.clean_commit()
     if flags.dry_run:
         for job in jobs:
             print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))

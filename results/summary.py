@@ -1,9 +1,8 @@
-"""What the records of results/ say, as the rows and paragraphs of the documentation: see tables.py."""
+"""What the records of results/ say, as rows of the documentation: see tables.py."""
 
 import csv
 import json
 import sys
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +150,8 @@ def results() -> list[Result]:
         Result(
             "gpt_shakespeare:cpu",
             f"Tiny Shakespeare: validation loss **{gpt['validation/loss']:.3f}**, "
-            f"{gpt['validation/bits_per_byte']:.2f} bits per byte; on nanoGPT's validation text {gpt['validation+test/loss']:.3f} (nanoGPT: 1.88)",
+            f"{gpt['validation/bits_per_byte']:.2f} bits per byte; on nanoGPT's validation "
+            f"text {gpt['validation+test/loss']:.3f} (nanoGPT: 1.88)",
             f"{gpt['seconds of the whole command']:.0f} s",
             "language_model.json",
             (gpt["commit"],),
@@ -182,9 +182,10 @@ def results() -> list[Result]:
         ),
         Result(
             "mae_fashion_mnist",
-            f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean colours, "
-            f"2 epochs, {probe['mean_color']} %; random network {probe['random']} %. Fine-tuned on 1,000 images, 3 "
-            f"seeds: MAE **{tuned['mae']} %**, mean colours {tuned['mean_color']} %, from scratch {tuned['random']} %",
+            f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean "
+            f"colours, 2 epochs, {probe['mean_color']} %; random network {probe['random']} %. Fine-tuned on 1,000 "
+            f"images, 3 seeds: MAE **{tuned['mae']} %**, mean colours {tuned['mean_color']} %, from "
+            f"scratch {tuned['random']} %",
             "",
             "self_supervision.json",
             (own["commit"],),
@@ -238,21 +239,16 @@ def of_studies() -> list[Result]:
         study(
             "attention_recurrence:cpu",
             recurrence,
-            f"first of {', '.join(f'{length:.0f}' for length in sorted(lengths))} symbols, test accuracy in %, 3 seeds: "
-            f"{'; '.join(firsts)} (chance: 12.5)",
+            f"first of {', '.join(f'{length:.0f}' for length in sorted(lengths))} symbols, test accuracy in %, 3 "
+            f"seeds: {'; '.join(firsts)} (chance: 12.5)",
         ),
     ]
 
 
 def measured() -> list[list[str]]:
     """The rows of README's measurements: what, value, record."""
-    speed, mesh, damage, kills = (
-        read("translation_speed"),
-        read("mesh_memory"),
-        read("damage_drill"),
-        read("kill_storm"),
-    )
-    hosts, overhead, parity = read("hosts_drill"), read("overhead"), read("parity")
+    speed, mesh, overhead, parity = map(read, ("translation_speed", "mesh_memory", "overhead", "parity"))
+    damage, kills, hosts = map(read, ("damage_drill", "kill_storm", "hosts_drill"))
     long, short = speed["training 16 x 32"], speed["training 8 x 64"]
     shares = [round(100 * run["share_of_gemm_rate"]) for run in (long, short)]
     state = {row["data x fsdp x tensor"]: row["parameters and optimizer, MB"] for row in mesh["per device"]}
@@ -261,7 +257,7 @@ def measured() -> list[list[str]]:
     silent = [row for row in hosts["table"] if row["drill"].startswith(("kill", "SIGSTOP"))]
     lost = [seconds for row in silent for seconds in row["seconds_until_all_ended"]]
     start = [
-        f"{what}: {first[kind]['cold']:.1f} s with an empty compilation cache, {np.median(first[kind]['warm']):.1f} s after"
+        f"{what}: {first[kind]['cold']:.1f} s, {np.median(first[kind]['warm']):.1f} s with a warm compilation cache"
         for kind, what in SOURCES.items()
     ]
 
@@ -292,8 +288,8 @@ def measured() -> list[list[str]]:
             damage,
         ),
         row(
-            f"{kills['kills']} times `kill -9` spread over a run, {kills['that left a save unfinished']} of them during a "
-            "save, then to the end",
+            f"{kills['kills']} times `kill -9` spread over a run, {kills['that left a save unfinished']} of them "
+            "during a save, then to the end",
             "the same bits in weights, optimiser state and metrics as an undisturbed run"
             if all(kills["same_bits"].values())
             else "other bits than an undisturbed run",
@@ -315,65 +311,10 @@ def measured() -> list[list[str]]:
             overhead,
         ),
         row(
-            f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights against "
-            "timm, transformers and Google's code (`make test-parity`)",
+            f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights "
+            "against timm, transformers and Google's code (`make test-parity`)",
             f"logits at most **{max(row['largest error'] for row in parity['rows']):.1e}** apart",
             "parity",
             parity,
         ),
     ]
-
-
-def recall() -> str:
-    """README's paragraph below the picture of gradients."""
-    rows = [row for row in table_of("attention_recurrence") if row["run"].endswith("-128-seed0")]
-    accuracy = {row["model"]: percent(row["test/accuracy"], 0) for row in rows}
-    return wrapped(
-        "First-token recall over 128 symbols (`configs/recall.py:lstm+128 ...`, seed 0 of the study below): the norm of "
-        "the loss's gradient at each symbol. The encoder finds the first symbol "
-        f"({accuracy['attention']} %). The RNN, whose kernels start orthogonal, finds it in part ({accuracy['RNN']} %); "
-        f"LSTM and GRU do not ({accuracy['LSTM']} and {accuracy['GRU']} %, chance is 12.5). Drawn by "
-        "`visualize.py --workdir=LSTM gradients --with=GRU,RNN,ENCODER`."
-    )
-
-
-def told() -> str:
-    """README's paragraphs on the studies."""
-    gap, power = (
-        json.loads((ROOT / "results" / study / "fits.json").read_text())[figure]
-        for study, figure in (("vit_data_scaling", "gap"), ("attention_recurrence", "lengths"))
-    )
-    first, last, slope = (
-        f"{abs(gap[key]['points']):.1f} ± {gap[key]['half_interval']:.1f}"
-        for key in ("580", "58000", "slope_per_decade")
-    )
-    time, memory = (
-        [power[f"{model} step_{what}"] for model in ("attention", "RNN", "LSTM", "GRU")]
-        for what in ("seconds", "memory_gb")
-    )
-    encoder = [f"length^{fit['exponent']:.2f} ± {fit['half_interval']:.2f}" for fit in (time[0], memory[0])]
-    others = [sorted(f"{fit['exponent']:.2f}" for fit in fits[1:]) for fits in (time, memory)]
-    means = mean_by(table_of("attention_recurrence"), "model", "length")
-    accuracy = {key: percent(mean, 0) for key, (mean, _) in means.items()}
-    scaling = (
-        "The first study on Fashion-MNIST, 45 runs on two CPU cores ([report](results/vit_data_scaling/report.md)): in "
-        f"accuracy the ViT is {first} points below the ResNet with 580 images and {last} below with 58,000. The gap "
-        f"closes by {slope} points with each tenfold of data, as the paper claims, but it is not closed there; in loss, "
-        "the fitted laws do not cross."
-    )
-    recurrence = (
-        "Another study compares attention and recurrence at 16 to 512 symbols "
-        "([report](results/attention_recurrence/report.md), 72 runs of 600 steps). From 64 symbols on, an encoder's step "
-        f"takes {encoder[0]} in time and {encoder[1]} in memory; those of RNN, LSTM and GRU take length^{others[0][0]} to "
-        f"{others[0][-1]} and {others[1][0]} to {others[1][-1]}. On one CPU core, which computes one thing at a time "
-        "either way, attention is slower at every length. The encoder finds the first symbol of 128 "
-        f"({accuracy['attention', 128]} %) and mostly of 256 ({accuracy['attention', 256]} %), but not of 512 within 600 "
-        f"steps ({accuracy['attention', 512]} %; chance is 12.5). The RNN finds the first of 128 in "
-        f"{accuracy['RNN', 128]} % of cases; LSTM and GRU do not find it."
-    )
-    return f"{wrapped(scaling)}\n\n{wrapped(recurrence)}"
-
-
-def wrapped(text: str) -> str:
-    """A paragraph."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)

@@ -2,8 +2,9 @@
 
     python results/tables.py
 
-A block of README.md or docs/plan.md stands between `<!-- NAME -->` and `<!-- end -->`. In the tables of configs/README.md
-it is the last cell of a row, or what follows "Recorded: " in it. A test holds the documents equal to the records.
+A block of README.md or docs/plan.md stands between `<!-- NAME -->` and `<!-- end -->`. In the tables of
+configs/README.md it is the last cell of a row, or what follows "Recorded: " in it. A test holds the documents equal to
+the records.
 """
 
 import re
@@ -30,7 +31,7 @@ def machines() -> list[list[str]]:
         return " ".join(filter(None, (f"--config={plan_table.CONFIGS[model]}", change, "--config.data.data_dir=DIR")))
 
     def of_two(flags: str) -> str:
-        """The flags for twice as many devices: half the micro-batches, so that a device has as many examples in each."""
+        """The flags for twice as many devices: half the micro-batches, of as many examples a device."""
         return re.sub(r"accumulate=(\d+)", lambda found: f"accumulate={int(found[1]) // 2}", flags)
 
     return [
@@ -108,7 +109,7 @@ def cells(text: str) -> str:
     for row, texts in by_row.items():
         found = rf"^(\| `{re.escape(row)}`.*\| (?:[^|]*Recorded: )?)[^|]*( \|)$"
         content = "; ".join(texts)
-        text, times = re.subn(found, lambda match, new=content: match[1] + new + match[2], text, flags=re.MULTILINE)
+        text, times = re.subn(found, rf"\g<1>{content}\g<2>", text, flags=re.MULTILINE)
         assert times == 1, row
     return text
 
@@ -121,8 +122,6 @@ def written() -> dict[Path, str]:
         "results": markdown(["Config", "Result", "Time, two CPU cores", "Record"], rows),
         "measured": markdown(["Measured on two CPU cores", "", "Record"], summary.measured()),
         "machines": markdown(["Machine", "Command"], machines()),
-        "recall": summary.recall(),
-        "studies": summary.told(),
     }.items():
         readme = block(readme, name, content)
     return {README: readme, CONFIGS: cells(CONFIGS.read_text()), PLAN: block(PLAN.read_text(), "table", plans())}
