@@ -100,8 +100,13 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
 
 
-def provenance(*packages: str) -> Record:
-    """The commit and the versions of the libraries, and of other packages, for a record. Ask before the work begins.
+def provenance() -> Record:
+    """With what code a run is made: its commit and the versions of the libraries."""
+    return {"commit": commit(), "versions": versions()}
+
+
+def clean_provenance(*packages: str) -> Record:
+    """The same, and the versions of other packages, for a record in results/. Ask before the work begins.
 
     Raises:
       UserError: see `clean_commit`.

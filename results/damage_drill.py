@@ -272,7 +272,7 @@ def full_disk(whole: Path, folder: Path) -> dict[str, object] | str:
 
 def main(damages: int) -> int:
     """Runs the drill and writes the record. Returns the exit status."""
-    about = record.provenance()
+    about = record.clean_provenance()
     logging.getLogger("absl").setLevel("CRITICAL")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

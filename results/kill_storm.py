@@ -84,7 +84,7 @@ def kill(workdir: Path, step: int, saving: bool, pause: float) -> dict[str, obje
 
 def main(kills: int) -> int:
     """Runs the drill and writes the record. Returns the exit status."""
-    about = record.provenance()
+    about = record.clean_provenance()
     rng, log = random.Random(0), []
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")

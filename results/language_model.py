@@ -34,7 +34,7 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 def main(names: list[str], data_dir: str) -> None:
     """Trains and scores the named runs, and adds each to the record."""
-    about = record.provenance()
+    about = record.clean_provenance()
     data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
     for name in commands.chosen(names, RUNS):
         config, splits, expected = RUNS[name]

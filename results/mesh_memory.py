@@ -55,7 +55,7 @@ def row(data: int, fsdp: int, tensor: int) -> dict[str, object]:
 
 def main() -> None:
     """Writes the record."""
-    about = record.provenance()
+    about = record.clean_provenance()
     rows = []
     for mesh in MESHES:
         rows.append(row(*mesh))

@@ -147,7 +147,7 @@ def photos(folder: Path) -> None:
 
 def main() -> None:
     """Writes the record."""
-    about = record.provenance()
+    about = record.clean_provenance()
     times = first_step()
     result = {
         "command": "python results/overhead.py",

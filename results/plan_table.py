@@ -55,7 +55,7 @@ def recorded() -> dict[str, Plan]:
 
 def main(machines: list[str]) -> None:
     """Makes the plans that are missing, and writes record and pages."""
-    about = record.provenance()
+    about = record.clean_provenance()
     for machine in commands.chosen(machines, MACHINES):
         for model in sorted(CONFIGS, key=lambda model: (model, machine) not in PAGES):
             name = f"{model} on {machine}"

@@ -55,7 +55,7 @@ def run(name: str, flags: list[str], data: list[str]) -> Row:
 
 def main(data_dir: str) -> int:
     """Trains everything and writes the record. Returns the exit status."""
-    about = record.provenance()
+    about = record.clean_provenance()
     data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
     result: Row = {
         "expected": "a linear classifier on what was learned beats one on a random network by 10 points, "

@@ -256,6 +256,7 @@ def measured() -> list[list[str]]:
     first, loop = overhead["seconds to the first step, ViT-Ti/16, batch 8"], overhead["loop, vit_digits"]
     silent = [row for row in hosts["table"] if row["drill"].startswith(("kill", "SIGSTOP"))]
     lost = [seconds for row in silent for seconds in row["seconds_until_all_ended"]]
+    busy = f", two cores shared with other work (load average {overhead['load average']})"
     start = [
         f"{what}: {first[kind]['cold']:.1f} s, {np.median(first[kind]['warm']):.1f} s with a warm compilation cache"
         for kind, what in SOURCES.items()
@@ -303,7 +304,7 @@ def measured() -> list[list[str]]:
             "hosts_drill",
             hosts,
         ),
-        row("process start to first step, ViT-Ti/16", "; ".join(start), "overhead", overhead),
+        row(f"process start to first step, ViT-Ti/16{busy}", "; ".join(start), "overhead", overhead),
         row(
             f"the loop over the bare step of {loop['bare_step_milliseconds']:.0f} ms, vit_digits",
             f"{loop['loop_over_bare, median']:.2f}; waiting for input {percent(loop['input_wait'], 1)} % of the time",

@@ -61,7 +61,7 @@ def run(name: str, flags: list[str]) -> tuple[str, float]:
 
 def main(data_dir: str) -> int:
     """Trains everything and writes the record. Returns the exit status."""
-    about = record.provenance()
+    about = record.clean_provenance()
     first, second = halves(data_dir)
     result: Row = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
     better = True

@@ -43,7 +43,7 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 def main(names: list[str], multi30k: str) -> None:
     """Trains and scores the named runs, and adds each to the record."""
-    about = record.provenance()
+    about = record.clean_provenance()
     for name in commands.chosen(names, RUNS):
         config, scoring, expected = RUNS[name]
         workdir = ROOT / "runs" / "translation" / name.replace(" ", "-")

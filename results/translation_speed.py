@@ -117,7 +117,7 @@ def gemm_rate() -> float:
 
 def main() -> None:
     """Writes the record."""
-    about = record.provenance()
+    about = record.clean_provenance()
     result = {
         "command": "python results/translation_speed.py",
         "model": "Transformer base, V = 8000, float32",

@@ -40,11 +40,11 @@ def test_a_record_may_change_but_not_the_code(repository):
     clean = record.clean_commit()
     (repository / "result.json").write_text("{}")
     (repository / "notes.md").write_text("more")
-    assert record.provenance()["commit"] == clean
+    assert record.clean_provenance()["commit"] == clean
     (repository / "a.py").write_text("changed = True")
     assert record.commit() == f"{clean}+"
     with pytest.raises(UserError, match=r"commit a\.py first"):
-        record.provenance()
+        record.clean_provenance()
 
 
 def test_code_that_is_in_no_commit_is_a_change(repository):
@@ -69,5 +69,5 @@ def test_every_script_that_writes_a_record_asks_for_its_commit_first(path):
     if path.stem in ("tables", "summary"):
         assert ".json" not in body
     else:
-        assert body.partition('"""\n')[2].lstrip().startswith("about = record.provenance()")
+        assert body.partition('"""\n')[2].lstrip().startswith("about = record.clean_provenance()")
         assert "about" in body.partition("provenance()")[2]

@@ -130,7 +130,7 @@ def label(name: str) -> str:
 
 SHARES = ("accuracy", "_shot", "_nn", "exact_match")  # how the names of shares end
 SCORES = ("bleu", "chrf")
-NOT_NEGATIVE = ("loss", "nll", "perplexity", "bits_per_byte", "seconds", "_gb")
+NOT_NEGATIVE = ("loss", "nll", "perplexity", "bits_per_byte", "seconds", "_gb", "_over_last")
 
 
 def bounds(name: str) -> tuple[float, float]:
