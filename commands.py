@@ -1,5 +1,6 @@
 """How every command starts and ends: environment, flags, help, one line for an error, the exit status."""
 
+import argparse
 import ctypes
 import errno
 import gc
@@ -7,9 +8,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -129,13 +131,48 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
             error = DiskFull("no space left on the disk. Free some and run the same command again to continue.")
         status = 2 if isinstance(error, UserError) else 1
         if status == 2:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            _mistake(error)
         else:
             traceback.print_exc()
         fail(status, str(error) if status == 2 else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         if isinstance(error, DiskFull):
             os._exit(status)  # sys.exit would wait for the libraries' threads, which keep trying to write
     sys.exit(status)
+
+
+def script(main: Callable[..., int | None], description: str, **arguments: dict[str, Any]) -> None:
+    """Calls the main of a script in results/ with its arguments, and exits with the status that it returns.
+
+    Args:
+      main: takes each of `arguments` by name.
+      description: for --help.
+      **arguments: argparse's settings of each argument; one without `nargs` is an option, --NAME=VALUE.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, settings in arguments.items():
+        parser.add_argument(name if "nargs" in settings else f"--{name}", **settings)
+    try:
+        sys.exit(main(**vars(parser.parse_args())))
+    except UserError as error:
+        sys.exit(_mistake(error))
+
+
+def chosen(names: list[str], known: Iterable[str]) -> list[str]:
+    """These names, or all known ones if there are none.
+
+    Raises:
+      UserError: a name that is not known.
+    """
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name!r}: {nearest(name, known)}")
+    return names or list(known)
+
+
+def _mistake(error: BaseException) -> int:
+    """Prints the line of a UserError. Returns the exit status."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return 2
 
 
 def config_name() -> str:

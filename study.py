@@ -25,6 +25,7 @@ if __name__ == "__main__":
 
 from analysis import report, table
 from errors import UserError
+from experiment import record
 from studies import grid, launch
 from studies.progress import Progress
 
@@ -41,6 +42,8 @@ def main(arguments: list[str]) -> int:
     jobs = grid.jobs(study, changes)
     report.check(study)
     folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    if commands.ROOT / "results" in folder.resolve().parents:
+        record.clean_commit()
     if flags.dry_run:
         for job in jobs:
             print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))
@@ -112,7 +115,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
         print(f"No run has finished, so there is no table. What they wrote: {folder}/*/output.txt")
         return 1
     table.write(rows, folder)
-    report.write(study, finished, len(jobs), folder, report_command())
+    report.write(study, rows, len(jobs), folder, report_command())
     if missing := [row["run"] for row in rows if row["state"] != "finished"]:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         print(f"{len(missing)} of {len(rows)} runs are missing in the table: {few}. Run the same command again.")
@@ -124,9 +127,8 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
 
 
 def report_command() -> str:
-    """The command that runs this study again, anywhere."""
-    own = [a for a in table.portable(sys.argv) if not a.startswith("--workdir") and a != "--collect"]
-    return shlex.join(["python", *own])
+    """The command that runs this study again."""
+    return shlex.join(["python", *(a for a in table.portable(sys.argv) if a != "--collect")])
 
 
 if __name__ == "__main__":

@@ -40,14 +40,16 @@ class Line:
         return abs(self.slope) > self.error
 
 
-def line(x: Shaped[np.ndarray, " R"], y: Shaped[np.ndarray, " R"]) -> Line:
-    """The least squares line through at least three points."""
+def line(x: Shaped[np.ndarray, " R"], y: Shaped[np.ndarray, " R"]) -> Line | None:
+    """The least squares line; None through fewer than three points, or through points of one x."""
+    if len(x) < 3 or len(np.unique(x)) < 2:
+        return None
     fit = stats.linregress(x, y)
     return Line(float(fit.slope), float(fit.intercept), float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr))
 
 
-def exponent(x: Shaped[np.ndarray, " R"], y: Shaped[np.ndarray, " R"]) -> Line:
-    """The growth exponent: the slope of log y over log x."""
+def exponent(x: Shaped[np.ndarray, " R"], y: Shaped[np.ndarray, " R"]) -> Line | None:
+    """The growth exponent: the slope of log y over log x; see `line`."""
     return line(np.log(x), np.log(y))
 
 

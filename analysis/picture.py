@@ -23,8 +23,13 @@ SIDE = 224  # pixels that a picture is at least about as high as
 def begin(width: float, height: float, title: str) -> Figure:
     """An empty picture. width, height: in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     return figure
+
+
+def literal(text: object) -> str:
+    """A text for a picture as it stands: two dollar signs, as in file names and prices, do not enclose a formula."""
+    return str(text).replace("$", r"\$")
 
 
 def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -71,9 +76,9 @@ def bare(axes: Axes) -> None:
 def heading(axes: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:
     """Names the rows of a grid at its left and the columns at its top. axes: (rows, columns) of Axes."""
     for axis, name in zip(axes[:, 0], rows, strict=True):
-        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        axis.set_ylabel(literal(name), rotation=0, ha="right", va="center")
     for axis, name in zip(axes[0], columns, strict=True):
-        axis.set_title(name, fontsize="medium")
+        axis.set_title(literal(name), fontsize="medium")
 
 
 def tiles(values: Shaped[np.ndarray, "R C r c"]) -> Float[np.ndarray, "R*(r+1)-1 C*(c+1)-1"]:

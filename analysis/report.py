@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -13,7 +14,7 @@ from markdown_it import MarkdownIt
 import lookup
 from analysis.fits import interval
 from analysis.studies import Drawn, column, label, plus_minus
-from analysis.table import Row
+from analysis.table import Row, diverged
 from experiment import record
 from studies import grid
 
@@ -23,6 +24,7 @@ img { max-width: 100% } table { border-collapse: collapse; font-size: 14px; disp
 td, th { border-bottom: 1px solid #ddd; padding: 2px 10px; text-align: right }
 td:first-child, th:first-child { text-align: left }
 pre { background: #f5f5f5; padding: 1em; overflow-x: auto }"""
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # nothing runs, nothing is loaded
 
 
 def check(study: grid.Study) -> None:
@@ -40,17 +42,26 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     """Draws every figure of a study and writes the report.
 
     Args:
-      rows: of the finished runs, see analysis/table.py.
+      rows: of the runs, see analysis/table.py. Those that are not finished are listed, and diverged ones are marked:
+        means, fits and figures are without both.
       runs: how many runs the study has.
       folder: of the study.
       command: which runs the study.
     """
     (folder / "figures").mkdir(exist_ok=True)
+    sound = [row for row in finished(rows) if not diverged(row)]
     drawn: dict[str, Drawn] = {}
-    for described in study.figures:
-        name = described["name"]
+    for described in study.figures if sound else ():
+        name, arguments = described["name"], dict(described["arguments"])
+        named = [column for column in columns([described]) if any(column in row for row in sound)]
+        if not (own := complete(sound, named)):
+            continue
         draw = lookup.find("analysis.studies", "draw", name)
-        drawn[name] = lookup.call(f"the figure {name!r}", draw, dict(described["arguments"]), rows=rows)
+        figure = lookup.call(f"the figure {name!r}", draw, arguments, rows=own)
+        if missing := len(finished(rows)) - len(own):
+            figure.picture.supxlabel(f"not shown: {missing} diverged of {missing + len(own)} runs", size=8, color="red")
+        before = sum(key.partition("-")[0] == name for key in drawn)
+        drawn[name + (f"-{before + 1}" if before else "")] = figure
     for name, figure in drawn.items():
         for suffix in ("png", "svg"):
             figure.picture.savefig(folder / "figures" / f"{name}.{suffix}", dpi=130)
@@ -61,38 +72,84 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     (folder / "report.html").write_text(page(study.title, text, folder))
 
 
+def finished(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the runs that are finished."""
+    return [row for row in rows if row.get("state", "finished") == "finished"]
+
+
+def columns(figures: Sequence[Mapping[str, Any]]) -> list[str]:  # Any: arguments of any figure
+    """The columns of metrics that figures show."""
+    values = [value for figure in figures for key, value in figure["arguments"] if key in ("metric", "loss", "metrics")]
+    names = [name for value in values for name in ([value] if isinstance(value, str) else value)]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def complete(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows that have a number in each of these columns."""
+    return [row for row in rows if all(row.get(name) is not None for name in names)]
+
+
 def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[str, Drawn], command: str) -> str:
     """The report as Markdown. drawn: the figures by name; for the other arguments see `write`."""
-    seeds = len({row["seed"] for row in rows})
+    ended = finished(rows)
+    seeds = len({row["seed"] for row in ended})
     counting = (
         f"the evaluation with the best {study.select} counts (early stopping)"
         if study.select
         else "the last evaluation counts"
     )
     parts = [
-        f"# {study.title}",
-        f"{study.question} Compare with {study.paper}.",
-        f"{len(rows)} of {runs} runs, {seeds} seeds; {counting}. "
-        "Intervals are 95 % confidence intervals, by Student's t over the seeds.",
+        f"# {plain(study.title)}",
+        plain(f"{study.question} Compare with {study.paper}."),
+        plain(
+            f"{len(ended)} of {runs} runs, {seeds} seeds; {counting}. Intervals are 95 % confidence intervals, by "
+            "Student's t over the seeds, clipped to the values that a metric can have (an accuracy: 0 to 100 %)."
+        ),
+        items("Not finished, and not counted:", [f"{r['run']}: {r['state']}" for r in rows if r not in ended]),
+        items(
+            "Diverged, and not in the means, fits and figures:",
+            [f"{row['run']}: {why}" for row in ended if (why := diverged(row))],
+        ),
     ]
     for name, figure in drawn.items():
-        parts += [f"![{name}](figures/{name}.png)", "\n".join(figure.lines)]
+        parts += [f"![{name}](figures/{name}.png)", items("", figure.lines)]
     if study.reported:
         parts += ["## What the paper reports", study.reported]
-    parts += ["## Measured", table(study, rows)]
-    devices = ", ".join(sorted({row["device"] for row in rows}))
+    parts += ["## Measured", table(study, ended)]
+    devices = ", ".join(sorted({str(row["device"]) for row in ended}))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions().items())
-    commits = ", ".join(sorted({row["commit"][:12] for row in rows}))
-    minutes = sum(row["train_seconds"] for row in rows) / 60
+    commits = sorted({row["commit"][:12] + "+" * row["commit"].endswith("+") or "unknown" for row in ended})
+    dirty = " (+: with changes that are not in it)" if any(commit.endswith("+") for commit in commits) else ""
+    minutes = sum(row["train_seconds"] for row in ended) / 60
     parts += [
         "## How it was run",
-        f"On {devices}; commit {commits}; {versions}. Training took {minutes:,.0f} minutes in all, without compiling, "
-        "evaluations and saves. Every run is a row of table.csv, with its command.",
-        f"```\n{command}\n```",
+        plain(
+            f"On {devices}; commit {', '.join(commits)}{dirty}; {versions}. Training took {minutes:,.0f} minutes in "
+            "all, without compiling, evaluations and saves. Every run is a row of table.csv, with its command."
+        ),
+        code(command),
         "One run for each point:",
-        "```\n" + "\n".join(row["command"] for row in rows if row["seed"] == 0) + "\n```",
+        code("\n".join(row["command"] for row in ended if row["seed"] == 0)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain(text: object) -> str:
+    """Text for one line of Markdown, in which nothing is Markdown or HTML."""
+    escaped = re.sub(r"([\\`*\[\]<>|&~])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)  # within a word, as in top_5, it means nothing
+
+
+def items(title: str, lines: Sequence[str]) -> str:
+    """A list in Markdown of lines of text; "" without lines."""
+    listed = "\n".join(f"- {plain(line.removeprefix('- '))}" for line in lines)
+    return "\n\n".join(filter(None, (title, listed))) if lines else ""
+
+
+def code(text: str) -> str:
+    """Text as a block of code in Markdown, whatever it holds."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}\n{text}\n{fence}"
 
 
 def as_json(value: Any) -> Any:  # Any: nested numbers, as JSON
@@ -103,34 +160,46 @@ def as_json(value: Any) -> Any:  # Any: nested numbers, as JSON
 
 
 def table(study: grid.Study, rows: Sequence[Row]) -> str:
-    """A row a point: its labels, its size and cost, and the mean of each metric that the report's figures show."""
+    """A row a point: its labels, its size and cost, and the mean of each metric: those that the report's figures show
+    and the study selects by, or else all of the evaluation."""
     labels = list(dict(study.runs[0]["labels"]))
-    shown = [value for figure in study.figures for key, value in figure["arguments"] if key in ("metric", "loss")]
-    shown += [m for figure in study.figures for key, value in figure["arguments"] if key == "metrics" for m in value]
-    metrics = list(dict.fromkeys(name for name in shown if name))
+    metrics = list(dict.fromkeys([*columns(study.figures), *filter(None, [study.select])]))
+    if not any("/" in name for name in metrics):
+        logged = [name for row in rows for name in row if "/" in name and not name.startswith("train/")]
+        metrics += list(dict.fromkeys(logged))
     head = [*labels, "seeds", "parameters", "MFLOP an example", "FLOP in all", "training, s", *map(label, metrics)]
-    lines = [head, ["---"] * len(head)]
+    lines = [[plain(name) for name in head], ["---"] * len(head)]
     points: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         points.setdefault(tuple(row[name] for name in labels), []).append(row)
     for point, same in points.items():
-        first = same[0]
+        first, sound = same[0], [row for row in same if not diverged(row)]
+        bad = f" ({len(same) - len(sound)} diverged)" if len(sound) < len(same) else ""
         cost = [
             f"{first['parameters']:,}",
             f"{first['flops_per_example'] / 1e6:,.3g}",
             f"{first['total_flops']:.2e}",
             f"{column(same, 'train_seconds').mean():,.0f}",
         ]
-        means = [plus_minus(*interval(column(same, name)), name) for name in metrics]
-        lines.append([*(f"{v:,}" if isinstance(v, int) else str(v) for v in point), str(len(same)), *cost, *means])
+        means = [mean(complete(sound, [name]), name) for name in metrics]
+        shown = [f"{v:,}" if isinstance(v, int) else str(v) for v in point]
+        lines.append([plain(cell) for cell in (*shown, f"{len(same)}{bad}", *cost, *means)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def mean(rows: Sequence[Row], name: str) -> str:
+    """The mean of a metric with its interval, or a dash without runs."""
+    return plus_minus(*interval(column(rows, name)), name) if rows else "–"
+
+
 def page(title: str, text: str, folder: Path) -> str:
-    """The Markdown as an HTML page that contains its pictures."""
-    body = MarkdownIt("commonmark").enable("table").render(text)
+    """The Markdown as an HTML page that contains its pictures. HTML within the Markdown is shown as text."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     for path in (folder / "figures").glob("*.svg"):
         picture = base64.b64encode(path.read_bytes()).decode()
         body = body.replace(f'src="figures/{path.stem}.png"', f'src="data:image/svg+xml;base64,{picture}"')
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
     return f'<!doctype html>\n<html lang="en">{head}\n{body}</html>\n'

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from errors import UserError, nearest
 from experiment import record
 from studies import grid
 from training import log
 
 Row = dict[str, Any]  # Any: labels and metrics, as JSON
+LARGEST_LOSS = 1e3  # in nats, or of normalised pixels: an untrained model's is under 20
 LAST = ("wall_seconds", "device", "commit", "command")  # columns of the right end
 
 
@@ -77,7 +80,7 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         metrics = (until[-1] if until else {}) | chosen
         result |= {key: value for key, value in metrics.items() if key not in ("step", "seconds")}
     spent = [attempt["seconds"] for attempt in grid.attempts(workdir)]
-    command = shlex.join(["python", *portable(job.commands(Path(folder.name))[0][1:])])
+    command = shlex.join(["python", *portable(job.commands(folder)[0][1:])])
     return result | {
         "wall_seconds": round(sum(spent), 1) if spent else None,
         "device": about["devices"],
@@ -87,17 +90,35 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
     }
 
 
+def diverged(row: Row) -> str:
+    """The losses that say that a run has diverged, such as "test/loss is 3e+12"; "" if none does."""
+    words = []
+    for name, value in row.items():
+        if name.rpartition("/")[2] in ("loss", "nll") and "/" in name:
+            if value is None or not math.isfinite(value):  # null: JSON has no NaN
+                words.append(f"{name} is not finite")
+            elif value > LARGEST_LOSS:
+                words.append(f"{name} is {value:.2g}")
+    return ", ".join(words)
+
+
 def portable(arguments: Sequence[str]) -> list[str]:
-    """Arguments without those that name a folder of this machine."""
+    """Arguments without the folder of this machine's data."""
     return [argument for argument in arguments if not argument.startswith("--config.data.data_dir=")]
 
 
 def select(evaluated: Sequence[Row], metric: str, mode: Literal["max", "min"]) -> Row | None:
-    """The evaluation that counts: the first of those with the best metric, or the last one if no metric is named."""
+    """The evaluation that counts: the first of those with the best metric, or the last one if no metric is named.
+
+    Raises:
+      UserError: no evaluation has the metric.
+    """
     if not evaluated:
         return None
     if not metric:
         return evaluated[-1]
+    if not any(metric in row for row in evaluated):
+        raise UserError(f"study.select={metric!r}: {nearest(metric, set().union(*evaluated) - {'step'})}")
     sign = 1 if mode == "max" else -1
     return max(evaluated, key=lambda row: sign * row[metric] if row.get(metric) is not None else float("-inf"))
 

@@ -4,7 +4,12 @@
 
 150 or 300 epochs: --config.epochs=300. Batch 1024, two-dimensional sines as positions, the tokens' mean as the
 representation, no dropout; RandAugment of 2 layers at 10, mixup 0.2; AdamW at 1e-3, weight decay 0.1 of it, clipping at
-1. Published for S/16: 76.5 % (150 epochs 78.5, 300 80.0).
+1.
+
+Published for S/16: 76.5 % (150 epochs 78.5, 300 80.0), by big_vision's config. That one differs from this one: it
+trains on 99 % of the training split, has a tanh layer before the last one (--config.model.representation=True), and
+spaces the frequencies of its sines otherwise: 10000^(-i/(D/4-1)) instead of 10000^(-i/(D/4)), all sines of a coordinate
+before its cosines.
 """
 
 from ml_collections import ConfigDict

@@ -16,6 +16,7 @@ Record = dict[str, Any]  # JSON
 
 FILE = "config.json"
 FORMAT = 2  # of a record: raised when a key is renamed or removed; `_upgraded` reads the older ones
+CODE = (":/*.py", ":/*.sh", ":/requirements*.txt")  # what a result depends on, as git's patterns
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
 # What may change between the parts of one run: where it runs, what is shown or kept, and how it gets past a bad step.
 FREE = (
@@ -81,31 +82,47 @@ def versions(*others: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of this code, with "+" where files differ from it; "" outside a repository."""
-    here = Path(__file__).parent
+    """The commit of this code, with "+" where code differs from it or is not in it; "" outside a repository."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
-        )
+        return _git("rev-parse", "HEAD").strip() + ("+" if changes() else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def changes() -> list[str]:
+    """The files of code that differ from the commit or are not in it. Records and documentation are not code."""
+    return [line[3:] for line in _git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()]
+
+
+def _git(*arguments: str) -> str:
+    """What git prints in the folder of this code."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
 
 
 def provenance() -> Record:
-    """With what code a result was made: its commit and the versions of the libraries."""
+    """With what code a run is made: its commit and the versions of the libraries."""
     return {"commit": commit(), "versions": versions()}
 
 
-def clean_commit() -> str:
-    """The commit that a script in results/ may name in its record.
+def clean_provenance(*packages: str) -> Record:
+    """The same, and the versions of other packages, for a record in results/. Ask before the work begins.
 
     Raises:
-      UserError: files differ from the commit, so that nobody could repeat the result.
+      UserError: see `clean_commit`.
     """
-    if not (found := commit()) or found.endswith("+"):
-        raise UserError(
-            "a record names its commit, and the working tree differs from it: commit or stash your changes."
-        )
+    return {"commit": clean_commit(), "versions": versions(*packages)}
+
+
+def clean_commit() -> str:
+    """The commit that a record may name.
+
+    Raises:
+      UserError: there is none or code differs from it, so that nobody could repeat the result.
+    """
+    if not (found := commit()):
+        raise UserError("a record names its commit, and this is not a git repository: clone it.")
+    if found.endswith("+"):
+        few = ", ".join(changes()[:3]) + ", ..." * (len(changes()) > 3)
+        raise UserError(f"a record names its commit, from which the code differs: commit {few} first.")
     return found

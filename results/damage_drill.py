@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from jaxtyping import PyTree  # noqa: E402
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
 STEPS, EVERY = 300, 50
@@ -161,7 +162,7 @@ def to_the_end(whole: Path, folder: Path) -> list[Row]:
         workdir = shutil.copytree(whole, folder / "to_the_end")
         what = damage(workdir / "checkpoints" / str(STEPS), rng)
         done = subprocess.run(command(workdir), cwd=ROOT, check=True, capture_output=True, text=True)
-        went_on = next(line for line in done.stdout.splitlines() if line.startswith("Going on from"))
+        went_on = next(line for line in done.stdout.splitlines() if line.startswith("Continues from"))
         states = [checkpoint.Checkpoints(w / "checkpoints").restore(STEPS, layout(w)) for w in (whole, workdir)]
         rows.append(
             {
@@ -271,7 +272,7 @@ def full_disk(whole: Path, folder: Path) -> dict[str, object] | str:
 
 def main(damages: int) -> int:
     """Runs the drill and writes the record. Returns the exit status."""
-    record.clean_commit()
+    about = record.clean_provenance()
     logging.getLogger("absl").setLevel("CRITICAL")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -303,7 +304,7 @@ def main(damages: int) -> int:
         "full_disk": full,
         "cost": seconds,
         "log": rows,
-        **record.provenance(),
+        **about,
         "devices": devices,
     }
     path = ROOT / "results" / "damage_drill.json"
@@ -313,4 +314,4 @@ def main(damages: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40))
+    commands.script(main, __doc__, damages=dict(type=int, nargs="?", default=40))

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
 COMMAND = [sys.executable, "train.py", "--config=configs/vit_digits.py"]
@@ -17,7 +18,7 @@ COMMAND = [sys.executable, "train.py", "--config=configs/vit_digits.py"]
 
 def main() -> None:
     """Trains, and writes the record."""
-    record.clean_commit()
+    about = record.clean_provenance()
     runs = []
     for seed in range(3):
         with tempfile.TemporaryDirectory() as workdir:
@@ -31,7 +32,7 @@ def main() -> None:
         "expected": "test accuracy at least 0.98, mean of the seeds",
         "test/accuracy, mean": sum(run["test/accuracy"] for run in runs) / len(runs),
         "runs": runs,
-        **record.provenance(),
+        **about,
         "devices": devices,
     }
     path = ROOT / "results" / "digits.json"
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.script(main, __doc__)

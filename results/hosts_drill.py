@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
 Row = dict[str, Any]  # Any: JSON
@@ -145,7 +146,7 @@ def drill(name: str, workdir: Path, moment: int, parallel: str) -> Row:
 
 def main(times: int) -> int:
     """Runs all drills and writes the record. Returns the exit status."""
-    record.clean_commit()
+    about = record.clean_provenance()
     chance = random.Random(0)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +169,7 @@ def main(times: int) -> int:
         "expected": f"all hosts end, within {TIMEOUT:.0f} s of --host_timeout and a little, and the command resumes",
         "table": table,
         "log": rows,
-        **record.provenance(),
+        **about,
     }
     path = ROOT / "results" / "hosts_drill.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
@@ -178,4 +179,4 @@ def main(times: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 4))
+    commands.script(main, __doc__, times=dict(type=int, nargs="?", default=4))

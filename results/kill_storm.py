@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
 STEPS = 1500
@@ -83,7 +84,7 @@ def kill(workdir: Path, step: int, saving: bool, pause: float) -> dict[str, obje
 
 def main(kills: int) -> int:
     """Runs the drill and writes the record. Returns the exit status."""
-    record.clean_commit()
+    about = record.clean_provenance()
     rng, log = random.Random(0), []
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")
@@ -106,7 +107,7 @@ def main(kills: int) -> int:
         "that left a save unfinished": sum(bool(row["left_a_save_unfinished"]) for row in log),
         "same_bits": same,
         "log": log,
-        **record.provenance(),
+        **about,
         "devices": devices,
     }
     path = ROOT / "results" / "kill_storm.json"
@@ -116,4 +117,4 @@ def main(kills: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    commands.script(main, __doc__, kills=dict(type=int, nargs="?", default=50))

@@ -1,4 +1,4 @@
-"""Trains and scores the GPT configs: python results/language_model.py [NAME ...] [--data_dir=FOLDER]
+"""Trains and scores the GPT configs: python results/language_model.py [--data_dir=FOLDER] [NAME ...]
 
 Writes results/language_model.json, an entry a run. NAME is a key of RUNS; without any, all are run, one after the
 other. --data_dir is where TFDS has tiny_shakespeare. Runs are kept in runs/language_model/NAME.
@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 from training import log  # noqa: E402
 
@@ -31,11 +32,11 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
-def main(arguments: list[str]) -> None:
+def main(names: list[str], data_dir: str) -> None:
     """Trains and scores the named runs, and adds each to the record."""
-    record.clean_commit()
-    data = [f"--config.data.data_dir={a.partition('=')[2]}" for a in arguments if a.startswith("--data_dir=")]
-    for name in [a for a in arguments if not a.startswith("--")] or list(RUNS):
+    about = record.clean_provenance()
+    data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
+    for name in commands.chosen(names, RUNS):
         config, splits, expected = RUNS[name]
         workdir = Path("runs", "language_model", name.replace(" ", "-"))
         flags = data if "shakespeare" in config else []
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
         for split in splits:
             scores = evaluate(workdir, f"--split={split}")
             run |= {metric: value for metric, value in scores.items() if "/" in metric}
-        run |= record.provenance()
+        run |= about
         others = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         RECORD.write_text(json.dumps(others | {name: run}, indent=2) + "\n")
         print(json.dumps(run, indent=2), f"\nWritten to {RECORD}.", flush=True)
@@ -74,4 +75,4 @@ def evaluate(workdir: Path, *flags: str) -> Row:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    commands.script(main, __doc__, names=dict(nargs="*", metavar="NAME"), data_dir=dict(default=""))

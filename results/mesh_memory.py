@@ -18,6 +18,7 @@ os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_d
 
 import numpy as np  # noqa: E402
 
+import commands  # noqa: E402
 import experiment  # noqa: E402
 from configs import vit_imagenet  # noqa: E402
 from experiment import record  # noqa: E402
@@ -54,7 +55,7 @@ def row(data: int, fsdp: int, tensor: int) -> dict[str, object]:
 
 def main() -> None:
     """Writes the record."""
-    record.clean_commit()
+    about = record.clean_provenance()
     rows = []
     for mesh in MESHES:
         rows.append(row(*mesh))
@@ -65,7 +66,7 @@ def main() -> None:
         "expected": "state a device: whole on data axes; an eighth on 8 of fsdp or tensor, except norms, biases and "
         "positions",
         "per device": rows,
-        **record.provenance(),
+        **about,
     }
     path = ROOT / "results" / "mesh_memory.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
@@ -73,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.script(main, __doc__)

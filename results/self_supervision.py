@@ -17,7 +17,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
+from studies import grid  # noqa: E402
 
 Row = dict[str, Any]  # Any: JSON
 RECORD = ROOT / "results" / "self_supervision.json"
@@ -43,7 +45,7 @@ def run(name: str, flags: list[str], data: list[str]) -> Row:
     workdir = RUNS / name
     command = ["train.py", *flags, f"--workdir={workdir}"]
     begun = time.perf_counter()
-    if subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
+    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode:
         sys.exit(1)
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     metrics = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
@@ -51,10 +53,10 @@ def run(name: str, flags: list[str], data: list[str]) -> Row:
     return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
 
 
-def main(arguments: list[str]) -> int:
+def main(data_dir: str) -> int:
     """Trains everything and writes the record. Returns the exit status."""
-    record.clean_commit()
-    data = [f"--config.data.data_dir={a.removeprefix('--data_dir=')}" for a in arguments if a.startswith("--data_dir=")]
+    about = record.clean_provenance()
+    data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
     result: Row = {
         "expected": "a linear classifier on what was learned beats one on a random network by 10 points, "
         "and fine-tuning it beats training from scratch for every seed"
@@ -74,7 +76,7 @@ def main(arguments: list[str]) -> int:
     probe = {name: result[f"linear probe of {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
     tuned = {name: result[f"fine-tuned {name}"]["test/accuracy"] for name in ("random", *PRETRAIN)}
     result |= {"accuracy": {"linear probe": probe, "fine-tuned": tuned}}
-    result |= record.provenance()
+    result |= about
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result["accuracy"], indent=2), f"\nWritten to {RECORD}.")
     better = all(a > b for name in PRETRAIN for a, b in zip(tuned[name], tuned["random"], strict=True))
@@ -82,4 +84,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    commands.script(main, __doc__, data_dir=dict(default=""))

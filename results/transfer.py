@@ -15,7 +15,9 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
+from studies import grid  # noqa: E402
 
 Row = dict[str, Any]  # Any: JSON
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
@@ -51,16 +53,16 @@ def run(name: str, flags: list[str]) -> tuple[str, float]:
     """Trains, unless it is done. Returns the command and the final test accuracy."""
     workdir = RUNS / name
     command = ["train.py", *flags, *FLAGS, f"--workdir={workdir}"]
-    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode not in (0, 2):  # 2: it is finished
+    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
         sys.exit(1)
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     return f"python {' '.join(command)}", [row["test/accuracy"] for row in rows if "test/accuracy" in row][-1]
 
 
-def main(arguments: list[str]) -> int:
+def main(data_dir: str) -> int:
     """Trains everything and writes the record. Returns the exit status."""
-    record.clean_commit()
-    first, second = halves(next((a.removeprefix("--data_dir=") for a in arguments if a.startswith("--data_dir=")), ""))
+    about = record.clean_provenance()
+    first, second = halves(data_dir)
     result: Row = {"expected": "fine-tuned better than from scratch at equal steps, for every seed"}
     better = True
     for model, config in CONFIGS.items():
@@ -88,7 +90,7 @@ def main(arguments: list[str]) -> int:
         rows |= {f"mean {start}": round(float(np.mean(rows[start])), 4) for start in ("fine-tuned", "from scratch")}
         better &= all(a > b for a, b in zip(rows["fine-tuned"], rows["from scratch"], strict=True))
         result[model] = rows
-    result |= record.provenance()
+    result |= about
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({m: {k: v for k, v in result[m].items() if k != "commands"} for m in CONFIGS}, indent=2))
     print(f"Written to {RECORD}.")
@@ -96,4 +98,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    commands.script(main, __doc__, data_dir=dict(default=""))

@@ -5,7 +5,6 @@ Runs are kept in runs/translation/NAME, from which a second start resumes; its m
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,8 +14,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import commands  # noqa: E402
 import experiment  # noqa: E402
 from experiment import record, restore  # noqa: E402
+from studies import grid  # noqa: E402
 
 Row = dict[str, Any]  # Any: JSON
 RECORD = ROOT / "results" / "translation.json"
@@ -40,15 +41,13 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
-def main(arguments: list[str]) -> None:
+def main(names: list[str], multi30k: str) -> None:
     """Trains and scores the named runs, and adds each to the record."""
-    record.clean_commit()
-    folder = next((a.removeprefix("--multi30k=") for a in arguments if a.startswith("--multi30k=")), "multi30k")
-    names = [a for a in arguments if not a.startswith("--")] or list(RUNS)
-    for name in names:
+    about = record.clean_provenance()
+    for name in commands.chosen(names, RUNS):
         config, scoring, expected = RUNS[name]
         workdir = ROOT / "runs" / "translation" / name.replace(" ", "-")
-        data = [f"--config.data.name={folder}"] if "multi30k" in name else []
+        data = [f"--config.data.name={multi30k}"] if "multi30k" in name else []
         command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *data]
         print(f"{name}: python {' '.join(command)}", flush=True)
         minutes = spent(workdir, command)
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> None:
             "parameters": parameters(workdir),
         }
         run |= {key: value for key, value in test.items() if key.startswith("test/") or key == "notes"}
-        run |= record.provenance()
+        run |= about
         others = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         RECORD.write_text(json.dumps(others | {name: run}, indent=2) + "\n")
         print(json.dumps(run, indent=2), f"\nWritten to {RECORD}.", flush=True)
@@ -72,10 +71,11 @@ def spent(workdir: Path, command: list[str]) -> float:
     clock = workdir.with_suffix(".minutes")
     before = float(clock.read_text()) if clock.exists() else 0.0
     begun = time.perf_counter()
-    status = subprocess.run([sys.executable, *command], cwd=ROOT, env=os.environ).returncode
-    if status not in (0, 2):
+    if grid.progress(workdir) == 1:
+        return before
+    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
         sys.exit(status)
-    minutes = before + (time.perf_counter() - begun) / 60 * (status == 0)
+    minutes = before + (time.perf_counter() - begun) / 60
     clock.parent.mkdir(parents=True, exist_ok=True)
     clock.write_text(str(minutes))
     return minutes
@@ -93,4 +93,5 @@ def parameters(workdir: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    multi30k = dict(default="multi30k")
+    commands.script(main, __doc__, names=dict(nargs="*", metavar="NAME"), multi30k=multi30k)

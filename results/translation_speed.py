@@ -117,11 +117,11 @@ def gemm_rate() -> float:
 
 def main() -> None:
     """Writes the record."""
-    record.clean_commit()
+    about = record.clean_provenance()
     result = {
         "command": "python results/translation_speed.py",
         "model": "Transformer base, V = 8000, float32",
-        **record.provenance(),
+        **about,
         "gemm_gflops": round(gemm_rate() / 1e9, 1),
         "training 16 x 32": training(16, 32),
         "training 8 x 64": training(8, 64),
@@ -135,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.script(main, __doc__)

@@ -94,8 +94,8 @@ def draw(arrays: Arrays) -> Figure:
     grid = figure.subplots(len(lengths), 1, squeeze=False, height_ratios=heights)
     for n, (axes, (rows, columns)) in enumerate(zip(grid[:, 0], lengths, strict=True)):
         image = axes.imshow(arrays["weights"][n, :rows, :columns], cmap="gray", vmin=0, vmax=1)
-        axes.set_xticks(range(columns), arrays["source"][n, :columns], rotation=90)
-        axes.set_yticks(range(rows), arrays["target"][n, :rows])
+        axes.set_xticks(range(columns), map(picture.literal, arrays["source"][n, :columns]), rotation=90)
+        axes.set_yticks(range(rows), map(picture.literal, arrays["target"][n, :rows]))
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
         axes.set(xlabel="source", ylabel="target", anchor="W")

@@ -74,7 +74,7 @@ def draw(arrays: Arrays) -> Figure:
     for (place, side), row in zip(enumerate(sides), axes, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             _draw(axis, {name: c for name, c in arrays.items() if name.endswith(f"/{metric}")}, runs, place)
-            axis.set(xlabel="training, s" if side == TIME else side, ylabel=metric)
+            axis.set(xlabel="training, s" if side == TIME else side, ylabel=picture.literal(metric))
     return figure
 
 
@@ -85,7 +85,7 @@ def _draw(axes: Axes, curves: Arrays, runs: list[str], place: int) -> None:
     for name, (run, key) in keys.items():
         split = key.partition("/")[0]
         (line,) = axes.plot(curves[name][place], curves[name][2], color=f"C{runs.index(run)}")
-        line.set_label(f"{run}: {split}" if len(runs) > 1 else split)
+        line.set_label(picture.literal(f"{run}: {split}" if len(runs) > 1 else split))
         if split == "train":
             line.set(linewidth=1, alpha=0.6)
         else:

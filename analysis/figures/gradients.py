@@ -91,7 +91,7 @@ def draw(arrays: Arrays) -> Figure:
     figure = picture.begin(6, 3.8, "How far back the loss reaches")
     axes = figure.subplots()
     for name, curve in zip(arrays["names"], arrays["norms"], strict=True):
-        axes.plot(np.arange(1, len(curve) + 1), curve, label=name, linewidth=1.5)
+        axes.plot(np.arange(1, len(curve) + 1), curve, label=picture.literal(name), linewidth=1.5)
     axes.set(xlabel="token", ylabel="gradient norm of its embedding", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -15,6 +15,7 @@ from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
 
 from analysis.fits import interval
+from analysis.picture import literal
 from analysis.table import Row
 from errors import UserError, nearest
 
@@ -28,7 +29,7 @@ class Drawn:
 
     Attributes:
       picture: as drawn.
-      lines: what it shows, in Markdown.
+      lines: what it shows, a sentence each. The report makes a list of them; nothing in them is Markdown.
       numbers: its fits, for fits.json.
     """
 
@@ -74,35 +75,38 @@ def points(
     mean, half = np.array(means).T
     half = np.nan_to_num(half)
     ends = np.array([mean, mean - half, mean + half])
-    ends = np.exp(ends) if floor else ends
+    ends = np.clip(np.exp(ends) if floor else ends, *bounds(y))
     return np.array([value for value, _ in by_x], float), ends[0], ends[1:]
 
 
-def curve(axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, floor: float = 0, **style: Any) -> None:
+def curve(
+    axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, name: str, floor: float = 0, **style: Any
+) -> None:
     """Draws a series with its intervals.
 
     Args:
       axes: to draw into.
       rows, x, y, floor: see `points`.
       number: of the series, which chooses colour and marker.
+      name: of the series, for the legend.
       **style: matplotlib's options of a line.
     """
     at, mean, ends = points(rows, x, y, floor)
     settings: dict[str, Any] = dict(  # Any: matplotlib's options
         color=COLOURS[number % 10], marker=MARKERS[number % 10], markersize=5, capsize=3, lw=1.5, elinewidth=1
     )
-    axes.errorbar(at, mean, np.abs(ends - mean), **settings | style)
+    axes.errorbar(at, mean, np.abs(ends - mean), label=literal(name), **settings | style)
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
     """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
-    axes.set(xlabel=label(x), ylabel=label(y))
+    axes.set(xlabel=literal(label(x)), ylabel=literal(label(y)))
     if "x" in log:
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
-    if legend:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
 
 
@@ -124,8 +128,28 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
+SHARES = ("accuracy", "_shot", "_nn", "exact_match")  # how the names of shares end
+SCORES = ("bleu", "chrf")
+NOT_NEGATIVE = ("loss", "nll", "perplexity", "bits_per_byte", "seconds", "_gb", "_over_last")
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """The least and the largest value that a metric can have, to which its intervals are clipped."""
+    top = 1.0 if name.endswith(SHARES) else 100.0 if name.endswith(SCORES) else np.inf
+    return 0.0 if np.isfinite(top) or name.endswith(NOT_NEGATIVE) else -np.inf, top
+
+
 def plus_minus(mean: float, half: float, name: str) -> str:
-    """A mean with half its interval, such as "85.10 ± 0.32 %" for an accuracy."""
-    if name.endswith(("accuracy", "_shot", "_nn", "exact_match")):
-        return f"{100 * mean:.2f}" + (f" ± {100 * half:.2f}" if np.isfinite(half) else "") + " %"
-    return f"{mean:.4g}" + (f" ± {half:.2g}" if np.isfinite(half) else "")
+    """A mean with its interval, such as "85.10 ± 0.32 %" for an accuracy; "99.00 % (97.10 to 100.00)" if clipped."""
+    scale, form, unit = (100, ".2f", " %") if name.endswith(SHARES) else (1, ".4g", "")
+    return spread(scale * mean, scale * half, [scale * end for end in bounds(name)], form, unit)
+
+
+def spread(mean: float, half: float, limits: Sequence[float], form: str = ".4g", unit: str = "") -> str:
+    """A mean with its interval, clipped to `limits`. form: of the mean."""
+    if not np.isfinite(half):
+        return f"{mean:{form}}{unit}"
+    if limits[0] <= mean - half and mean + half <= limits[1]:
+        return f"{mean:{form}} ± {half:{form.strip('+').replace('4g', '2g')}}{unit}"
+    low, high = max(mean - half, limits[0]), min(mean + half, limits[1])
+    return f"{mean:{form}}{unit} ({low:{form}} to {high:{form}})"

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis import fits
-from analysis.studies import COLOURS, Drawn, column, finish, groups, label, plus_minus
+from analysis.picture import literal
+from analysis.studies import COLOURS, Drawn, bounds, column, finish, groups, plus_minus
 from analysis.table import Row
 
 
@@ -33,8 +34,9 @@ def draw(
         values = {value: column(same, metric) for value, same in groups(own, variant).items()}
         means = {value: fits.interval(metrics) for value, metrics in values.items()}
         at = np.array([variants.index(value) for value in means]) + shift
-        mean, half = np.array(list(means.values())).T
-        axes.errorbar(at, mean, np.nan_to_num(half), fmt="o", capsize=4, color=colour, label=str(name) or None)
+        mean, half = np.nan_to_num(list(means.values())).T
+        ends = np.clip([mean - half, mean + half], *bounds(metric))
+        axes.errorbar(at, mean, np.abs(ends - mean), fmt="o", capsize=4, color=colour, label=literal(name) or None)
         for place, metrics in zip(at, values.values(), strict=True):
             axes.plot([place] * len(metrics), metrics, ".", color=colour, alpha=0.4)
         best = max(means, key=lambda value: sign * means[value][0])
@@ -44,9 +46,8 @@ def draw(
             f"- {f'{name}: ' if name else ''}best is {best}, {plus_minus(*means[best], metric)}; "
             f"{_difference(own, variant, metric, best, sign)}"
         )
-    axes.set_xticks(range(len(variants)), [str(value) for value in variants])
+    axes.set_xticks(range(len(variants)), [literal(value) for value in variants])
     finish(axes, variant, metric, legend=bool(series))
-    axes.set_xlabel(label(variant))
     return Drawn(picture, lines, numbers)
 
 

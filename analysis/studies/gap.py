@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis import fits
-from analysis.studies import Drawn, column, finish, groups, label
+from analysis.studies import Drawn, column, finish, groups, label, spread
 from analysis.table import Row
+
+LIMITS = (-100.0, 100.0)  # of a difference of shares, in points
 
 
 def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, second: str) -> Drawn:
@@ -33,14 +35,15 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, first: str, s
     gaps = {pair: values[first][pair] - values[second][pair] for pair in pairs}
     sizes = sorted({at for at, _ in pairs})
     means = [fits.interval([gap for (at, _), gap in gaps.items() if at == size]) for size in sizes]
-    axes.errorbar(sizes, [m for m, _ in means], np.nan_to_num([h for _, h in means]), marker="o", capsize=4)
+    mean, half = np.nan_to_num(np.reshape(means, (-1, 2))).T
+    ends = np.clip([mean - half, mean + half], *LIMITS)
+    axes.errorbar(sizes, mean, np.abs(ends - mean), marker="o", capsize=4)
     finish(axes, x, f"{metric}: {first} − {second}, points", "x", legend=False)
-    for size, (mean, half) in zip(sizes, means, strict=True):
-        spread = f" ± {half:.2f}" if np.isfinite(half) else ""
-        lines.append(f"- {size:,} {label(x)}: {mean:+.2f}{spread} points.")
-        numbers[str(size)] = {"points": mean, "half_interval": half}
-    if len(sizes) > 2:
-        fit = fits.line(np.log10([at for at, _ in pairs]), np.array([gaps[pair] for pair in pairs]))
+    for size, (points, error) in zip(sizes, means, strict=True):
+        lines.append(f"- {size:,} {label(x)}: {spread(points, error, LIMITS, '+.2f')} points.")
+        numbers[str(size)] = {"points": points, "half_interval": error}
+    fit = fits.line(np.log10([at for at, _ in pairs]), np.array([gaps[pair] for pair in pairs]))
+    if fit and len(sizes) > 2:
         numbers["slope_per_decade"] = {"points": fit.slope, "half_interval": fit.error}
         lines.append(f"- {_verdict(fit, first, second, means[-1], x)}")
     return Drawn(picture, lines, numbers)

@@ -57,12 +57,12 @@ def draw(
                 long = [row for row in own if row[x] >= least]
                 long = long if len({row[x] for row in long}) > 2 else own
                 fit = fits.exponent(column(long, x), column(long, metric))
-                text += f": {x}^{fit.slope:.2f}"
-                numbers[f"{name} {metric}"] = {"exponent": fit.slope, "half_interval": fit.error}
-                lines.append(
-                    f"- {name}: {label(metric)} grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}."
-                )
-            curve(panel, own, x, metric, number, floor, label=text)
+                if fit:
+                    text += f": {x}^{fit.slope:.2f}"
+                    numbers[f"{name} {metric}"] = {"exponent": fit.slope, "half_interval": fit.error}
+                    grows = f"grows with {x} to the power of {fit.slope:.2f} ± {fit.error:.2f}"
+                    lines.append(f"- {name}: {label(metric)} {grows}.")
+            curve(panel, own, x, metric, number, text, floor)
         finish(panel, x, metric, "x")
         at = sorted({row[x] for row in rows})
         panel.set_xticks(at, [f"{value:,}" for value in at])

@@ -33,10 +33,10 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "
     (left, right) = picture.subplots(1, 2)
     laws: dict[Any, fits.PowerLaw | None] = {}  # Any: a label is a number or text
     for number, (name, own) in enumerate(groups(rows, series).items()):
-        curve(left, own, x, metric, number, label=name)
+        curve(left, own, x, metric, number, name)
         laws[name] = law = fits.power_law(column(own, x), column(own, loss))
         text = f"{name}: {x}^-{law.exponent:.2f}" if law else name
-        curve(right, own, x, loss, number, label=text, lw=0 if law else 1.5)
+        curve(right, own, x, loss, number, text, lw=0 if law else 1.5)
         if law:
             line = np.geomspace(column(own, x).min(), column(own, x).max() * 10, 100)
             right.plot(line, law(line), color=COLOURS[number % 10], lw=1)

@@ -20,6 +20,8 @@ def draw(rows: Sequence[Row], *, series: str, base: str, metric: str, cost: str 
       cost: the column of the compute.
     """
     named = groups(rows, series)
+    if base not in named:
+        return Drawn(Figure(figsize=(6, 4.5)), [f"- No run of {base} is finished, to which the others are compared."])
     centre = column(named[base], cost).mean()
     relative = [row | {"relative compute": row[cost] / centre} for row in rows]
     picture = Figure(figsize=(6, 4.5), layout="constrained")
@@ -28,9 +30,10 @@ def draw(rows: Sequence[Row], *, series: str, base: str, metric: str, cost: str 
     own = groups(relative, series)
     for number, name in enumerate(n for n in own if n != base):
         joined = own[base] + own[name]
-        curve(axes, joined, "relative compute", metric, number, label=name)
+        curve(axes, joined, "relative compute", metric, number, name)
         fit = fits.line(np.log2(column(joined, "relative compute")), 100 * column(joined, metric))
-        numbers[str(name)] = {"points_per_doubling": fit.slope, "half_interval": fit.error}
-        lines.append(f"- {name}: {fit.slope:+.2f} ± {fit.error:.2f} points for each doubling of compute.")
+        if fit:
+            numbers[str(name)] = {"points_per_doubling": fit.slope, "half_interval": fit.error}
+            lines.append(f"- {name}: {fit.slope:+.2f} ± {fit.error:.2f} points for each doubling of compute.")
     finish(axes, f"compute an image, relative to {base}", metric, "x")
     return Drawn(picture, lines, numbers)

@@ -84,18 +84,18 @@ def test_a_gap_within_the_noise_is_not_called_one(tmp_path):
     assert "at the largest size the two cannot be told apart" in text
 
 
-@pytest.mark.parametrize(
-    "figure",
-    [
-        base.figure("comparison", variant="model", metric="test/accuracy"),
-        base.figure("comparison", variant="images", series="model", metric="test/accuracy"),
-        base.figure("pareto", series="model", points=("images",), metric="test/accuracy"),
-        base.figure("shape", series="model", base="ViT", metric="test/accuracy"),
-        base.figure(
-            "lengths", x="images", series="model", metrics=("test/accuracy", "total_flops"), growth=("total_flops",)
-        ),
-    ],
+FIGURES = (
+    base.figure("comparison", variant="model", metric="test/accuracy"),
+    base.figure("comparison", variant="images", series="model", metric="test/accuracy"),
+    base.figure("pareto", series="model", points=("images",), metric="test/accuracy"),
+    base.figure("shape", series="model", base="ViT", metric="test/accuracy"),
+    base.figure(
+        "lengths", x="images", series="model", metrics=("test/accuracy", "total_flops"), growth=("total_flops",)
+    ),
 )
+
+
+@pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_is_drawn(tmp_path, figure):
     one = study(figure)
     report.write(one, made_up(one, closing), 24, tmp_path, "")
@@ -167,6 +167,7 @@ def test_a_row_holds_what_a_run_logged(tmp_path):
         12_000,
         200,
     )
+    assert row["command"].endswith(f" --workdir={workdir}")
     assert (row["test/accuracy"], row["train/loss"], row["train_seconds"], row["wall_seconds"]) == (0.5, 0.05, 4.0, 7.5)
     assert missing["state"] == "missing"
     table.write([row, missing], tmp_path)
@@ -184,3 +185,108 @@ def test_the_shipped_study_of_data_size_draws_what_it_asks_for(tmp_path):
     rows = made_up(one, lambda job: 0.5 + 0.1 * np.log10(job.labels["images"] / 500) + 0.002 * random.normal())
     report.write(one, rows, len(rows), tmp_path, "")
     assert "falls with training images to the power of" in (tmp_path / "report.md").read_text()
+
+
+def text_of(tmp_path, one: grid.Study, rows: list[table.Row], command: str = "") -> str:
+    report.write(one, rows, len(rows), tmp_path, command)
+    return (tmp_path / "report.md").read_text()
+
+
+def test_a_study_without_figures_has_a_table_of_its_evaluations_metrics(tmp_path):
+    one = study()
+    text = text_of(tmp_path, one, [row | {"train/loss": 9.0} for row in made_up(one, lambda job: 0.5)])
+    assert "| test/accuracy | test/nll |" in text
+    assert "| 50.00 ± 0.00 % | 0.5 ± 0 |" in text
+    assert "train/loss" not in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"), [(3e12, "is 3e+12"), (float("nan"), "is not finite"), (None, "is not finite")]
+)
+def test_a_diverged_run_is_marked_and_not_averaged(tmp_path, loss, said):
+    one = study(base.figure("comparison", variant="model", metric="test/accuracy"))
+    rows = made_up(one, lambda job: 0.9)
+    rows[0] |= {"test/accuracy": 0.1, "test/nll": loss}
+    text = text_of(tmp_path, one, rows)
+    assert f"- {rows[0]['run']}: test/nll {said}" in text
+    assert "| ViT | 500 | 3 (1 diverged) | 10 |" in text
+    assert text.count("90.00 ± 0.00 %") == len(one.runs) + 1  # of every point, and of the figure
+    assert "1 diverged of 24 runs" in (tmp_path / "figures" / "comparison.svg").read_text()
+
+
+def test_a_study_whose_runs_all_diverged_says_so(tmp_path):
+    one = study(SCALING, GAP)
+    text = text_of(tmp_path, one, [row | {"test/nll": None} for row in made_up(one, lambda job: 0.1)])
+    assert text.count("test/nll is not finite") == 24
+    assert "| ViT | 500 | 3 (3 diverged) | 10 | 3 | 1.00e+12 | 3 | – |" in text
+
+
+def test_runs_that_are_not_finished_are_listed(tmp_path):
+    one = study()
+    rows = [row | {"state": "finished"} for row in made_up(one, lambda job: 0.5)]
+    rows[3] = {"run": "a-run", "seed": 0, "state": "missing"}
+    text = text_of(tmp_path, one, rows)
+    assert "23 of 24 runs" in text
+    assert "- a-run: missing" in text
+
+
+BASELESS = base.figure("shape", series="model", base="BiT ResNet", metric="test/accuracy")
+
+
+@pytest.mark.parametrize("figure", [*FIGURES, SCALING, GAP, BASELESS])
+def test_a_figure_of_one_run_is_drawn(tmp_path, figure):
+    one = study(figure)
+    report.write(one, made_up(one, closing)[:1], 24, tmp_path, "")
+    assert (tmp_path / "figures" / f"{figure['name']}.png").exists()
+
+
+def test_intervals_end_where_the_metric_does():
+    assert studies.plus_minus(0.921, 0.087, "test/accuracy") == "92.10 % (83.40 to 100.00)"
+    assert studies.plus_minus(0.5, 0.1, "test/5_shot") == "50.00 ± 10.00 %"
+    assert studies.plus_minus(1.0, 0.0, "test/exact_match") == "100.00 ± 0.00 %"
+    assert studies.plus_minus(1.0, 2.5, "test/bleu") == "1 (0 to 3.5)"
+    assert studies.plus_minus(0.2, 0.3, "test/nll") == "0.2 (0 to 0.5)"
+    assert studies.plus_minus(-0.2, 0.3, "test/pearson") == "-0.2 ± 0.3"
+    rows: list[table.Row] = [{"run": "", "size": 1, "test/accuracy": value} for value in (0.7, 1.0)]
+    _, mean, ends = studies.points(rows, "size", "test/accuracy")
+    assert (mean, ends.tolist()) == (0.85, [[0.0], [1.0]])
+
+
+EVIL = "$<script>alert(1)</script> | `a` [b](javascript:x) ![c](http://d) **e**\n# f & <!-- g $\\frac$"
+
+
+def test_nothing_that_a_run_says_is_markdown_or_html(tmp_path):
+    one = study(base.figure("comparison", variant="model", metric=f"test/{EVIL} accuracy"))
+    rows = made_up(one, lambda job: 0.5)
+    for number, row in enumerate(rows):
+        row |= {"device": EVIL, "commit": EVIL, "run": EVIL, "command": f"{EVIL}\n````\n{EVIL}", "model": EVIL}
+        row |= {f"test/{EVIL} accuracy": 0.5, "test/nll": None if number == 3 else 0.5}
+    rows.append({"run": EVIL, "seed": 0, "state": EVIL})
+    text = text_of(tmp_path, one, rows, EVIL)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<strong") == 1  # of what the study's author wrote
+    for tag in ("script", "a ", "em", "!--"):
+        assert f"<{tag}" not in page
+    assert page.count("<img") == 1
+    assert page.count("<h1") == 1
+    assert len({line.count("<td") for line in page.split("<tr>") if "<td" in line}) == 1
+    assert not re.search(r"(?<!\\)[<`]", text.partition("```")[0])
+
+
+def test_two_figures_of_one_kind_are_both_in_the_report(tmp_path):
+    one = study(*FIGURES[:2])
+    text = text_of(tmp_path, one, made_up(one, closing))
+    assert "![comparison](figures/comparison.png)" in text
+    assert "![comparison-2](figures/comparison-2.png)" in text
+
+
+def test_a_commit_with_changes_keeps_its_mark(tmp_path):
+    one = study()
+    rows = [row | {"commit": f"{'ab' * 20}+"} for row in made_up(one, lambda job: 0.5)]
+    assert "commit abababababab+ (+: with changes that are not in it)" in text_of(tmp_path, one, rows)
+
+
+def test_selecting_by_a_metric_that_no_evaluation_has_is_one_line():
+    with pytest.raises(UserError, match="did you mean 'test/accuracy'"):
+        table.select([{"step": 1, "test/accuracy": 0.5}], "test/acuracy", "max")
+    assert table.select([{"step": 1, "test/loss": None}], "test/loss", "min")["step"] == 1
