@@ -165,6 +165,7 @@ def train_step(
     seed: int,
     accumulate: int,
     ema_decay: float,
+    ema_warmup: bool = False,
     spike: float = 0.0,
     frozen: tuple[str, ...] = (),
 ) -> tuple[State, Sums]:
@@ -180,6 +181,8 @@ def train_step(
     Args:
       batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
       axis: the devices that share the step.
+      ema_decay: of the weights' moving average; 0 for none.
+      ema_warmup: whether the average begins with a lower decay: see `averaging_decay`.
       spike: 0 for no detection of spikes.
       frozen: patterns over the paths of parameters that get no gradient.
 
@@ -228,7 +231,8 @@ def train_step(
     for also in further:
         finite &= also
     params = optax.apply_updates(state.params, updates)
-    ema = optax.incremental_update(params, state.ema, 1 - ema_decay) if ema_decay else state.ema
+    decay = averaging_decay(ema_decay, state.step + 1) if ema_warmup else ema_decay
+    ema = optax.incremental_update(params, state.ema, 1 - decay) if ema_decay else state.ema
     forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
     usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
 
@@ -243,6 +247,15 @@ def train_step(
     after = State(state.step, params, opt_state, ema, usual, collections)
     kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
     return replace(kept, step=state.step + 1), sums
+
+
+def averaging_decay(decay: float, step: jax.typing.ArrayLike) -> jax.Array:
+    """The moving average's decay at a step, from 1 on: min(decay, (1 + step) / (10 + step)).
+
+    As in TensorFlow's ExponentialMovingAverage: without it, a decay of 0.9999 still gives the first weights 99 % of the
+    average after a hundred steps.
+    """
+    return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def _weight(sums: Sums) -> jax.Array:
