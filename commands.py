@@ -1,7 +1,6 @@
 """How every command starts and ends: environment, flags, help, one line for an error, the exit status."""
 
 import ctypes
-import errno
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from errors import DiskFull, UserError, nearest
+from errors import DiskFull, UserError, explained, nearest
 
 ROOT = Path(__file__).parent
 FLAGS = flags.FLAGS
@@ -123,8 +122,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error = DiskFull("no space left on the disk. Free some and run the same command again to continue.")
+        error = explained(error)
         status = 2 if isinstance(error, UserError) else 1
         if status == 2:
             print(f"error: {error}", file=sys.stderr, flush=True)
