@@ -41,12 +41,15 @@ class Axis(NamedTuple):
       mean: averages a tree over the devices.
       gather: the rows (b, ...) of all devices, (B, ...), in the batch's order.
       fold: makes a key this device's own.
+      each: function(axis, whole, batch), whose results are sums and means over `axis`, as function(whole, batch) that
+        every device computes of its own rows; None where that would be no less work between the devices.
     """
 
     sum: Callable[[PyTree], PyTree]
     mean: Callable[[PyTree], PyTree]
     gather: Callable[[jax.Array], jax.Array]
     fold: Callable[[jax.Array], jax.Array]
+    each: Callable[[Callable[..., PyTree]], Callable[..., PyTree]] | None = None
 
 
 def _mean(tree: PyTree) -> PyTree:
@@ -324,13 +327,35 @@ class Mesh:
         def split(state: PyTree, batch: Batch) -> PyTree:
             if any(x.shape[0] % self.divisor for x in jax.tree.leaves(batch)):
                 return function(state, batch, axis=WHOLE)
+            axis = WHOLE._replace(each=self._each) if self.data > 1 else WHOLE
             with (
                 nn.logical_axis_rules(ACTIVATIONS),
                 jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh),
             ):
-                return function(state, batch, axis=WHOLE)
+                return function(state, batch, axis=axis)
 
         return split
+
+    def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as ever.
+
+        Fully sharded parameters have gradients that are: a sum over "fsdp" in each micro-batch is what keeps a device
+        from holding all of them.
+        """
+
+        def share(whole: PyTree, batch: Batch) -> PyTree:
+            with nn.logical_axis_rules((("batch", "fsdp"),)):
+                return function(PER_DEVICE, whole, batch)
+
+        rows, everywhere = PartitionSpec("data"), PartitionSpec()
+        return jax.shard_map(
+            share,
+            mesh=self.mesh.abstract_mesh,
+            in_specs=(everywhere, rows),
+            out_specs=everywhere,
+            axis_names={"data"},
+            check_vma=False,
+        )
 
 
 @dataclass(frozen=True)
