@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import errno
 import gc
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from errors import DiskFull, UserError, nearest
+from errors import DiskFull, UserError, explained, nearest
 
 ROOT = Path(__file__).parent
 FLAGS = flags.FLAGS
@@ -127,8 +126,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error = DiskFull("no space left on the disk. Free some and run the same command again to continue.")
+        error = explained(error)
         status = 2 if isinstance(error, UserError) else 1
         if status == 2:
             _mistake(error)

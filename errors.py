@@ -1,6 +1,8 @@
 """What a person is told when something they wrote cannot be done."""
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 
@@ -11,6 +13,34 @@ class UserError(Exception):
 
 class DiskFull(UserError):
     """There is no space left. What waits to be written cannot be, so that commands end without trying it."""
+
+
+class NoDevice(UserError):
+    """JAX has no device to compute on."""
+
+
+def explained(error: Exception) -> Exception:
+    """An error that the machine has raised, for lack of space, memory or a device, as a UserError; others as they
+    are."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("no space left on the disk. Free some and run the same command again to continue.")
+    if isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory|OOM when", text):
+        asked = re.search(r"(\d{6,}) bytes", text)
+        which = f"{int(asked[1]) / 1e9:,.1f} GB were asked for at once" if asked else text[:200] or "of the host"
+        return UserError(
+            f"out of memory ({which}). Lower --config.data.batch_size (of texts batch_tokens, of an evaluation "
+            "eval_batch_size), raise --config.step.accumulate, or set --config.model.remat=full; python plan.py "
+            "--config=... says what fits."
+        )
+    if isinstance(error, RuntimeError) and "Unable to initialize backend" in text:
+        return NoDevice(
+            f"JAX has no device: {text.partition(' (set JAX_PLATFORMS')[0][:300]}. Set JAX_PLATFORMS=cpu, or unset it, "
+            "or install JAX for this machine (README.md, One command for each machine)."
+        )
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

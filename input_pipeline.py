@@ -41,6 +41,11 @@ class Pipeline(Protocol):
         """What a trained run must still know of its data, as JSON."""
 
     @property
+    def fingerprint(self) -> dict[str, str]:
+        """What the training split consists of, by name: sizes or digests. Another split has another. See
+        data/fingerprint.py."""
+
+    @property
     def files(self) -> dict[str, bytes]:
         """The same, as files of the workdir."""
 

@@ -32,6 +32,7 @@ import input_pipeline
 import lookup
 from data import presence
 from errors import UserError
+from experiment import config as configs
 from models import paths
 from planning import checks, estimate, fit, page, programs, unread
 from planning.machines import Machine
@@ -167,6 +168,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
     chosen = commands.FLAGS
     workdir = commands.workdir()
+    configs.check(chosen.config)
     machine = machines.find(chosen.topology)
     result = plan(chosen.config, commands.config_name(), workdir, machine, lambda line: print(line, file=sys.stderr))
     print(page.text(result))

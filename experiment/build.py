@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 import lookup
-from errors import UserError
-from experiment.config import complete, plain
+from errors import NoDevice, UserError
+from experiment.config import check, plain
 from experiment.record import Record
 from experiment.run import Run
 from experiment.settings import Experiment
@@ -44,10 +44,14 @@ def build(
     Raises:
       UserError: a key, a type, a value or a combination of them that cannot be.
     """
-    plain_config = plain(complete(config))
-    whole = lookup.call("config", Experiment, plain_config)
+    whole = check(config)
+    plain_config = plain(config)
     task = lookup.call("config.task", lookup.find("tasks", "Task", whole.task.pop("name")), whole.task)
-    here = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
+    try:
+        here = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
+    except NoDevice:
+        _check_without(config, workdir, known, pipeline_of)
+        raise
     host, hosts = here.feed
     feed = Feed(whole.seed, host, hosts, here.divisor, whole.step.accumulate, known, workdir)
     pipeline = pipeline_of(whole.data, feed)
@@ -84,6 +88,21 @@ def build(
     )
     _ = run.abstract_state  # the model, the task and the optimiser fit one another, or say here that they do not
     return run
+
+
+def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipeline_of: Builder) -> None:
+    """Builds the run on the CPU, where there is no device: a mistake in the config is told first.
+
+    Raises:
+      UserError: there is one.
+    """
+    if jax.distributed.is_initialized():  # the other hosts have theirs
+        return
+    with parallel.instead() as devices:
+        elsewhere = ConfigDict(config.to_dict() | {"parallel": {}})
+        run = build(elsewhere, workdir, known, devices=devices, pipeline_of=pipeline_of)
+        if known is None:
+            run.pipeline.check()
 
 
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:

@@ -42,6 +42,7 @@ SMALL = {  # what `:debug` changes, whatever the model and the data
     "log.every_steps": 1,
 }
 
+UNKNOWN_STEPS = 2**31  # of a run whose steps the size of the data set decides
 NO_CONFIGS = ("base", "__init__")  # files of configs/ that are none
 
 Keys = dict[str, lookup.Key]
@@ -80,6 +81,22 @@ def complete(config: ConfigDict) -> ConfigDict:
         for section, keys in sections(config):
             _fill(_section(config, section), keys)
     return config
+
+
+def check(config: ConfigDict) -> Experiment:
+    """The whole config with every name, type and range checked, before a device or a data set is opened.
+
+    Raises:
+      UserError: a key, a type, a value or a combination of them that cannot be on any machine.
+    """
+    whole = lookup.call("config", Experiment, plain(complete(config)))
+    for section in ("task", "data", "model", "parallel", "checkpoint"):
+        arguments = getattr(whole, section)
+        reader, without = _reader(section, arguments)
+        own = {key: value for key, value in arguments.items() if key != NAMED.get(section, ("",))[0]}
+        lookup.check(f"config.{section}", reader, own, without)
+    optim.make(**whole.optim, total_steps=whole.steps or UNKNOWN_STEPS, frozen=whole.step.frozen)
+    return whole
 
 
 def choose(config: ConfigDict, key: str, name: str) -> None:

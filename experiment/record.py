@@ -15,52 +15,76 @@ from training import optim
 Record = dict[str, Any]  # JSON
 
 FILE = "config.json"
-FORMAT = 2  # of a record: raised when a key is renamed or removed; `_upgraded` reads the older ones
 CODE = (":/*.py", ":/*.sh", ":/requirements*.txt")  # what a result depends on, as git's patterns
+# Of a record: raised when a key is renamed or removed, or when a run without it was trained in another way than today's
+# default. `_upgraded` reads the older ones. A key that is only new takes its default.
+FORMAT = 3
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy")
-# What may change between the parts of one run: where it runs, what is shown or kept, and how it gets past a bad step.
+# What may change between the parts of one run: how long it is, where it runs, what is shown or kept, how it gets past a
+# bad step, and which average of its weights is evaluated.
 FREE = (
-    *("parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
-    *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds"),
-    *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens"),
+    *("steps", "epochs", "parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
+    *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds", "step.ema_warmup"),
+    *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens", "data.changed"),
 )
 
 
-def differences(saved: Record, wanted: Record, prefix: str = "", free: tuple[str, ...] = FREE) -> list[str]:
-    """Keys whose values differ, except those in `free`, as "optim.learning_rate: 0.001 there, 0.01 here"."""
-    lines = []
+def changes(saved: Record, wanted: Record, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, with both: {"optim.learning_rate": (0.001, 0.01)}; None for one that is not there."""
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(saved.keys() | wanted.keys()):
         a, b = saved.get(key), wanted.get(key)
-        if prefix + key in free:
-            continue
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += differences(a, b, f"{prefix}{key}.", free)
+            found |= changes(a, b, f"{prefix}{key}.")
         elif json.loads(json.dumps(a)) != json.loads(json.dumps(b)):
-            lines.append(f"{prefix}{key}: {a!r} there, {b!r} here")
-    return lines
+            found[prefix + key] = (a, b)
+    return found
+
+
+def differences(saved: Record, wanted: Record, free: tuple[str, ...] = FREE) -> list[str]:
+    """`changes` of keys and sections that are not `free`, as "optim.learning_rate: 0.001 there, 0.01 here"."""
+    return [
+        f"{key}: {_spell(a)} there, {_spell(b)} here"
+        for key, (a, b) in changes(saved, wanted).items()
+        if not any(f"{key}.".startswith(f"{one}.") for one in free)
+    ]
+
+
+def _spell(value: object) -> str:
+    return "not set" if value is None else repr(value)
 
 
 def read(workdir: Path) -> Record:
     """What a run wrote into its workdir about itself, in today's format.
 
     Raises:
-      UserError: there is no record, or it is damaged.
+      UserError: there is no record, it is damaged, or a newer version wrote it.
     """
     path = workdir / FILE
     try:
-        return _upgraded(json.loads(path.read_text()))
+        record = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train into another --workdir.") from None
+    if record.get("format", 1) > FORMAT:
+        raise UserError(
+            f"{path} was written by a newer version, in format {record['format']}, and this one reads formats up to "
+            f"{FORMAT}: use the code of commit {record.get('commit') or 'that wrote it'}."
+        )
+    return _upgraded(record)
 
 
 def _upgraded(record: Record) -> Record:
     """A record of an older version as today's version writes it. Keys that are new take their defaults later."""
-    if record.get("format", 1) >= FORMAT or "optim" not in record:
+    if (before := record.get("format", 1)) >= FORMAT or "optim" not in record:
         return record
-    renamed = {"skipped_batches": record.get("left_out", []), "optim": optim.from_earlier(record["optim"])}
-    return {key: value for key, value in record.items() if key != "left_out"} | renamed | {"format": FORMAT}
+    if before < 2:
+        renamed = {"skipped_batches": record.get("left_out", []), "optim": optim.from_earlier(record["optim"])}
+        record = {key: value for key, value in record.items() if key != "left_out"} | renamed
+    if record.get("step", {}).get("ema_decay"):  # its average began with the full decay
+        record = record | {"step": {"ema_warmup": False} | record["step"]}
+    return record | {"format": FORMAT}
 
 
 def write(workdir: Path, record: Mapping[str, object]) -> None:

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 import lookup
 import weights
-from errors import UserError
+from errors import UserError, nearest
 from experiment import record
 from experiment.build import build
-from experiment.config import complete
+from experiment.config import complete, sections
 from experiment.run import Run
 from experiment.settings import Experiment
 from training import checkpoint, hosts, parallel, step
@@ -122,11 +122,22 @@ def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average:
 
 def saved_config(workdir: Path | str) -> ConfigDict:
     """The config of the run in a workdir, except the devices that it ran on, which this machine need not have. Keys
-    that are newer than the run have their defaults."""
-    keys = lookup.keys(Experiment)
-    saved = {key: _tuples(value) for key, value in record.read(Path(workdir)).items() if key in keys}
+    that are newer than the run have their defaults.
+
+    Raises:
+      UserError: there is no record, or it has a key that this version does not have.
+    """
+    keys, written = lookup.keys(Experiment), record.read(Path(workdir))
+    saved = {key: _tuples(value) for key, value in written.items() if key in keys}
     here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}
-    return complete(ConfigDict(saved | {"parallel": here}))
+    config = complete(ConfigDict(saved | {"parallel": here}))
+    for section, known in sections(config):
+        for key in set(saved.get(section, ())) - set(known):
+            raise UserError(
+                f"{Path(workdir, record.FILE)} has {section}.{key}, which this version does not have: "
+                f"{nearest(key, known)} Another version wrote it: use the code of commit {written.get('commit')!r}."
+            )
+    return config
 
 
 def _tuples(value: lookup.Value) -> lookup.Value:

@@ -9,6 +9,8 @@ from experiment.restore import saved_config
 from experiment.run import Run
 from training import hosts, mishaps
 
+SHOWN = 5  # differences of the training data that are listed
+
 
 def start(run: Run) -> int:
     """The step a training run continues from: 0 in a new workdir, the newest good checkpoint's in one that holds this
@@ -26,24 +28,11 @@ def start(run: Run) -> int:
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
     begun = _newest(run)
+    fingerprint = run.pipeline.fingerprint if hosts.primary() else {}  # the others need not see all files
+    about: record.Record = {"data_fingerprint": hosts.shared("data", fingerprint)}
     if begun is not None:
         saved = record.read(run.workdir)
-        if differ := record.differences(plain(saved_config(run.workdir)), run.config):
-            raise UserError(
-                f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
-                "--workdir, or give these keys their old values to continue."
-            )
-        if saved["known"] != run.pipeline.known:
-            raise UserError(
-                f"the training data differ from those that the run in {run.workdir} began with: "
-                f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "
-                "another --workdir."
-            )
-        if begun >= run.steps:
-            raise UserError(
-                f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
-                f"--workdir={run.workdir}; to train again choose another --workdir."
-            )
+        about["history"] = _history(run, begun, saved, about["data_fingerprint"])
         run.skipped_batches[:] = run.skipped_batches or saved.get("skipped_batches", [])
     elif run.config["init_from"]:  # read before anything is written
         params, note = init_from.weights(run)
@@ -57,11 +46,57 @@ def start(run: Run) -> int:
         if hosts.primary():
             for name, content in run.pipeline.files.items():
                 (run.workdir / name).write_bytes(content)
-            record.write(run.workdir, run.record)
+            record.write(run.workdir, run.record | about)
     except OSError as error:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
     hosts.wait("start")
     return begun or 0
+
+
+def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, str]) -> list[record.Record]:
+    """What has been changed on purpose between the parts of a run: a row for each time, this one too.
+
+    Args:
+      begun: the step that it goes on from.
+      saved: its record.
+      fingerprint: of the training data that there are.
+
+    Raises:
+      UserError: it is a run of another config or of other data, or it has finished.
+    """
+    before = plain(saved_config(run.workdir)) | {"parallel": saved.get("parallel", {})}
+    if differ := record.differences(before, run.config):
+        raise UserError(
+            f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
+            "--workdir, or give these keys their old values to continue."
+        )
+    if saved.get("known") != run.pipeline.known:
+        raise UserError(
+            f"the training data differ from those that the run in {run.workdir} began with: "
+            f"{_brief(saved.get('known'))} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "
+            "another --workdir."
+        )
+    if begun > run.steps:
+        raise UserError(
+            f"the run in {run.workdir} is at step {begun:,}, past the {run.steps:,} steps that are asked for: set "
+            "more with --config.steps, or use an earlier checkpoint with --step=N."
+        )
+    if begun == run.steps:
+        raise UserError(
+            f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
+            f"--workdir={run.workdir}; to train it further set more, such as --config.steps={2 * run.steps}; to train "
+            "again choose another --workdir."
+        )
+    data = _changed(run, saved.get("data_fingerprint", fingerprint), fingerprint)
+    total = saved.get("total_steps", run.steps)
+    if total != run.steps and hosts.primary():
+        print(
+            f"The run goes on to step {run.steps:,} instead of {total:,}: from here on its learning rate is that of a "
+            f"schedule for {run.steps:,} steps."
+        )
+    changes = record.changes(before | {"total_steps": total}, run.config | {"total_steps": run.steps})
+    row = {"step": begun, "changes": changes, "data": data, "command": run.record["command"]}
+    return saved.get("history", []) + ([row] if changes or data else [])
 
 
 def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
@@ -102,6 +137,30 @@ def _agree(run: Run) -> None:
         )
 
 
-def _brief(known: record.Record) -> str:
+def _changed(run: Run, saved: dict[str, str], found: dict[str, str]) -> list[str]:
+    """What is not as it was of the training data, as lines.
+
+    Args:
+      saved: the fingerprint of what the run began with.
+      found: that of what there is.
+
+    Raises:
+      UserError: something is not, and config.data.changed is "stop".
+    """
+    lines = [
+        f"{name} is new" if a is None else f"{name} is gone" if b is None else f"{name}: {a} then, {b} now"
+        for name, (a, b) in record.changes(saved, found).items()
+    ]
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"and {len(lines) - SHOWN:,} more"]
+    if lines and run.config["data"]["changed"] == "stop":
+        raise UserError(
+            f"the training data changed since the run in {run.workdir} began: {'; '.join(lines)}. Put them back, "
+            "choose another --workdir, or go on with what there is now by --config.data.changed=continue."
+        )
+    return lines
+
+
+def _brief(known: record.Record | None) -> str:
     text = str(known)
     return text if len(text) < 120 else f"{text[:120]}..."

@@ -165,6 +165,7 @@ class Run:
             seed=self.seed,
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
+            ema_warmup=self.settings.ema_warmup,
             spike=self.settings.spike,
             frozen=self.settings.frozen,
         )

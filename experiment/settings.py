@@ -20,6 +20,8 @@ class StepSettings:
     Attributes:
       accumulate: micro-batches of a step.
       ema_decay: decay of the weights' moving average, which is then what is evaluated; 0 for none.
+      ema_warmup: lowers that decay to (1 + step) / (10 + step) where this is less, so that the average is of about the
+        last tenth of a short run and not of its first weights.
       frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
       nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded.
         Then the run stops ("stop"), continues ("skip"), or returns to the newest checkpoint before the bad step and
@@ -33,6 +35,7 @@ class StepSettings:
 
     accumulate: PositiveInt = 1
     ema_decay: Rate = 0.0
+    ema_warmup: bool = True
     frozen: tuple[Pattern, ...] = ()
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     spike: NonNegativeFloat = 0.0

@@ -180,11 +180,9 @@ def find(name: str) -> Machine:
 
 def _here() -> Machine:
     """This machine."""
-    import jax
+    from training import flops, parallel
 
-    from training import flops
-
-    devices = jax.devices()
+    devices = parallel.present()
     statistics = (devices[0].memory_stats() or {}) if devices[0].platform != "cpu" else {}
     memory = statistics.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
     platform = {"gpu": "cuda"}.get(devices[0].platform, devices[0].platform)
@@ -192,7 +190,7 @@ def _here() -> Machine:
     chips = {flops.data_sheet(chip.kind): chip for chip in [*TPUS.values(), *GPUS.values()]}
     unknown = Chip(kind, memory, bandwidth=math.inf, link=math.inf)
     chip = replace(chips.get(flops.data_sheet(kind), unknown), memory=memory)
-    return Machine(HERE, platform, chip, tuple(devices), here=True)
+    return Machine(HERE, platform, chip, devices, here=True)
 
 
 def _tpu(name: str, topology: str, generation: str, shape: list[int]) -> Machine:

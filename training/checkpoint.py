@@ -62,7 +62,7 @@ class Checkpoints:
         if self.keep_best:
             # Orbax sorts upwards and keeps the end, so that the best must come last.
             best = managers.BestN(
-                get_metric_fn=lambda metrics: metrics[self.keep_best],
+                get_metric_fn=self._score,
                 reverse=self.keep_best_mode == "min",
                 n=1,
                 keep_checkpoints_without_metrics=False,
@@ -70,12 +70,16 @@ class Checkpoints:
             policies.append(best)
         return managers.AnyPreservationPolicy(policies)
 
+    def _score(self, metrics: Mapping[str, float]) -> float:
+        """The metric of `keep_best`; the worst for a step that was saved before the run had this metric."""
+        return metrics.get(self.keep_best, float("-inf" if self.keep_best_mode == "max" else "inf"))
+
     @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=self._policy,
-                best_fn=(lambda metrics: metrics[self.keep_best]) if self.keep_best else None,
+                best_fn=self._score if self.keep_best else None,
                 best_mode=self.keep_best_mode,
                 # Orbax calls this when all files are written, just before it gives their folder its final name.
                 async_options=ocp.AsyncOptions(

@@ -76,7 +76,7 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
         return
     except RuntimeError as error:
         raise UserError(f"{missing} ({str(error).splitlines()[0][:200]})") from None
-    if jax.process_count() > 1:
+    if (global_state.num_processes or 1) > 1:  # jax.process_count() would open the devices
         global _link
         _link = Link(timeout)
 
@@ -180,7 +180,7 @@ class Link:
 
     def __init__(self, timeout: float):
         self._client: _Store = cast(_Store, global_state.client)
-        self._host, self._hosts = jax.process_index(), jax.process_count()
+        self._host, self._hosts = global_state.process_id, global_state.num_processes
         self._timeout = timeout
         self._answered = time.monotonic()
         self._known: dict[str, str] = {}

@@ -3,7 +3,8 @@
 A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
@@ -13,10 +14,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.experimental import mesh_utils, multihost_utils
+from jax.extend.backend import clear_backends
 from jax.sharding import NamedSharding, PartitionSpec
 from pydantic import NonNegativeInt, PositiveInt
 
-from errors import UserError
+from errors import UserError, explained
 from training import sharding
 from training.sharding import Rule
 from training.trees import Batch, PyTree, Shapes
@@ -39,12 +41,15 @@ class Axis(NamedTuple):
       mean: averages a tree over the devices.
       gather: the rows (b, ...) of all devices, (B, ...), in the batch's order.
       fold: makes a key this device's own.
+      each: function(axis, whole, batch), whose results are sums and means over `axis`, as function(whole, batch) that
+        every device computes of its own rows; None where that would be no less work between the devices.
     """
 
     sum: Callable[[PyTree], PyTree]
     mean: Callable[[PyTree], PyTree]
     gather: Callable[[jax.Array], jax.Array]
     fold: Callable[[jax.Array], jax.Array]
+    each: Callable[[Callable[..., PyTree]], Callable[..., PyTree]] | None = None
 
 
 def _mean(tree: PyTree) -> PyTree:
@@ -126,6 +131,31 @@ class Devices(Protocol):
         """Of the global batch that `put` has brought here."""
 
 
+def present() -> tuple[jax.Device, ...]:
+    """The devices of all hosts.
+
+    Raises:
+      NoDevice: there is none of the kind that JAX_PLATFORMS asks for.
+    """
+    try:
+        return tuple(jax.devices())
+    except (RuntimeError, AssertionError) as error:  # which one, and whether it says anything, depends on the kind
+        kind = jax.config.jax_platforms
+        raise explained(RuntimeError(str(error) or f"Unable to initialize backend {kind!r}: not installed")) from None
+
+
+@contextlib.contextmanager
+def instead() -> Iterator[tuple[jax.Device, ...]]:
+    """The CPU, where `present` finds no device. Afterwards JAX is as it was."""
+    asked = jax.config.jax_platforms
+    jax.config.update("jax_platforms", "cpu")
+    try:
+        yield tuple(jax.devices())[:1]
+    finally:
+        jax.config.update("jax_platforms", asked)
+        clear_backends()
+
+
 def make(
     mode: Literal["auto", "pmap", "mesh"] = "auto",
     *,
@@ -147,9 +177,9 @@ def make(
       devices: others than those there are (a machine to compile for).
 
     Raises:
-      UserError: a mesh that is not of so many devices, or pmap with a split model.
+      UserError: a mesh that is not of so many devices, or pmap with a split model; or there is no device.
     """
-    devices = tuple(devices or jax.devices())
+    devices = tuple(devices or present())
     count, split = len(devices), fsdp * tensor
     if mode == "pmap" or (mode == "auto" and count > 1 and split == 1 and not rules and data in (0, count)):
         if split > 1 or rules or data not in (0, count):
@@ -297,13 +327,35 @@ class Mesh:
         def split(state: PyTree, batch: Batch) -> PyTree:
             if any(x.shape[0] % self.divisor for x in jax.tree.leaves(batch)):
                 return function(state, batch, axis=WHOLE)
+            axis = WHOLE._replace(each=self._each) if self.data > 1 else WHOLE
             with (
                 nn.logical_axis_rules(ACTIVATIONS),
                 jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh),
             ):
-                return function(state, batch, axis=WHOLE)
+                return function(state, batch, axis=axis)
 
         return split
+
+    def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as ever.
+
+        Fully sharded parameters have gradients that are: a sum over "fsdp" in each micro-batch is what keeps a device
+        from holding all of them.
+        """
+
+        def share(whole: PyTree, batch: Batch) -> PyTree:
+            with nn.logical_axis_rules((("batch", "fsdp"),)):
+                return function(PER_DEVICE, whole, batch)
+
+        rows, everywhere = PartitionSpec("data"), PartitionSpec()
+        return jax.shard_map(
+            share,
+            mesh=self.mesh.abstract_mesh,
+            in_specs=(everywhere, rows),
+            out_specs=everywhere,
+            axis_names={"data"},
+            check_vma=False,
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -165,6 +166,7 @@ def train_step(
     seed: int,
     accumulate: int,
     ema_decay: float,
+    ema_warmup: bool = False,
     spike: float = 0.0,
     frozen: tuple[str, ...] = (),
 ) -> tuple[State, Sums]:
@@ -180,6 +182,8 @@ def train_step(
     Args:
       batch: this device's share, (b, ...) each; b divides by `accumulate`, the number of micro-batches.
       axis: the devices that share the step.
+      ema_decay: of the weights' moving average; 0 for none.
+      ema_warmup: whether the average begins with a lower decay: see `averaging_decay`.
       spike: 0 for no detection of spikes.
       frozen: patterns over the paths of parameters that get no gradient.
 
@@ -187,29 +191,36 @@ def train_step(
       The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are
       detected, spike, each with weight 1.
     """
-    key = axis.fold(jax.random.fold_in(jax.random.key(seed), state.step))
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
 
-    def summed_loss(
-        params: PyTree, collections: PyTree, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Sums, PyTree]]:
-        if frozen:  # what has no gradient need not be gone back through
-            stays = layerwise.frozen(params, frozen)
-            params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
-        variables = {"params": params, **collections}
-        apply = Apply(model, variables, axis.gather, mutable=True, train=True, rngs={"dropout": key})
-        sums = task.sums(apply, batch, train=True)
-        return sums["loss"][0], (sums, apply.collections)
+    def total(axis: Axis, whole: tuple[PyTree, PyTree, jax.Array], batch: Batch) -> tuple[PyTree, Sums, PyTree]:
+        """Gradient and sums, added over the micro-batches and then over the axis; and the collections afterwards."""
 
-    gradient = jax.grad(summed_loss, has_aux=True)
+        def summed_loss(
+            params: PyTree, collections: PyTree, batch: Batch, key: jax.Array
+        ) -> tuple[jax.Array, tuple[Sums, PyTree]]:
+            if frozen:  # what has no gradient need not be gone back through
+                stays = layerwise.frozen(params, frozen)
+                params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
+            variables = {"params": params, **collections}
+            apply = Apply(model, variables, axis.gather, mutable=True, train=True, rngs={"dropout": key})
+            sums = task.sums(apply, batch, train=True)
+            return sums["loss"][0], (sums, apply.collections)
+
+        params, collections, key = whole
+        gradient, key = jax.grad(summed_loss, has_aux=True), axis.fold(key)
+        if accumulate == 1:
+            grads, (sums, collections) = gradient(params, collections, batch, key)
+        else:
+            grads, sums, collections = _accumulated(gradient, params, collections, batch, key, accumulate)
+        return (*axis.sum((grads, sums)), axis.mean(collections))
 
     def mean_gradient(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
-        if accumulate == 1:
-            grads, (sums, collections) = gradient(params, state.collections, batch, key)
-        else:
-            grads, sums, collections = _accumulated(gradient, params, state.collections, batch, key, accumulate)
-        grads, sums = axis.sum((grads, sums))
+        # The compiler would add over the devices in each micro-batch.
+        added = axis.each(total) if accumulate > 1 and axis.each else partial(total, axis)
+        grads, sums, collections = added((params, state.collections, key), batch)
         weight = _weight(sums)
-        return jax.tree.map(lambda g: g / weight.astype(g.dtype), grads), sums, axis.mean(collections)
+        return jax.tree.map(lambda g: g / weight.astype(g.dtype), grads), sums, collections
 
     grads, sums, collections = mean_gradient(state.params)
     grad_norm = optax.tree.norm(grads)
@@ -228,7 +239,8 @@ def train_step(
     for also in further:
         finite &= also
     params = optax.apply_updates(state.params, updates)
-    ema = optax.incremental_update(params, state.ema, 1 - ema_decay) if ema_decay else state.ema
+    decay = averaging_decay(ema_decay, state.step + 1) if ema_warmup else ema_decay
+    ema = optax.incremental_update(params, state.ema, 1 - decay) if ema_decay else state.ema
     forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
     usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
 
@@ -243,6 +255,15 @@ def train_step(
     after = State(state.step, params, opt_state, ema, usual, collections)
     kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
     return replace(kept, step=state.step + 1), sums
+
+
+def averaging_decay(decay: float, step: jax.typing.ArrayLike) -> jax.Array:
+    """The moving average's decay at a step, from 1 on: min(decay, (1 + step) / (10 + step)).
+
+    As in TensorFlow's ExponentialMovingAverage: without it, a decay of 0.9999 still gives the first weights 99 % of the
+    average after a hundred steps.
+    """
+    return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def _weight(sums: Sums) -> jax.Array:

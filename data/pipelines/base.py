@@ -5,8 +5,9 @@ b is this host's share of a global batch B.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -111,6 +112,8 @@ class Base(Generic[Opened, S]):
       data_dir: folder that holds the data set; "" for the source's own default.
       train_split: split to train on, or a part of one: "train[:90%]".
       eval_splits: splits to evaluate on.
+      changed: what a run that goes on does if its training split is not what it began with (names and sizes of files,
+        or the texts): "stop", or "continue" with what there is now.
     """
 
     feed: Feed = Feed()
@@ -119,6 +122,7 @@ class Base(Generic[Opened, S]):
     data_dir: str = ""
     train_split: str = "train"
     eval_splits: tuple[str, ...] = ("test",)
+    changed: Literal["stop", "continue"] = "stop"
     skipped: int = field(default=0, init=False)
     _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)
     _splits: dict[tuple[str, bool], S] = field(default_factory=dict, init=False, repr=False)
@@ -187,6 +191,11 @@ class Base(Generic[Opened, S]):
     @property
     def known(self) -> Known:
         """What a trained run must still know of its data, as JSON."""
+        return {}
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """What the training split consists of, by name; a kind whose data can change says it."""
         return {}
 
     @property

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from data import text
+from data import fingerprint, text
 from data.characters import Characters
 from data.order import Rows, Tensor, tensorflow
 from data.pipelines import ragged
@@ -208,6 +208,11 @@ class Pipeline(Base[list[str], Text]):
     def known(self) -> Known:
         """The tokenizer's digest."""
         return {"tokenizers": {"tokenizer.model": self.text_tokenizer.digest}}
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """The documents."""
+        return fingerprint.of_texts(self.opened(self.train_split))
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -68,6 +68,11 @@ class Examples(Base[Source, Split]):
         whole = self.opened(self.train_split)
         return Subset(whole, self.train_examples, self.feed.seed) if self.train_examples else whole
 
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Files or arrays of the split."""
+        return sources.contents(self.opened(self.train_split))
+
     @property
     def steps_per_epoch(self) -> float:
         """Batches of an epoch, which may end within one."""

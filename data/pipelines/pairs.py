@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from data import text
+from data import fingerprint, text
 from data.buckets import Buckets, boundaries
 from data.packing import pack
 from data.pipelines import ragged
@@ -106,6 +106,11 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
     def known(self) -> Known:
         """The tokenizers' digests."""
         return {"tokenizers": {name: t.digest for name, t in self._named().items()}}
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Both sides of the pairs."""
+        return fingerprint.of_texts(*zip(*self.opened(self.train_split), strict=True))
 
     @property
     def files(self) -> dict[str, bytes]:

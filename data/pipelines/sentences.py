@@ -11,7 +11,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from data import text
+from data import fingerprint, text
 from data.buckets import Buckets, boundaries
 from data.order import tensorflow
 from data.pipelines import ragged
@@ -82,6 +82,12 @@ class Pipeline(Ragged[Texts, _Split]):
     def files(self) -> dict[str, bytes]:
         """The tokenizer."""
         return {"tokenizer.model": self.text_tokenizer.model}
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Texts and labels."""
+        texts, labels, _ = self.opened(self.train_split)
+        return fingerprint.of_texts(texts, map(str, labels))
 
     @property
     def spec(self) -> Spec:

@@ -43,6 +43,8 @@ Example: TypeAlias = dict[str, Tensor]  # tensors by feature, nested in the same
 class Source(Protocol):
     """One split of a data set. Indices are int64 TensorFlow tensors; methods run inside tf.data's graphs.
 
+    One that can change between two runs has a method `contents` too: see the function of this name.
+
     Attributes:
       size: examples.
       features: what an example has.
@@ -113,6 +115,11 @@ def open(
         )
     asked = {"label": label} if source == "tfds" else {}
     return make(name=name, split=split, data_dir=data_dir, memory_limit_mb=memory_limit_mb, wanted=wanted, **asked)
+
+
+def contents(source: Source) -> dict[str, str]:
+    """What a split consists of, by name: sizes or digests, found without reading it. See data/fingerprint.py."""
+    return getattr(source, "contents", dict)()
 
 
 def chosen(features: Features, wanted: tuple[str, ...] | None, what: str) -> Features:

@@ -51,6 +51,7 @@ class Source:
                 "objects are pickles, which run what they hold, and are not loaded."
             ) from None
         self._hold(arrays, {"label": names}, f"{path} {split}")
+        self._path, self._stem = path, split.split("[")[0]
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray], names: Mapping[str, tuple[str, ...]], what: str) -> "Source":
@@ -90,11 +91,23 @@ class Source:
         """Nothing is left to do."""
         return raw
 
+    def contents(self) -> dict[str, str]:
+        """Sizes and checksums of the split's arrays, as the archive's directory has them."""
+        if self._path is None:
+            return {}
+        with zipfile.ZipFile(self._path) as archive:
+            return {
+                member.filename: f"{member.file_size} bytes, CRC {member.CRC:08x}"
+                for member in archive.infolist()
+                if member.filename.startswith((f"{self._stem}_", "classes."))
+            }
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"example {index} of {self._what}"
 
     _tensors: dict[str, Tensor] | None
+    _path: Path | None = None  # of arrays that another source has handed over
 
 
 def _features(archive: Iterable[str], split: str) -> list[str]:

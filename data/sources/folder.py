@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data import fingerprint
 from data.order import Tensor
 from data.sources import Example, Feature, Features, chosen
 from errors import UserError, nearest
@@ -45,6 +46,7 @@ class Source:
         image, label = Feature("image", (None,) * 3, encoded=True), Feature("label", (), tuple(p.name for p in folders))
         self.features: Features = chosen({"image": image, "label": label}, wanted, str(root))
         self.size = len(files)
+        self._root = folder
         self._paths = [str(file) for file, _ in files]
         self._labels = [label for _, label in files]
         self._tensors: tuple[Tensor, Tensor] | None = None
@@ -67,6 +69,10 @@ class Source:
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])
         return {name: example[name] for name in self.features}
+
+    def contents(self) -> dict[str, str]:
+        """Sizes of the files."""
+        return fingerprint.of_files(self._paths, self._root)
 
     def describe(self, index: int) -> str:
         """An example by its file."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from data import labels
+from data import fingerprint, labels
 from data.order import Dataset, Tensor
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
 from errors import UserError, nearest
@@ -196,6 +196,12 @@ class Source:
         import tensorflow_datasets as tfds
 
         return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
+
+    def contents(self) -> dict[str, str]:
+        """Version and counts, as TFDS has noted them, and sizes of the files."""
+        files = [Path(file.filename) for file in self._split.file_instructions]
+        about = f"{self.size} examples, {self._bytes()} bytes"
+        return {self._builder.info.full_name: about} | fingerprint.of_files(files, Path(self._builder.data_dir))
 
     def describe(self, index: int) -> str:
         """An example by its place."""

@@ -112,6 +112,14 @@ def test_the_gradient_is_that_of_the_mean_over_real_examples(reference):
     assert reference[1][0]["loss"][0] / reference[1][0]["loss"][1] == pytest.approx(float(mean_loss(params)), rel=1e-5)
 
 
+def test_the_average_of_a_short_run_is_of_its_last_steps():
+    decays = [float(step.averaging_decay(0.9999, number)) for number in range(1, 61)]
+    weights = np.array([(1 - decay) * np.prod(decays[i + 1 :]) for i, decay in enumerate(decays)])
+    assert weights.sum() == pytest.approx(1, abs=1e-6)  # next to nothing of what the run began with
+    assert np.arange(1, 61) @ weights == pytest.approx(0.9 * 60, abs=1)
+    assert float(step.averaging_decay(0.9, 200)) == pytest.approx(0.9)
+
+
 def test_the_average_follows_the_weights(reference):
     state, previous = reference[0], run(Mesh(ONE, 1), steps=19)[0]
     expected = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, previous.ema, state.params)
