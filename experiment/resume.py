@@ -7,7 +7,7 @@ from experiment import init_from, record
 from experiment.config import plain
 from experiment.restore import saved_config
 from experiment.run import Run
-from training import hosts, mishaps
+from training import hosts, log, mishaps
 
 
 def start(run: Run) -> int:
@@ -39,7 +39,7 @@ def start(run: Run) -> int:
                 f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "
                 "another --workdir."
             )
-        if begun >= run.steps:
+        if begun >= run.steps and not unscored(run, begun):
             raise UserError(
                 f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
                 f"--workdir={run.workdir}; to train again choose another --workdir."
@@ -62,6 +62,11 @@ def start(run: Run) -> int:
         raise UserError(f"cannot write to {run.workdir}: {error.strerror}. Choose another --workdir.") from None
     hosts.wait("start")
     return begun or 0
+
+
+def unscored(run: Run, step: int) -> bool:
+    """Whether the evaluation after a saved step is still to be made, because the run ended before or within it."""
+    return run.evaluates(step) and not hosts.shared("scored", log.scored(run.workdir, step))
 
 
 def roll_back(run: Run, mishap: mishaps.RollBack) -> int:

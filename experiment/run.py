@@ -148,6 +148,25 @@ class Run:
         saved = {"usual": step.nothing_usual(), "collections": {}} | self.checkpoints.restore(number, wanted)
         return self.devices.put_state(step.State(**saved))
 
+    # Its calendar.
+
+    def logs(self, step: int) -> bool:
+        """Whether a step ends in a log line."""
+        return self._due(step, self.log.every_steps)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether an evaluation follows a step."""
+        return self._due(step, self.evaluation.every_steps)
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint follows a step."""
+        return self._due(step, self.checkpoints.every_steps)
+
+    def _due(self, step: int, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is done at this one; 0 for the end
+        alone."""
+        return step == self.steps or (every > 0 and step % every == 0)
+
     # Its programs.
 
     def batches(self, start: int) -> Iterator[Batch]:
