@@ -45,6 +45,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     with Lock(workdir):
         run = experiment.build(config, workdir)
         run.pipeline.check()
+        scoring.check(run)
         teach = teacher.load(run)
         start, ended = resume.start(run), None
         with Interrupt() as interrupt:

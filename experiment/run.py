@@ -200,6 +200,11 @@ class Run:
         apply = step.Apply(self.model, variables, axis.gather)
         return self.task.predict(apply, batch, key) | {"index": batch["index"]}
 
+    def check_rows(self, spec: Spec) -> None:
+        """Raises what `predict` would for a global batch, without computing it."""
+        batch = abstract(spec | {"index": (next(iter(spec.values()))[0][:1], "int32")})
+        jax.eval_shape(partial(self._rows, axis=parallel.WHOLE), self.abstract_state.variables, batch)
+
     @cached_property
     def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:
         return self.devices.compile_rows(self._rows)

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -49,6 +50,8 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
             raise UserError(f"--coordinator={coordinator} should be HOST:PORT, such as 10.0.0.1:1234.")
         if host >= hosts:
             raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
+        if host == 0:
+            _check_port(coordinator)
         given = _Place(
             coordinator_address=coordinator,
             num_processes=hosts,
@@ -79,6 +82,19 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
     if jax.process_count() > 1:
         global _link
         _link = Link(timeout)
+
+
+def _check_port(coordinator: str) -> None:
+    """That nothing else listens where host 0 will: the coordination service would share the port, and crash."""
+    port = coordinator.rpartition(":")[2]
+    try:
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        socket.create_server(("", int(port)), family=family, dualstack_ipv6=socket.has_dualstack_ipv6()).close()
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise UserError(
+            f"--coordinator={coordinator}: host 0 cannot listen on port {port} ({reason}). Give all hosts another port."
+        ) from None
 
 
 @contextlib.contextmanager

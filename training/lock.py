@@ -137,11 +137,11 @@ def read(workdir: Path) -> Owner:
 
 def _parse(path: Path) -> Owner:
     owner: Owner = dict.fromkeys(("host", "boot", "pids", "pid", "began", "id", "since"), "?")
-    for _ in range(2):
+    for moment in (0.1, 0.0):
         try:
             return owner | json.loads(path.read_text())
         except (ValueError, TypeError):  # just created; or damaged, and then its heartbeat decides
-            time.sleep(0.2)
+            time.sleep(moment)
     return owner
 
 
@@ -155,10 +155,8 @@ def _alive(workdir: Path, owner: Owner) -> bool:
     """Whether the owner's process lives."""
     if all(owner.get(key) == value for key, value in _place().items()):
         return _began(owner["pid"]) == owner["began"]
-    print(
-        f"Waiting for {SILENT:.0f} s, to see whether process {owner['pid']} on {owner['host']} still trains.",
-        flush=True,
-    )
+    owned = f"Process {owner['pid']} on {owner['host']} trains in {workdir}, or did"
+    print(f"{owned}: waiting up to {SILENT:.0f} s for a sign of life.", flush=True)
     # Clocks of machines differ: a change of the file's time counts. It is opened anew, or NFS would show an old one.
     seen, until = _beaten(workdir), time.monotonic() + SILENT
     while time.monotonic() < until:

@@ -90,6 +90,10 @@ class Source:
         """Nothing is left to do."""
         return raw
 
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return self._arrays.get("label")
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"example {index} of {self._what}"

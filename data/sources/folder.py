@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from data.order import Tensor
 from data.sources import Example, Feature, Features, chosen
 from errors import UserError, nearest
@@ -67,6 +69,10 @@ class Source:
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])
         return {name: example[name] for name in self.features}
+
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return np.array(self._labels)
 
     def describe(self, index: int) -> str:
         """An example by its file."""

@@ -197,6 +197,10 @@ class Source:
 
         return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
 
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return self._arrays().labels() if self.access == "decoded" else None
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"example {index} of {self._what}"
