@@ -178,7 +178,7 @@ def make_run(found: weights.Weights, config: ConfigDict, classes: list[str], sou
         run.checkpoints.check_space(run.abstract_state)
         record.write(fresh, run.record | {"converted": {"from": str(source), "names": found.scheme}})
         with run.checkpoints as checkpoints:
-            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), run.record, None)
+            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), run.record)
         if workdir.exists():
             workdir.rmdir()
         fresh.rename(workdir)

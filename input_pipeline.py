@@ -74,6 +74,12 @@ class Pipeline(Protocol):
           UserError: a split that does not exist, or that does not fit the training split.
         """
 
+    def largest(self, split: str) -> Spec:
+        """The global batch of an evaluation split with the most rows or, where lengths vary, the greatest length."""
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """The label of every example of a split, int (n,); None where they are known only by reading the examples."""
+
     def train_batches(self, start: int) -> Iterator[Batch]:
         """Endless training batches, from step `start` on (0 is the first)."""
 

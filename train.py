@@ -24,6 +24,7 @@ from errors import UserError
 from experiment import init_from, resume, scoring, teacher
 from training import flops, hosts
 from training.interrupt import Interrupt
+from training.lock import Lock
 from training.log import Log
 from training.meter import Meter
 from training.mishaps import Mishaps, RollBack
@@ -41,19 +42,21 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     """
     begun = since = time.perf_counter()
     init_from.check(config.init_from)
-    run = experiment.build(config, workdir)
-    run.pipeline.check()
-    teach = teacher.load(run)
-    start, ended = resume.start(run), None
-    with Interrupt() as interrupt:
-        while ended is None:
-            try:
-                ended = train_from(start, run, teach, interrupt, since)
-            except RollBack as mishap:
-                start, since = resume.roll_back(run, mishap), time.perf_counter()
-                if hosts.primary():
-                    first, last = run.skipped_batches[-1]
-                    print(f"Back to step {start:,}, to skip batches {first:,} to {last:,}: {mishap}.", flush=True)
+    with Lock(workdir):
+        run = experiment.build(config, workdir)
+        run.pipeline.check()
+        scoring.check(run)
+        teach = teacher.load(run)
+        start, ended = resume.start(run), None
+        with Interrupt() as interrupt:
+            while ended is None:
+                try:
+                    ended = train_from(start, run, teach, interrupt, since)
+                except RollBack as mishap:
+                    start, since = resume.roll_back(run, mishap), time.perf_counter()
+                    if hosts.primary():
+                        first, last = run.skipped_batches[-1]
+                        print(f"Back to step {start:,}, to skip batches {first:,} to {last:,}: {mishap}.", flush=True)
     step, scores = ended
     if hosts.primary():
         print(conclusion(run, step, scores, time.perf_counter() - begun))
@@ -91,6 +94,29 @@ def train_from(
         ):
             live.say(introduction(run, start, peak, peak_source))
             mishaps = Mishaps(run.settings.nonfinite, run.settings.spike, run.checkpoints.latest, live.say)
+
+            def save(step: int) -> None:
+                watchdog.feed(f"the save of step {step}", slow=True)
+                run.checkpoints.save(step, run.devices.get_state(state), run.record)
+
+            def evaluate(step: int, saved: bool) -> dict[str, float]:
+                alive = partial(watchdog.feed, f"a batch of the evaluation at step {step}", slow=True)
+                try:
+                    scores, notes = scoring.score(run, state, run.evaluation.slow(step == run.steps), alive)
+                except Exception:
+                    if not saved and jax.process_count() == 1:  # several hosts save together or not at all
+                        save(step)
+                    raise
+                if interrupt.asked and not saved:
+                    save(step)
+                run.checkpoints.rate(step, scores)
+                log.write(step, scores)
+                live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
+                return scores
+
+            step = start
+            if start and resume.unscored(run, start):  # it was saved, and then the run ended
+                scores = evaluate(start, saved=True)
             for step in range(start + 1, run.steps + 1):
                 watchdog.feed(f"step {step}", slow=step == start + 1)
                 profile.before(step)
@@ -111,8 +137,8 @@ def train_from(
                     live.say(f"First step after {time.perf_counter() - since:.1f} s.")
                     meter.start(batches.waited)
 
-                last = step == run.steps
-                if last or interrupt.asked or due(step, run.log.every_steps):
+                last, stop = step == run.steps, interrupt.asked
+                if stop or run.logs(step):
                     metrics = meter.read(batches.waited)
                     metrics["learning_rate"] = float(run.schedule(step - 1))
                     if run.pipeline.skipped:
@@ -124,27 +150,19 @@ def train_from(
                     mishaps.judge(meter.bad())
 
                 paused, scores = time.perf_counter(), {}
-                if last or (due(step, run.evaluation.every_steps) and not interrupt.asked):
-                    mishaps.judge(meter.bad())
-                    alive = partial(watchdog.feed, f"a batch of the evaluation at step {step}", slow=True)
-                    scores, notes = scoring.score(run, state, run.evaluation.slow(last), alive)
-                    log.write(step, scores)
-                    live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
-                stop = interrupt.asked  # asked for once, so that a signal during the save finds the state saved
-                if last or stop or due(step, run.checkpoints.every_steps):
+                saves, evaluates = bool(stop) or run.saves(step), last or (run.evaluates(step) and not stop)
+                if saves or evaluates:
                     mishaps.judge(meter.bad())  # no checkpoint comes after a bad step that is not known
-                    watchdog.feed(f"the save of step {step}", slow=True)
-                    run.checkpoints.save(step, run.devices.get_state(state), run.record, scores or None)
+                if saves:
+                    save(step)
+                if evaluates:
+                    scores = evaluate(step, saves)
+                    stop = stop or interrupt.asked
                 meter.leave_out(time.perf_counter() - paused)
                 if stop:
                     live.say(f"{stop}: saving step {step:,} ...")
                     break
     return step, scores
-
-
-def due(step: int, every: int) -> bool:
-    """Whether something that is done every so many steps is done at this one; 0 for never."""
-    return every > 0 and step % every == 0
 
 
 def introduction(run: experiment.Run, start: int, peak: float, peak_source: str) -> str:

@@ -49,12 +49,24 @@ class Fewshot:
     def __bool__(self) -> bool:
         return bool(self.shots or self.neighbours)
 
+    def check(self, labels: np.ndarray) -> None:
+        """Checks that there are enough training examples, by their labels, int (n,).
+
+        Raises:
+          UserError: a class with fewer examples than shots, or a training set of fewer than neighbours.
+        """
+        for shots in self.shots:
+            draw(labels, shots, int(labels.max()) + 1)
+        if k := next((k for k in self.neighbours if k > len(labels)), 0):
+            raise UserError(f"config.evaluation.fewshot.neighbours: {k} are more than the {len(labels)} examples.")
+
     def scores(self, train: Examples, test: Examples) -> tuple[dict[str, float], list[str]]:
         """Accuracies on `test`, {"5_shot": mean over the seeds, ..., "10_nn": ...}, and lines with deviations.
 
         Raises:
           UserError: a class with fewer examples than shots, or a training set of fewer than neighbours.
         """
+        self.check(train[1])
         figures, notes = {}, []
         for shots in self.shots:
             every = np.array([self._linear(train, test, shots, seed) for seed in range(self.seeds)])  # (seeds, 2, R)
@@ -67,10 +79,6 @@ class Fewshot:
                 f"{self.l2[best]:g})"
             )
         for k in self.neighbours:
-            if k > len(train[1]):
-                raise UserError(
-                    f"config.evaluation.fewshot.neighbours: {k} are more than the {len(train[1])} examples."
-                )
             figures[f"{k}_nn"] = float((neighbours(*train, test[0], k) == test[1]).mean())
             notes.append(f"{k} nearest neighbours: {100 * figures[f'{k}_nn']:.2f} %")
         return figures, notes

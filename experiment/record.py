@@ -108,12 +108,12 @@ def versions(*others: str) -> dict[str, str]:
 def commit() -> str:
     """The commit of this code, with "+" where code differs from it or is not in it; "" outside a repository."""
     try:
-        return _git("rev-parse", "HEAD").strip() + ("+" if changes() else "")
+        return _git("rev-parse", "HEAD").strip() + ("+" if uncommitted() else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
-def changes() -> list[str]:
+def uncommitted() -> list[str]:
     """The files of code that differ from the commit or are not in it. Records and documentation are not code."""
     return [line[3:] for line in _git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()]
 
@@ -147,6 +147,6 @@ def clean_commit() -> str:
     if not (found := commit()):
         raise UserError("a record names its commit, and this is not a git repository: clone it.")
     if found.endswith("+"):
-        few = ", ".join(changes()[:3]) + ", ..." * (len(changes()) > 3)
+        few = ", ".join(uncommitted()[:3]) + ", ..." * (len(uncommitted()) > 3)
         raise UserError(f"a record names its commit, from which the code differs: commit {few} first.")
     return found

@@ -7,7 +7,7 @@ from experiment import init_from, record
 from experiment.config import plain
 from experiment.restore import saved_config
 from experiment.run import Run
-from training import hosts, mishaps
+from training import hosts, log, mishaps
 
 SHOWN = 5  # differences of the training data that are listed
 
@@ -81,7 +81,7 @@ def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, 
             f"the run in {run.workdir} is at step {begun:,}, past the {run.steps:,} steps that are asked for: set "
             "more with --config.steps, or use an earlier checkpoint with --step=N."
         )
-    if begun == run.steps:
+    if begun == run.steps and not unscored(run, begun):
         raise UserError(
             f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
             f"--workdir={run.workdir}; to train it further set more, such as --config.steps={2 * run.steps}; to train "
@@ -97,6 +97,11 @@ def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, 
     changes = record.changes(before | {"total_steps": total}, run.config | {"total_steps": run.steps})
     row = {"step": begun, "changes": changes, "data": data, "command": run.record["command"]}
     return saved.get("history", []) + ([row] if changes or data else [])
+
+
+def unscored(run: Run, step: int) -> bool:
+    """Whether the evaluation after a saved step is still to be made, because the run ended before or within it."""
+    return run.evaluates(step) and not hosts.shared("scored", log.scored(run.workdir, step))
 
 
 def roll_back(run: Run, mishap: mishaps.RollBack) -> int:

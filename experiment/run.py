@@ -148,6 +148,25 @@ class Run:
         saved = {"usual": step.nothing_usual(), "collections": {}} | self.checkpoints.restore(number, wanted)
         return self.devices.put_state(step.State(**saved))
 
+    # Its calendar.
+
+    def logs(self, step: int) -> bool:
+        """Whether a step ends in a log line."""
+        return self._due(step, self.log.every_steps)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether an evaluation follows a step."""
+        return self._due(step, self.evaluation.every_steps)
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint follows a step."""
+        return self._due(step, self.checkpoints.every_steps)
+
+    def _due(self, step: int, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is done at this one; 0 for the end
+        alone."""
+        return step == self.steps or (every > 0 and step % every == 0)
+
     # Its programs.
 
     def batches(self, start: int) -> Iterator[Batch]:
@@ -181,6 +200,11 @@ class Run:
         key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
         apply = step.Apply(self.model, variables, axis.gather)
         return self.task.predict(apply, batch, key) | {"index": batch["index"]}
+
+    def check_rows(self, spec: Spec) -> None:
+        """Raises what `predict` would for a global batch, without computing it."""
+        batch = abstract(spec | {"index": (next(iter(spec.values()))[0][:1], "int32")})
+        jax.eval_shape(partial(self._rows, axis=parallel.WHOLE), self.abstract_state.variables, batch)
 
     @cached_property
     def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:

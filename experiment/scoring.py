@@ -46,6 +46,22 @@ def score(
     return metrics, notes
 
 
+def check(run: Run) -> None:
+    """What would otherwise be found by the last evaluation, at the end of the training.
+
+    Raises:
+      UserError: the longest examples cannot be predicted, or few-shot wants more examples than there are.
+    """
+    evaluation = run.evaluation
+    if evaluation.generate == "never":
+        return
+    for split in run.pipeline.eval_splits:
+        if run.task.metrics(run.data, split):
+            run.check_rows(run.pipeline.largest(split))
+    if run.probed and (labels := run.probed.labels(run.probed.train_split)) is not None:
+        evaluation.fewshot.check(labels)
+
+
 def watched(pipeline: Pipeline, split: str, alive: Callable[[], None]) -> Iterator[Batch]:
     """The batches of a split, with a call of `alive` at each."""
     for batch in pipeline.eval_batches(split):

@@ -75,8 +75,9 @@ class AddTokenPositions(nn.Module):
             table = jnp.asarray(sinusoid_1d(length, width))
         elif length > self.max_length:
             raise UserError(
-                f"a sentence of {length} tokens has no learned positions beyond {self.max_length}: raise "
-                "config.model.max_length, or take config.model.positions=sinusoid_1d."
+                f"a sentence of {length} tokens has no learned positions beyond {self.max_length} (a translation may "
+                "be config.task.extra_length longer than its source): raise config.model.max_length, or take "
+                "config.model.positions=sinusoid_1d."
             )
         else:
             table = self.param("embedding", nn.initializers.normal(width**-0.5), (self.max_length, width))

@@ -219,7 +219,7 @@ def cost(folder: Path, rounds: int = 6) -> dict[str, object]:
             checkpoint.Checkpoints(folder) as checkpoints,
         ):
             begun = time.perf_counter()
-            timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}, None))
+            timed(f"{name}_holds_the_loop", lambda: checkpoints.save(1, state, {}))
             checkpoints.close()
             spent[name].append(round(time.perf_counter() - begun, 3))
 

@@ -173,13 +173,13 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def progress(workdir: Path) -> float:
-    """The share of a run's steps that are done; 1 only if its last checkpoint is there too."""
+    """The share of a run's steps that are done; 1 only if its last checkpoint and its last metrics are there too."""
     if not (workdir / record.FILE).exists():
         return 0.0
     total = record.read(workdir)["total_steps"]
     rows = log.read(workdir)
     last = rows[-1]["step"] if rows else 0
-    if last >= total and not (workdir / "checkpoints" / str(total)).is_dir():
+    if last >= total and not ((workdir / "checkpoints" / str(total)).is_dir() and log.scored(workdir, total)):
         return 0.999
     return last / total
 

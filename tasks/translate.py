@@ -153,6 +153,14 @@ class Quality:
     references: Sequence[str]
     hypotheses: dict[int, str] = field(default_factory=dict)  # by index
 
+    def __post_init__(self) -> None:
+        from sacrebleu.metrics.bleu import BLEU
+
+        try:
+            self._bleu = BLEU(tokenize=self.task.bleu_tokenize, lowercase=self.task.bleu_lowercase)
+        except Exception as error:  # sacreBLEU's own tokenizers need further packages
+            raise UserError(f"config.task.bleu_tokenize={self.task.bleu_tokenize!r}: {error}") from None
+
     def update(self, rows: Mapping[str, np.ndarray]) -> None:
         """Decodes the tokens of some rows."""
         for index, tokens in zip(rows["index"].tolist(), rows["tokens"], strict=True):
@@ -160,14 +168,9 @@ class Quality:
 
     def compute(self) -> tuple[dict[str, float], list[str]]:
         """The metrics, and sacreBLEU's signatures, which say how they were computed."""
-        from sacrebleu.metrics.bleu import BLEU
         from sacrebleu.metrics.chrf import CHRF
 
-        try:
-            bleu = BLEU(tokenize=self.task.bleu_tokenize, lowercase=self.task.bleu_lowercase)
-        except Exception as error:  # sacreBLEU's own tokenizers need further packages
-            raise UserError(f"config.task.bleu_tokenize={self.task.bleu_tokenize!r}: {error}") from None
-        chrf, references = CHRF(), list(self.references)
+        bleu, chrf, references = self._bleu, CHRF(), list(self.references)
         hypotheses = [self.hypotheses.get(index, "") for index in range(len(references))]
         metrics = {
             "bleu": bleu.corpus_score(hypotheses, [references]).score,

@@ -134,7 +134,7 @@ def test_a_checkpoint_without_the_usual_loss_is_one_that_has_seen_none(workdir):
     begun = run.devices.get_state(run.initialise())
     older = {name: value for name, value in vars(begun).items() if name != "usual"}
     with run.checkpoints as checkpoints:
-        checkpoints.save(2, older, {}, None)
+        checkpoints.save(2, older, {})
     restored = run.restore(2)
     assert isinstance(restored, type(begun))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), jax.device_get(begun))

@@ -1,5 +1,6 @@
 """The loop: what it writes, that it goes on exactly, and what it refuses."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from errors import UserError
 from experiment import restore, resume, scoring
 from tests.conftest import tiny
 from train import main, train
-from training import log
+from training import lock, log
 
 ROOT = Path(__file__).parents[1]
 CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.9}
@@ -71,25 +72,34 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
 
 
 def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, workdir, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(scoring, "score", interrupted_evaluation())
-        assert train(tiny(**CHANGES), workdir) is None
-    assert [row["step"] for row in log.read(workdir)] == [2, 3]
-    assert experiment.build(tiny(**CHANGES), workdir).checkpoints.latest() == 3
-    train(tiny(**CHANGES), workdir)
-    states_equal(whole, workdir, 6)
-    assert rows(workdir)[-2:] == rows(whole)[-2:]
-
-
-def interrupted_evaluation():
-    """An evaluation during which SIGTERM comes."""
+    """Ended by an error in an evaluation where no checkpoint was due, by SIGTERM, and by an error in the last one."""
     score = scoring.score
+
+    def trained_with(change):
+        with monkeypatch.context() as patch:
+            patch.setattr(scoring, "score", change)
+            with contextlib.suppress(MemoryError):
+                assert train(tiny(**CHANGES), workdir) is None
+        saved = experiment.build(tiny(**CHANGES), workdir).checkpoints.latest()
+        return saved, [row["step"] for row in log.read(workdir)]
+
+    def out_of_memory(*arguments):
+        raise MemoryError
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return score(*arguments)
 
-    return interrupted
+    assert trained_with(out_of_memory) == (3, [2])
+    assert trained_with(interrupted) == (4, [2, 3, 4])  # it begins with that evaluation
+    assert trained_with(out_of_memory) == (6, [2, 3, 4, 6])
+    scores = train(tiny(**CHANGES), workdir)
+    assert {"step": 6} | scores == pytest.approx(log.read(whole)[-1])
+    states_equal(whole, workdir, 6)
+    assert rows(workdir) == rows(whole)
+    assert lock.read(workdir) == {}
+    with pytest.raises(UserError, match="has finished all 6 steps"):
+        train(tiny(**CHANGES), workdir)
 
 
 def test_a_launcher_can_tell_a_saved_run_from_a_finished_one(monkeypatch):

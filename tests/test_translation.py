@@ -78,7 +78,7 @@ def test_n_steps_and_n_more_are_2n_bit_for_bit(whole, texts, workdir):
     for _, batch in zip(range(2), run.pipeline.train_batches(0), strict=False):
         state, _ = run.train_step(state, run.devices.put(batch))
     with run.checkpoints:
-        run.checkpoints.save(2, run.devices.get_state(state), run.record, None)
+        run.checkpoints.save(2, run.devices.get_state(state), run.record)
     train(tiny(texts), workdir)
     one, other = (restore.load(w, which="6")[1] for w in (whole, workdir))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(other))

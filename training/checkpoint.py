@@ -5,15 +5,14 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as managers
 from pydantic import PositiveInt
 
 from errors import DiskFull, UserError, nearest
@@ -23,6 +22,7 @@ from training.trees import PyTree, by_name
 
 SLICE = 2**20
 ASIDE = "damaged"  # the folder beside the steps that holds the damaged ones
+METRICS = "metrics/metrics"  # in a step's folder: those of the evaluation there
 
 
 @dataclass(eq=False)
@@ -55,32 +55,20 @@ class Checkpoints:
         self._opened: ocp.CheckpointManager | None = None
         self._saving: int | None = None
         self._found: dict[int, str] = {}  # what is wrong with each step that was looked at
+        self._scores: dict[int, float | None] = {}  # `keep_best` of each step that was looked at
 
-    @property
-    def _policy(self) -> managers.PreservationPolicy:
-        policies: list[managers.PreservationPolicy] = [managers.LatestN(self.keep_last)]
-        if self.keep_best:
-            # Orbax sorts upwards and keeps the end, so that the best must come last.
-            best = managers.BestN(
-                get_metric_fn=self._score,
-                reverse=self.keep_best_mode == "min",
-                n=1,
-                keep_checkpoints_without_metrics=False,
-            )
-            policies.append(best)
-        return managers.AnyPreservationPolicy(policies)
-
-    def _score(self, metrics: Mapping[str, float]) -> float:
-        """The metric of `keep_best`; the worst for a step that was saved before the run had this metric."""
-        return metrics.get(self.keep_best, float("-inf" if self.keep_best_mode == "max" else "inf"))
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
+        """Which of the steps stay when another is saved: Orbax's PreservationPolicy."""
+        del context
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = set(steps[-self.keep_last :]) | {self._best(steps)}
+        return [step in kept for step in steps]
 
     @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
             options = ocp.CheckpointManagerOptions(
-                preservation_policy=self._policy,
-                best_fn=self._score if self.keep_best else None,
-                best_mode=self.keep_best_mode,
+                preservation_policy=self,
                 # Orbax calls this when all files are written, just before it gives their folder its final name.
                 async_options=ocp.AsyncOptions(
                     post_finalization_callback=self._write_manifest if self.primary else None
@@ -136,16 +124,25 @@ class Checkpoints:
 
     def best(self) -> int:
         """The step with the best metric of `keep_best`, of those that are whole; of equal ones the newest."""
-        scores = {}
-        for step in self.good():
-            path = self.folder / str(step) / "metrics" / "metrics"
-            metrics = json.loads(path.read_text()) if path.exists() else {}
-            if self.keep_best in metrics:
-                scores[step] = metrics[self.keep_best]
-        if not scores:
+        best = self._best(self.good())
+        if best is None:
             raise UserError(f"no checkpoint in {self.folder} was kept as the best: ask for --step=last or a number.")
+        return best
+
+    def _best(self, steps: Iterable[int]) -> int | None:
+        """Of these steps; None where none has a score."""
         sign = 1 if self.keep_best_mode == "max" else -1
-        return max(scores, key=lambda step: (sign * scores[step], step))
+        scores = {step: score for step in steps if (score := self._score(step)) is not None}
+        return max(scores, key=lambda step: (sign * scores[step], step), default=None)
+
+    def _score(self, step: int) -> float | None:
+        if step not in self._scores:
+            try:
+                metrics = json.loads((self.folder / str(step) / METRICS).read_text())
+            except (OSError, ValueError):  # it was not evaluated, or nobody knows
+                metrics = {}
+            self._scores[step] = metrics.get(self.keep_best)
+        return self._scores[step]
 
     def tidy(self) -> None:
         """Clears the way for a run that continues: damaged steps are moved to `damaged/`, interrupted saves removed."""
@@ -169,6 +166,7 @@ class Checkpoints:
             target = target.with_name(f"{step}-{number}")
         target.parent.mkdir(exist_ok=True)
         self._found.pop(step, None)
+        self._scores.pop(step, None)
         return (self.folder / str(step)).rename(target)
 
     def check_space(self, state: PyTree) -> None:
@@ -185,31 +183,49 @@ class Checkpoints:
                 f"{free / 1e6:,.0f} MB are free. Free some, or choose another --workdir."
             )
 
-    def save(self, step: int, state: PyTree, record: Mapping[str, object], metrics: Mapping[str, float] | None) -> None:
+    def save(self, step: int, state: PyTree, record: Mapping[str, object]) -> None:
         """Begins to save a state (one copy, see parallel.get_state) and returns.
 
         Args:
           record: what stands beside the weights, as JSON.
-          metrics: of an evaluation at this very step, if there was one.
 
         Raises:
-          UserError: the disk is full, found now or in the save before; or `keep_best` is not a metric.
+          UserError: the disk is full, found now or in the save before.
         """
         if step in self._manager.all_steps():
             return
-        if metrics is not None and self.keep_best and self.keep_best not in metrics:
+        self._wait()
+        try:
+            self.check_space(state)
+            self._saving = step
+            items = ocp.args.Composite(state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(record))
+            if not self._manager.save(step, args=items):
+                raise RuntimeError(f"step {step} was not saved: a later one is there.")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._explained(error) from error
+
+    def rate(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds the metrics of an evaluation to a step, if it is saved and the best is kept. An older best one goes.
+
+        Raises:
+          UserError: `keep_best` is not a metric; or the disk is full.
+        """
+        if not self.keep_best or step not in self._manager.all_steps():
+            return
+        if self.keep_best not in metrics:
             best = self.keep_best
             raise UserError(
                 f"config.checkpoint.keep_best={best!r} is not a metric of the evaluation: {nearest(best, metrics)}"
             )
         self._wait()
         try:
-            self.check_space(state)
-            self._saving = step
-            items = ocp.args.Composite(state=ocp.args.PyTreeSave(state), record=ocp.args.JsonSave(record))
-            if not self._manager.save(step, args=items, metrics=metrics):
-                raise RuntimeError(f"step {step} was not saved: a later one is there.")
-        except (OSError, ValueError, RuntimeError) as error:
+            if self.primary:
+                manifest.add(self.folder / str(step), METRICS, json.dumps(dict(metrics)))
+            self._scores[step] = metrics[self.keep_best]
+            steps = sorted(self._manager.all_steps())
+            for old in (s for s in steps[: -self.keep_last] if s != self._best(steps)):
+                self._manager.delete(old)
+        except OSError as error:
             raise self._explained(error) from error
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -49,6 +50,8 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
             raise UserError(f"--coordinator={coordinator} should be HOST:PORT, such as 10.0.0.1:1234.")
         if host >= hosts:
             raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
+        if host == 0:
+            _check_port(coordinator)
         given = _Place(
             coordinator_address=coordinator,
             num_processes=hosts,
@@ -79,6 +82,19 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
     if (global_state.num_processes or 1) > 1:  # jax.process_count() would open the devices
         global _link
         _link = Link(timeout)
+
+
+def _check_port(coordinator: str) -> None:
+    """That nothing else listens where host 0 will: the coordination service would share the port, and crash."""
+    port = coordinator.rpartition(":")[2]
+    try:
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        socket.create_server(("", int(port)), family=family, dualstack_ipv6=socket.has_dualstack_ipv6()).close()
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise UserError(
+            f"--coordinator={coordinator}: host 0 cannot listen on port {port} ({reason}). Give all hosts another port."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -120,7 +136,7 @@ def _several() -> bool:
 
 def primary() -> bool:
     """Whether this host is the one that writes files and prints."""
-    return jax.process_index() == 0
+    return not _link or _link.host == 0
 
 
 def shared(name: str, value: JSON) -> JSON:
@@ -180,7 +196,7 @@ class Link:
 
     def __init__(self, timeout: float):
         self._client: _Store = cast(_Store, global_state.client)
-        self._host, self._hosts = global_state.process_id, global_state.num_processes
+        self.host, self._hosts = global_state.process_id, global_state.num_processes
         self._timeout = timeout
         self._answered = time.monotonic()
         self._known: dict[str, str] = {}
@@ -195,7 +211,7 @@ class Link:
         """See the function of this name."""
         self._calls += 1
         key = f"attend/shared/{self._calls} {name}"
-        if self._host == 0:
+        if self.host == 0:
             self._client.key_value_set(key, json.dumps(value))
         received: JSON = json.loads(self._client.blocking_key_value_get(key, round(1000 * 10 * self._timeout)))
         return received
@@ -208,20 +224,20 @@ class Link:
     def close(self, ended: str) -> None:
         """Tells the others how this host ended: "" for a good end, else exit status and message."""
         with contextlib.suppress(RuntimeError):  # the coordinator is gone: they know
-            self._client.key_value_set(f"attend/ended/{self._host}", ended, allow_overwrite=True)
+            self._client.key_value_set(f"attend/ended/{self.host}", ended, allow_overwrite=True)
         self._parted.set()
 
     def _beat(self) -> None:
         for beat in range(2**62):
             with contextlib.suppress(RuntimeError):  # no answer is what `_watch` looks for
-                self._client.key_value_set(f"attend/alive/{self._host}", str(beat), allow_overwrite=True)
+                self._client.key_value_set(f"attend/alive/{self.host}", str(beat), allow_overwrite=True)
                 self._known = dict(self._client.key_value_dir_get("attend/"))
                 self._answered = time.monotonic()
             if self._parted.wait(min(1.0, self._timeout / 5)):
                 return
 
     def _watch(self) -> None:
-        others = {host: ("", time.monotonic()) for host in range(self._hosts) if host != self._host}
+        others = {host: ("", time.monotonic()) for host in range(self._hosts) if host != self.host}
         while not self._parted.wait(min(1.0, self._timeout / 5)):
             now = time.monotonic()
             if now - self._answered > self._timeout:
@@ -240,12 +256,12 @@ class Link:
         """Prints the last line where JAX noticed first that another host died, and aborts this one."""
         # A host that raised has said so, and `_watch` ends this one with that.
         time.sleep(2 * min(1.0, self._timeout / 5))
-        self._leave(1, "host 0, the coordinator, died or is out of reach" if self._host else "another host died")
+        self._leave(1, "host 0, the coordinator, died or is out of reach" if self.host else "another host died")
 
     def _silent(self, host: int) -> NoReturn:
         self._leave(1, f"host {host} has not been heard of for {self._timeout:.0f} s")
 
     def _leave(self, status: int, why: str) -> NoReturn:
         again = "" if status == 2 else " The same command continues from the newest checkpoint."
-        os.write(2, f"error: {why.rstrip('.')}. Host {self._host} ends too.{again}\n".encode())
+        os.write(2, f"error: {why.rstrip('.')}. Host {self.host} ends too.{again}\n".encode())
         os._exit(status)

@@ -1,14 +1,24 @@
 """What a run writes down: metrics.jsonl and TensorBoard events."""
 
+import contextlib
+import errno
+import io
 import json
 import math
 import os
-from collections.abc import Mapping
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX.proto import event_pb2, summary_pb2
+from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.summary import scalar
+
+from errors import DiskFull, UserError
 
 FILE = "metrics.jsonl"
 
@@ -16,24 +26,29 @@ FILE = "metrics.jsonl"
 class Log:
     """One JSON object a line with `step` and metrics by name; the same metrics as TensorBoard scalars.
 
+    Both are written at once by the caller: a library's thread would die on a full disk and hold up the run.
+
     Args:
       workdir: holds metrics.jsonl and tensorboard/.
       start: the step that the run continues from. It writes later steps again, so that their lines, and a last line cut
         short by a kill, are dropped first.
       write: whether this is the host that writes.
+
+    Raises:
+      UserError: a file cannot be written.
     """
 
     def __init__(self, workdir: Path, start: int, write: bool = True):
-        self._on = write
+        self._on, self._path = write, workdir / FILE
         if not write:
             return
-        path = workdir / FILE
-        kept = [row for row in read(workdir) if row["step"] <= start]
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(fresh, path)
-        self._file = path.open("a")
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1 if start else None)
+        with self._explained():
+            kept = [row for row in read(workdir) if row["step"] <= start]
+            fresh = self._path.with_suffix(".tmp")
+            fresh.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            os.replace(fresh, self._path)
+            self._events = Events(workdir / "tensorboard", start)
+            self._file = self._path.open("ab", buffering=0)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes a line. Metrics that are not finite become null: JSON has no NaN."""
@@ -41,23 +56,71 @@ class Log:
             return
         plain = {name: float(np.float32(value)) for name, value in metrics.items()}
         row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in plain.items()}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-        for name, value in plain.items():
-            self._events.add_scalar(name, value, step)
+        with self._explained():
+            _whole(self._file, json.dumps(row).encode() + b"\n")
+            self._events.write(step, plain)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
+            raise kind(
+                f"cannot write metrics to {self._path.parent}: {error.strerror or error}. Free some space or mend "
+                "what is wrong there, and run the same command again to continue from the newest checkpoint."
+            ) from None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if not self._on:
-            return
-        try:
+        if self._on:
             self._file.close()
             self._events.close()
-        except OSError:  # a full disk, which has ended the run already if there is an exception
-            if exception[0] is None:
-                raise
+
+
+class Events:
+    """A file of TensorBoard events, as tensorboardX would write it.
+
+    Args:
+      folder: of the file.
+      start: events of later steps, in older files, do not count.
+    """
+
+    def __init__(self, folder: Path, start: int):
+        folder.mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+        self._file = (folder / name).open("ab", buffering=0)
+        self._event(file_version="brain.Event:2")
+        if start:
+            self._event(step=start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds scalars."""
+        values = [value for name, number in metrics.items() for value in scalar(name, number).value]
+        self._event(step=step, summary=summary_pb2.Summary(value=values))
+
+    def _event(self, **content: Any) -> None:  # of several types, by name
+        data = event_pb2.Event(wall_time=time.time(), **content).SerializeToString()
+        size = struct.pack("<Q", len(data))
+        checksums = [struct.pack("<I", masked_crc32c(part)) for part in (size, data)]
+        _whole(self._file, size + checksums[0] + data + checksums[1])
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _whole(file: io.RawIOBase, data: bytes) -> None:
+    """Writes to a file without a buffer, which may take a part only, such as what a full disk has room for."""
+    while data:
+        data = data[file.write(data) :]
+
+
+def scored(workdir: Path, step: int) -> bool:
+    """Whether the metrics of the evaluation after a step were written, and not only those of the training."""
+    return any(row["step"] == step and "learning_rate" not in row for row in read(workdir))
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

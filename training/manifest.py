@@ -31,10 +31,24 @@ def complete(folder: Path) -> None:
     _write(folder, _lines(folder) + _line(folder, METADATA) + _line(folder, COMMITTED))
 
 
+def add(folder: Path, name: str, text: str) -> None:
+    """Writes a further file into a committed step, or writes it again, and its digest into the manifest."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    _replace(folder / name, text)
+    if exists(folder):
+        others = [line for line in _lines(folder).splitlines(keepends=True) if not line.endswith(f"  {name}\n")]
+        _write(folder, "".join(others) + _line(folder, name))
+
+
 def _write(folder: Path, lines: str) -> None:
-    fresh = (folder / FILE).with_suffix(".tmp")
-    fresh.write_text(lines + _seal(lines))
-    os.replace(fresh, folder / FILE)
+    _replace(folder / FILE, lines + _seal(lines))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file at once: a kill leaves the old one or the new one."""
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(text)
+    os.replace(fresh, path)
 
 
 def exists(folder: Path) -> bool:

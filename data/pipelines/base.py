@@ -13,7 +13,7 @@ import numpy as np
 
 from data.order import Plan, Tensor
 from data.pipelines import reading
-from data.sources import Example, Source, synthetic
+from data.sources import Example, Labelled, Source, synthetic
 from errors import UserError
 from lookup import Section as Section
 
@@ -256,6 +256,15 @@ class Base(Generic[Opened, S]):
         """
         for split in self.eval_splits:
             self.split(split)
+
+    def largest(self, split: str) -> Spec:
+        """The global batch of an evaluation split with the most rows or, where lengths vary, the greatest length."""
+        return of_rows(self.spec, self.split(split).plan.most)
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """The label of every example of a split, int (n,); None where they are known only by reading the examples."""
+        source = self.split(split).source
+        return source.labels() if isinstance(source, Labelled) else None
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""

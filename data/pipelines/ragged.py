@@ -55,6 +55,10 @@ class Sentences(Indexed):
                 } | {name: tf.constant(numbers, tf.int32) for name, numbers in self._numbers.items()}
         return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
 
+    def labels(self) -> np.ndarray | None:
+        """See data.sources.Labelled."""
+        return self._numbers.get("label")
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"sentence {index}"
@@ -104,6 +108,11 @@ class Ragged(Base[Opened, P]):
     def shapes(self) -> list[tuple[float, Spec]]:
         """One for each bucket."""
         return shapes(self.train.plan, self.spec)
+
+    def largest(self, split: str) -> Spec:
+        """That of the last bucket."""
+        plan = self.split(split).plan
+        return of_rows(self.spec, int(plan.rows[-1]), int(plan.bounds[-1]))
 
     def learn(self, texts: Iterable[str]) -> Tokenizer:
         """A tokenizer of these texts. Errors speak of the keys of config.data."""

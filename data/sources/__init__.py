@@ -7,7 +7,9 @@ only be read in order says so and is streamed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, Union
+from typing import Literal, Protocol, TypeAlias, Union, runtime_checkable
+
+import numpy as np
 
 import lookup
 from data.order import Dataset, Tensor
@@ -69,6 +71,14 @@ class Source(Protocol):
 
     def describe(self, index: int) -> str:
         """What an error calls example `index`: its file, or its place in the split."""
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A source that knows the labels of its examples without reading them."""
+
+    def labels(self) -> np.ndarray | None:
+        """`label` of every example, int (n,); None where they must be read all the same."""
 
 
 class Indexed:

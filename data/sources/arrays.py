@@ -102,6 +102,10 @@ class Source:
                 if member.filename.startswith((f"{self._stem}_", "classes."))
             }
 
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return self._arrays.get("label")
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"example {index} of {self._what}"

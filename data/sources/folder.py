@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from data import fingerprint
 from data.order import Tensor
 from data.sources import Example, Feature, Features, chosen
@@ -73,6 +75,10 @@ class Source:
     def contents(self) -> dict[str, str]:
         """Sizes of the files."""
         return fingerprint.of_files(self._paths, self._root)
+
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return np.array(self._labels)
 
     def describe(self, index: int) -> str:
         """An example by its file."""

@@ -203,6 +203,10 @@ class Source:
         about = f"{self.size} examples, {self._bytes()} bytes"
         return {self._builder.info.full_name: about} | fingerprint.of_files(files, Path(self._builder.data_dir))
 
+    def labels(self) -> np.ndarray | None:
+        """See Labelled."""
+        return self._arrays().labels() if self.access == "decoded" else None
+
     def describe(self, index: int) -> str:
         """An example by its place."""
         return f"example {index} of {self._what}"

@@ -44,7 +44,7 @@ def begun(config: ConfigDict, workdir: Path) -> Path:
     run = experiment.build(config, workdir)
     resume.start(run)
     with run.checkpoints:
-        run.checkpoints.save(1, run.devices.get_state(run.initialise()), run.record, None)
+        run.checkpoints.save(1, run.devices.get_state(run.initialise()), run.record)
     with Log(workdir, 0) as log:
         log.write(1, {"train/loss": 2.0, "train/accuracy": 0.1})
     return workdir

@@ -68,7 +68,7 @@ def test_stacked_layers_and_layers_written_out_are_the_same(first, saved, workdi
         if "/blocks/" in name:
             for layer, x in enumerate(value):
                 np.testing.assert_array_equal(x, saved[name.replace("blocks", f"block_{layer:02}")])
-    run.checkpoints.save(3, run.devices.get_state(run.initialise()), run.record, None)
+    run.checkpoints.save(3, run.devices.get_state(run.initialise()), run.record)
     run.checkpoints.close()
     again = init_from.read(str(workdir))
     assert {name for name in again if name not in saved} == set()

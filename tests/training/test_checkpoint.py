@@ -19,7 +19,9 @@ def save(folder: Path, scores: dict[int, float | None], **settings) -> None:
     with checkpoint.Checkpoints(folder, **settings) as checkpoints:
         for step, score in scores.items():
             state = STATE | {"step": jnp.asarray(step, jnp.int32)}
-            checkpoints.save(step, state, {"seed": step}, None if score is None else {"test/accuracy": score})
+            checkpoints.save(step, state, {"seed": step})
+            if score is not None:
+                checkpoints.rate(step, {"test/accuracy": score})
 
 
 def laid_out(tree):
@@ -100,11 +102,11 @@ def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):
 
     checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.check()
-    checkpoints.save(1, STATE, {}, None)
+    checkpoints.save(1, STATE, {})
     while not (tmp_path / "1").exists():
         checkpoints.check()
     monkeypatch.setattr(manifest, "write", full)
-    checkpoints.save(2, STATE, {}, None)
+    checkpoints.save(2, STATE, {})
 
     def later_steps() -> None:
         for _ in range(6000):
@@ -124,7 +126,7 @@ def test_a_save_returns_before_donated_buffers_change(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep_last=9) as checkpoints:
         for step in range(1, 5):
             state = bump(state)
-            checkpoints.save(step, state, {}, None)
+            checkpoints.save(step, state, {})
             for _ in range(3):
                 state = bump(state)
     for number, step in enumerate(range(1, 5)):
@@ -252,4 +254,4 @@ def test_a_best_of_no_metric_is_refused_and_what_was_saved_stays(tmp_path):
     save(tmp_path, {1: None}, keep_best="test/acuracy")
     with pytest.raises(UserError, match=r"keep_best='test/acuracy' is not a metric .*: did you mean 'test/accuracy'"):
         save(tmp_path, {2: 0.5}, keep_best="test/acuracy")
-    assert checkpoint.Checkpoints(tmp_path).steps() == [1]
+    assert checkpoint.Checkpoints(tmp_path).steps() == [1, 2]

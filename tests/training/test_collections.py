@@ -150,7 +150,7 @@ def test_a_run_with_statistics_goes_on_from_its_checkpoint(devices, tmp_path):
     whole, _ = run(devices, NORMALISED, steps=4)
     half, _ = run(devices, NORMALISED, steps=2)
     with checkpoint.Checkpoints(folder=tmp_path) as checkpoints:
-        checkpoints.save(2, devices.get_state(devices.put_state(half)), {}, None)
+        checkpoints.save(2, devices.get_state(devices.put_state(half)), {})
     wanted = devices.lay_out(jax.eval_shape(lambda: initialise(NORMALISED)))
     restored = checkpoint.Checkpoints(folder=tmp_path).restore(2, vars(wanted))
     again, _ = run(devices, NORMALISED, steps=2, state=jax.device_get(step.State(**restored)), start=2)

@@ -1,12 +1,16 @@
+import errno
+import io
 import json
 import math
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
+import tensorflow as tf
+from tensorboardX.proto import event_pb2
 
+from errors import DiskFull, UserError
 from training import log
 from training import meter as meter_module
 from training.meter import Meter
@@ -104,19 +108,35 @@ def test_prefetch_runs_ahead_no_further_than_its_depth():
         assert len(taken) <= 4
 
 
-def test_a_disk_too_full_to_close_the_events_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
-    close = log.SummaryWriter.close
+def test_a_log_that_cannot_be_written_is_one_line_at_once(tmp_path, monkeypatch):
+    """Neither a thread that dies nor a file that is closed later hides it."""
 
-    def full(events: log.SummaryWriter) -> None:
-        close(events)
-        raise OSError(28, "No space left on device")
+    def full(file: io.RawIOBase, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def run(inside: Callable[[], object]) -> None:
-        with log.Log(tmp_path, 0):
-            inside()
+    with log.Log(tmp_path, 0) as writer:
+        writer.write(10, {"train/loss": 0.5})
+        monkeypatch.setattr(log, "_whole", full)
+        with pytest.raises(DiskFull, match=r"cannot write metrics to .*: No space left on device. Free some space"):
+            writer.write(20, {"train/loss": 0.5})
+    assert [row["step"] for row in log.read(tmp_path)] == [10]
 
-    monkeypatch.setattr(log.SummaryWriter, "close", full)
-    with pytest.raises(ZeroDivisionError):
-        run(lambda: 1 / 0)
-    with pytest.raises(OSError, match="No space left"):
-        run(lambda: None)
+
+def test_a_log_on_a_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(UserError, match=r"cannot write metrics to .*: File exists"):
+        log.Log(tmp_path, 0)
+
+
+def test_events_are_records_and_those_after_the_start_are_purged(tmp_path):
+    with log.Log(tmp_path, 20) as writer:
+        writer.write(30, {"train/loss": -1.0, "mfu": 0.5})
+    files = map(str, (tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+    records = tf.data.TFRecordDataset(list(files)).as_numpy_iterator()  # which checks the checksums
+    first, purge, scalars = map(event_pb2.Event.FromString, records)
+    assert first.file_version == "brain.Event:2"
+    assert (purge.step, purge.session_log.status) == (21, event_pb2.SessionLog.START)
+    assert (scalars.step, [(v.tag, v.simple_value) for v in scalars.summary.value]) == (
+        30,
+        [("train/loss", -1.0), ("mfu", 0.5)],
+    )

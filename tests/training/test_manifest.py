@@ -19,7 +19,8 @@ def saved(tmp_path_factory) -> Path:
     """The folder of a step."""
     folder = tmp_path_factory.mktemp("saved")
     with checkpoint.Checkpoints(folder, keep_best="test/accuracy") as checkpoints:
-        checkpoints.save(7, STATE, {"seed": 1}, {"test/accuracy": 0.5})
+        checkpoints.save(7, STATE, {"seed": 1})
+        checkpoints.rate(7, {"test/accuracy": 0.5})
     return folder / "7"
 
 
@@ -54,7 +55,7 @@ def test_the_manifest_is_there_before_the_step_has_its_name(tmp_path, monkeypatc
     monkeypatch.setattr(manifest, "write", watched)
     monkeypatch.setattr(manifest, "complete", lambda folder: None)
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(7, STATE, {}, None)
+        checkpoints.save(7, STATE, {})
     ((before, committed),) = found
     assert not committed
     assert set(names(tmp_path / "7")) - set(before) == {manifest.COMMITTED}

@@ -53,7 +53,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     for number, devices in enumerate(MODES.values()):
         with checkpoint.Checkpoints(folder / str(number)) as checkpoints:
-            checkpoints.save(1, devices.get_state(devices.put_state(state())), {}, None)
+            checkpoints.save(1, devices.get_state(devices.put_state(state())), {})
     return folder
 
 

@@ -1,0 +1,46 @@
+"""What an evaluation would find at the end of the training is known at its start."""
+
+import numpy as np
+import pytest
+
+import experiment
+from errors import UserError
+from experiment import config as configs
+from experiment import scoring
+from tests.conftest import tiny
+from train import train
+
+
+@pytest.mark.parametrize(
+    ("shots", "neighbours", "message"),
+    [
+        ((2, 4), (), r"fewshot.shots: class 1 has 3 training examples, not 4"),
+        ((), (9,), r"fewshot.neighbours: 9 are more than the 8 examples"),
+    ],
+)
+def test_more_shots_than_examples_are_known_before_the_first_step(shots, neighbours, message, tmp_path):
+    labels = np.array([0] * 5 + [1] * 3)
+    images = np.zeros((8, 8, 8), np.uint8)
+    splits = {f"{split}_{key}": x for split in ("train", "test") for key, x in (("images", images), ("labels", labels))}
+    np.savez(tmp_path / "set.npz", **splits)
+    changes = {"data.source": "arrays", "data.name": str(tmp_path / "set.npz"), "data.batch_size": 8}
+    changes |= {"data.train_split": "train", "data.eval_splits": ("test",)}
+    changes |= {"evaluation.fewshot.shots": shots, "evaluation.fewshot.neighbours": neighbours}
+    with pytest.raises(UserError, match=message):
+        train(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_positions_too_short_to_translate_are_known_before_the_first_step(tmp_path):
+    for side in ("de", "en"):
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.{side}").write_text("".join(f"sentence number {i}\n" for i in range(40)))
+    changes = {"data.source": "files", "data.name": str(tmp_path), "data.languages": ("de", "en")}
+    changes |= {"data.eval_splits": ("test",), "data.tokenizer": "char", "data.max_length": 24, "task.beams": 1}
+    changes |= {"model.positions": "learned", "model.max_length": 24, "parallel.mode": "mesh"}
+    config = configs.load("configs/transformer_reverse.py:debug", changes)
+    with pytest.raises(UserError, match=r"of 25 tokens has no learned positions beyond 24 .*config.task.extra_length"):
+        train(config, tmp_path / "run")
+    config.evaluation.generate = "never"
+    config.checkpoint.keep_best = ""
+    scoring.check(experiment.build(config, tmp_path / "run"))

@@ -1,0 +1,202 @@
+"""One process at a time trains in a workdir: a file there names it, by host, pid and start time.
+
+The file works where `flock` does not (NFS, FUSE). A lock whose process died is recognised: on the same machine by pid
+and start time, from another one by its heartbeat, which stops.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from errors import UserError
+from training import hosts
+
+FILE = "owner.json"
+BEAT = 5.0  # seconds between heartbeats
+SILENT = 30.0  # seconds without one after which the owner on another machine counts as dead
+LATE = 20.0  # seconds after which every host of a run must see the lock
+
+Owner = dict[str, Any]  # JSON
+
+
+class Lock:
+    """Owns a workdir while it is entered.
+
+    Of several hosts, the primary one takes the lock for all, and the others find it in their workdir: it is the same
+    folder.
+
+    Args:
+      workdir: of the run; made if it is not there.
+      lost: called, in another thread, when another process has taken the lock because this one's heartbeat stopped.
+
+    Raises:
+      UserError: another process trains there, the workdir cannot be written, or hosts do not share it.
+    """
+
+    def __init__(self, workdir: Path, lost: Callable[[str], object] | None = None):
+        self._workdir, self._path, self._lost = workdir, workdir / FILE, lost or _end
+        self._made = False
+        self._ended = threading.Event()
+        self._owner = {**_place(), "pid": os.getpid(), "began": _began(os.getpid()), "id": uuid.uuid4().hex}
+        self._owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+
+    def __enter__(self) -> Self:
+        try:
+            if hosts.primary():
+                self._take()
+            self._meet(hosts.shared("owner", self._owner["id"]))
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot write to {self._workdir}: {reason}. Choose another --workdir.") from None
+        return self
+
+    def _take(self) -> None:
+        self._made = not self._workdir.exists()
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        while not self._created():
+            if (other := read(self._workdir)) and _alive(self._workdir, other):
+                raise UserError(
+                    f"{self._workdir} is being trained by process {other['pid']} on {other['host']} since "
+                    f"{other['since']}: wait for its end, stop it, or choose another --workdir."
+                )
+            if other:
+                self._remove(other)
+        threading.Thread(target=self._beat, name="lock", daemon=True).start()
+
+    def _meet(self, owner: str) -> None:
+        """Waits until the lock of host 0 is seen here: a shared file system may show it late."""
+        until = time.monotonic() + LATE
+        while read(self._workdir).get("id") != owner:
+            if time.monotonic() > until:
+                raise UserError(
+                    f"--workdir={self._workdir} of this host is not the folder that host 0 writes to: give all hosts "
+                    "the same one, on a file system that they share."
+                )
+            time.sleep(0.1)
+
+    def _created(self) -> bool:
+        """Creates the file, which succeeds for one process alone."""
+        try:
+            with self._path.open("x") as file:
+                json.dump(self._owner, file)
+        except FileExistsError:
+            return False
+        except OSError:  # a full disk
+            self._path.unlink(missing_ok=True)
+            raise
+        return True
+
+    def _remove(self, dead: Owner) -> None:
+        """Removes a dead process's file. Of several processes that try, one renames it."""
+        aside = self._path.with_suffix(f".{self._owner['id']}")
+        with contextlib.suppress(FileNotFoundError):
+            self._path.rename(aside)
+            taken = _parse(aside)
+            if taken == dead:
+                aside.unlink()
+            else:  # another was quicker, and this is its file
+                aside.rename(self._path)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            with contextlib.suppress(OSError):
+                found = read(self._workdir)
+                if not found:  # removed by hand
+                    self._created()
+                elif found["id"] != self._owner["id"]:
+                    self._lost(
+                        f"process {found['pid']} on {found['host']} has taken over {self._workdir}, because this "
+                        "process was stopped"
+                    )
+                    return
+                os.utime(self._path)
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            if read(self._workdir).get("id") == self._owner["id"]:
+                self._path.unlink()
+            if self._made:  # a run that could not begin leaves no empty folder
+                self._workdir.rmdir()
+
+
+def read(workdir: Path) -> Owner:
+    """The owner of a workdir; {} for none."""
+    try:
+        return _parse(workdir / FILE)
+    except FileNotFoundError:
+        return {}
+
+
+def _parse(path: Path) -> Owner:
+    owner: Owner = dict.fromkeys(("host", "boot", "pids", "pid", "began", "id", "since"), "?")
+    for moment in (0.1, 0.0):
+        try:
+            return owner | json.loads(path.read_text())
+        except (ValueError, TypeError):  # just created; or damaged, and then its heartbeat decides
+            time.sleep(moment)
+    return owner
+
+
+def _end(message: str) -> NoReturn:
+    os.write(2, f"error: {message}.\n".encode())
+    hosts.fail(2, message)
+    os._exit(2)
+
+
+def _alive(workdir: Path, owner: Owner) -> bool:
+    """Whether the owner's process lives."""
+    if all(owner.get(key) == value for key, value in _place().items()):
+        return _began(owner["pid"]) == owner["began"]
+    owned = f"Process {owner['pid']} on {owner['host']} trains in {workdir}, or did"
+    print(f"{owned}: waiting up to {SILENT:.0f} s for a sign of life.", flush=True)
+    # Clocks of machines differ: a change of the file's time counts. It is opened anew, or NFS would show an old one.
+    seen, until = _beaten(workdir), time.monotonic() + SILENT
+    while time.monotonic() < until:
+        time.sleep(min(1.0, SILENT / 10))
+        if (now := _beaten(workdir)) != seen:
+            return now is not None
+    return False
+
+
+def _beaten(workdir: Path) -> int | None:
+    """The time of the last heartbeat, by the clock of the file system; None where there is no lock."""
+    try:
+        with (workdir / FILE).open() as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _place() -> Owner:
+    """Where pids mean the same: host, boot and, for containers, the namespace of pids."""
+    place = {"host": socket.gethostname(), "boot": "", "pids": ""}
+    with contextlib.suppress(OSError):
+        place["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        place["pids"] = os.readlink("/proc/self/ns/pid")
+    return place
+
+
+def _began(pid: int) -> int | None:
+    """When a process began, in ticks since the boot; None for one that is dead. Where there is no /proc, 0 for one that
+    lives."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+        return 0
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
