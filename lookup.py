@@ -118,7 +118,15 @@ def check(section: str, function: Reader, arguments: Section, without: tuple[str
     Raises:
       UserError: see `call`.
     """
-    known = keys(function, without)
+    return check_keys(section, keys(function, without), arguments)
+
+
+def check_keys(section: str, known: Mapping[str, Key], arguments: Section) -> dict[str, Value]:
+    """The same of the keys that a section has.
+
+    Raises:
+      UserError: see `call`.
+    """
     checked = {}
     for name, value in arguments.items():
         if name not in known:

@@ -35,12 +35,10 @@ def main(arguments: list[str]) -> int:
     changes = [argument for argument in arguments if argument.startswith("--config.")]
     if wrong := [argument for argument in arguments if argument not in changes]:
         raise UserError(f"{wrong[0]!r} is not a flag. See --help.")
-    if flags.study is None:
-        raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
     study = grid.read(flags.study)
     jobs = grid.jobs(study, changes)
     report.check(study)
-    folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
     if flags.dry_run:
         for job in jobs:
             print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))
@@ -54,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def name() -> str:
     """vit_data_scaling-tiny of configs/studies/vit_data_scaling.py:tiny"""
-    return commands.name_of(commands.config_flags.get_config_filename(commands.FLAGS["study"]))
+    return commands.name_of(commands.config_name())
 
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 from errors import UserError
-from experiment.config import complete, plain
+from experiment.config import check, complete, plain
 from experiment.record import Record
 from experiment.run import Run
 from experiment.settings import Experiment
@@ -45,6 +45,7 @@ def build(
       UserError: a key, a type, a value or a combination of them that cannot be.
     """
     plain_config = plain(complete(config))
+    check(plain_config)
     whole = lookup.call("config", Experiment, plain_config)
     task = lookup.call("config.task", lookup.find("tasks", "Task", whole.task.pop("name")), whole.task)
     here = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
