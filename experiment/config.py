@@ -74,7 +74,7 @@ def complete(config: ConfigDict) -> ConfigDict:
     """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
     with config.unlocked():
         for section, keys in sections(config):
-            _fill(_section(config, section), keys)
+            _fill(_section(config, section), keys, f"config.{section}")
     return config
 
 
@@ -111,7 +111,7 @@ def sections(config: Section) -> Iterator[tuple[str, Keys]]:
     whole = lookup.keys(Experiment)
     yield "", {name: key for name, key in whole.items() if not _is_section(key.hint)}
     for section in (name for name, key in whole.items() if _is_section(key.hint)):
-        yield section, _keys(section, config.get(section, {}))
+        yield section, _keys(section, config.get(section) or {})
 
 
 def check_key(config: ConfigDict, dotted: str, path: str = "config") -> None:
@@ -169,13 +169,13 @@ def plain(config: ConfigDict) -> Record:
     return strip(config.to_dict())
 
 
-def _section(config: ConfigDict, section: str) -> ConfigDict:
+def _section(config: ConfigDict, section: str, path: str = "config") -> ConfigDict:
     """A section, which is empty where the config has none; "" is the top."""
     if section and config.get(section) is None:
         config[section] = ConfigDict()
     here = config[section] if section else config
     if not isinstance(here, ConfigDict):
-        raise UserError(f"config.{section}={here!r} should be a section with keys of its own.")
+        raise UserError(f"{path}.{section}={here!r} should be a section with keys of its own.")
     return here
 
 
@@ -220,11 +220,11 @@ def _meanings(section: str, here: Section) -> dict[str, str]:
     return named | lookup.meanings(_reader(section, here)[0])
 
 
-def _fill(here: ConfigDict, keys: Keys) -> None:
+def _fill(here: ConfigDict, keys: Keys, path: str) -> None:
     for name, (hint, default) in keys.items():
         kind = plain_type(hint)
         if dataclasses.is_dataclass(hint):
-            _fill(_section(here, name), lookup.keys(typing.cast(Reader, hint)))
+            _fill(_section(here, name, path), lookup.keys(typing.cast(Reader, hint)), f"{path}.{name}")
         elif name not in here:
             missing = default is None or default is inspect.Parameter.empty
             here[name] = placeholder(kind) if missing else kind(default) if kind is float else default

@@ -6,9 +6,10 @@ b is this host's share of a global batch B.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from annotated_types import MinLen
 
 from data.order import Plan, Tensor
 from data.pipelines import reading
@@ -21,6 +22,7 @@ Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> 
 Change: TypeAlias = Callable[[Example, Example], Example]
 Known: TypeAlias = dict[str, Any]  # JSON
 
+Splits = Annotated[tuple[str, ...], MinLen(1)]
 MADE_UP = 8  # evaluation batches of a synthetic split
 
 
@@ -118,7 +120,7 @@ class Base(Generic[Opened, S]):
     name: str
     data_dir: str = ""
     train_split: str = "train"
-    eval_splits: tuple[str, ...] = ("test",)
+    eval_splits: Splits = ("test",)
     skipped: int = field(default=0, init=False)
     _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)
     _splits: dict[tuple[str, bool], S] = field(default_factory=dict, init=False, repr=False)
