@@ -17,14 +17,12 @@ from ml_collections import ConfigDict, config_flags
 
 from errors import DiskFull, UserError, explained, nearest
 
-ROOT = Path(__file__).parent
 FLAGS = flags.FLAGS
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-NO_CONFIGS = ("base", "__init__")
 
 _own: list[str] = []  # flags defined here, in order, for --help
 _config_meaning = ""
-_config_name = ""  # "configs/vit_imagenet.py:B/16"
+_config_name = ""  # "configs/vit_imagenet.py:B/16"; of a study likewise
 
 
 def begin() -> None:
@@ -68,8 +66,9 @@ def train_flags() -> None:
 
 
 def study_flags() -> None:
-    """--study=FILE[:VARIANT] with --study.KEY=VALUE."""
-    config_flags.DEFINE_config_file("study", None, "configs/studies/FILE.py[:VARIANT]; --study.KEY=VALUE")
+    """--study=FILE[:VARIANT] with --study.KEY=VALUE; `run` defines them, once it has read the file."""
+    global _config_meaning
+    _config_meaning = "configs/studies/FILE.py[:VARIANT]; --study.KEY=VALUE"
     _own.append("study")
 
 
@@ -174,7 +173,7 @@ def _mistake(error: BaseException) -> int:
 
 
 def config_name() -> str:
-    """The file and variant of --config: configs/vit_imagenet.py:B/16"""
+    """The file and variant of --config or --study: configs/vit_imagenet.py:B/16"""
     return _config_name
 
 
@@ -184,9 +183,12 @@ def workdir() -> Path:
         raise UserError(
             f"--workdir={FLAGS.workdir} is not a folder: mount the bucket or share and give the folder where it is."
         )
-    if FLAGS.workdir:
-        return Path(FLAGS.workdir).expanduser()
-    return Path("runs", name_of(_config_name))
+    return path(FLAGS.workdir) if FLAGS.workdir else Path("runs", name_of(_config_name))
+
+
+def path(text: str) -> Path:
+    """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "="."""
+    return Path(os.path.expanduser(text))
 
 
 def name_of(config: str) -> str:
@@ -202,34 +204,32 @@ def run_of_workdir() -> tuple[ConfigDict, Path]:
 
 def _parse(argv: list[str], default_config: str) -> list[str]:
     """Parses the flags. Returns the other arguments; for a study also --config.KEY=VALUE, which is for its runs."""
-    argv, changes = joined(argv), []
-    if "study" in FLAGS:
+    argv, changes, kind = joined(argv), [], "study" if "study" in _own else "config"
+    if empty := next((a for a in argv if a in ("--config=", "--study=", "--workdir=")), None):
+        raise UserError(f'{empty} names nothing: write what it is after the "=", or leave the flag out.')
+    if kind == "study":
         changes = [argument for argument in argv if argument.startswith("--config.")]
         argv = [argument for argument in argv if argument not in changes]
-        _study_exists(argv)
-    else:
-        config, argv = _config(argv, default_config)
-        _check_keys(config, argv)
-        config_flags.DEFINE_config_dict("config", config, sys_argv=argv)
+    config, argv = _study(argv) if kind == "study" else _config(argv, default_config)
+    _check_keys(kind, config, argv)
+    config_flags.DEFINE_config_dict(kind, config, sys_argv=argv)
     try:
         return FLAGS(argv)[1:] + changes
     except flags.Error as error:
-        if "Traceback" in (text := str(error)):  # what a study's file has raised
-            raise UserError(f"{_value(argv, 'study')}: {text.strip().splitlines()[-1].partition(': ')[2]}") from None
         raise UserError(f"{_one_line(error)} See --help.") from None
-    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
-        raise UserError(f"config: {_one_line(error)}") from None
+    except (AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError, RecursionError) as error:
+        raise UserError(f"{kind}: {_one_line(error)}") from None
 
 
 def joined(argv: list[str]) -> list[str]:
     """The command line with `--config FILE` and `--config.KEY VALUE` as one argument each, as other flags may have
     it."""
-    found, rest = argv[:1], iter(argv[1:])
-    for argument in rest:
-        if re.fullmatch(r"--?(config[\w.]*|workdir|study)", argument) and (value := next(rest, None)) is not None:
-            found.append(f"{argument}={value}")
-        else:
-            found.append(re.sub(r"^-(?=(config|workdir|study)\b)", "--", argument))
+    found, rest = argv[:1], list(argv[1:])
+    while rest:
+        argument = re.sub(r"^-(?=(config|workdir|study)\b)", "--", rest.pop(0))
+        if re.fullmatch(r"--((config|study)[\w.]*|workdir)", argument) and rest and not rest[0].startswith("--"):
+            argument = f"{argument}={rest.pop(0)}"
+        found.append(argument)
     return found
 
 
@@ -241,7 +241,7 @@ def _config(argv: list[str], default: str) -> tuple[ConfigDict, list[str]]:
     if "config" not in _own:  # a command that works on a trained run: its config is in the workdir
         if not (workdir := _value(argv, "workdir")):
             raise UserError("--workdir=FOLDER of a training run is needed, such as --workdir=runs/vit_digits.")
-        return saved_config(Path(workdir).expanduser()), argv
+        return saved_config(path(workdir)), argv
     global _config_name
     _config_name = _value(argv, "config") or default
     chosen = {key: value for key in configs.CHOICES if (value := _value(argv, f"config.{key}"))}
@@ -249,31 +249,31 @@ def _config(argv: list[str], default: str) -> tuple[ConfigDict, list[str]]:
     return configs.load(_config_name, chosen), argv
 
 
-def _check_keys(config: ConfigDict, argv: list[str]) -> None:
-    """That every --config.KEY exists."""
+def _study(argv: list[str]) -> tuple[ConfigDict, list[str]]:
+    """The same of a study."""
+    from experiment import config_file
+
+    global _config_name
+    if not (_config_name := _value(argv, "study")):
+        raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
+    file, _, variant = _config_name.partition(":")
+    study = config_file.read(f"--study={_config_name}", "configs/studies", file, variant)
+    return study, [a for a in argv if not a.startswith("--study=")]
+
+
+def _check_keys(kind: str, config: ConfigDict, argv: list[str]) -> None:
+    """That every --config.KEY or --study.KEY exists."""
     from experiment.config import check_key
 
     for argument in argv:
-        if argument.startswith("--config."):
-            check_key(config, argument.removeprefix("--config.").partition("=")[0])
+        if argument.startswith((f"--{kind}.", f"--no{kind}.")):
+            check_key(config, argument.partition(".")[2].partition("=")[0], kind)
 
 
 def _value(argv: list[str], name: str) -> str:
     """The last value of a flag on the command line; "" if it is not there."""
     values = [a.partition("=")[2] for a in argv if a.startswith(f"--{name}=")]
     return values[-1] if values else ""
-
-
-def _study_exists(argv: list[str]) -> None:
-    name = _value(argv, "study").partition(":")[0]
-    if name and not Path(name).is_file():
-        raise UserError(f"there is no study {name}: {nearest(name, [str(p.relative_to(ROOT)) for p in _files(True)])}")
-
-
-def _files(studies: bool) -> list[Path]:
-    """The configs or the studies that there are."""
-    folder = ROOT / ("configs/studies" if studies else "configs")
-    return sorted(path for path in folder.glob("*.py") if path.stem not in NO_CONFIGS)
 
 
 def _one_line(error: BaseException) -> str:
@@ -286,19 +286,27 @@ def _one_line(error: BaseException) -> str:
 
 
 def _help(description: str, default_config: str) -> list[str]:
-    """The parts of --help: description, flags, configs, and every key of the config that is asked for."""
-    of_studies = "study" in FLAGS
-    rows = [f"  --{name:10} {_config_meaning if name == 'config' else FLAGS[name].help}" for name in _own]
-    files = []
-    for path in _files(of_studies):
-        title = path.read_text().split('"""')[1].splitlines()[0]
-        files.append(f"  {path.relative_to(ROOT)!s:36} {title}")
-    files.append("  Expected time and metric of each: configs/README.md")
-    parts = [description, "\n".join(["Flags:", *rows]), "\n".join(["Studies:" if of_studies else "Configs:", *files])]
-    if not of_studies and ("config" in _own or _value(joined(sys.argv), "workdir")):
-        from experiment.config import describe
+    """The parts of --help: description, flags, configs with their variants, and every key of the config that is asked
+    for."""
+    from experiment import config_file
+    from experiment.config import describe
 
-        argv = [argument for argument in joined(sys.argv) if argument not in ("--help", "-h", "-help", "--helpfull")]
+    kind, folder = ("study", "configs/studies") if "study" in _own else ("config", "configs")
+    argv = [argument for argument in joined(sys.argv) if argument not in ("--help", "-h", "-help", "--helpfull")]
+    rows = [f"  --{name:10} {_config_meaning if name == kind else FLAGS[name].help}" for name in _own]
+    files = []
+    for file in config_file.files(folder):
+        variants = "+".join(name.upper() for name in config_file.variants(file, folder, file))
+        title = (config_file.ROOT / file).read_text().split('"""')[1].splitlines()[0]
+        files.append(f"  {file + (variants and f'[:{variants}]'):48} {title}")
+    files.append("  Expected time and metric of each: configs/README.md")
+    parts = [description, "\n".join(["Flags:", *rows]), "\n".join([f"{folder}:", *files])]
+    file = (_value(argv, kind) or default_config).partition(":")[0]
+    if known := config_file.variants(f"--{kind}={file}", folder, file) if file else {}:
+        every = {name: f"{v[0]} ... {v[-1]}" if isinstance(v, range) else ", ".join(v) for name, v in known.items()}
+        lines = [f"  {name:10} {values}" for name, values in every.items()]
+        parts.append("\n".join([f"Variants of {file}, joined by +:", *lines]))
+    if kind == "config" and ("config" in _own or _value(argv, "workdir")):
         config, _ = _config(argv, default_config)
         title = _config_name or f"the run in {_value(argv, 'workdir')}"
         parts.append("\n".join([f"Keys of {title}, with their values:", *describe(config)]))

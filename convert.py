@@ -107,7 +107,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, dict[str, A
     run, state, number = restore.load(workdir, config, which, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
-    return jax.device_get(state.eval_params), settings | {"name": name}
+    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid}
 
 
 def export(params: PyTree, model: dict[str, Any], target: Path, scheme: str | None) -> None:
@@ -123,14 +123,17 @@ def export(params: PyTree, model: dict[str, Any], target: Path, scheme: str | No
 def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> ConfigDict:
     """The config of a run that these weights are: a given one's model keeps its size, which must be theirs."""
     if not given:
-        if found.image_size is None:
+        if found.image_size is None and not found.grid and not config.data.image_width:
             raise UserError(
-                "the positions are those of no square image: begin a run of that shape with --config.init_from."
+                "the positions are of no square image: say its shape with --config.data.image_size=HEIGHT and "
+                f"--config.data.image_width=WIDTH, of patches of {found.side} pixels."
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)
         if config.data.image_size == configs.load(DEFAULT).data.image_size:
-            config.data.image_size = found.image_size or config.data.image_size
+            config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
+            if found.grid and found.grid[0] != found.grid[1]:
+                config.data.image_width = found.grid[1] * found.side
         if len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import typing
@@ -20,7 +21,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import docstring_parser
 import pydantic
-from annotated_types import Ge, Interval
+from annotated_types import Interval
 from pydantic import AfterValidator
 
 from errors import UserError, nearest
@@ -40,13 +41,16 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")  # a tab and a line feed may be in text
+LARGEST = 2**32  # of any number in a config: what is larger is a slip, and would overflow on a device
+
 # Types of keys that several sections use, beside pydantic's PositiveInt, NonNegativeFloat and so on.
 Probability = Annotated[float, Interval(ge=0, le=1)]
 Rate = Annotated[float, Interval(ge=0, lt=1)]  # of dropout, of a moving average
 Size = Annotated[int, Interval(ge=1, le=2**20)]  # of a dimension
 Depth = Annotated[int, Interval(ge=1, le=1000)]  # a number of layers
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
-Steps = Annotated[int, Ge(0)]  # a number of steps, where 0 means "never"
+Steps = Annotated[int, Interval(ge=0, lt=2**31)]  # a number of steps, where 0 means "never"
 Pattern = Annotated[str, AfterValidator(_compiles)]  # a regular expression over parameter paths
 
 
@@ -118,7 +122,15 @@ def check(section: str, function: Reader, arguments: Section, without: tuple[str
     Raises:
       UserError: see `call`.
     """
-    known = keys(function, without)
+    return check_keys(section, keys(function, without), arguments)
+
+
+def check_keys(section: str, known: Mapping[str, Key], arguments: Section) -> dict[str, Value]:
+    """The same of the keys that a section has.
+
+    Raises:
+      UserError: see `call`.
+    """
     checked = {}
     for name, value in arguments.items():
         if name not in known:
@@ -146,10 +158,21 @@ def _checked(key: str, hint: Hint, value: Value) -> Value:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return call(key, typing.cast(Reader, hint), value)
     value = _tuples(value)
+    if wrong := _impossible(value):
+        raise UserError(f"{key}={value!r} {wrong}.")
     try:
         return _adapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
         raise UserError(_line(key, value, error)) from None
+
+
+def _impossible(value: Value) -> str:
+    """What no key may be, whatever its type; "" for nothing."""
+    if isinstance(value, tuple):
+        return next(filter(None, map(_impossible, value)), "")
+    if isinstance(value, (int, float)) and LARGEST < abs(value) < math.inf:
+        return f"should be a number of at most {LARGEST:,}"
+    return "should be text without control characters" if isinstance(value, str) and CONTROL.search(value) else ""
 
 
 @functools.cache

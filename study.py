@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from analysis import report, table
 from errors import UserError
-from experiment import record
+from experiment import config_file, record
 from studies import grid, launch
 from studies.progress import Progress
 
@@ -36,13 +36,11 @@ def main(arguments: list[str]) -> int:
     changes = [argument for argument in arguments if argument.startswith("--config.")]
     if wrong := [argument for argument in arguments if argument not in changes]:
         raise UserError(f"{wrong[0]!r} is not a flag. See --help.")
-    if flags.study is None:
-        raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
     study = grid.read(flags.study)
     jobs = grid.jobs(study, changes)
     report.check(study)
-    folder = Path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
-    if commands.ROOT / "results" in folder.resolve().parents:
+    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    if config_file.ROOT / "results" in folder.resolve().parents:
         record.clean_commit()
     if flags.dry_run:
         for job in jobs:
@@ -57,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 def name() -> str:
     """vit_data_scaling-tiny of configs/studies/vit_data_scaling.py:tiny"""
-    return commands.name_of(commands.config_flags.get_config_filename(commands.FLAGS["study"]))
+    return commands.name_of(commands.config_name())
 
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:

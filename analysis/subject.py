@@ -186,8 +186,9 @@ class Subject:
         variables = self.run.abstract_state.variables
         seen = jax.eval_shape(lambda variables, image: attention.see(self.model, variables, image), variables, image)
         patches = seen.attention.shape[-1] - self.extra
-        rows = round((patches * self.run.proportion) ** 0.5)
-        return rows, patches // rows
+        assert self.run.grid
+        assert self.run.grid[0] * self.run.grid[1] == patches
+        return self.run.grid
 
     def images(self, most: int) -> Float[np.ndarray, "B height width channels"]:
         """The user's images, or the first `most` of the evaluation split, as the model takes them.

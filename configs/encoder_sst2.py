@@ -9,12 +9,14 @@ from ml_collections import ConfigDict
 
 from configs import base
 
+VARIANTS = {"pooling": ("mean", "token")}
 
-def get_config(variant: str = "mean") -> ConfigDict:
+
+def get_config(pooling: str = "mean") -> ConfigDict:
     """The config of a variant: see above."""
     return base.config(
         epochs=4.0,
-        model=dict(name="classifier", width=128, depth=2, mlp_dim=256, heads=4, dropout=0.3, pooling=variant),
+        model=dict(name="classifier", width=128, depth=2, mlp_dim=256, heads=4, dropout=0.3, pooling=pooling),
         task=dict(name="classify", inputs=("tokens",)),
         data=dict(kind="sentences", source="tfds", name="glue/sst2", batch_size=128),
         optim=dict(learning_rate=1e-3, warmup_steps=200, weight_decay=0.1),

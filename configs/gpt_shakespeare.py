@@ -24,12 +24,11 @@ CPU = {
     "optim.learning_rate": 4e-3,  # nanoGPT has 1e-3, with which this run ends at a validation loss of 1.89
 }
 DECAY = (".*/kernel", ".*/embedding")  # nanoGPT decays everything but vectors
+VARIANTS = {"size": ("cpu",)}
 
 
-def get_config(variant: str = "") -> ConfigDict:
-    """The config. variant: "" or "cpu"."""
-    if variant not in ("", "cpu"):
-        raise ValueError(f"there is no variant {variant!r}: choose :cpu, or none.")
+def get_config(size: str = "") -> ConfigDict:
+    """The config of a size: see above."""
     config = base.config(
         steps=5000,
         model=dict(
@@ -59,6 +58,6 @@ def get_config(variant: str = "") -> ConfigDict:
         evaluation=dict(every_steps=250),
         checkpoint=dict(every_steps=250, keep_best="validation/loss", keep_best_mode="min"),
     )
-    if variant == "cpu":
+    if size == "cpu":
         config.update_from_flattened_dict(CPU)
     return config

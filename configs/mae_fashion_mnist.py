@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 
 from configs import vit_fashion_mnist
 
+VARIANTS = {"variant": ("mae", "mean_color")}
+
 
 def get_config(variant: str = "mae") -> ConfigDict:
     """The config of a variant: see above."""
@@ -19,11 +21,9 @@ def get_config(variant: str = "mae") -> ConfigDict:
         config.model.update(name="masked_patches", colors=8)
         mean, std = config.data.get_ref("mean"), config.data.get_ref("std")
         config.task = ConfigDict(dict(name="mean_color", mean=mean, std=std))
-    elif variant == "mae":
+    else:
         config.model.update(name="mae", decoder_width=64, decoder_depth=2, decoder_heads=4)
         config.task = ConfigDict(dict(name="reconstruct"))
-    else:
-        raise ValueError(f"there is no variant {variant!r}: mae, mean_color.")
     config.epochs = 10.0
     config.optim.update(learning_rate=2e-3, b2=0.95, weight_decay=0.05)
     config.checkpoint.keep_best = ""

@@ -12,6 +12,8 @@ from ml_collections import ConfigDict
 
 from configs import vit_imagenet
 
+VARIANTS = vit_imagenet.VARIANTS
+
 
 def get_config(variant: str = "B/16") -> ConfigDict:
     """The config of a variant: see above."""

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 from configs import vit_imagenet21k
 
+VARIANTS = vit_imagenet21k.VARIANTS
+
 
 def get_config(variant: str = "B/16") -> ConfigDict:
     """The config of a variant: see above."""

@@ -10,6 +10,9 @@ sigmoid loss.
 from ml_collections import ConfigDict
 
 from configs import vit_imagenet
+from models import sizes
+
+VARIANTS = {"variant": sizes.MIXER_VARIANTS}
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:

@@ -15,16 +15,11 @@ from ml_collections import ConfigDict
 from configs import base
 
 HIDDEN = {"rnn": 112, "lstm": 52, "gru": 60}  # for as many parameters as the Transformer has
+VARIANTS = {"model": ("transformer", *HIDDEN), "length": range(1, 2**16)}
 
 
-def get_config(variant: str = "transformer+32") -> ConfigDict:
-    """The config of a variant: see above."""
-    model, _, number = variant.partition("+")
-    if number and not number.isdigit():
-        raise ValueError(f"recall.py:{variant} should end in a length, as in {model}+64")
-    if model != "transformer" and model not in HIDDEN:
-        raise ValueError(f"there is no model {model!r} for recall: transformer, {', '.join(HIDDEN)}")
-    length = int(number or 32)
+def get_config(model: str = "transformer", length: int = 32) -> ConfigDict:
+    """The config of a model and a length: see above."""
     transformer = dict(
         name="classifier",
         width=32,

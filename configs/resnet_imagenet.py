@@ -11,6 +11,9 @@ rate is 1e-4 in the loss, since momentum of 0.9 adds up to ten times each gradie
 from ml_collections import ConfigDict
 
 from configs import vit_imagenet
+from models import sizes
+
+VARIANTS = {"variant": sizes.RESNET_VARIANTS}
 
 
 def get_config(variant: str = "R50x1") -> ConfigDict:

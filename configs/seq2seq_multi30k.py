@@ -11,11 +11,15 @@ from ml_collections import ConfigDict
 
 from configs import transformer_multi30k
 
+VARIANTS = {
+    "cell": ("rnn", "lstm", "gru"),
+    "attention": ("none", "bahdanau", "luong_dot", "luong_general"),
+}
 
-def get_config(variant: str = "gru+bahdanau") -> ConfigDict:
-    """The config of a variant: see above."""
+
+def get_config(cell: str = "gru", attention: str = "bahdanau") -> ConfigDict:
+    """The config of a cell and an attention: see above."""
     config = transformer_multi30k.get_config("de-en")
-    cell, _, attention = variant.partition("+")
     config.epochs = 10.0
     config.model = ConfigDict(
         dict(name="seq2seq", cell=cell, attention=attention, embedding_dim=256, hidden_dim=256, dropout=0.3)

@@ -11,10 +11,11 @@ from ml_collections import ConfigDict
 
 from configs import base
 
+VARIANTS = {"languages": ("de-en", "en-de")}
 
-def get_config(variant: str = "de-en") -> ConfigDict:
-    """The config of a variant: see above."""
-    source, _, target = variant.partition("-")
+
+def get_config(languages: str = "de-en") -> ConfigDict:
+    """The config of a source and a target language: see above."""
     return base.config(
         epochs=12.0,
         model=dict(name="transformer", width=256, depth=3, mlp_dim=512, heads=4, norm="pre", dropout=0.2),
@@ -23,7 +24,7 @@ def get_config(variant: str = "de-en") -> ConfigDict:
             kind="pairs",
             source="files",
             name="multi30k",
-            languages=(source, target),
+            languages=tuple(languages.split("-")),
             batch_tokens=1024,
             eval_splits=("validation",),
             vocabulary_size=6000,

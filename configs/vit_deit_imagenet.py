@@ -13,13 +13,15 @@ Published for Ti, S, B: 72.2, 79.9, 81.8 %; distilled 74.5, 81.2, 83.4 %.
 from ml_collections import ConfigDict
 
 from configs import vit_imagenet
+from models import sizes
+
+VARIANTS = {"variant": (*sizes.VIT_VARIANTS, *(f"distilled+{variant}" for variant in sizes.VIT_VARIANTS))}
 
 
 def get_config(variant: str = "S/16") -> ConfigDict:
     """The config of a variant: see above."""
-    kind, _, size = variant.rpartition("+")
-    distilled = kind == "distilled"
-    config = vit_imagenet.get_config(size if distilled else variant)
+    distilled = variant.startswith("distilled+")
+    config = vit_imagenet.get_config(variant.removeprefix("distilled+"))
     config.model.update(dropout=0.0, stochastic_depth=0.1)
     if distilled:
         config.model.head = "distilled"

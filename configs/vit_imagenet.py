@@ -10,6 +10,9 @@ page says; with file_format=array_record a resumed run continues at once.
 from ml_collections import ConfigDict
 
 from configs import base
+from models import sizes
+
+VARIANTS = {"variant": sizes.VIT_VARIANTS}
 
 
 def get_config(variant: str = "B/16") -> ConfigDict:

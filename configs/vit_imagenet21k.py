@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from configs import vit_imagenet
 
+VARIANTS = vit_imagenet.VARIANTS
 EXAMPLES_HELD_OUT = 51_200
 # Table 3. The other hybrids are not in it.
 LEARNING_RATES = {"R50+B/16": 8e-4, "R50+B/32": 8e-4, "R50+L/16": 4e-4, "R50+L/32": 2e-4}

@@ -11,10 +11,12 @@ from ml_collections import ConfigDict
 
 from configs import vit_finetune
 
+VARIANTS = vit_finetune.VARIANTS
 
-def get_config(variant: str = "cifar10+B/16") -> ConfigDict:
-    """The config of a variant: see above."""
-    config = vit_finetune.get_config(variant)
+
+def get_config(task: str = "cifar10", model: str = "B/16") -> ConfigDict:
+    """The config of a task and a model: see above."""
+    config = vit_finetune.get_config(task, model)
     config.data.image_size = 224
     config.step.frozen = ("(?!head/).*",)
     config.optim.update(learning_rate=0.1, clip_norm=0.0)

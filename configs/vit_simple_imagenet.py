@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 
 from configs import vit_imagenet
 
+VARIANTS = vit_imagenet.VARIANTS
+
 
 def get_config(variant: str = "S/16") -> ConfigDict:
     """The config of a variant: see above."""

@@ -8,18 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 import input_pipeline
 import lookup
 from errors import NoDevice, UserError
-from experiment.config import check, plain
+from experiment.config import MOST_STEPS, check, plain
 from experiment.record import Record
-from experiment.run import Run
+from experiment.run import Run, abstract
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
-from training import checkpoint, optim, parallel
+from training import checkpoint, optim, parallel, step
+from training.trees import Sums, Variables
 
 Builder = Callable[[Section, Feed], Pipeline]
 
@@ -57,9 +59,11 @@ def build(
     pipeline = pipeline_of(whole.data, feed)
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
+    task.check(pipeline.sizes["outputs"])
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
-    if steps < 1:
-        raise UserError("the run has no steps: set --config.steps or --config.epochs.")
+    if not 1 <= steps < MOST_STEPS:
+        count = f"{steps:,}, too many" if steps else "no"
+        raise UserError(f"the run has {count} steps: set --config.steps or --config.epochs.")
     optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen)
     checkpoints = lookup.call(
         "config.checkpoint",
@@ -86,7 +90,7 @@ def build(
         checkpoints=checkpoints,
         probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, feed)),
     )
-    _ = run.abstract_state  # the model, the task and the optimiser fit one another, or say here that they do not
+    _check_fit(run, training=known is None)
     return run
 
 
@@ -103,6 +107,35 @@ def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipe
         run = build(elsewhere, workdir, known, devices=devices, pipeline_of=pipeline_of)
         if known is None:
             run.pipeline.check()
+
+
+def _check_fit(run: Run, training: bool) -> None:
+    """Traces the model as its task calls it.
+
+    Raises:
+      UserError: data, model, task and optimiser do not fit one another.
+    """
+    spec = run.pipeline.spec
+    if unknown := next((name for name in run.task.inputs if name not in spec), None):
+        raise UserError(
+            f"config.task.name={run.config['task']['name']!r} needs {unknown!r} of every example, and config.data.kind="
+            f"{run.config['data']['kind']!r} has: {', '.join(spec)}."
+        )
+
+    def train(variables: Variables) -> Sums:
+        options = dict(mutable=True, train=True, rngs={"dropout": jax.random.key(0)})
+        apply = step.Apply(run.model, variables, lambda x: x, **options)
+        return run.task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(spec).items()}, True)
+
+    try:
+        variables = run.abstract_state.variables
+        if training:
+            jax.eval_shape(train, variables)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"config.model, config.task and config.data do not fit one another: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:

@@ -6,13 +6,10 @@ dataclasses that read them, so that each can be set on the command line and is w
 
 import dataclasses
 import importlib
-import importlib.util
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Iterator
-from pathlib import Path
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -20,12 +17,12 @@ from ml_collections.config_dict import placeholder
 import input_pipeline
 import lookup
 from errors import UserError, nearest
+from experiment import config_file
 from experiment.record import Record
 from experiment.settings import Experiment
 from lookup import Hint, Reader, Section, Value
 from training import checkpoint, optim, parallel
 
-ROOT = Path(__file__).parents[1]
 # Sections whose keys depend on a name: the key that holds it, and where it is looked up.
 NAMED = {
     "model": ("name", "models", "Model"),
@@ -42,8 +39,7 @@ SMALL = {  # what `:debug` changes, whatever the model and the data
     "log.every_steps": 1,
 }
 
-UNKNOWN_STEPS = 2**31  # of a run whose steps the size of the data set decides
-NO_CONFIGS = ("base", "__init__")  # files of configs/ that are none
+MOST_STEPS = 2**31
 
 Keys = dict[str, lookup.Key]
 
@@ -61,7 +57,8 @@ def load(name: str, changes: Section | None = None) -> ConfigDict:
     """
     path, _, variant = name.partition(":")
     debug = variant.split(":")[-1] == "debug"
-    config = _read(name, path, variant.removesuffix("debug").removesuffix(":") if debug else variant)
+    variant = variant.removesuffix("debug").removesuffix(":") if debug else variant
+    config = config_file.read(f"--config={name}", "configs", path, variant)
     changes = dict(changes or {})
     for key in CHOICES:
         if key in changes:
@@ -79,7 +76,7 @@ def complete(config: ConfigDict) -> ConfigDict:
     """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
     with config.unlocked():
         for section, keys in sections(config):
-            _fill(_section(config, section), keys)
+            _fill(_section(config, section), keys, f"config.{section}")
     return config
 
 
@@ -89,13 +86,12 @@ def check(config: ConfigDict) -> Experiment:
     Raises:
       UserError: a key, a type, a value or a combination of them that cannot be on any machine.
     """
-    whole = lookup.call("config", Experiment, plain(complete(config)))
-    for section in ("task", "data", "model", "parallel", "checkpoint"):
-        arguments = getattr(whole, section)
-        reader, without = _reader(section, arguments)
-        own = {key: value for key, value in arguments.items() if key != NAMED.get(section, ("",))[0]}
-        lookup.check(f"config.{section}", reader, own, without)
-    optim.make(**whole.optim, total_steps=whole.steps or UNKNOWN_STEPS, frozen=whole.step.frozen)
+    found = plain(complete(config))
+    for section, keys in sections(found):
+        here = found[section] if section else {key: found[key] for key in keys if key in found}
+        lookup.check_keys(f"config.{section}".rstrip("."), keys, here)
+    whole = lookup.call("config", Experiment, found)
+    optim.make(**whole.optim, total_steps=whole.steps or MOST_STEPS, frozen=whole.step.frozen)
     return whole
 
 
@@ -127,21 +123,24 @@ def shrink(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def sections(config: ConfigDict) -> Iterator[tuple[str, Keys]]:
+def sections(config: Section) -> Iterator[tuple[str, Keys]]:
     """Each section of a config with its keys; "" is the top."""
     whole = lookup.keys(Experiment)
     yield "", {name: key for name, key in whole.items() if not _is_section(key.hint)}
     for section in (name for name, key in whole.items() if _is_section(key.hint)):
-        yield section, _keys(section, config.get(section, {}))
+        yield section, _keys(section, config.get(section) or {})
 
 
-def check_key(config: ConfigDict, dotted: str) -> None:
+def check_key(config: ConfigDict, dotted: str, path: str = "config") -> None:
     """That a whole config has a key.
+
+    Args:
+      path: the flag that gives it: "config" or "study".
 
     Raises:
       UserError: it does not; the line names the nearest key of that section.
     """
-    here, path = config, "config"
+    here = config
     for part in dotted.split("."):
         if not isinstance(here, ConfigDict) or part not in here:
             there = list(here) if isinstance(here, ConfigDict) else []
@@ -176,39 +175,14 @@ def plain(config: ConfigDict) -> Record:
     return strip(config.to_dict())
 
 
-def _read(name: str, path: str, variant: str) -> ConfigDict:
-    """What get_config of a file returns."""
-    here = Path(path).expanduser()
-    file = here if here.is_file() or here.is_absolute() else ROOT / here
-    if not file.is_file():
-        files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "configs").glob("*.py")) if p.stem not in NO_CONFIGS]
-        raise UserError(f"there is no config {path}: {nearest(path, files)}")
-    if str(ROOT) not in sys.path:  # configs import one another
-        sys.path.insert(0, str(ROOT))
-    try:
-        spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
-        assert spec, f"{file} is no Python file"
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        get_config = module.get_config
-        if variant and not inspect.signature(get_config).parameters:
-            raise UserError(f"--config={name}: {path} has no variants, except :debug.")
-        config = get_config(variant) if variant else get_config()
-    except UserError:
-        raise
-    except Exception as error:  # a config is a program of the user's: whatever it raises
-        raise UserError(f"--config={name}: {' '.join(str(error).split()) or type(error).__name__}") from None
-    if not isinstance(config, ConfigDict):
-        raise UserError(f"--config={name}: get_config() should return a ConfigDict, not {type(config).__name__}.")
-    return config
-
-
-def _section(config: ConfigDict, section: str) -> ConfigDict:
+def _section(config: ConfigDict, section: str, path: str = "config") -> ConfigDict:
     """A section, which is empty where the config has none; "" is the top."""
-    if section and section not in config:
+    if section and config.get(section) is None:
         config[section] = ConfigDict()
-    return config[section] if section else config
+    here = config[section] if section else config
+    if not isinstance(here, ConfigDict):
+        raise UserError(f"{path}.{section}={here!r} should be a section with keys of its own.")
+    return here
 
 
 def _is_section(hint: Hint) -> bool:
@@ -252,13 +226,11 @@ def _meanings(section: str, here: Section) -> dict[str, str]:
     return named | lookup.meanings(_reader(section, here)[0])
 
 
-def _fill(here: ConfigDict, keys: Keys) -> None:
+def _fill(here: ConfigDict, keys: Keys, path: str) -> None:
     for name, (hint, default) in keys.items():
         kind = plain_type(hint)
         if dataclasses.is_dataclass(hint):
-            if name not in here:
-                here[name] = ConfigDict()
-            _fill(here[name], lookup.keys(typing.cast(Reader, hint)))
+            _fill(_section(here, name, path), lookup.keys(typing.cast(Reader, hint)), f"{path}.{name}")
         elif name not in here:
             missing = default is None or default is inspect.Parameter.empty
             here[name] = placeholder(kind) if missing else kind(default) if kind is float else default

@@ -6,10 +6,12 @@ n training examples, m test examples, D features, C classes, R strengths of regu
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Interval, MinLen
 from pydantic import PositiveFloat, PositiveInt
 
 from errors import UserError
@@ -38,8 +40,8 @@ class Fewshot:
     """
 
     shots: tuple[PositiveInt, ...] = ()
-    seeds: PositiveInt = 3
-    l2: tuple[PositiveFloat, ...] = tuple(4.0**i for i in range(-3, 8))
+    seeds: Annotated[int, Interval(ge=1, le=1000)] = 3
+    l2: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = tuple(4.0**i for i in range(-3, 8))
     neighbours: tuple[PositiveInt, ...] = ()
     name: str = ""
     data_dir: str = ""

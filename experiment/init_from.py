@@ -1,9 +1,11 @@
-"""A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP or a file of weights.
+"""A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP, or a file of weights,
+FILE:ROWSxCOLUMNS where its positions are of a grid that is not square.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -25,11 +27,14 @@ def weights(run: Run) -> tuple[Weights, str]:
     """
     source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
     check(source)
-    if not source.endswith(published.SUFFIXES):
-        return transplant.fit(read(source), run.shapes(), run.proportion, source, fresh)
-    file = published.read(source)
+    path, detail = _parts(source)
+    if path.suffix not in published.SUFFIXES:
+        params, grid = read(source)
+        return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
+    rows, _, columns = detail.partition("x")
+    file = published.read(path, grid=(int(rows), int(columns)) if detail else None)
     try:
-        taken, line = transplant.fit(published.flat(file.params), run.shapes(), run.proportion, source, fresh)
+        taken, line = transplant.fit(published.flat(file.params), run.shapes(), (file.grid, run.grid), source, fresh)
     except UserError as error:
         fits = f": take --config.model.variant={file.variant}" if file.variant else ""
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
@@ -40,24 +45,29 @@ def weights(run: Run) -> tuple[Weights, str]:
 
 def check(source: str) -> None:
     """Checks that the source exists, before a data set is opened for a run that could not begin."""
-    if source.endswith(published.SUFFIXES) and not Path(source).is_file():
+    if not isinstance(source, str):
+        return  # which experiment.build refuses
+    path, _ = _parts(source)
+    if path.suffix in published.SUFFIXES and not path.is_file():
         raise UserError(f"config.init_from={source}: there is no such file.")
-    if source and not source.endswith(published.SUFFIXES):
-        folder, _ = _parts(source)
-        if not folder.is_dir():
+    if source and path.suffix not in published.SUFFIXES:
+        if path.is_file():
+            published.read(path)  # says why a file of another kind is not loaded
+        if not path.is_dir():
             raise UserError(f"config.init_from={source}: there is no such folder.")
-        record.read(folder)
+        record.read(path)
 
 
-def read(source: str) -> Weights:
-    """The weights of a workdir (its moving average where it has one) or of one of its steps."""
+def read(source: str) -> tuple[Weights, transplant.Grid | None]:
+    """The weights of a workdir (its moving average where it has one) or of one of its steps, and the grid of its
+    patches."""
     folder, step = _parts(source)
-    run, state, _ = restore.load(folder, which=step)
+    run, state, _ = restore.load(folder, which=step or "last")
     params = jax.device_get(run.devices.get_state(state).eval_params)
-    return transplant.written_out(published.flat(params))
+    return transplant.written_out(published.flat(params)), run.grid
 
 
 def _parts(source: str) -> tuple[Path, str]:
-    """Folder and step of WORKDIR or WORKDIR:STEP."""
-    of = re.fullmatch(r"(.+):(\d+|best|last)", source)
-    return (Path(of[1]), of[2]) if of else (Path(source), "last")
+    """Path, and the step of WORKDIR:STEP or the grid of FILE:ROWSxCOLUMNS."""
+    of = re.fullmatch(r"(.+):(\d+|best|last|[1-9]\d{0,4}x[1-9]\d{0,4})", source)
+    return (Path(os.path.expanduser(of[1])), of[2]) if of else (Path(os.path.expanduser(source)), "")

@@ -27,6 +27,12 @@ def start(run: Run) -> int:
             f"config.data.eval_splits={run.pipeline.eval_splits}: "
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
+    if run.pipeline.steps_per_epoch < 1:
+        key = "batch_tokens" if "batch_tokens" in run.config["data"] else "batch_size"
+        raise UserError(
+            f"config.data.{key}={run.config['data'][key]} is more than the whole training split, which fills "
+            f"{run.pipeline.steps_per_epoch:.2f} batches: lower it."
+        )
     begun = _newest(run)
     fingerprint = run.pipeline.fingerprint if hosts.primary() else {}  # the others need not see all files
     about: record.Record = {"data_fingerprint": hosts.shared("data", fingerprint)}

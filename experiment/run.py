@@ -99,10 +99,10 @@ class Run:
         return {name: tuple(x.shape) for name, x in by_name(self.abstract_state.params).items()}
 
     @property
-    def proportion(self) -> float:
-        """Height / width of the images, where there are some."""
-        image = self.pipeline.spec.get("image", ((1, 1, 1, 1), ""))[0]
-        return image[1] / image[2]
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of an image's patches, where the model has patches."""
+        shape, grid = self.pipeline.spec.get("image", ((), ""))[0], getattr(self.model, "grid", None)
+        return grid(np.broadcast_to(np.float32(0), shape)) if shape and grid else None
 
     @property
     def data(self) -> tasks.Data:

@@ -1,9 +1,8 @@
 """Config sections that are not the arguments of one function: what each key means."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from errors import UserError
@@ -113,7 +112,7 @@ class Experiment:
     """
 
     seed: Seed = 0
-    steps: Annotated[int, Ge(0)] = 0
+    steps: Steps = 0
     epochs: NonNegativeFloat = 0.0
     init_from: str = ""
     init_fresh: tuple[Pattern, ...] = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")

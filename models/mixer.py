@@ -102,11 +102,7 @@ class Model(nn.Module):
           UserError: an image that does not divide into patches.
         """
         (size, patch), dtype = self.size, jnp.dtype(self.dtype)
-        if image.shape[1] % patch or image.shape[2] % patch:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
-                "change config.data.image_size or config.model.patch."
-            )
+        self.grid(image)
         x = nn.Conv(size.width, (patch, patch), strides=patch, padding="VALID", dtype=dtype, name="embedding")(image)
         x = x.reshape(x.shape[0], -1, size.width)
         block = rematerialised(Block, self.remat, static_argnums=(2,))
@@ -118,6 +114,20 @@ class Model(nn.Module):
             return x.astype(jnp.float32)
         head = nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, dtype=dtype, name="head")
         return head(x).astype(jnp.float32)
+
+    def grid(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int]:
+        """Rows and columns of an image's patches.
+
+        Raises:
+          UserError: an image that does not divide into patches.
+        """
+        patch = self.size[1]
+        if image.shape[1] % patch or image.shape[2] % patch:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
+                "change config.data.image_size or config.model.patch."
+            )
+        return image.shape[1] // patch, image.shape[2] // patch
 
 
 def debug(section: dict) -> dict:

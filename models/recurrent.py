@@ -8,9 +8,8 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
-from pydantic import PositiveInt
 
-from lookup import Rate, Size
+from lookup import Depth, Rate, Size
 from models.arrays import AnyArray
 from models.cells import Cell, hidden, read
 
@@ -41,7 +40,7 @@ class Model(nn.Module):
     cell: Cell
     embedding_dim: Size = 128
     hidden_dim: Size = 128
-    layers: PositiveInt = 1
+    layers: Depth = 1
     gate_bias: float = 0.0
     bidirectional: bool = False
     pooling: Literal["last", "mean"] = "last"

@@ -22,14 +22,11 @@ from models import paths
 from models.arrays import AnyArray
 from models.encoder import Remat, rematerialised
 from models.sharding import constrain
-from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
+from models.sizes import RESNET_DEPTHS, RESNET_VARIANTS, RESNET_WIDTH
 
 Root = Literal["imagenet", "cifar"]
 Order = Literal["pre", "post"]
 
-VARIANTS = (
-    *("R26x1", "R50x1", "R50x2", "R50x3", "R101x1", "R101x3", "R152x1", "R152x2", "R152x4", "R200x3"),
-)  # those of the ViT and BiT papers; other widths go as well
 EXPANSION = 4  # of a unit's output over its bottleneck
 GROUPS = 32
 
@@ -198,7 +195,9 @@ class Model(nn.Module):
         """The number of units in each stage, and the width of the first."""
         named = re.fullmatch(r"R(\d+)x([1-9])", self.variant)
         if self.variant and not (named and named[1] in RESNET_DEPTHS):
-            raise UserError(f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, VARIANTS)}")
+            raise UserError(
+                f"config.model.variant={self.variant!r} does not exist: {nearest(self.variant, RESNET_VARIANTS)}"
+            )
         depths = self.depths or (RESNET_DEPTHS[named[1]] if named else ())
         width = self.width or (RESNET_WIDTH * int(named[2]) if named else 0)
         if not depths or not width:

@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int, PyTree
-from pydantic import PositiveInt
 
 from errors import UserError
-from lookup import Rate, Size
+from lookup import Depth, Rate, Size
 from models.arrays import AnyArray
 from models.cells import Carry, Cell, cell, hidden, read
 
@@ -62,7 +61,7 @@ class Model(nn.Module):
     bidirectional: bool = True
     embedding_dim: Size = 256
     hidden_dim: Size = 512
-    layers: PositiveInt = 1
+    layers: Depth = 1
     dropout: Rate = 0.3
     tie: bool = True
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -33,6 +33,10 @@ HYBRIDS: dict[str, tuple[tuple[int, ...], int, str]] = {
     "R50+L/32": (RESNET_DEPTHS["50"], 1, "L"),
 }
 
+VIT_VARIANTS = (*(f"{name}/{patch}" for name in VIT for patch in VIT_PATCHES), *HYBRIDS)
+# Those of the ViT and BiT papers; other widths go as well.
+RESNET_VARIANTS = (*("R26x1", "R50x1", "R50x2", "R50x3", "R101x1", "R101x3", "R152x1", "R152x2", "R152x4", "R200x3"),)
+
 # 2105.01601, table 1.
 MIXER = {
     "S": {"width": 512, "depth": 8, "mlp_dim": 2048, "token_mlp_dim": 256},
@@ -41,6 +45,7 @@ MIXER = {
     "H": {"width": 1280, "depth": 32, "mlp_dim": 5120, "token_mlp_dim": 640},
 }
 MIXER_PATCHES = (14, 16, 32)
+MIXER_VARIANTS = tuple(f"{name}/{patch}" for name in MIXER for patch in MIXER_PATCHES)
 
 # 1706.03762, table 3: the rows that are models of their own. The others change one or two sizes of "base".
 TRANSFORMER = {

@@ -35,6 +35,7 @@ class Sizes:
 # Learned tokens before the patches, for each head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 Stem = Literal["none", "imagenet", "cifar"]
+MOST_PATCHES = 2**16  # their scores fill 17 GB for each image and head
 VARIANTS = {
     f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.VIT.items() for patch in sizes.VIT_PATCHES
 } | {name: sizes.VIT[size] | {"patch": patch} for name, (_, patch, size) in sizes.HYBRIDS.items()}
@@ -202,7 +203,13 @@ class Model(nn.Module):
                 f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
                 "change config.data.image_size or config.model.patch."
             )
-        return image.shape[1] // side, image.shape[2] // side
+        rows, columns = image.shape[1] // side, image.shape[2] // side
+        if rows * columns > MOST_PATCHES:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} has {rows * columns:,} patches, more than "
+                f"{MOST_PATCHES:,}: lower config.data.image_size, or raise config.model.patch."
+            )
+        return rows, columns
 
     def encode(self, x: Float[Array, "B N D"], train: bool, grid: tuple[int, int] | None) -> Float[Array, "B N D"]:
         """The encoder's output, normalised.

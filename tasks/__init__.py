@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import lookup
+from errors import UserError
 
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
@@ -86,6 +87,17 @@ class Task:
     unit: str = ""
     teacher: str = ""
 
+    def check(self, outputs: int | None) -> None:
+        """What can be wrong with the task's own keys once its data are known.
+
+        Args:
+          outputs: classes, or ids of the vocabulary; None where the data have none.
+
+        Raises:
+          UserError: a key that does not fit these data.
+        """
+        del outputs
+
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """The loss, as "loss", and metrics of one batch, on the devices.
 
@@ -139,6 +151,29 @@ class Task:
           most: how many alternatives are named.
         """
         raise NotImplementedError
+
+
+def returned(output: Any, what: str, *shapes: tuple[int | None, ...]) -> Any:
+    """What a model returned, which must be arrays of these shapes; None stands for any size.
+
+    Args:
+      what: the task needs, for the error line: "logits (B, C)".
+
+    Raises:
+      UserError: the model returns something else.
+    """
+    arrays = output if isinstance(output, tuple) else (output,)
+    found = [tuple(np.shape(x)) for x in arrays]
+    if len(found) != len(shapes) or not all(map(_fits, found, shapes)):
+        raise UserError(
+            f"the task needs {what} of the model, which returns {', '.join(map(str, found))}: choose another "
+            "--config.model.name or --config.task.name."
+        )
+    return output
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(w in (None, n) for n, w in zip(shape, wanted, strict=True))
 
 
 def coloured(picture: np.ndarray) -> np.ndarray:

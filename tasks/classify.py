@@ -51,8 +51,9 @@ class Task(tasks.Task):
           class_accuracy, whose two parts are arrays (C,). Accuracies of a mixture count against the label with the
           larger share, the losses against both.
         """
-        logits = apply(*[batch[name] for name in self.inputs])
         label, mask = batch["label"], batch["mask"]
+        logits = apply(*[batch[name] for name in self.inputs])
+        tasks.returned(logits, "logits (examples, classes)", (*label.shape, None))
         log_probabilities = jax.nn.log_softmax(logits)
         target = jax.nn.one_hot(label, logits.shape[-1])
         if train and "share" in batch:

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
 from jaxtyping import Array, Bool, Int32
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
-from lookup import Section
+from errors import UserError
+from lookup import Section, Size
 from models import decoding
 from models.tokens import BOS
 from tasks import Answer, Apply, Batch, Data, Method, Rows, Sums, Totals
@@ -42,13 +43,18 @@ class Task(tasks.Task):
       top_p: sampling draws from the nucleus of this probability.
     """
 
-    length: PositiveInt = 500
+    length: Size = 500
     stop: Annotated[int, Interval(ge=NONE, lt=2**31)] = NONE
     temperature: NonNegativeFloat = 0.8
     top_k: NonNegativeInt = 200
     top_p: decoding.Nucleus = 1.0
     inputs = ("tokens",)
     unit = "tokens"
+
+    def check(self, outputs: int | None) -> None:
+        """`stop` is a token of the vocabulary."""
+        if outputs and self.stop >= outputs:
+            raise UserError(f"config.task.stop={self.stop} is none of the {outputs} tokens, 0 to {outputs - 1}.")
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Loss and accuracy over targets.
@@ -64,6 +70,7 @@ class Task(tasks.Task):
         del train
         target = batch["target"]
         logits = apply(batch["tokens"], *[batch[name] for name in ("segment",) if name in batch])
+        tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         mask = (target >= 0).astype(jnp.float32)
         here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
         chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 import tasks
+from errors import UserError
 from tasks import Answer, Apply, Batch, Rows, Sums
-from tasks.reconstruct import patches, unpatched
+from tasks.reconstruct import SHAPES, patches, unpatched
 
 LEVELS = 8  # three bits a channel
 
@@ -37,7 +38,9 @@ class Task(tasks.Task):
         """apply: image (B, height, width, channels) -> logits (B, N, 8^channels), corrupted bool (B, N). batch: image,
         mask float (B,)."""
         del train
-        logits, corrupted = apply(batch["image"], index=batch.get("index"))
+        logits, corrupted = tasks.returned(
+            apply(batch["image"], index=batch.get("index")), "logits and which patches were corrupted", *SHAPES
+        )
         nll, right = self._judged(batch["image"], logits)
         weight = batch["mask"].sum()
 
@@ -53,7 +56,15 @@ class Task(tasks.Task):
         return nll, (logits.argmax(-1) == label).astype(jnp.float32)
 
     def labels(self, image: Float[Array, "B height width channels"], count: int) -> Int[Array, "B N"]:
-        """The colour of each of the `count` patches."""
+        """The colour of each of the `count` patches.
+
+        Raises:
+          UserError: another number of channels than `mean` and `std` have.
+        """
+        if not len(self.mean) == len(self.std) == image.shape[-1]:
+            raise UserError(
+                f"config.task.mean={self.mean} and std={self.std} need a number for each of {image.shape[-1]} channels."
+            )
         pixels = image * jnp.asarray(self.std) + jnp.asarray(self.mean)  # in [0, 1]
         average = patches(pixels, (count,)).reshape(image.shape[0], count, -1, image.shape[-1]).mean(2)
         level = jnp.clip(jnp.floor(average * LEVELS), 0, LEVELS - 1).astype(jnp.int32)

@@ -15,6 +15,7 @@ import tasks
 from tasks import Answer, Apply, Batch, Rows, Sums
 
 GREY = 0.5  # of hidden patches in a picture
+SHAPES = ((None, None, None), (None, None))  # of what a model returns for each patch, and whether it is judged
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Task(tasks.Task):
         """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N). batch:
         image, mask float (B,)."""
         del train
-        drawn, hidden = apply(batch["image"], index=batch.get("index"))
+        drawn, hidden = tasks.returned(
+            apply(batch["image"], index=batch.get("index")), "patches and which were hidden", *SHAPES
+        )
         error = self._error(batch["image"], drawn, hidden)
         return {"loss": (jnp.sum(error * batch["mask"]), batch["mask"].sum())}
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
 from errors import UserError
-from lookup import Probability, Section
+from lookup import Probability, Section, Size
 from models import decoding
 from models.tokens import BOS, EOS, PAD
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
@@ -45,9 +45,9 @@ class Task(tasks.Task):
     """
 
     label_smoothing: Probability = 0.1
-    beams: PositiveInt = 4
+    beams: Size = 4
     alpha: NonNegativeFloat = 0.6
-    extra_length: PositiveInt = 50
+    extra_length: Size = 50
     temperature: NonNegativeFloat = 0.0
     top_k: NonNegativeInt = 0
     top_p: decoding.Nucleus = 1.0
@@ -55,6 +55,11 @@ class Task(tasks.Task):
     bleu_lowercase: bool = False
     inputs = ("source", "target")
     unit = "target tokens"
+
+    def check(self, outputs: int | None) -> None:
+        """Beams are different tokens at the first step."""
+        if outputs and self.beams > outputs:
+            raise UserError(f"config.task.beams={self.beams} are more than the {outputs} tokens of the vocabulary.")
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Losses and accuracies.
@@ -71,6 +76,7 @@ class Task(tasks.Task):
         segments = [batch[name] for name in ("source_segment", "target_segment") if name in batch]
         segment = segments[1] if segments else (target != PAD).astype(jnp.int32)
         logits = apply(batch["source"], shift_right(target, segment), *segments)
+        tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         mask = (target != PAD).astype(jnp.float32)
 
         log_normaliser = jax.nn.logsumexp(logits, axis=-1)

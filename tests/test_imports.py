@@ -17,7 +17,7 @@ FACTS = {
     "models.sizes",
 }  # special ids, names of layers, published sizes: they import nothing
 MAY = {
-    "configs": {"configs", "ml_collections"},
+    "configs": {"configs", "ml_collections", "models.sizes"},
     "models": {"models"} | FREE,
     "tasks": {"tasks", "models.decoding", "models.tokens"} | FREE,
     "training": {"training", "models.paths"} | FREE,

@@ -7,6 +7,7 @@ config.model.scan. Of our models this room knows the sizes and the names of laye
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from errors import UserError, nearest
 from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
-from weights.ours import Settings
+from weights.ours import Described, Settings
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested, stacked, unstacked
 
@@ -71,6 +72,8 @@ class Weights:
       names: of the classes, where a file beside the weights has them.
       channels: of the image.
       image_size: of the positions' grid; None where that is not square.
+      grid: rows and columns of the patches; None where there are none, or nothing says it.
+      side: of a patch in pixels.
       moves: every row of the table that was used.
       left_out: names in the file that no parameter comes from, and why.
       notes: further lines for a person.
@@ -86,17 +89,20 @@ class Weights:
     names: tuple[str, ...]
     channels: int
     image_size: int | None
+    grid: tuple[int, int] | None
+    side: int
     moves: tuple[Move, ...]
     left_out: dict[str, str]
     notes: tuple[str, ...]
 
 
-def read(path: Path | str, heads: int | None = None) -> Weights:
+def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | None = None) -> Weights:
     """The weights of a .npz or .safetensors file, whole or not at all.
 
     Args:
       heads: of a ViT whose matrices do not show it (timm, huggingface). When None, the number in the file or in
         config.json beside it, or else that of a published model of the same width.
+      grid: rows and columns of the patches. When None, those in the file or in config.json beside it, or else a square.
 
     Raises:
       UserError: the file cannot be read or is unsafe, has names of no known scheme, lacks some or has others, or its
@@ -143,6 +149,8 @@ def read(path: Path | str, heads: int | None = None) -> Weights:
         names=names,
         channels=model.channels,
         image_size=model.image_size,
+        grid=_grid(path, model, grid, neighbour.grid),
+        side=model.side,
         moves=_moves(places, arrays, params),
         left_out=left_out,
         notes=(*neighbour.notes, *(f"{dtype} became float32" for dtype in dtypes)),
@@ -215,6 +223,17 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
+
+
+def _grid(
+    path: Path, model: Described, given: tuple[int, int] | None, said: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Rows and columns of the patches that the weights are for."""
+    rows = isqrt(model.patches)
+    grid = given or said or ((rows, rows) if model.patches and rows**2 == model.patches else None)
+    if grid and grid[0] * grid[1] != model.patches:
+        raise UserError(f"{path} is for images of {model.patches} patches, which are not {grid[0]}x{grid[1]}.")
+    return grid
 
 
 def _ours(

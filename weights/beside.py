@@ -15,12 +15,14 @@ ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "ge
 
 
 class Beside(NamedTuple):
-    """heads: H or None. settings: of config.model. names: of the classes. notes: for a person."""
+    """heads: H or None. settings: of config.model. names: of the classes. notes: for a person. grid: rows and columns
+    of an image's patches, or None."""
 
     heads: int | None = None
     settings: Settings = {}
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
 
 
 def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
@@ -29,7 +31,8 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
         if "attend" in said:
             own = json.loads(said["attend"])
             settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
-            return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",))
+            grid = _pair(own["grid"]) if "grid" in own else None
+            return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
         other = path.parent / "config.json"
         if table.scheme != "huggingface" or not other.is_file():
             return Beside()
@@ -42,11 +45,20 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
             "norm_epsilon": float(config["layer_norm_eps"]),
         }
         names = tuple(str(labels[str(i)]) for i in range(len(labels)))
-        return Beside(
-            int(config["num_attention_heads"]), settings, names, (f"heads, GELU and classes as {other} says",)
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        grid = None
+        if {"image_size", "patch_size"} <= config.keys():
+            image, patch = _pair(config["image_size"]), _pair(config["patch_size"])
+            grid = (image[0] // patch[0], image[1] // patch[1])
+        notes = (f"heads, GELU and classes as {other} says",)
+        return Beside(int(config["num_attention_heads"]), settings, names, notes, grid)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
+
+
+def _pair(value: object) -> tuple[int, int]:
+    """A height and a width, which are one number where they are the same."""
+    height, width = value if isinstance(value, list) else (value, value)
+    return int(height), int(width)
 
 
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
@@ -54,5 +66,5 @@ def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     query = leaves.get("encoder/block_00/attention/query/bias")
     if query is None:
         return {}
-    settings = {key: model[key] for key in ("activation", "norm_epsilon")}
+    settings = {key: model[key] for key in ("activation", "norm_epsilon", "grid") if model.get(key) is not None}
     return {"attend": json.dumps({"heads": query.shape[0]} | settings)}

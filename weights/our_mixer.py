@@ -4,7 +4,6 @@ D width, F MLP over the channels, T MLP over the patches, P patch, J channels of
 """
 
 from collections.abc import Mapping
-from math import isqrt
 
 from models import paths
 from models.sizes import MIXER, MIXER_PATCHES
@@ -38,14 +37,14 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     name = next((name for name, row in MIXER.items() if row == size), "")
     variant = f"{name}/{sizes['P']}" if name and sizes["P"] in MIXER_PATCHES else ""
     settings, words = named("Mixer", variant, size | {"patch": sizes["P"]})
-    side = isqrt(sizes["N"])
     return Described(
         settings={"name": "mixer", **settings},
         variant=variant,
         words=words,
         classes=sizes.get("C", 0),
         channels=sizes["J"],
-        image_size=side * sizes["P"] if side**2 == sizes["N"] else None,
+        patches=sizes["N"],
+        side=sizes["P"],
     )
 
 

@@ -76,7 +76,6 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         words=words,
         classes=sizes.get("C", 0),
         channels=sizes["J"],
-        image_size=0,
     )
 
 

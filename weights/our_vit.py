@@ -4,7 +4,6 @@ D width, F MLP, H heads, K head size, P patch, E channels of what the patches ar
 """
 
 from collections.abc import Mapping
-from math import isqrt
 
 from errors import UserError
 from models import paths
@@ -67,7 +66,6 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         side *= our_resnet.stride(root, depths)
     settings, words = named("ViT", variant, fields)
     tokens = sum(token in parts for token in ("token", "distillation_token"))
-    grid = sizes["N"] - tokens
     return Described(
         settings={
             "name": "vit",
@@ -80,7 +78,8 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         words=words,
         classes=sizes.get("C", 0),
         channels=sizes["J" if "stem" in parts else "E"],
-        image_size=isqrt(grid) * side if isqrt(grid) ** 2 == grid else None,
+        patches=sizes["N"] - tokens,
+        side=side,
     )
 
 

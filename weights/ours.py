@@ -5,6 +5,7 @@ A shape is a row of letters, which stand for the same size wherever they stand i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 Settings = dict[str, Any]  # keys of config.model
@@ -21,7 +22,8 @@ class Described:
       words: the model for a person.
       classes: C; 0 without a head.
       channels: of the image.
-      image_size: that the weights are for; 0 where any will do, None where it is not square.
+      patches: how many the weights are for; 0 where any image will do.
+      side: of a patch in pixels.
     """
 
     settings: Settings
@@ -29,7 +31,14 @@ class Described:
     words: str
     classes: int
     channels: int
-    image_size: int | None
+    patches: int = 0
+    side: int = 1
+
+    @property
+    def image_size(self) -> int | None:
+        """That the weights are for; 0 where any will do, None where it is not square."""
+        rows = isqrt(self.patches)
+        return rows * self.side if rows**2 == self.patches else None
 
 
 @dataclass(frozen=True)

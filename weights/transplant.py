@@ -12,32 +12,40 @@ import numpy as np
 from errors import UserError, nearest
 from weights.trees import layers, written_out
 
-__all__ = ["Weights", "fit", "resized", "written_out"]
+__all__ = ["Grid", "Weights", "fit", "resized", "written_out"]
 
 Weights = dict[str, np.ndarray]
+Grid = tuple[int, int]  # rows and columns of an image's patches
 
 POSITIONS = "positions/embedding"
 TOKENS = ("token", "distillation_token")  # what stands before the grid of patches
+MIXED = re.compile(r".*/token_mlp/(expand|contract)/.*")  # of a Mixer, whose inputs are the places of the grid
 
 
 def fit(
-    found: Weights, shapes: dict[str, tuple[int, ...]], proportion: float, source: str, fresh: tuple[str, ...] = ()
+    found: Weights,
+    shapes: dict[str, tuple[int, ...]],
+    grids: tuple[Grid | None, Grid | None],
+    source: str,
+    fresh: tuple[str, ...] = (),
 ) -> tuple[Weights, str]:
     """The weights that a model of these shapes takes over, by its own paths; and a line on what was done.
 
     Args:
       found: the other model's weights, layers written out.
       shapes: of this model's parameters, by path.
-      proportion: height / width of the images, for the positions.
+      grids: of the other model's positions and of this one's. None where nothing says it: a square is taken as one.
       source: where the weights are from, for messages.
       fresh: patterns over paths that are not taken over, and that only the other model may have: config.init_fresh.
 
     Raises:
-      UserError: a parameter that is missing, of another shape, or not asked for.
+      UserError: a parameter that is missing, of another shape, of an unknown grid, or not asked for.
     """
     notes: list[str] = []
     taken: Weights = {}
     used: set[str] = set()
+    extra = (_extra(found), _extra(shapes))
+    grids = (grids[0] or _square(found, extra[0]), grids[1])
     for path, shape in shapes.items():
         places = layers(path, shape)
         if any(_matches(fresh, name) for name, _ in places):
@@ -49,11 +57,10 @@ def fit(
                     f"{source} has no {name}, which this model has: {nearest(name, found)} To begin it anew add it to "
                     "config.init_fresh."
                 )
-            value, wanted = found[name], shape if number is None else shape[1:]
-            grids = value.ndim == len(wanted) == 3 and value.shape[-1] == wanted[-1]  # of patches, not of a sentence
-            if name == POSITIONS and grids and value.shape != wanted:
-                value = _resized(value, wanted[1], _extra(found), _extra(shapes), proportion)
-                notes.append(f"position embeddings resized from {found[name].shape[1]} to {wanted[1]}")
+            wanted = shape if number is None else shape[1:]
+            value = _on_grid(name, found[name], wanted, grids, extra, source)
+            if value is not found[name] and grids[0] != grids[1]:
+                notes.append(f"{name} resized from {_spelled(grids[0])} to {_spelled(grids[1])}")
             if value.shape != wanted:
                 raise UserError(
                     f"{source} is of another model: {name} is {list(value.shape)} there and {list(wanted)} here. Give "
@@ -72,6 +79,7 @@ def fit(
     anew = [path for path in shapes if path not in taken]
     first = f"{len(taken)} of {len(shapes)} parameters from {source}"
     lists = [("begin anew", anew), ("left out", left_out)]
+    notes = notes if len(notes) < 3 else [notes[0], f"and {len(notes) - 1} more"]
     return taken, "; ".join([first, *(f"{what}: {', '.join(names)}" for what, names in lists if names), *notes]) + "."
 
 
@@ -84,16 +92,66 @@ def resized(table: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return scipy.ndimage.zoom(table, zoom, order=1)
 
 
-def _resized(table: np.ndarray, tokens: int, extra: int, wanted_extra: int, proportion: float) -> np.ndarray:
-    """Positions (1, N, D), of which the first `extra` are no patches', for `tokens` positions; as they are where they
-    cannot be resized. Those of class tokens are kept or dropped, never made up."""
-    side, patches = isqrt(table.shape[1] - extra), tokens - wanted_extra
-    rows = round((patches * proportion) ** 0.5)
-    if side**2 != table.shape[1] - extra or rows == 0 or patches % rows or wanted_extra > extra:
-        return table
-    before, grid = table[0, :extra][:wanted_extra], table[0, extra:].reshape(side, side, -1)
-    patch = resized(grid, (rows, patches // rows)).reshape(patches, -1)
-    return np.concatenate([before, patch])[None].astype(table.dtype)
+def _on_grid(
+    name: str,
+    value: np.ndarray,
+    wanted: tuple[int, ...],
+    grids: tuple[Grid | None, Grid | None],
+    extra: tuple[int, int],
+    source: str,
+) -> np.ndarray:
+    """A parameter for this model's grid; the same object where it depends on no grid, or on the same one.
+
+    Args:
+      extra: how many tokens come before the patches, there and here.
+    """
+    there, here = grids
+    of_image = name == POSITIONS and value.ndim == len(wanted) == 3  # of patches, not of a sentence
+    relative = name.endswith("/relative/embedding")
+    if not here or not (of_image or relative or MIXED.fullmatch(name) or name.startswith("positions/")):
+        return value
+    if not there:
+        if of_image and value.shape != wanted:
+            raise UserError(
+                f"{source} has positions of {value.shape[1] - extra[0]} patches, which are no square: say their rows "
+                f"and columns, as in {source}:{here[0]}x{here[1]}."
+            )
+        return value
+    if there == here and extra[0] == extra[1]:
+        return value
+    if MIXED.fullmatch(name):
+        if there != here:
+            raise UserError(
+                f"{source} mixes patches of {_spelled(there)}, and this model has {_spelled(here)}: a Mixer's images "
+                "keep their size. Give config.data.image_size and image_width those values."
+            )
+        return value
+    if of_image:
+        if extra[1] > extra[0] or value.shape[1] - extra[0] != there[0] * there[1]:
+            return value
+        table = resized(value[0, extra[0] :].reshape(*there, -1), here).reshape(here[0] * here[1], -1)
+        return np.concatenate([value[0, : extra[0]][: extra[1]], table])[None].astype(value.dtype)
+    if there == here:
+        return value
+    if relative:
+        offsets = (2 * there[0] - 1, 2 * there[1] - 1)
+        if value.ndim != 2 or len(value) != offsets[0] * offsets[1]:
+            return value
+        table = resized(value.reshape(*offsets, -1), (2 * here[0] - 1, 2 * here[1] - 1))
+        return table.reshape(-1, value.shape[-1]).astype(value.dtype)
+    side = {"positions/row": here[0], "positions/column": here[1]}.get(name, len(value))
+    return resized(value[:, None], (side, 1))[:, 0].astype(value.dtype) if side != len(value) else value
+
+
+def _square(found: Weights, extra: int) -> Grid | None:
+    """The grid of positions whose number is a square."""
+    patches = found[POSITIONS].shape[1] - extra if POSITIONS in found and found[POSITIONS].ndim == 3 else -1
+    side = isqrt(max(patches, 0))
+    return (side, side) if patches > 0 and side**2 == patches else None
+
+
+def _spelled(grid: Grid | None) -> str:
+    return f"{grid[0]}x{grid[1]} patches" if grid else "an unknown grid"
 
 
 def _extra(names: Container[str]) -> int:

@@ -21,11 +21,11 @@ A gradient has to pass the path: the shorter it is, the easier a dependency is t
 computed at once, however many units a device has."""
 MODELS = {"attention": "transformer", "RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 LENGTHS = {"tiny": (16, 32, 64), "cpu": (16, 32, 64, 128, 256, 512), "": (16, 64, 256, 1024, 4096)}
+VARIANTS = {"size": ("tiny", "cpu")}
 
 
 def get_config(size: str = "") -> ConfigDict:
     """The study of a size: "tiny", "cpu" or "" for the paper's own."""
-    base.check(size, "cpu")
     study = base.get_config(
         "Attention against recurrence",
         "1706.03762, table 1 and section 4",

@@ -56,21 +56,8 @@ def figure(name: str, **arguments: object) -> dict[str, object]:
     return dict(name=name, arguments=tuple(arguments.items()))
 
 
-def check(size: str, *others: str) -> None:
-    """Checks the size of a study: "tiny", "" for the paper's own, or one of `others`.
-
-    Raises:
-      ValueError: another size.
-    """
-    if size not in ("", "tiny", *others):
-        raise ValueError(
-            f"the study has no size {size!r}: {', '.join(('tiny', *others))}, or none for the paper's own."
-        )
-
-
 def sized(size: str, tiny: tuple[str, ...], real: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """The config and the changes of a study's size: "tiny", or "" for the paper's own."""
-    check(size)
     config, *changes = tiny if size else real
     return config, (*changes, *ONE_CHECKPOINT)
 

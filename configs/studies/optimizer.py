@@ -14,6 +14,7 @@ REAL = {
     "BiT R50x1": ("configs/resnet_imagenet.py:R50x1", *base.BIT),
     "BiT R152x2": ("configs/resnet_imagenet.py:R152x2", *base.BIT),
 }
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:
@@ -25,7 +26,6 @@ def get_config(size: str = "") -> ConfigDict:
         "JFT, fine-tuned on ImageNet, Adam and SGD: ResNet50 77.54 and 78.24, ResNet152x2 84.97 and 84.37. Adam is "
         "better on most data sets and, at both sizes, on their mean, though SGD was usual for ResNets."
     )
-    base.check(size)
     optimisers = (
         {"Adam": ("adamw", (1e-3, 3e-3)), "SGD": ("sgd", (0.03, 0.1))}
         if size

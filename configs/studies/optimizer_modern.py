@@ -18,6 +18,7 @@ OPTIMISERS = {
     "Muon": ("muon", "cosine"),
     "schedule-free AdamW": ("schedule_free_adamw", "constant"),
 }
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:

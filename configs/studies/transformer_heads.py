@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from configs.studies import base
 
 ROWS = {1: "A1", 4: "A4", 8: "base", 16: "A16", 32: "A32"}  # of table 3
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:
@@ -20,7 +21,6 @@ def get_config(size: str = "") -> ConfigDict:
         "newstest2013, perplexity and BLEU: 1 head 5.29, 24.9; 4 heads 5.00, 25.5; 8 heads 4.92, 25.8; 16 heads 4.91, "
         "25.8; 32 heads 5.01, 25.4."
     )
-    base.check(size)
     if size:
         changes = ("steps=300", "optim.warmup_steps=60", "evaluation.every_steps=0", "evaluation.generate=never")
         study.runs = tuple(

@@ -40,6 +40,7 @@ REAL: dict[str, dict[str, tuple[str, ...]]] = {
         size: (f"configs/vit_imagenet21k.py:{size}",) for size in ("R50+B/32", "R50+B/16", "R50+L/32", "R50+L/16")
     },
 }
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:
@@ -50,7 +51,6 @@ def get_config(size: str = "") -> ConfigDict:
         "Which family reaches an accuracy with the least compute?",
     )
     study.reported = REPORTED
-    base.check(size)
     lengths = (100, 400) if size else (7, 14)
     models = TINY if size else REAL
     study.runs = tuple(

@@ -48,11 +48,11 @@ IMAGENET21K = {
     "R50+B/32": ("configs/vit_imagenet21k.py:R50+B/32",),
 }
 IMAGENET21K_STEPS = dict.fromkeys((400_000, 1_300_000, 4_000_000, 12_700_000), 93_000)  # 30 epochs of the largest
+VARIANTS = {"size": ("tiny", "fashion_mnist")}
 
 
 def get_config(size: str = "") -> ConfigDict:
     """The study of a size: "tiny", "fashion_mnist" or "" for the paper's own."""
-    base.check(size, "fashion_mnist")
     study = base.get_config(
         "ViT, ResNet and hybrid by the size of the training set",
         "2010.11929, figures 3 and 4",

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from configs.studies import base
 
+VARIANTS = {"size": ("tiny",)}
+
 
 def get_config(size: str = "") -> ConfigDict:
     """The study of a size: "tiny", or "" for the paper's own."""

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from configs.studies import base
 
 POSITIONS = ("none", "learned", "learned_2d", "relative", "sinusoid_1d", "sinusoid_2d")
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:

@@ -25,6 +25,7 @@ REAL = {
     "patch": (dict(patch=56), dict(patch=16), dict(patch=14)),
     "all": (dict(depth=4, width=512, mlp_dim=1024), dict(depth=16, width=2048, mlp_dim=4096)),
 }
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
+from annotated_types import MinLen
 
 from data.order import Plan, Tensor
 from data.pipelines import reading
@@ -22,6 +23,7 @@ Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> 
 Change: TypeAlias = Callable[[Example, Example], Example]
 Known: TypeAlias = dict[str, Any]  # JSON
 
+Splits = Annotated[tuple[str, ...], MinLen(1)]
 MADE_UP = 8  # evaluation batches of a synthetic split
 
 
@@ -121,7 +123,7 @@ class Base(Generic[Opened, S]):
     name: str
     data_dir: str = ""
     train_split: str = "train"
-    eval_splits: tuple[str, ...] = ("test",)
+    eval_splits: Splits = ("test",)
     changed: Literal["stop", "continue"] = "stop"
     skipped: int = field(default=0, init=False)
     _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)

@@ -15,7 +15,7 @@ from data import fingerprint, text
 from data.characters import Characters
 from data.order import Rows, Tensor, tensorflow
 from data.pipelines import ragged
-from data.pipelines.base import Base, Batch, Known, Section, Spec, Split, Unread, check_batch, of_rows
+from data.pipelines.base import Base, Batch, Known, Section, Spec, Split, Splits, Unread, check_batch, of_rows
 from data.sources import Example, Feature, Features, Indexed
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
@@ -156,7 +156,7 @@ class Pipeline(Base[list[str], Text]):
 
     source: str = "files"
     name: str = ""
-    eval_splits: tuple[str, ...] = ("validation",)
+    eval_splits: Splits = ("validation",)
     tokenizer: Literal["char", "byte", "bpe", "unigram"] = "char"
     vocabulary_size: ragged.Vocabulary = 8000
     special: bool = True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from data import sources
 from data.order import Tensor, tensorflow
@@ -14,12 +14,14 @@ from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unre
 from data.pipelines.examples import Examples
 from data.sources import Example, Source
 from errors import UserError
-from lookup import Probability, Rate, Size
+from lookup import Probability, Rate
 
 if TYPE_CHECKING:
     from data.augment import Draws
 
 Share = Annotated[float, Interval(gt=0, le=1)]
+MOST_PIXELS = 2**14  # of a side
+Pixels = Annotated[int, Interval(ge=1, le=MOST_PIXELS)]
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -50,11 +52,11 @@ class Augment:
     crop: Literal["random", "none"] = "none"
     crop_min_area: Share = 0.05
     flip: bool = False
-    rotate: NonNegativeFloat = 0.0
+    rotate: Annotated[float, Interval(ge=0, le=180)] = 0.0
     zoom: Rate = 0.0
     shear: NonNegativeFloat = 0.0
-    shift: NonNegativeFloat = 0.0
-    randaugment_layers: NonNegativeInt = 0
+    shift: Probability = 0.0
+    randaugment_layers: Annotated[int, Interval(ge=0, le=100)] = 0
     randaugment_magnitude: Annotated[float, Interval(ge=0, le=30)] = 10.0
     mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
@@ -89,8 +91,8 @@ class Pipeline(Examples):
     """
 
     label: str = "label"
-    image_size: Size
-    image_width: NonNegativeInt = 0
+    image_size: Pixels
+    image_width: Annotated[int, Interval(ge=0, le=MOST_PIXELS)] = 0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     augment: Augment = Augment()

@@ -15,7 +15,7 @@ from data import fingerprint, text
 from data.buckets import Buckets, boundaries
 from data.packing import pack
 from data.pipelines import ragged
-from data.pipelines.base import Batch, Known, Section, Spec, Unread
+from data.pipelines.base import Batch, Known, Section, Spec, Splits, Unread
 from data.pipelines.ragged import Ids, Padded, Ragged, Sentences
 from data.tokenizer import Tokenizer
 from errors import UserError
@@ -55,7 +55,7 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
     languages: tuple[str, ...]
     batch_tokens: PositiveInt
     eval_batch_tokens: NonNegativeInt = 0
-    eval_splits: tuple[str, ...] = ("validation", "test")
+    eval_splits: Splits = ("validation", "test")
     joint: bool = True
     packing: bool = False
 

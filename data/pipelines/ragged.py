@@ -114,6 +114,12 @@ class Ragged(Base[Opened, P]):
         plan = self.split(split).plan
         return of_rows(self.spec, int(plan.rows[-1]), int(plan.bounds[-1]))
 
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches of an epoch; less than one where every batch has more rows than there are examples."""
+        plan, size = self.train.plan, self.train.source.size
+        return plan.steps if size >= plan.rows.min() else size / int(plan.rows.min())
+
     def learn(self, texts: Iterable[str]) -> Tokenizer:
         """A tokenizer of these texts. Errors speak of the keys of config.data."""
         return learn(texts, self.tokenizer, self.vocabulary_size, self.byte_fallback, self.coverage)

@@ -15,7 +15,7 @@ from data import fingerprint, text
 from data.buckets import Buckets, boundaries
 from data.order import tensorflow
 from data.pipelines import ragged
-from data.pipelines.base import Batch, Known, Section, Spec, Split, Unread, check_batch
+from data.pipelines.base import Batch, Known, Section, Spec, Split, Splits, Unread, check_batch
 from data.pipelines.ragged import Padded, Ragged, Sentences
 from data.sources import Example
 from data.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ class Pipeline(Ragged[Texts, _Split]):
 
     batch_size: PositiveInt
     eval_batch_size: NonNegativeInt = 0
-    eval_splits: tuple[str, ...] = ("validation",)
+    eval_splits: Splits = ("validation",)
 
     item: ClassVar[str] = "a sentence"
 

@@ -51,7 +51,7 @@ class Source:
         self._what = f"{name} {split}"
         self._held: Tensor = None
         self._decoded: arrays.Source | None = None
-        if not self.size:
+        if self.size < 1:  # train[5:3] has a negative number
             raise UserError(f"{self._what} is empty.")
         one = {key: info.features[key] for key in self._needed()}
         fixed = all(_fixed(feature) for feature in one.values())

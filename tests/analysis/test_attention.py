@@ -46,7 +46,7 @@ def test_layers_come_in_order_scanned_or_not():
     written, scanned = (vit.Model(**SIZES, scan=scan) for scan in (False, True))
     params, images = made(written)
     shapes = {path: x.shape for path, x in by_name(made(scanned)[0]).items()}
-    taken, _ = transplant.fit(by_name(jax.device_get(params)), shapes, 1.0, "written")
+    taken, _ = transplant.fit(by_name(jax.device_get(params)), shapes, (None, None), "written")
     stacked = jax.tree.unflatten(jax.tree.structure(made(scanned)[0]), list(taken.values()))
     a, b = see(written, params, images), see(scanned, stacked, images)
     np.testing.assert_allclose(a.attention, b.attention, atol=1e-5)

@@ -102,7 +102,7 @@ def test_vtab_has_nineteen_tasks_each_of_a_set_and_a_label_that_tfds_has(tmp_pat
     for task, (name, label) in vit_finetune.VTAB.items():
         features = dict(tfds.builder(name, data_dir=tmp_path).info.features)
         assert len(labels.find(label, features, name).classes) > 1, task
-        config = vit_finetune.get_config(f"vtab_{task}+B/16")
+        config = vit_finetune.get_config(f"vtab_{task}")
         assert (config.data.name, config.data.label) == (name, label)
 
 

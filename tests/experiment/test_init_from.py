@@ -48,7 +48,7 @@ def fitted(saved: dict[str, np.ndarray], workdir: Path, **changes) -> dict[str, 
     """The same for another config, without a run."""
     config = tiny(**{"model.head": "token", "model.positions": "learned"} | changes)
     run = experiment.build(config, workdir)
-    return transplant.fit(saved, run.shapes(), run.proportion, "there", tuple(config.init_fresh))[0]
+    return transplant.fit(saved, run.shapes(), (None, run.grid), "there", tuple(config.init_fresh))[0]
 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
@@ -70,7 +70,7 @@ def test_stacked_layers_and_layers_written_out_are_the_same(first, saved, workdi
                 np.testing.assert_array_equal(x, saved[name.replace("blocks", f"block_{layer:02}")])
     run.checkpoints.save(3, run.devices.get_state(run.initialise()), run.record)
     run.checkpoints.close()
-    again = init_from.read(str(workdir))
+    again, _ = init_from.read(str(workdir))
     assert {name for name in again if name not in saved} == set()
     np.testing.assert_array_equal(
         again["encoder/block_01/mlp/expand/kernel"], saved["encoder/block_01/mlp/expand/kernel"]

@@ -52,7 +52,7 @@ def initialised(image=IMAGE, **arguments):
 
 
 def test_no_variant_lacks_its_row():
-    assert set(ROWS) == set(resnet.VARIANTS)
+    assert set(ROWS) == set(sizes.RESNET_VARIANTS)
 
 
 @pytest.mark.parametrize("variant", ROWS)

@@ -8,6 +8,7 @@ import pytest
 from analysis import report
 from configs.studies import base
 from errors import UserError
+from experiment import config_file
 from studies import grid
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,8 @@ def test_every_study_has_runs_that_train_would_take_and_three_seeds(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unknown_size_is_an_error(name):
-    with pytest.raises(ValueError, match="no size 'huge'"):
-        importlib.import_module(f"configs.studies.{name}").get_config("huge")
+    with pytest.raises(UserError, match="no size 'tinny': did you mean 'tiny'"):
+        config_file.read("--study", "configs/studies", f"configs/studies/{name}.py", "tinny")
 
 
 def test_a_job_is_a_command_with_seed_changes_and_workdir():

@@ -15,6 +15,9 @@ STUDY = """
 from configs.studies import base
 
 
+VARIANTS = {"which": ("all", "one")}
+
+
 def get_config(which="all"):
     study = base.get_config("Sizes", "figure 1", "Does size matter?")
     study.seeds = 1
