@@ -39,6 +39,12 @@ def differences(saved: Record, wanted: Record, prefix: str = "", free: tuple[str
     return lines
 
 
+def same_data(saved: Record, here: Record) -> bool:
+    """Whether two runs know the same of their data. What one of them does not know, of an older version, is passed
+    over."""
+    return all(saved[key] == here[key] for key in saved.keys() & here.keys())
+
+
 def read(workdir: Path) -> Record:
     """What a run wrote into its workdir about itself, in today's format.
 

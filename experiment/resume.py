@@ -33,7 +33,7 @@ def start(run: Run) -> int:
                 f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
                 "--workdir, or give these keys their old values to continue."
             )
-        if saved["known"] != run.pipeline.known:
+        if not record.same_data(saved["known"], run.pipeline.known):
             raise UserError(
                 f"the training data differ from those that the run in {run.workdir} began with: "
                 f"{_brief(saved['known'])} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "
