@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import re
 from collections.abc import Iterable
 
@@ -49,3 +50,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}There is: {', '.join(known) or 'nothing'}."
+
+
+def shown(text: str) -> str:
+    """A path, a name or an argument as it can be printed: bytes that are not UTF-8 as \\xe9."""
+    return os.fsencode(text).decode(errors="backslashreplace")

@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> None:
     run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
+    notes = [*run.pipeline.notes(), *notes]
     if not hosts.primary():
         return
     if flags.json:
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     print(f"{workdir}, {which} {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
     for name, value in scores.items():
         print(f"  {name:28} {metric(name, value)}")
-    for line in [*run.pipeline.notes(), *notes]:
+    for line in notes:
         print(f"  {line}")
 
 

@@ -65,7 +65,10 @@ class Pipeline(Protocol):
         """Lines for a person: how much there is, what was left out and why."""
 
     def notes(self) -> list[str]:
-        """The same of the evaluation splits that were read."""
+        """The same of the evaluation splits that were opened."""
+
+    def unscored(self) -> list[str]:
+        """Lines on the examples of evaluation splits that could not be read, when they were last read."""
 
     def check(self) -> None:
         """Everything about evaluation that can be known before the first step.

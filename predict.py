@@ -30,16 +30,18 @@ if __name__ == "__main__":
 import jax
 import numpy as np
 
-from errors import UserError
+from errors import UserError, shown
 from experiment import Run, restore
+from input_pipeline import Batch
 from tasks import Answer
 from training.trees import Variables
 
+Item = str | UserError  # what to predict, or why it cannot be known
 ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
 
-def main(arguments: list[str]) -> None:
-    """Answers what is given, as soon as each batch is done."""
+def main(arguments: list[str]) -> int:
+    """Answers what is given, as soon as each batch is done. Returns 2 if something of it could not be read."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
     if flags.file and arguments:
@@ -49,45 +51,89 @@ def main(arguments: list[str]) -> None:
     if flags.alignment:
         items = iter([only(items)])
     folder = Path(flags.out) if flags.out else workdir / "predictions"
-    count = 0
+    count, refused = 0, 0
     for batch in batches(items):
-        for item, answer in answers(run, state.eval_variables, batch, count, flags.top, silent=flags.json):
-            show(item, answer, flags.json, folder / f"{count}.png")
+        readable, data = read(run, batch, flags.json)
+        refused += len(batch) - len(readable)
+        for item, answer in answers(run, state.eval_variables, readable, data, count, flags.top, flags.json):
+            show(shown(item), answer, flags.json, folder / f"{count}.png")
             count += 1
-        if flags.alignment:
-            draw(run, state.eval_variables, batch[0], Path(flags.alignment))
+        if flags.alignment and readable:
+            draw(run, state.eval_variables, readable[0], Path(flags.alignment))
+    if refused:
+        if count + refused > 1:
+            print(f"{refused:,} of {count + refused:,} could not be read.", file=sys.stderr)
+        return 2
     if not count:
         raise UserError(
             f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
         )
+    return 0
+
+
+def read(run: Run, items: list[Item], as_json: bool) -> tuple[list[str], Batch]:
+    """The items that can be read, and their batch. For each of the others a line says why not."""
+    readable = [item for item in items if isinstance(item, str)]
+    for item in items:
+        if isinstance(item, UserError):
+            refuse("", item, as_json)
+    try:
+        return readable, _read(run, readable)
+    except UserError as error:
+        if len(readable) == 1:
+            refuse(readable[0], error, as_json)
+            return [], {}
+    for item in list(readable):  # one of them is at fault, or several
+        try:
+            run.pipeline.read([item])
+        except UserError as error:
+            refuse(item, error, as_json)
+            readable.remove(item)
+    return readable, _read(run, readable)
+
+
+def _read(run: Run, items: list[str]) -> Batch:
+    if not items:
+        return {}
+    batch, notes = run.pipeline.read(items)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return batch
+
+
+def refuse(item: str, error: UserError, as_json: bool) -> None:
+    """Prints why an item has no answer."""
+    if as_json:
+        print(json.dumps({"input": shown(item), "error": str(error)}, ensure_ascii=False), flush=True)
+    print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def answers(
-    run: Run, variables: Variables, items: list[str], first: int, most: int, silent: bool
+    run: Run, variables: Variables, items: list[str], batch: Batch, first: int, most: int, silent: bool
 ) -> Iterator[tuple[str, Answer | None]]:
     """The items of one batch with their answers; None for an answer that was printed as it was made.
 
     Args:
+      batch: of these items.
       first: the number of the first item.
       most: how many alternatives an answer names.
       silent: whether nothing may be printed as it is made.
     """
+    if not items:
+        return
     rows = next(rows for rows in ROWS if rows >= len(items))
-    batch, notes = run.pipeline.read(items)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
     index = np.arange(first, first + rows, dtype=np.int32)
     full = {
         name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
     }
     if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
         print(items[0], end="", flush=True)
-        ids, shown = np.zeros(0, np.int32), ""
+        ids, printed = np.zeros(0, np.int32), ""
         for part in parts:
             ids = np.concatenate([ids, part])
             text = run.data.decode(ids).removesuffix("\ufffd")  # the first bytes of a character
-            print(text[len(shown) :], end="", flush=True)
-            shown = text
+            print(text[len(printed) :], end="", flush=True)
+            printed = text
         print(flush=True)
         yield items[0], None
         return
@@ -129,16 +175,18 @@ def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:
     print(f"Alignment map: {path}, its array: {path.with_suffix('.npz')}", file=sys.stderr)
 
 
-def only(items: Iterator[str]) -> str:
+def only(items: Iterator[Item]) -> str:
     """The one sentence that --alignment draws."""
     one = list(islice(items, 2))
-    if len(one) != 1 or not one[0].strip():
+    if len(one) != 1 or not isinstance(one[0], str) or not one[0].strip():
         raise UserError("--alignment draws one sentence: give exactly one.")
     return one[0]
 
 
-def lines(path: str) -> Iterator[str]:
-    """The lines of a file, or of standard input for "-"."""
+def lines(path: str) -> Iterator[Item]:
+    """The lines of a file, or of standard input for "-"; an error for one that is not UTF-8."""
+    if path == "-" and sys.stdin is None:
+        raise UserError("standard input is closed: give arguments or --file=FILE.")
     try:
         with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as stream:
             for number, line in enumerate(stream, 1):
@@ -146,37 +194,37 @@ def lines(path: str) -> Iterator[str]:
                     yield line.decode().rstrip("\r\n")
                 except UnicodeDecodeError as error:
                     where = "standard input" if path == "-" else path
-                    raise UserError(f"line {number} of {where} is not UTF-8 (byte {error.start + 1}).") from None
+                    yield UserError(f"line {number} of {where} is not UTF-8 (byte {error.start + 1}).")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from None
 
 
-def batches(items: Iterable[str]) -> Iterator[list[str]]:
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in
     batches."""
-    waiting: queue.Queue[str | UserError | None] = queue.Queue(4 * ROWS[-1])
+    waiting: queue.Queue[Item | Exception | None] = queue.Queue(4 * ROWS[-1])
 
     def read() -> None:
         try:
             for item in items:
                 waiting.put(item)
-            waiting.put(None)
-        except UserError as error:
+        except Exception as error:
             waiting.put(error)
+        waiting.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    end: str | UserError | None = ""
-    while isinstance(end, str):
-        batch: list[str] = []
-        while not batch or (len(batch) < ROWS[-1] and not waiting.empty()):
-            if not isinstance(item := waiting.get(), str):
-                end = item
-                break
-            batch.append(item)
+    end = False
+    while not end:
+        batch: list[Item] = []
+        while not end and (not batch or (len(batch) < ROWS[-1] and not waiting.empty())):
+            item = waiting.get()
+            if isinstance(item, str | UserError):
+                batch.append(item)
+            elif item is not None:
+                raise item
+            end = item is None
         if batch:
             yield batch
-    if end is not None:
-        raise end
 
 
 if __name__ == "__main__":

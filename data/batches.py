@@ -49,7 +49,8 @@ def as_numpy(
 def reason(error: Exception) -> str:
     """The part of a TensorFlow error that says what is wrong."""
     text = " ".join((getattr(error, "message", "") or str(error)).split())
-    text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip()
+    text = text.split(" Traceback (most recent call last)")[0]  # of what Python has raised within TensorFlow
+    text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip().removeprefix("ValueError: ")
     return text if text.endswith(".") else f"{text}."
 
 
@@ -59,11 +60,11 @@ def _culprit(
     """Reads a batch that failed again, one example at a time, to find whose fault it is."""
     tf = tensorflow()
     if source.random_access and change:
-        raw = source.read(tf.constant(indices))
-        for row, index in enumerate(np.asarray(indices)):
+        for index in np.asarray(indices):
             try:
-                change(source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw)))
-            except tf.errors.OpError as found:
+                raw = source.read(tf.constant([index]))
+                change(source.parse(tf.nest.map_structure(lambda x: x[0], raw)))
+            except (tf.errors.OpError, ValueError) as found:
                 what = source.describe(int(index))
                 return UserError(
                     f"cannot read {what}: {reason(found)} Mend or remove it, or pass over such examples with {SKIP}."

@@ -5,7 +5,7 @@ Seeds are int64 pairs; the same seed gives the same image, whenever and wherever
 
 import tensorflow as tf
 
-from data import randaugment
+from data import image_file, randaugment
 
 
 def for_training(
@@ -52,32 +52,37 @@ def for_evaluation(
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Bytes of a JPEG, PNG, GIF (its first frame) or BMP -> uint8 (height, width, channels); arrays pass, but for their
-    channels.
+    """The bytes of a file -> uint8 (height, width, channels); arrays pass, but for their channels (1, 3, or 4 with
+    transparency, which is laid over white).
     """
-    if image.dtype != tf.string:
-        if image.shape[-1] == channels:
-            return image
-        return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
-    decoded = tf.io.decode_image(image, channels=channels, expand_animations=False)
-    return tf.ensure_shape(decoded, (None, None, channels))
+    if image.dtype == tf.string:
+        return image_file.pixels(image, channels, image_file.plain(image))
+    if image.shape[-1] == 4:
+        opaque = tf.cast(image[..., 3:], tf.float32) / 255
+        over_white = tf.cast(image[..., :3], tf.float32) * opaque + 255 * (1 - opaque)
+        image = tf.cast(tf.round(over_white), tf.uint8)
+    if image.shape[-1] == channels:
+        return image
+    return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
 def _random_crop(image: tf.Tensor, seed: tf.Tensor, channels: int, min_area: float) -> tf.Tensor:
-    """A JPEG is decoded only where the crop lies."""
+    """A plain JPEG is decoded only where the crop lies."""
+
+    def cropped(whole: tf.Tensor) -> tf.Tensor:
+        part = tf.slice(whole, *_sample_crop(tf.shape(whole), seed, min_area))
+        return tf.ensure_shape(part, (None, None, whole.shape[-1]))
+
     if image.dtype != tf.string:
-        return tf.slice(image, *_sample_crop(tf.shape(image), seed, min_area))
+        return decode(cropped(image), channels)
+    plain = image_file.plain(image)
 
     def jpeg() -> tf.Tensor:
         begin, extent = _sample_crop(tf.io.extract_jpeg_shape(image), seed, min_area)
         window = tf.stack([begin[0], begin[1], extent[0], extent[1]])
         return tf.image.decode_and_crop_jpeg(image, window, channels=channels)
 
-    def other() -> tf.Tensor:
-        whole = decode(image, channels)
-        return tf.slice(whole, *_sample_crop(tf.shape(whole), seed, min_area))
-
-    return tf.cond(tf.io.is_jpeg(image), jpeg, other)
+    return tf.cond(tf.io.is_jpeg(image) & plain, jpeg, lambda: cropped(image_file.pixels(image, channels, plain)))
 
 
 def _sample_crop(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tuple[tf.Tensor, tf.Tensor]:

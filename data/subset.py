@@ -28,7 +28,7 @@ class Subset:
             )
         self._source, self._seed = source, seed
         self.size = size
-        self.features = source.features
+        self.features, self.notes = source.features, source.notes
 
     def _chosen(self, index: Tensor) -> Tensor:
         return shuffled(index, self._source.size, ORDER, self._seed, 0)

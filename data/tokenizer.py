@@ -10,7 +10,7 @@ import os
 import random
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import sentencepiece
@@ -19,7 +19,7 @@ from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
-NORMALISED = dict(normalization_rule_name="nmt_nfkc")
+Normalisation: TypeAlias = Literal["nmt_nfkc", "nfkc", "identity"]
 EXACT = dict(
     normalization_rule_name="identity",
     remove_extra_whitespaces=False,
@@ -56,9 +56,9 @@ class Tokenizer:
     """`model`: the bytes to store. `size`: V, the number of ids, the four special ones included. `digest`: a name for
     the model's content, 16 hexadecimal digits.
 
-    Text is normalised first, unless the tokenizer is `exact` (NFKC; white space becomes single spaces and falls away at
-    both ends; control characters fall away). decode(encode(text)) is the normalised text, but for characters that are
-    not in the vocabulary.
+    Text is normalised first, unless the tokenizer is `exact`: by one of sentencepiece's rules for characters, and white
+    space becomes single spaces and falls away at both ends. decode(encode(text)) is the normalised text, but for
+    characters that are not in the vocabulary.
     """
 
     def __init__(self, model: bytes):
@@ -83,6 +83,7 @@ class Tokenizer:
         byte_fallback: bool = False,
         coverage: float = 1.0,
         exact: bool = False,
+        normalisation: Normalisation = "nmt_nfkc",
     ) -> "Tokenizer":
         """A tokenizer of these texts; the same texts give the same bytes.
 
@@ -93,6 +94,8 @@ class Tokenizer:
             UNKNOWN.
           coverage: the share of the texts' characters, counted as often as they occur, that the alphabet must hold.
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
+          normalisation: "nmt_nfkc" is NFKC, without control characters and with every kind of space as a space, among
+            them the zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes no character.
           exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
@@ -113,7 +116,7 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
-                **(EXACT if exact else NORMALISED),
+                **(EXACT if exact else dict(normalization_rule_name=normalisation)),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
                 num_threads=THREADS,
                 minloglevel=2,

@@ -5,6 +5,7 @@ fit is a UserError before any device is touched. A ConfigDict travels no further
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -88,7 +89,7 @@ def build(
         profile=whole.profile,
         devices=here,
         checkpoints=checkpoints,
-        probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, feed)),
+        probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, _of_others(feed))),
     )
     _check_fit(run, training=known is None)
     return run
@@ -136,6 +137,11 @@ def _check_fit(run: Run, training: bool) -> None:
         raise UserError(
             f"config.model, config.task and config.data do not fit one another: {type(error).__name__}: {reason}"
         ) from error
+
+
+def _of_others(feed: Feed) -> Feed:
+    """For data whose classes need not be those of the run."""
+    return replace(feed, known=feed.known | {"classes": []}) if feed.known and "classes" in feed.known else feed
 
 
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:

@@ -54,6 +54,12 @@ def _spell(value: object) -> str:
     return "not set" if value is None else repr(value)
 
 
+def same_data(saved: Record, here: Record) -> bool:
+    """Whether two runs know the same of their data. What one of them does not know, of an older version, is passed
+    over."""
+    return all(saved[key] == here[key] for key in saved.keys() & here.keys())
+
+
 def read(workdir: Path) -> Record:
     """What a run wrote into its workdir about itself, in today's format.
 

@@ -76,7 +76,7 @@ def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, 
             f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
             "--workdir, or give these keys their old values to continue."
         )
-    if saved.get("known") != run.pipeline.known:
+    if not record.same_data(saved.get("known", {}), run.pipeline.known):
         raise UserError(
             f"the training data differ from those that the run in {run.workdir} began with: "
             f"{_brief(saved.get('known'))} there, {_brief(run.pipeline.known)} here. Put the data back, or choose "

@@ -43,7 +43,9 @@ def score(
         name = run.evaluation.fewshot.name or run.config["data"]["name"]
         metrics |= {f"{name}/{key}": value for key, value in scores.items()}
         notes += [f"{name}, {line}" for line in lines]
-    return metrics, notes
+        if run.probed is not run.pipeline:
+            notes += [f"{name}, {line}" for line in run.probed.unscored()]
+    return metrics, notes + run.pipeline.unscored()
 
 
 def check(run: Run) -> None:

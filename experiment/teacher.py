@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from errors import UserError
+from experiment import record
 from experiment.restore import load as load_run
 from experiment.restore import saved_config
 from experiment.run import Run
@@ -27,7 +28,7 @@ def load(run: Run) -> Callable[[Batch], Batch]:
     other, state, _ = load_run(Path(folder), config)
     inputs = [{name: r.pipeline.spec[name][0][1:] for name in run.task.inputs} for r in (other, run)]
     for theirs, ours in (inputs, (other.pipeline.known, run.pipeline.known)):
-        if theirs != ours:
+        if not record.same_data(theirs, ours):
             raise UserError(f"config.task.teacher={folder} learned from other data: {theirs} there, {ours} here.")
 
     def outputs(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> jax.Array:

@@ -239,16 +239,16 @@ class Base(Generic[Opened, S]):
 
     def describe(self) -> list[str]:
         """Lines for a person: how much there is, what was left out and why."""
-        return [*self.train.notes, *self.notes()]
+        return list(dict.fromkeys([*self.train.notes, *self.notes()]))
 
     def notes(self) -> list[str]:
-        """The same of the evaluation splits that were read."""
-        found: list[str] = []
-        for (_, train), split in self._splits.items():
-            if not train:
-                found += split.notes
-        unread = [(name, count) for name, count in self._unread.items() if count]
-        return found + [f"{name}: {count:,} examples that could not be read are left out." for name, count in unread]
+        """The same of the evaluation splits that were opened."""
+        return [note for (_, train), split in self._splits.items() if not train for note in split.notes]
+
+    def unscored(self) -> list[str]:
+        """Lines on the examples of evaluation splits that could not be read, when they were last read."""
+        why = "examples that could not be read are left out of the score."
+        return [f"{name}: {count:,} {why}" for name, count in self._unread.items() if count]
 
     def check(self) -> None:
         """Reads, or opens, the evaluation splits.

@@ -328,7 +328,7 @@ class Pipeline(Base[list[str], Text]):
         With special ids a prompt begins with BOS. Of a prompt that is too long the end is kept.
         """
         rows, notes = [], []
-        for prompt, ids in zip(items, self.text_tokenizer.encode(items), strict=True):
+        for prompt, ids in zip(items, self.text_tokenizer.encode(ragged.typed(items)), strict=True):
             row = np.concatenate([[BOS], ids[:-1]]) if self.special else ids
             if not len(row):
                 row = self._line_feed()

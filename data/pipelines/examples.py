@@ -57,10 +57,10 @@ class Examples(Base[Source, Split]):
         """Training batches of `batch_size`; of evaluation, no larger than the split needs."""
         if train:
             source = self.train_source
-            return Split(source, Rows(source.size, self.batch_size, self.repeats))
+            return Split(source, Rows(source.size, self.batch_size, self.repeats), source.notes)
         source = self.opened(split)
         rows = min(self.eval_batch_size or self.batch_size, source.size)
-        return Split(source, Rows(source.size, -(-rows // self.feed.divisor) * self.feed.divisor))
+        return Split(source, Rows(source.size, -(-rows // self.feed.divisor) * self.feed.divisor), source.notes)
 
     @cached_property
     def train_source(self) -> Source:

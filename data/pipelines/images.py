@@ -1,19 +1,21 @@
 """Labelled images."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from data import sources
+from data import appearance, sources
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples
-from data.sources import Example, Source
-from errors import UserError
+from data.sources import Example, Source, synthetic
+from errors import UserError, nearest, shown
 from lookup import Probability, Rate
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 Share = Annotated[float, Interval(gt=0, le=1)]
 MOST_PIXELS = 2**14  # of a side
 Pixels = Annotated[int, Interval(ge=1, le=MOST_PIXELS)]
+OTHER = {"dark": "light", "light": "dark"}  # backgrounds
+FEW = 30  # classes that an error line names
+SAMPLE = 64  # training images whose look a grey model's run keeps
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -85,6 +90,8 @@ class Pipeline(Examples):
       image_width: width in pixels; 0 for the height.
       mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
         converted.
+      invert: "auto" inverts an image given to predict.py to a model of one channel whose background is light where that
+        of the training images is dark, or the reverse, and says so; "never" leaves it as it is.
       augment: what training images go through.
       eval_crop: "center" takes the middle square of an image in evaluation, "none" all of it.
       eval_crop_share: side of that square, as a share of the image's shorter side.
@@ -95,6 +102,7 @@ class Pipeline(Examples):
     image_width: Annotated[int, Interval(ge=0, le=MOST_PIXELS)] = 0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
+    invert: Literal["auto", "never"] = "auto"
     augment: Augment = Augment()
     eval_crop: Literal["center", "none"] = "none"
     eval_crop_share: Share = 0.875
@@ -106,6 +114,11 @@ class Pipeline(Examples):
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise UserError(
                 f"config.data.mean={self.mean} and std={self.std} need one number a channel, for 1 or 3 channels."
+            )
+        if not all(0 <= mean <= 1 for mean in self.mean) or not all(1 / 255 <= std <= 1 for std in self.std):
+            raise UserError(
+                f"config.data.mean={self.mean} and std={self.std} should be of values from 0 to 1, to which images are "
+                "scaled: divide those of 0 to 255 by 255, 127.5 to 0.5."
             )
         rows = self.batch_size // self.feed.hosts
         if self.augment.mixes and rows % 2:
@@ -119,8 +132,28 @@ class Pipeline(Examples):
 
     @property
     def known(self) -> Known:
-        """The names of the classes."""
-        return {"classes": list(self.classes)}
+        """The names of the classes and, of a model of one channel, whether the images' background is dark or light."""
+        return {"classes": list(self.classes)} | ({"background": self._background} if self._background else {})
+
+    @cached_property
+    def _background(self) -> str:
+        return self.feed.known.get("background", "") if self.feed.known else appearance.background(self._sample)
+
+    @cached_property
+    def _sample(self) -> list[np.ndarray]:
+        """Some training images, uint8 (height, width, 3); none where the model sees colours."""
+        source = self.train_source
+        if len(self.mean) != 1 or not source.random_access or isinstance(source, synthetic.Source):
+            return []
+        tf = tensorflow()
+        found = []
+        for index in np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)):
+            try:
+                raw = tf.nest.map_structure(lambda x: x[0], source.read(tf.constant([index], tf.int64)))
+                found.append(self._view(source.parse(raw)["image"], 3).numpy())
+            except (tf.errors.OpError, ValueError):  # training names what cannot be read
+                continue
+        return found
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -153,8 +186,14 @@ class Pipeline(Examples):
         return sources.open(*place, self.wanted, self.label)
 
     def describe(self) -> list[str]:
-        """One line."""
-        return [f"{self.train_source.size:,} images of {len(self.classes)} classes, batch {self.batch_size}."]
+        """How much there is, what was left out, and what the model does not see."""
+        lines = [f"{self.train_source.size:,} images of {len(self.classes)} classes, batch {self.batch_size}."]
+        coloured = sum(map(appearance.in_colour, self._sample))
+        if 2 * coloured > len(self._sample):
+            lines.append(
+                "The images are in colour, and the model sees them in grey: config.data.mean has one number, not three."
+            )
+        return list(dict.fromkeys([*lines, *super().describe()]))
 
     def check(self) -> None:
         """Everything about evaluation that can be known before the first step.
@@ -167,17 +206,41 @@ class Pipeline(Examples):
                 "config.data.augment.repeats needs a set that is read by index: prepare it with "
                 "file_format=array_record, or set it to 1."
             )
-        for split in self.eval_splits:
-            classes = sources.classes(self.opened(split))
-            if self._trained and len(classes) != len(self.classes):
-                raise UserError(
-                    f"the model tells {len(self.classes)} classes apart, and split {split!r} has {len(classes)}: "
-                    "choose a data set with the same classes."
-                )
-            if not self._trained and classes != self.classes:
-                raise UserError(
-                    f"split {split!r} has other classes than the training split: {_differ(classes, self.classes)}"
-                )
+        super().check()
+
+    def prepare(self, split: str, train: bool) -> Split:
+        """See Examples. The classes of a split are found by name among the run's; it may lack some.
+
+        Raises:
+          UserError: a class that the run does not know.
+        """
+        prepared = super().prepare(split, train)
+        names = sources.classes(prepared.source)
+        if train or names == self.classes:
+            return prepared
+        if self._unnamed(prepared.source):
+            note = f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
+        else:
+            for name in (name for name in names if name not in self.classes):
+                known = "the model" if self._trained else "the training split"
+                hint = nearest(name, self.classes)
+                hint = hint if len(self.classes) < FEW else hint.partition("There is:")[0]
+                raise UserError(f"split {split!r} has a class {name!r} that {known} does not have: {hint}")
+            missing = [name for name in self.classes if name not in names]
+            note = f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]})."
+        return replace(prepared, notes=(*prepared.notes, note))
+
+    def _places(self, source: Source) -> np.ndarray | None:
+        """The run's label of each of a source's, found by name, -1 for none; None where they are the same."""
+        place = {name: label for label, name in enumerate(self.classes)}
+        found = np.array([place.get(name, -1) for name in sources.classes(source)])
+        return None if self._unnamed(source) or (found == np.arange(len(found))).all() else found
+
+    def _unnamed(self, source: Source) -> bool:
+        """Whether a source's labels are mere numbers, and those of the run have names."""
+        names = sources.classes(source)
+        numbers = names == tuple(map(str, range(len(names))))
+        return numbers and len(names) <= len(self.classes) and not any(name.isdigit() for name in self.classes)
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
@@ -245,7 +308,8 @@ class Pipeline(Examples):
             return example | {"image": augment.normalise(image, self.mean, self.std)}
 
         def evaluation(example: Example, _: Example) -> Example:
-            return example | {"image": self._view(example["image"])}
+            view = self._view(example["image"], len(self.mean))
+            return example | {"image": augment.normalise(view, self.mean, self.std)}
 
         return training if train else evaluation
 
@@ -274,7 +338,11 @@ class Pipeline(Examples):
                 image = augment.warp(image, self._transforms(draws))
             image = augment.normalise(image, self.mean, self.std)
         mask = batch.get("readable", tf.ones(rows)) * tf.cast(batch["real"], tf.float32)
-        out = {"image": image, "label": tf.cast(tf.ensure_shape(batch["label"], (rows,)), tf.int32), "mask": mask}
+        label = tf.ensure_shape(batch["label"], (rows,))
+        if (places := self._places(split.source)) is not None:
+            there = (label >= 0) & (label < len(places))
+            label = tf.where(there, tf.gather(places, tf.where(there, label, 0)), -1)
+        out = {"image": image, "label": tf.cast(label, tf.int32), "mask": mask}
         if train and self.augment.erase:
             out["image"] = augment.erase(image, draws, self.augment.erase)
         if train and self.augment.mixes:
@@ -283,7 +351,8 @@ class Pipeline(Examples):
 
     def wrong(self, batch: Batch, split: Split) -> tuple[int, str] | None:
         """A label that is not one of the source's classes."""
-        last, label = len(sources.classes(split.source)) - 1, batch["label"]
+        same = self._places(split.source) is None
+        last, label = len(sources.classes(split.source) if same else self.classes) - 1, batch["label"]
         rows = np.flatnonzero((label < 0) | (label > last))
         if not rows.size:
             return None
@@ -296,28 +365,36 @@ class Pipeline(Examples):
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: {"image": float32 (n, height, width, channels)}."""
         tf = tensorflow()
+        from data import augment
         from data.batches import reason
 
-        images = []
+        images, notes = [], []
+        grey = len(self.mean) == 1
         for path in items:
+            what = shown(path)
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
             try:
-                images.append(self._view(tf.io.read_file(path)).numpy())
-            except tf.errors.OpError as error:
-                raise UserError(f"cannot read {path}: {reason(error)}") from None
-        return {"image": np.stack(images)}, []
+                file = tf.io.read_file(os.fsencode(path))
+                image = self._view(file, len(self.mean)).numpy()
+                if grey and appearance.in_colour(self._view(file, 3).numpy()):
+                    notes.append(f"{what} is in colour, and the model sees it in grey.")
+            except (tf.errors.OpError, ValueError) as error:
+                raise UserError(f"cannot read {what}: {reason(error)}") from None
+            if grey and self.invert == "auto" and {appearance.background([image]), self._background} == set(OTHER):
+                image = 255 - image
+                notes.append(
+                    f"{what} has a {OTHER[self._background]} background and the training images a {self._background} "
+                    "one: it is inverted. To leave it as it is: --config.data.invert=never."
+                )
+            images.append(augment.normalise(image, self.mean, self.std).numpy())
+        return {"image": np.stack(images)}, notes
 
-    def _view(self, image: Tensor) -> Tensor:
-        """The one view of an image that is scored, normalised."""
-        from data import augment, images
+    def _view(self, image: Tensor, channels: int) -> Tensor:
+        """The one view of an image that is scored: uint8."""
+        from data import images
 
-        size, channels = self.image_shape[:2], len(self.mean)
-        view = images.for_evaluation(
+        size = self.image_shape[:2]
+        return images.for_evaluation(
             image, size=size, channels=channels, crop=self.eval_crop, crop_share=self.eval_crop_share
         )
-        return augment.normalise(view, self.mean, self.std)
-
-
-def _differ(a: tuple[str, ...], b: tuple[str, ...]) -> str:
-    if len(a) != len(b):
-        return f"{len(a)} against {len(b)}."
-    return f"{next(x for x in zip(a, b, strict=True) if x[0] != x[1])}."

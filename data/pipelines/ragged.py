@@ -3,9 +3,10 @@
 n sentences, b this host's rows of a batch, S its padded length.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
@@ -17,14 +18,15 @@ from data.buckets import Buckets
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Base, Opened, Spec, Split, of_rows
 from data.sources import Example, Feature, Features, Indexed
-from data.tokenizer import Reader, Tokenizer
-from errors import UserError
+from data.tokenizer import Normalisation, Reader, Tokenizer
+from errors import UserError, shown
 from models.tokens import UNKNOWN
 
 R = TypeVar("R", bound=Reader)
 Ids: TypeAlias = list[np.ndarray]
 
 Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
+NON_JOINER = "\u200c"
 MULTIPLE = 8  # a user's batch is padded to a multiple of it, so that few shapes are compiled
 
 
@@ -85,6 +87,8 @@ class Ragged(Base[Opened, P]):
     Attributes:
       tokenizer: how text becomes tokens. See data/tokenizer.py. It is learned from the training split.
       vocabulary_size: ids of a tokenizer, its four special ones included.
+      normalisation: what is done to characters first. "nmt_nfkc" makes one of those that look alike, and a space of the
+        zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes nothing but white space.
       byte_fallback: spell a character that is not in the vocabulary as its UTF-8 bytes, 256 further ids.
       coverage: share of the characters of the training text that the alphabet must hold; 0.9995 for Chinese and
         Japanese.
@@ -94,10 +98,12 @@ class Ragged(Base[Opened, P]):
 
     tokenizer: Literal["bpe", "unigram", "char", "word"] = "bpe"
     vocabulary_size: Vocabulary = 8000
+    normalisation: Normalisation = "nmt_nfkc"
     byte_fallback: bool = False
     coverage: Annotated[float, Interval(ge=0.98, le=1)] = 1.0  # sentencepiece's own limits
     max_length: Annotated[int, Interval(ge=2, le=2**20)] = 128
     buckets: PositiveInt = 6
+    _respelled: int = field(default=0, init=False, repr=False)  # texts that the tokenizer gives back in other words
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -122,7 +128,20 @@ class Ragged(Base[Opened, P]):
 
     def learn(self, texts: Iterable[str]) -> Tokenizer:
         """A tokenizer of these texts. Errors speak of the keys of config.data."""
-        return learn(texts, self.tokenizer, self.vocabulary_size, self.byte_fallback, self.coverage)
+        texts = list(texts)
+        self._respelled += self.normalisation == "nmt_nfkc" and sum(NON_JOINER in text for text in texts)
+        settings = (self.tokenizer, self.vocabulary_size, self.byte_fallback, self.coverage)
+        return learn(texts, *settings, normalisation=self.normalisation)
+
+    def describe(self) -> list[str]:
+        """See Base."""
+        lines = super().describe()
+        if self._respelled:
+            lines.append(
+                f"{self._respelled:,} texts have zero-width non-joiners, which become spaces: to keep them, set "
+                "--config.data.normalisation=nfkc or identity."
+            )
+        return lines
 
     def finish(self, batch: Example, split: Split, train: bool) -> Example:
         """Sentences padded with 0 to the length of their bucket; rows that are not real are empty."""
@@ -145,10 +164,11 @@ def learn(
     byte_fallback: bool,
     coverage: float,
     exact: bool = False,
+    normalisation: Normalisation = "nmt_nfkc",
 ) -> Tokenizer:
     """Tokenizer.train, whose errors speak of the keys of config.data."""
     try:
-        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact)
+        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact, normalisation)
     except UserError as error:
         message = re.sub(r"\bsize=", "config.data.vocabulary_size=", str(error))
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
@@ -175,17 +195,17 @@ def load(
                 f"the config.json in {folder} names a tokenizer outside that folder, {name}: do not trust it."
             )
         try:
-            tokenizer = make((folder / name).read_bytes())
-        except FileNotFoundError:
+            content = (folder / name).read_bytes()
+        except OSError as error:
             raise UserError(
-                f"{folder} has lost its {name}: put it back; the weights mean nothing without it."
+                f"{folder} has lost its {name} ({error.strerror}): put it back; the weights mean nothing without it."
             ) from None
-        if tokenizer.digest != digest:
+        if (there := hashlib.sha256(content).hexdigest()[:16]) != digest:
             raise UserError(
-                f"{folder / name} is not the tokenizer that this run was trained with ({tokenizer.digest} there, "
-                f"{digest} in config.json): put the right one back."
+                f"{folder / name} is not the tokenizer that this run was trained with ({there} there, {digest} in "
+                "config.json): put the right one back."
             )
-        found.append(tokenizer)
+        found.append(make(content))
     return tuple(found)
 
 
@@ -213,9 +233,23 @@ def shapes(plan: Buckets, spec: Spec) -> list[tuple[float, Spec]]:
     ]
 
 
+def typed(texts: Sequence[str]) -> Sequence[str]:
+    """A person's texts.
+
+    Raises:
+      UserError: one has bytes that are not UTF-8.
+    """
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{shown(text)[:60]!r} is not UTF-8.") from None
+    return texts
+
+
 def one_batch(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[np.ndarray, list[str]]:
     """Sentences as one batch int32 (n, S), S a multiple of 8 or `most`; and what was done to them, as lines."""
-    ids, found = tokenizer.encode(texts), []
+    ids, found = tokenizer.encode(typed(texts)), []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:
             found.append(f"cut from {len(sentence)} to max_length={most} tokens: {text[:60]!r} ...")

@@ -66,7 +66,7 @@ class Pipeline(Ragged[Texts, _Split]):
     @cached_property
     def text_tokenizer(self) -> Tokenizer:
         """That of the run, or one learned from the training split."""
-        return self._trained_tokenizers[0] if self._trained else self.learn(self.opened(self.train_split)[0])
+        return self._trained_tokenizers[0] if self._trained_tokenizers else self.learn(self.opened(self.train_split)[0])
 
     @property
     def sizes(self) -> dict[str, int | None]:

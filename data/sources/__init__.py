@@ -51,11 +51,13 @@ class Source(Protocol):
       size: examples.
       features: what an example has.
       random_access: whether examples can be read by index.
+      notes: lines for a person on what was left out and why.
     """
 
     size: int
     features: Features
     random_access: bool
+    notes: tuple[str, ...]
 
     def read(self, index: Tensor) -> Example:
         """The raw examples of indices (b,): a dict of tensors (b, ...)."""
@@ -85,6 +87,7 @@ class Indexed:
     """The base of sources that are read by index alone, whose raw examples are their features."""
 
     random_access = True
+    notes: tuple[str, ...] = ()
 
     def parse(self, raw: Example) -> Example:
         """The features, as they are."""
@@ -142,6 +145,25 @@ def chosen(features: Features, wanted: tuple[str, ...] | None, what: str) -> Fea
         if name not in features:
             raise UserError(f"{what} has no {name}: {nearest(name, features)}")
     return features if wanted is None else {name: features[name] for name in wanted}
+
+
+MOST_CLASSES = 2**20  # of labels that are numbers
+
+
+def numbered(highest: int, what: str) -> tuple[str, ...]:
+    """The names "0", "1", ... of classes that have no others.
+
+    Args:
+      highest: the highest label. what: has it, in the error.
+
+    Raises:
+      UserError: it is no number of a class.
+    """
+    if highest >= MOST_CLASSES:
+        raise UserError(
+            f"{what} has label {highest}: labels count the classes from 0 on, {MOST_CLASSES:,} of them at most."
+        )
+    return tuple(map(str, range(highest + 1)))
 
 
 def classes(source: Source) -> tuple[str, ...]:

@@ -1,55 +1,41 @@
 """A folder of images, one folder a class: NAME/SPLIT/CLASS/image.jpg (or NAME/CLASS/image.jpg for split "all")."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 
-from data import fingerprint
+from data import fingerprint, listing
+from data.image_file import SUFFIXES
 from data.order import Tensor
+from data.slices import cut, named, stem
 from data.sources import Example, Feature, Features, chosen
-from errors import UserError, nearest
+from errors import UserError, nearest, shown
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+OUTSIDE = "images outside a folder of a class"
 
 
-class Source:
-    """Examples have `image`, the bytes of a file, and `label`. Classes are the sorted names of the folders; files of
-    other kinds are passed over.
-    """
+class Files:
+    """Examples have `image`, the bytes of a file, and `label`: what sources of files on this disk share."""
 
     random_access = True
+    notes: tuple[str, ...] = ()
 
-    def __init__(
+    def _hold(
         self,
-        name: str,
-        split: str,
-        data_dir: str = "",
-        memory_limit_mb: int = 0,
-        wanted: tuple[str, ...] | None = None,
-    ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
-        folder = root if split == "all" else root / split
-        if not folder.is_dir():
-            there = [p.name for p in root.iterdir() if p.is_dir()]
-            raise UserError(f"{root} has no folder {split!r} for that split: {nearest(split, [*there, 'all'])}")
-        folders = sorted(p for p in folder.iterdir() if p.is_dir())
-        files = [
-            (file, label)
-            for label, f in enumerate(folders)
-            for file in sorted(f.iterdir())
-            if file.suffix.lower() in SUFFIXES
-        ]
-        if not files:
-            raise UserError(
-                f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files."
-            )
-        image, label = Feature("image", (None,) * 3, encoded=True), Feature("label", (), tuple(p.name for p in folders))
-        self.features: Features = chosen({"image": image, "label": label}, wanted, str(root))
+        files: list[tuple[str, int]],
+        classes: tuple[str, ...],
+        wanted: tuple[str, ...] | None,
+        what: str,
+        root: Path,
+    ) -> None:
+        """Takes the files, each with its label. root: the folder that the split's fingerprint names them within."""
+        image, label = Feature("image", (None,) * 3, encoded=True), Feature("label", (), classes)
+        self.features: Features = chosen({"image": image, "label": label}, wanted, what)
         self.size = len(files)
-        self._root = folder
-        self._paths = [str(file) for file, _ in files]
+        self._root = root
+        self._paths = [path for path, _ in files]
         self._labels = [label for _, label in files]
         self._tensors: tuple[Tensor, Tensor] | None = None
 
@@ -59,7 +45,8 @@ class Source:
 
         if self._tensors is None:
             with tf.init_scope():
-                self._tensors = tf.constant(self._paths), tf.constant(self._labels, tf.int64)
+                paths = [os.fsencode(path) for path in self._paths]  # a name need not be UTF-8
+                self._tensors = tf.constant(paths), tf.constant(self._labels, tf.int64)
         paths, labels = self._tensors
         return {"path": tf.gather(paths, index), "label": tf.gather(labels, index)}
 
@@ -82,4 +69,68 @@ class Source:
 
     def describe(self, index: int) -> str:
         """An example by its file."""
-        return self._paths[index]
+        return shown(self._paths[index])
+
+
+class Source(Files):
+    """Classes are the sorted names of the folders. A class has the images in its folder and in the folders within.
+
+    What is hidden, of another kind, or no plain file is left out and counted: see data/listing.py. A part of a split,
+    "train[:80%]", has that part of every class, chosen by a hash of the files' names.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
+        root = Path(data_dir, name).expanduser()
+        if not root.is_dir():
+            raise UserError(f"config.data.name: there is no folder {root}.")
+        there, _ = listing.folders(root)
+        called = named(stem(split), there)
+        folder = root if called == "all" and "all" not in there else root / called
+        if not folder.is_dir():
+            raise UserError(
+                f"{root} has no folder {called!r} for that split: {nearest(called, [*map(shown, there), 'all'])}"
+            )
+        classes, left_out = listing.folders(folder)
+        files: list[tuple[str, int]] = []
+        for label, one in enumerate(classes):
+            paths, others = listing.walk(folder / one, SUFFIXES)
+            files += [(path, label) for path in paths]
+            left_out += others
+        outside = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
+        left_out += [(OUTSIDE, str(path)) for path in outside if not listing.hidden(path.name)]
+        if not files:
+            raise UserError(
+                f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files."
+            )
+        counts = np.bincount([label for _, label in files], minlength=len(classes))
+        names = tuple(map(shown, classes))
+        self.notes = (
+            *([f"Split {stem(split)!r} is the folder {called!r}."] if called != stem(split) else []),
+            *listing.said(left_out, shown(str(folder))),
+            *(f"{folder}: class {name!r} has no image." for name, n in zip(names, counts, strict=True) if not n),
+        )
+        if "[" in split:
+            kept = set(cut(_spread(files, counts, folder), split, str(root)))
+            files = [file for file in files if file in kept]
+        self._hold(files, names, wanted, str(root), folder)
+
+
+def _spread(files: list[tuple[str, int]], counts: np.ndarray, folder: Path) -> list[tuple[str, int]]:
+    """The files in an order of which every part has about the same share of every class."""
+
+    def digest(file: tuple[str, int]) -> bytes:
+        return hashlib.sha256(os.fsencode(os.path.relpath(file[0], folder))).digest()
+
+    place, seen = {}, [0] * len(counts)
+    for file in sorted(files, key=digest):
+        label = file[1]
+        place[file] = (seen[label] + 0.5) / counts[label]
+        seen[label] += 1
+    return sorted(files, key=lambda file: (place[file], file[1]))

@@ -1,10 +1,11 @@
 """Random numbers that cost nothing to read: for measuring steps, and for machines without TensorFlow."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data.sources import Example, Feature, Features
+from data.sources import Example, Feature, Features, numbered
 from errors import UserError
 
 
@@ -13,6 +14,7 @@ class Source:
 
     size = 1 << 20
     random_access = True
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -22,12 +24,12 @@ class Source:
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        if not name.isdigit() or int(name) < 1:
+        if not re.fullmatch("[1-9][0-9]{0,8}", name):
             raise UserError(
                 f"config.data.name={name!r}: a synthetic set is named by its number of classes, such as 1000."
             )
         self._classes = int(name)
-        names = tuple(str(i) for i in range(self._classes))
+        names = numbered(self._classes - 1, "config.data.name")
         self.features: Features = {
             feature: Feature("label", (), names) if feature == "label" else Feature("array")
             for feature in wanted or ("image", "label")

@@ -2,6 +2,9 @@
 
 import dataclasses
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from data import fingerprint, labels
 from data.order import Dataset, Tensor
+from data.slices import named
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
 from errors import UserError, nearest
 
@@ -28,6 +32,8 @@ class Source:
     are decoded into memory.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self,
         name: str,
@@ -40,6 +46,7 @@ class Source:
         self._builder = _prepared(name, data_dir)
         info = self._builder.info
         self._split = _split(info, name, split)
+        self._damage = partial(damage_said, f"{name} {split}", self._builder.data_dir)
         self._wanted, self._label = wanted, None
         if wanted and "label" in wanted:
             self._label = labels.find(label, dict(info.features), name)
@@ -54,6 +61,12 @@ class Source:
         if self.size < 1:  # train[5:3] has a negative number
             raise UserError(f"{self._what} is empty.")
         one = {key: info.features[key] for key in self._needed()}
+        for key, feature in one.items():
+            if _is_image(feature) and feature.np_dtype != np.uint8:
+                raise UserError(
+                    f"config.data.name={name!r}: its {key!r} is {np.dtype(feature.np_dtype)}, and images should be "
+                    "uint8, 0 to 255: what the range of others is, no set says."
+                )
         fixed = all(_fixed(feature) for feature in one.values())
         pixels = self.size * sum(int(np.prod(f.shape)) for f in one.values() if len(f.shape) > 1) if fixed else 0
         if 0 < pixels <= memory_limit_mb << 20:
@@ -106,15 +119,19 @@ class Source:
             return self._arrays().read(index)
         if self.access == "records":
             if self._held is None:
-                with tf.init_scope():
+                with tf.init_scope(), self._damage():
                     files = [_records(f.filename, f.skip, f.take) for f in self._split.file_instructions]
-                    self._held = tf.constant([record for file in files for record in file.as_numpy_iterator()])
+                    records = [record for file in files for record in file.as_numpy_iterator()]
+                    self._check(len(records))
+                    self._held = tf.constant(records)
             return {"record": tf.gather(self._held, index)}
         if self._held is None:
             from tensorflow_datasets import decode
 
             raw = decode.DeserializeMethod.RAW_BYTES
-            self._held = self._builder.as_data_source(split=self._split.name, deserialize_method=raw)
+            with self._damage():
+                self._held = self._builder.as_data_source(split=self._split.name, deserialize_method=raw)
+                self._check(len(self._held))
         record = tf.numpy_function(lambda i: np.array(self._held.__getitems__(i.tolist()), object), [index], tf.string)
         return {"record": tf.ensure_shape(record, index.shape)}
 
@@ -124,13 +141,26 @@ class Source:
             import tensorflow_datasets as tfds
 
             partial = tfds.decode.PartialDecoding(dict.fromkeys(self._needed(), True))
-            with tf.init_scope():
+            with tf.init_scope(), self._damage():
                 whole = self._builder.as_dataset(split=self._split.name, batch_size=-1, decoders=partial)
                 examples = self._asked(tfds.as_numpy(whole))
             found = {key: np.asarray(examples[key]) for key in self.features}
+            self._check(len(next(iter(found.values()))))
             names = {key: f.names for key, f in self.features.items() if isinstance(f, Feature) and f.kind == "label"}
             self._decoded = arrays.Source.of(found, names, self._what)
         return self._decoded
+
+    def _check(self, count: int) -> None:
+        """That the files hold as many examples as they should.
+
+        Raises:
+          UserError: they do not.
+        """
+        if count != self.size:
+            raise UserError(
+                f"{self._what} should have {self.size:,} examples, and its files in {self._builder.data_dir} hold "
+                f"{count:,}: remove that folder and prepare the set again."
+            )
 
     def _asked(self, example: Example) -> Example:
         """The wanted features of one example or, decoded, of all."""
@@ -160,6 +190,8 @@ class Source:
         first = sum(self._part(h, hosts).num_examples for h in range(host))
         files = [_records(f.filename, f.skip, f.take) for f in self._part(host, hosts).file_instructions]
         records = tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file)
+        count = self._part(host, hosts).num_examples
+        records = records.apply(tf.data.experimental.assert_cardinality(count))
         return records.enumerate(first).map(lambda place, record: ({"record": record}, place))
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
@@ -186,7 +218,10 @@ class Source:
             shuffled = tf.data.Dataset.from_tensor_slices(tuple(tf.gather(x, order) for x in (names, skips, takes)))
             records = shuffled.interleave(
                 _records, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            ).shuffle(buffer, seed=seed + epoch, reshuffle_each_iteration=False)
+            )
+            # An epoch of fewer records is an error: one of none would be an endless loop.
+            records = records.apply(tf.data.experimental.assert_cardinality(part.num_examples))
+            records = records.shuffle(buffer, seed=seed + epoch, reshuffle_each_iteration=False)
             return records.skip(tf.where(epoch == first, tf.constant(skip, tf.int64), 0))
 
         epochs = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
@@ -249,6 +284,20 @@ def _records(filename: Tensor, skip: Tensor, take: Tensor) -> Dataset:
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 
+@contextmanager
+def damage_said(what: str, folder: object) -> Iterator[None]:
+    """What damaged files of a set raise, as one line. TFDS and TensorFlow raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"cannot read {what}: {_one_line(error)} Its files in {folder} are damaged or of another version: remove "
+            "that folder and prepare the set again."
+        ) from None
+
+
 def look(name: str, data_dir: str, label: str = "label") -> tuple[bool, Path, int | None]:
     """Whether a set is prepared, in which folder, and how many classes its labels have, if it has some."""
     builder = _builder(name, data_dir)
@@ -263,6 +312,7 @@ def _builder(name: str, data_dir: str) -> Tfds:
     """The builder of a set, prepared or not."""
     try:
         import tensorflow_datasets as tfds
+        from tensorflow_datasets.core import constants
     except ImportError as error:
         raise UserError(
             f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error})."
@@ -276,8 +326,12 @@ def _builder(name: str, data_dir: str) -> Tfds:
         raise UserError(
             f"config.data.name: TFDS has no set {name!r}: {_close(name, [*tfds.list_builders(), *OWN])}"
         ) from None
-    except (AssertionError, ValueError, FileNotFoundError) as error:
-        raise UserError(f"config.data.name={name!r}: {_one_line(error)}") from None
+    except ModuleNotFoundError as error:  # of the library that a builder of the catalogue needs
+        raise UserError(f"config.data.name={name!r} needs a package that is not installed: {error}.") from None
+    except Exception as error:  # a name that cannot be, or damaged files: TFDS raises anything
+        where = Path(data_dir or constants.DATA_DIR, name.split(":")[0])
+        damaged = f" Or its files in {where} are damaged." if where.is_dir() else ""
+        raise UserError(f"config.data.name={name!r}: {_one_line(error)}{damaged}") from None
 
 
 def _prepared(name: str, data_dir: str) -> Tfds:
@@ -298,8 +352,13 @@ def _prepared(name: str, data_dir: str) -> Tfds:
 
 
 def _split(info: Tfds, name: str, split: str) -> Tfds:
-    if wrong := [part for part in _names(split) if part not in info.splits]:
-        raise UserError(f"{name} has no split {wrong[0]!r}: {nearest(wrong[0], info.splits)}")
+    parts = []
+    for one in split.split("+"):
+        part = one.split("[")[0].strip()
+        if (called := named(part, info.splits)) not in info.splits:
+            raise UserError(f"{name} has no split {part!r}: {nearest(part, info.splits)}")
+        parts.append(called + one.strip()[len(part) :])
+    split = "+".join(parts)
     try:
         return info.splits[split]
     except Exception as error:  # a slice that TFDS cannot read

@@ -6,7 +6,7 @@ import sysconfig
 import tokenize
 from pathlib import Path
 
-from data.text.files import part
+from data.slices import cut_text
 from errors import UserError, nearest
 
 SPLITS = {"train": range(18), "validation": range(18, 19), "test": range(19, 20)}  # twentieths of the files
@@ -26,7 +26,7 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
     if stem not in SPLITS:
         raise UserError(f"Python's standard library has no split {stem!r}: {nearest(stem, SPLITS)}")
     texts = [text for path in files(name) if twentieth(path) in SPLITS[stem] and (text := _text(path))]
-    return part(texts, split, f"Python's standard library, {name or 'all of it'}")
+    return cut_text(texts, split, f"Python's standard library, {name or 'all of it'}")
 
 
 def files(name: str) -> list[str]:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from data.order import tensorflow
-from data.sources.tfds import Source, Tfds, _one_line, _prepared, _split
-from data.text.files import cut, two
+from data.slices import cut, stem
+from data.sources.tfds import Source, Tfds, _one_line, _prepared, _split, damage_said
+from data.text.files import two
 from errors import UserError, nearest
 
 Value: TypeAlias = Any  # a text, or a label
@@ -18,8 +19,8 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
     folder, languages = Path(data_dir, name).expanduser(), two(languages)
     if any(folder.glob("*.*.txt")):  # a folder of this name may also be the prepared set itself
         builder, name = _translate_folder(folder), str(folder)
-        stem = _part(builder.info, name, split.split("[")[0])
-        return cut(_pairs(builder, name, stem, languages), split, name)  # this builder cuts no splits itself
+        whole = _part(builder.info, name, stem(split))
+        return cut(_pairs(builder, name, whole, languages), split, name)  # this builder cuts no splits itself
     builder = _prepared(name, data_dir)
     return _pairs(builder, name, _part(builder.info, name, split), languages)
 
@@ -49,8 +50,9 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
         raw = tf.data.Dataset.range(source.size).batch(BATCH).map(source.read).unbatch()
     else:
         raw = source.in_order(0, 1).map(lambda raw, _: raw)
-    texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return [example["text"].decode() for example in texts.as_numpy_iterator()]
+    with damage_said(f"{name} {split}", data_dir or "TFDS's folder"):
+        texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return [example["text"].decode() for example in texts.as_numpy_iterator()]
 
 
 def _pairs(builder: Tfds, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
@@ -93,11 +95,13 @@ def _read(builder: Tfds, name: str, split: str, keys: tuple[str, str]) -> list[l
     import tensorflow_datasets as tfds
 
     in_order = tfds.ReadConfig(interleave_cycle_length=1)  # else the examples of several files are mixed
-    dataset = builder.as_dataset(split=split, read_config=in_order)
+    with damage_said(f"{name} {split}", builder.data_dir):
+        dataset = builder.as_dataset(split=split, read_config=in_order)
     columns: list[list[Value]] = [[], []]
-    for batch in dataset.map(lambda example: {key: example[key] for key in keys}).batch(BATCH).as_numpy_iterator():
-        for column, key in zip(columns, keys, strict=True):
-            column.extend(batch[key].tolist())
+    with damage_said(f"{name} {split}", builder.data_dir):
+        for batch in dataset.map(lambda example: {key: example[key] for key in keys}).batch(BATCH).as_numpy_iterator():
+            for column, key in zip(columns, keys, strict=True):
+                column.extend(batch[key].tolist())
     if not columns[0]:
         raise UserError(f"{name} {split} is empty.")
     try:

@@ -7,7 +7,9 @@ text: nothing is quoted or escaped.
 import re
 from pathlib import Path
 
-from data.text.files import cut, find, lines, two
+from data.slices import cut, stem
+from data.sources import numbered
+from data.text.files import find, lines, two
 from errors import UserError, nearest
 
 
@@ -25,9 +27,9 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
     found = lines(path)
     text = "sentence" if "sentence" in _cells(found[0]) else "text"
     texts, names = zip(*_columns(path, found, (text, "label")), strict=True)
-    if all(re.fullmatch("-?[0-9]+", label) for label in names):
+    if all(re.fullmatch("-?[0-9]{1,18}", label) for label in names):
         labels = [int(label) for label in names]
-        classes = tuple(map(str, range(max(labels) + 1)))
+        classes = numbered(max(labels), str(path))
     else:
         classes = tuple(sorted(set(names)))
         place = {label: i for i, label in enumerate(classes)}
@@ -40,15 +42,15 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
 
 
 def _path(name: str, split: str, data_dir: str) -> Path:
-    path, stem = Path(data_dir, name).expanduser(), split.split("[")[0]
+    path, whole = Path(data_dir, name).expanduser(), stem(split)
     if path.suffix != ".tsv":
-        return find(path, f"{stem}.tsv")
-    if stem != "train":
+        return find(path, whole, "{}.tsv")
+    if whole != "train":
         raise UserError(
-            f"{path} is one file, whose only split is 'train', not {stem!r}: take parts, 'train[:90%]' and "
+            f"{path} is one file, whose only split is 'train', not {whole!r}: take parts, 'train[:90%]' and "
             "'train[90%:]'."
         )
-    return find(path.parent, path.name)
+    return find(path.parent, "", path.name)
 
 
 def _cells(line: str) -> list[str]:

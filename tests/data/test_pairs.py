@@ -280,7 +280,11 @@ def test_a_tokenizer_that_is_missing_or_another_one_is_an_error(folder, tmp_path
     with pytest.raises(UserError, match=r"tokenizer.model is not the tokenizer that this run was trained with"):
         make(folder, known=known, folder=tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"no model")
-    with pytest.raises(UserError, match="no tokenizer, or a damaged one"):
+    with pytest.raises(UserError, match=r"tokenizer.model is not the tokenizer that this run was trained with"):
+        make(folder, known=known, folder=tmp_path)
+    (tmp_path / "tokenizer.model").unlink()
+    (tmp_path / "tokenizer.model").mkdir()
+    with pytest.raises(UserError, match=r"has lost its tokenizer.model \(Is a directory\)"):
         make(folder, known=known, folder=tmp_path)
 
 

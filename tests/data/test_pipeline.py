@@ -86,10 +86,10 @@ def test_each_epoch_shows_every_example_once_in_another_order(arrays):
 
 
 def test_images_stay_with_their_labels_and_are_normalised(arrays):
-    pipeline = make("arrays", arrays, mean=(0.5, 0.25, 0.0), std=(0.5, 1.0, 2.0))
+    pipeline = make("arrays", arrays, mean=(0.5, 0.25, 0.0), std=(0.5, 1.0, 0.25))
     for batch in (*first(pipeline.train_batches(0), 3), *pipeline.eval_batches("test")):
         value = batch["label"][:, None, None, None] / 255
-        expected = (value - np.array([0.5, 0.25, 0.0])) / np.array([0.5, 1.0, 2.0])
+        expected = (value - np.array([0.5, 0.25, 0.0])) / np.array([0.5, 1.0, 0.25])
         real = batch["mask"] > 0
         np.testing.assert_allclose(
             batch["image"][real], np.broadcast_to(expected, batch["image"].shape)[real], atol=1e-6
@@ -280,13 +280,13 @@ def test_an_unreadable_image_is_skipped_with_weight_zero(damaged, folder):
 
 def test_an_unreadable_image_of_evaluation_is_counted_and_said(damaged):
     pipeline = make("folder", damaged, unreadable="skip", train_split="test", eval_splits=("train",))
-    assert pipeline.notes() == []
+    assert pipeline.unscored() == []
     for _ in range(2):
         (first_batch, second) = pipeline.eval_batches("train")
         mask, index = (np.concatenate([b[name] for b in (first_batch, second)]) for name in ("mask", "index"))
         assert index.tolist() == [*range(12), -1, -1, -1, -1]
         assert index[(mask == 0) & (index >= 0)].tolist() == [0]  # cat/1.jpg
-        assert pipeline.notes() == ["train: 1 examples that could not be read are left out."]
+        assert pipeline.unscored() == ["train: 1 examples that could not be read are left out of the score."]
     assert pipeline.skipped == 0
 
 
@@ -430,7 +430,7 @@ def test_splits_of_other_classes_are_refused(folder, tmp_path):
     (tmp_path / "train").symlink_to(folder / "train")
     (tmp_path / "test" / "bird").mkdir(parents=True)
     (tmp_path / "test" / "bird" / "x.png").write_bytes(next(folder.glob("*/*/*.png")).read_bytes())
-    with pytest.raises(UserError, match="split 'test' has other classes"):
+    with pytest.raises(UserError, match="split 'test' has a class 'bird' that the training split does not have"):
         make("folder", tmp_path).check()
 
 
