@@ -27,12 +27,20 @@ _config_name = ""  # "configs/vit_imagenet.py:B/16"
 
 def begin() -> None:
     """Sets the environment of a command, before jax and TensorFlow are imported."""
+    open_streams()
     # Compiled programs are kept between runs, so that the second start is quick.
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     keep_freed_memory()
+
+
+def open_streams() -> None:
+    """Opens standard streams that are closed (`<&-`) on nothing; else the next file to be opened takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open
 
 
 def keep_freed_memory() -> None:
@@ -114,6 +122,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
             fail = hosts.fail
             hosts.join(FLAGS.coordinator, FLAGS.hosts, FLAGS.host, FLAGS.host_timeout)
         status = main(arguments) or 0
+        sys.stdout.flush()  # what cannot be written is known here, and not when Python ends
         if "coordinator" in FLAGS:
             hosts.part()
     except KeyboardInterrupt:

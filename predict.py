@@ -154,18 +154,18 @@ def lines(path: str) -> Iterator[str]:
 def batches(items: Iterable[str]) -> Iterator[list[str]]:
     """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in
     batches."""
-    waiting: queue.Queue[str | UserError | None] = queue.Queue(4 * ROWS[-1])
+    waiting: queue.Queue[str | Exception | None] = queue.Queue(4 * ROWS[-1])
 
     def read() -> None:
         try:
             for item in items:
                 waiting.put(item)
             waiting.put(None)
-        except UserError as error:
+        except Exception as error:  # raised below, where it ends the command
             waiting.put(error)
 
     threading.Thread(target=read, daemon=True).start()
-    end: str | UserError | None = ""
+    end: str | Exception | None = ""
     while isinstance(end, str):
         batch: list[str] = []
         while not batch or (len(batch) < ROWS[-1] and not waiting.empty()):
