@@ -113,7 +113,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     fail: Callable[[int, str], None] = lambda status, message: None  # noqa: E731
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
-            print("\n\n".join(_help(description, config)))
+            print("\n\n".join(_help(description, config)), flush=True)
             return
         arguments = _parse(sys.argv, config)
         if "coordinator" in FLAGS:

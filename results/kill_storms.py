@@ -3,8 +3,8 @@
     python results/kill_storms.py [KIND ...] [--kills=10] [--folder=FOLDER]
 
 Half of the kills (kill -9) come while a checkpoint is being written. Of two hosts, one is killed and the other must end
-by itself. A kind that has passed is kept in FOLDER (default: a temporary one) and not run again; once all have passed on
-one commit, results/kill_storms.json is written. Exits with 1 if a bit differs.
+by itself. A kind that has passed is kept in FOLDER (default: a temporary one) and not run again. Once all have passed
+on one commit, results/kill_storms.json is written. Exits with 1 if a bit differs.
 """
 
 import argparse
