@@ -109,8 +109,8 @@ def kill(kind: Kind, workdir: Path, step: int, saving: bool, rng: random.Random)
     """
     processes, until = start(kind, workdir), time.monotonic() + LIMIT
     while all(process.poll() is None for process in processes) and time.monotonic() < until:
-        names = [path.name.split(".") for path in workdir.glob("checkpoints/*")]
-        if any(name[0].isdigit() and int(name[0]) >= step and (len(name) > 1) == saving for name in names):
+        steps = [path.name.partition(".") for path in workdir.glob("checkpoints/*")]
+        if any(number.isdigit() and int(number) >= step and bool(rest) == saving for number, _, rest in steps):
             break
         time.sleep(0.002)
     if not saving:
