@@ -9,6 +9,7 @@ on one commit, results/kill_storms.json is written. Exits with 1 if a bit differ
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -159,6 +160,7 @@ def storm(name: str, kills: int, folder: Path) -> Row:
 
 def main(names: list[str], kills: int, folder: Path) -> int:
     """Runs the storms and writes the record. Returns the exit status."""
+    logging.getLogger("absl").setLevel("CRITICAL")
     commit = record.clean_commit()
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or KINDS:
