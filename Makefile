@@ -25,6 +25,7 @@ smoke: .venv/ready  ## slow evidence: accuracy over three seeds, storms of kills
 	$(BIN)/python results/self_supervision.py
 	$(BIN)/python results/transfer.py
 	$(BIN)/python results/kill_storm.py
+	$(BIN)/python results/kill_storms.py
 	$(BIN)/python results/damage_drill.py
 	$(BIN)/python results/hosts_drill.py
 

@@ -27,6 +27,7 @@ _config_name = ""  # "configs/vit_imagenet.py:B/16"; of a study likewise
 
 def begin() -> None:
     """Sets the environment of a command, before jax and TensorFlow are imported."""
+    open_streams()
     # Compiled programs are kept between runs, so that the second start is quick.
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -34,6 +35,13 @@ def begin() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     gc.set_threshold(100_000, 50, 50)  # tracing makes many objects, and the libraries' millions are looked through anew
     keep_freed_memory()
+
+
+def open_streams() -> None:
+    """Opens standard streams that are closed (`<&-`) on nothing; else the next file to be opened takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open
 
 
 def keep_freed_memory() -> None:
@@ -107,7 +115,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     fail: Callable[[int, str], None] = lambda status, message: None  # noqa: E731
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
-            print("\n\n".join(_help(description, config)))
+            print("\n\n".join(_help(description, config)), flush=True)
             return
         arguments = _parse(sys.argv, config)
         if "coordinator" in FLAGS:
@@ -116,6 +124,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
             fail = hosts.fail
             hosts.join(FLAGS.coordinator, FLAGS.hosts, FLAGS.host, FLAGS.host_timeout)
         status = main(arguments) or 0
+        sys.stdout.flush()  # what cannot be written is known here, and not when Python ends
         if "coordinator" in FLAGS:
             hosts.part()
     except KeyboardInterrupt:

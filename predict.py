@@ -213,18 +213,19 @@ def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         waiting.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    end = False
+    end, broken = False, None
     while not end:
         batch: list[Item] = []
         while not end and (not batch or (len(batch) < ROWS[-1] and not waiting.empty())):
             item = waiting.get()
             if isinstance(item, str | UserError):
                 batch.append(item)
-            elif item is not None:
-                raise item
-            end = item is None
+            else:
+                end, broken = True, item
         if batch:
             yield batch
+    if broken is not None:
+        raise broken
 
 
 if __name__ == "__main__":

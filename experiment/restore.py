@@ -54,6 +54,11 @@ def load(
     workdir = Path(workdir)
     config = saved_config(workdir) if config is None else config
     trained = record.read(workdir)
+    if differ := record.differences(hosts.shared("trained", trained), trained, free=()):
+        raise UserError(
+            f"--workdir={workdir} of this host holds another run than that of host 0, which differs in "
+            f"{'; '.join(differ)}. Give all hosts the same folder."
+        )
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
         return _resized(config, size, workdir, which, from_data, average, soup)

@@ -34,14 +34,14 @@ def command(workdir: Path) -> list[str]:
     return [sys.executable, "train.py", "--config=configs/vit_digits.py", f"--workdir={workdir}", *FLAGS.split()]
 
 
-def weights(workdir: Path) -> str:
-    """A digest of the whole state of the last checkpoint."""
+def weights(workdir: Path, step: int = STEPS) -> str:
+    """A digest of the whole state of a checkpoint."""
     import jax
     import numpy as np
 
     from experiment import restore
 
-    _, state, _ = restore.load(workdir, which=str(STEPS))
+    _, state, _ = restore.load(workdir, which=str(step))
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(state)):
         digest.update(np.ascontiguousarray(leaf).tobytes())

@@ -1,5 +1,7 @@
 """Commands as a person types them: one line for a mistake and exit status 2; results where they are said to be."""
 
+import errno
+import io
 import json
 import re
 import subprocess
@@ -10,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import commands
+import predict
 from tests.commandline import ROOT, command
 from tests.conftest import tiny
 from train import train
+from training.progress import Live
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +126,35 @@ def test_predict_names_a_file_it_cannot_read(trained, tmp_path):
         assert done.returncode == 2
         assert str(path) in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_closed_standard_streams_are_empty_ones(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    commands.open_streams()
+    with sys.stdin, sys.stdout, sys.stderr:
+        assert sys.stdin.buffer.read() == b""
+        print("nobody reads this")
+
+
+def test_an_output_that_nobody_reads_does_not_end_a_run(monkeypatch, capsys):
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with Live(0, 10) as live:
+        for line in ("one", "two"):
+            live.say(line)
+    assert capsys.readouterr().err == "warning: the output cannot be written (Broken pipe); the run continues.\n"
+
+
+def test_input_that_cannot_be_read_ends_predict_and_does_not_hang_it():
+    def items():
+        yield "one"
+        raise OSError(errno.EIO, "Input/output error")
+
+    found = predict.batches(items())
+    assert next(found) == ["one"]
+    with pytest.raises(OSError, match="Input/output"):
+        next(found)

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 import pytest
 
+from errors import UserError
 from experiment import restore
 from tests.conftest import tiny
 from train import train
-from training import log
+from training import hosts, log
 
 ROOT = Path(__file__).parents[1]
 # A host that trains, and where it is the last one sends itself SIGTERM while it makes batch `stop`.
@@ -158,3 +159,12 @@ def test_flags_that_do_not_fit_are_refused(flags, line):
     )
     assert done.returncode == 2
     assert re.fullmatch(f"error: {line}.*\n", done.stderr), done.stderr
+
+
+def test_a_port_that_is_taken_is_known_before_jax_would_crash():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"--coordinator=127.0.0.1:{port}: host 0 cannot listen .*another port"):
+            hosts.join(f"127.0.0.1:{port}", 2, 0, 1)
+    with pytest.raises(UserError, match=r"cannot listen on port 70000 .*0-65535"):
+        hosts.join("127.0.0.1:70000", 2, 0, 1)

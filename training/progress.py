@@ -1,5 +1,9 @@
 """The live line of a run; where there is no terminal, a plain line at each log."""
 
+import contextlib
+import errno
+import os
+import sys
 from collections.abc import Mapping
 from typing import Self
 
@@ -7,6 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 NOT_SHOWN = ("nll", "grad_norm", "nonfinite", "spike")  # of metrics: metrics.jsonl has them
+
+
+class _Console(Console):
+    """Rich's, which would exit when who reads the output is gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class Live:
@@ -19,7 +30,7 @@ class Live:
     """
 
     def __init__(self, start: int, steps: int, show: bool = True):
-        self._console = Console(highlight=False, quiet=not show)
+        self._console = _Console(highlight=False, quiet=not show)
         self._bar = Progress(
             BarColumn(bar_width=10),
             TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[metrics]} ·"),
@@ -54,8 +65,15 @@ class Live:
             self.say(f"step {step:,}/{self._steps:,} · {text}{eta}")
 
     def say(self, line: str) -> None:
-        """Prints a line that stays."""
-        self._console.print(line, soft_wrap=True)
+        """Prints a line that stays. An output that is closed or full does not end the run."""
+        try:
+            self._console.print(line, soft_wrap=True)
+        except OSError as error:
+            self._console.quiet = True
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in its buffer
+            with contextlib.suppress(OSError):
+                print(f"warning: the output cannot be written ({error.strerror}); the run continues.", file=sys.stderr)
 
 
 def metric(name: str, value: float) -> str:
