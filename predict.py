@@ -48,14 +48,14 @@ def main(arguments: list[str]) -> None:
     items = iter(arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
         items = iter([only(items)])
-    folder = Path(flags.out) if flags.out else workdir / "predictions"
+    folder = commands.path(flags.out) if flags.out else workdir / "predictions"
     count = 0
     for batch in batches(items):
         for item, answer in answers(run, state.eval_variables, batch, count, flags.top, silent=flags.json):
             show(item, answer, flags.json, folder / f"{count}.png")
             count += 1
         if flags.alignment:
-            draw(run, state.eval_variables, batch[0], Path(flags.alignment))
+            draw(run, state.eval_variables, batch[0], commands.path(flags.alignment))
     if not count:
         raise UserError(
             f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
@@ -140,7 +140,7 @@ def only(items: Iterator[str]) -> str:
 def lines(path: str) -> Iterator[str]:
     """The lines of a file, or of standard input for "-"."""
     try:
-        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as stream:
+        with nullcontext(sys.stdin.buffer) if path == "-" else commands.path(path).open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 try:
                     yield line.decode().rstrip("\r\n")

@@ -1,5 +1,6 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +14,7 @@ import weights
 from errors import UserError
 from experiment import record
 from experiment.build import build
-from experiment.config import complete
+from experiment.config import check, complete, plain
 from experiment.run import Run
 from experiment.settings import Experiment
 from training import checkpoint, hosts, parallel, step
@@ -24,7 +25,7 @@ from weights import transplant
 def parts(config: ConfigDict, workdir: Path) -> Run:
     """A trained run's parts without its weights. config: see `load`."""
     saved = record.read(workdir)
-    if "known" not in saved:
+    if not {"known", "total_steps"} <= saved.keys():
         raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
     config.steps = saved["total_steps"]  # so that the data set need not be there to count epochs
     return build(config, workdir, saved["known"])
@@ -51,7 +52,7 @@ def load(
     Raises:
       UserError: there is no such run or checkpoint, or something does not fit.
     """
-    workdir = Path(workdir)
+    workdir = Path(os.path.expanduser(workdir))
     config = saved_config(workdir) if config is None else config
     trained = record.read(workdir)
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
@@ -123,10 +124,15 @@ def _ingredient(run: Run, state: step.State, workdir: Path, which: str, average:
 def saved_config(workdir: Path | str) -> ConfigDict:
     """The config of the run in a workdir, except the devices that it ran on, which this machine need not have. Keys
     that are newer than the run have their defaults."""
-    keys = lookup.keys(Experiment)
-    saved = {key: _tuples(value) for key, value in record.read(Path(workdir)).items() if key in keys}
+    keys, workdir = lookup.keys(Experiment), Path(os.path.expanduser(workdir))
+    saved = {key: _tuples(value) for key, value in record.read(workdir).items() if key in keys}
     here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}
-    return complete(ConfigDict(saved | {"parallel": here}))
+    try:
+        config = complete(ConfigDict(saved | {"parallel": here}))
+        check(plain(config))
+    except UserError as error:
+        raise UserError(f"{workdir / record.FILE} holds a config that cannot be used: {error}") from None
+    return config
 
 
 def _tuples(value: lookup.Value) -> lookup.Value:

@@ -17,7 +17,7 @@ from data.buckets import Buckets
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Base, Opened, Spec, Split, of_rows
 from data.sources import Example, Feature, Features, Indexed
-from data.tokenizer import Reader, Tokenizer
+from data.tokenizer import Reader, Tokenizer, digest_of
 from errors import UserError
 from models.tokens import UNKNOWN
 
@@ -166,17 +166,19 @@ def load(
                 f"the config.json in {folder} names a tokenizer outside that folder, {name}: do not trust it."
             )
         try:
-            tokenizer = make((folder / name).read_bytes())
+            model = (folder / name).read_bytes()
         except FileNotFoundError:
             raise UserError(
                 f"{folder} has lost its {name}: put it back; the weights mean nothing without it."
             ) from None
-        if tokenizer.digest != digest:
+        except OSError as error:
+            raise UserError(f"cannot read {folder / name}: {error.strerror}.") from None
+        if (found_digest := digest_of(model)) != digest:
             raise UserError(
-                f"{folder / name} is not the tokenizer that this run was trained with ({tokenizer.digest} there, "
-                f"{digest} in config.json): put the right one back."
+                f"{folder / name} is not the tokenizer that this run was trained with ({found_digest} there, {digest} "
+                "in config.json): put the right one back."
             )
-        found.append(tokenizer)
+        found.append(make(model))
     return tuple(found)
 
 
