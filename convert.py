@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     flags = commands.FLAGS
     if url := next((a for a in arguments if "://" in a), None):
         raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
-    source, target = map(Path, arguments)
+    source, target = map(commands.path, arguments)
     check(source, target)
     if source.is_dir():
         params, model = of_run(source, flags.step, flags.average)
@@ -158,7 +158,7 @@ def class_names(found: weights.Weights, path: str | None) -> list[str]:
     if not path:
         return list(found.names) or [str(i) for i in range(found.classes)]
     try:
-        names = Path(path).read_text().splitlines()
+        names = commands.path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read --classes={path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."

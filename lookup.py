@@ -135,7 +135,9 @@ def check_keys(section: str, known: Mapping[str, Key], arguments: Section) -> di
     for name, value in arguments.items():
         if name not in known:
             raise UserError(f"{section}.{name} is not a setting: {nearest(name, known)}")
-        checked[name] = _checked(f"{section}.{name}", known[name].hint, value)
+        if wrong := _impossible(value):
+            raise UserError(f"{section}.{name}={value!r} {wrong}.")
+        checked[name] = checked_value(f"{section}.{name}", known[name].hint, value)
     for name, key in known.items():
         if key.default is inspect.Parameter.empty and name not in arguments:
             raise UserError(f"{section}.{name} is not set: add it to the config.")
@@ -154,12 +156,18 @@ def _parameters(function: Reader) -> list[inspect.Parameter]:
     return [p for p in found if p.name not in own and p.kind not in ends]
 
 
-def _checked(key: str, hint: Hint, value: Value) -> Value:
+def checked_value(key: str, hint: Hint, value: Value) -> Value:
+    """A value of this type, with tuples for lists.
+
+    Args:
+      key: what it is of, for the error line.
+
+    Raises:
+      UserError: another type, or out of range.
+    """
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return call(key, typing.cast(Reader, hint), value)
     value = _tuples(value)
-    if wrong := _impossible(value):
-        raise UserError(f"{key}={value!r} {wrong}.")
     try:
         return _adapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
@@ -168,7 +176,7 @@ def _checked(key: str, hint: Hint, value: Value) -> Value:
 
 def _impossible(value: Value) -> str:
     """What no key may be, whatever its type; "" for nothing."""
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return next(filter(None, map(_impossible, value)), "")
     if isinstance(value, (int, float)) and LARGEST < abs(value) < math.inf:
         return f"should be a number of at most {LARGEST:,}"

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     items = iter(arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
         items = iter([only(items)])
-    folder = Path(flags.out) if flags.out else workdir / "predictions"
+    folder = commands.path(flags.out) if flags.out else workdir / "predictions"
     count, refused = 0, 0
     for batch in batches(items):
         readable, data = read(run, batch, flags.json)
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
             show(shown(item), answer, flags.json, folder / f"{count}.png")
             count += 1
         if flags.alignment and readable:
-            draw(run, state.eval_variables, readable[0], Path(flags.alignment))
+            draw(run, state.eval_variables, readable[0], commands.path(flags.alignment))
     if refused:
         if count + refused > 1:
             print(f"{refused:,} of {count + refused:,} could not be read.", file=sys.stderr)
@@ -188,7 +188,7 @@ def lines(path: str) -> Iterator[Item]:
     if path == "-" and sys.stdin is None:
         raise UserError("standard input is closed: give arguments or --file=FILE.")
     try:
-        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as stream:
+        with nullcontext(sys.stdin.buffer) if path == "-" else commands.path(path).open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 try:
                     yield line.decode().rstrip("\r\n")

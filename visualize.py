@@ -7,7 +7,6 @@ Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked b
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys
-from pathlib import Path
 
 import commands
 
@@ -47,11 +46,11 @@ def main(arguments: list[str]) -> None:
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
         gold=gold(flags.gold, flags.source, flags.target),
-        beside=tuple(Path(path) for path in flags["with"].value or ()),
+        beside=tuple(commands.path(path) for path in flags["with"].value or ()),
         load=restore.latest,
     )
     check(subject)
-    folder = Path(flags.out) if flags.out else workdir / "figures"
+    folder = commands.path(flags.out) if flags.out else workdir / "figures"
     for name in chosen(subject, arguments):
         arrays = lookup.find(FIGURES, "arrays", name)(subject)
         picture.save(lookup.find(FIGURES, "draw", name)(arrays), arrays, folder / f"{name}.png")
@@ -76,7 +75,7 @@ def numbers(arrays: picture.Arrays) -> list[str]:
 
 def gold(*paths: str | None) -> links.Gold | None:
     """What --gold, --source and --target hold."""
-    files = [Path(path) for path in paths if path]
+    files = [commands.path(path) for path in paths if path]
     if len(files) not in (0, len(paths)):
         raise UserError("--gold=FILE, --source=FILE and --target=FILE go together: give all three.")
     return links.read(*files) if files else None

@@ -29,7 +29,9 @@ def collect(study: grid.Study, jobs: Sequence[grid.Job], folder: Path) -> list[R
 def kept(folder: Path) -> dict[str, Row]:
     """The finished runs of an earlier table whose checkpoints, or whole folders, were deleted since; by name."""
     path = folder / "table.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
+    rows = record.of_json(path) if path.exists() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"run", "state"} <= row.keys() for row in rows):
+        raise UserError(f"{path} is damaged. {record.MEND}")
     deleted = lambda row: not (folder / row["run"] / "checkpoints").exists()  # noqa: E731
     return {row["run"]: row for row in rows if row["state"] == "finished" and deleted(row)}
 

@@ -1,6 +1,5 @@
 """Characters or bytes as ids. Text comes back exactly: nothing is normalised."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from data.tokenizer import digest_of
 from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
@@ -32,7 +32,7 @@ class Characters:
         except (ValueError, KeyError, TypeError):
             raise UserError("this is no tokenizer of characters, or a damaged one.") from None
         self.model = model
-        self.digest = hashlib.sha256(model).hexdigest()[:16]
+        self.digest = digest_of(model)
         self._first = len(SPECIAL) if self.special else 0
         self._alphabet: str | None = alphabet
         self._codes = np.array([ord(c) for c in alphabet or ""], np.uint32)

@@ -72,7 +72,7 @@ class Tokenizer:
             raise UserError("this tokenizer was not made here: its padding, unknown, begin and end are not ids 0 to 3.")
         self.model = model
         self.size: int = p.vocab_size()
-        self.digest = hashlib.sha256(model).hexdigest()[:16]
+        self.digest = digest_of(model)
 
     @classmethod
     def train(
@@ -162,6 +162,11 @@ class Tokenizer:
     def vocabulary(self) -> list[str]:
         """The text of every id."""
         return self.pieces(range(self.size))
+
+
+def digest_of(model: bytes) -> str:
+    """A name for the content of a tokenizer, 16 hexadecimal digits."""
+    return hashlib.sha256(model).hexdigest()[:16]
 
 
 def _sample(texts: Iterable[str], most: int) -> list[str]:

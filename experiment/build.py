@@ -57,7 +57,12 @@ def build(
         raise
     host, hosts = here.feed
     feed = Feed(whole.seed, host, hosts, here.divisor, whole.step.accumulate, known, workdir)
-    pipeline = pipeline_of(whole.data, feed)
+    try:
+        pipeline = pipeline_of(whole.data, feed)
+    except KeyError as error:
+        if known is None:
+            raise
+        raise UserError(f"{workdir}'s record of its data lacks {error}: put back a copy of its config.json.") from None
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
     task.check(pipeline.sizes["outputs"])

@@ -195,11 +195,9 @@ def _reader(section: str, here: Section) -> tuple[Reader, tuple[str, ...]]:
         return Experiment, ()
     if section in NAMED:
         key, package, symbol = NAMED[section]
-        if not here.get(key):
+        if not (name := _name(section, here, key)):
             raise UserError(f"config.{section}.{key} is not set: it chooses what config.{section} describes.")
-        if not isinstance(here[key], str):
-            raise UserError(f"config.{section}.{key}={here[key]!r} should be a valid string.")
-        return lookup.find(package, symbol, here[key]), (*input_pipeline.SIZES, "feed")
+        return lookup.find(package, symbol, name), (*input_pipeline.SIZES, "feed")
     if section == "parallel":
         return parallel.make, ("devices",)
     if section == "checkpoint":
@@ -207,10 +205,18 @@ def _reader(section: str, here: Section) -> tuple[Reader, tuple[str, ...]]:
     return typing.cast(Reader, lookup.keys(Experiment)[section].hint), ()
 
 
+def _name(section: str, here: Section, key: str, default: str = "") -> str:
+    """The value of a key that decides which other keys there are."""
+    value = here.get(key, default)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"config.{section}.{key}={value!r} should be a valid string.")
+    return value or default
+
+
 def _keys(section: str, here: Section) -> Keys:
     """The keys of a section, that of its name first."""
     if section == "optim":
-        return optim.keys(here.get("name", "adamw"), here.get("optimizer", "sgd"))
+        return optim.keys(_name(section, here, "name", "adamw"), _name(section, here, "optimizer", "sgd"))
     reader, without = _reader(section, here)
     named = {NAMED[section][0]: lookup.Key(str, inspect.Parameter.empty)} if section in NAMED else {}
     if section == "data":

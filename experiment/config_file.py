@@ -65,10 +65,14 @@ def _find(flag: str, folder: str, path: str) -> Path:
         for file in (here, ROOT / here):
             if file.is_file():
                 return file.resolve()
-        what = "is a folder, and a config is a Python file" if here.is_dir() else "does not exist"
+        what = (
+            f"{path} is a folder"
+            if here.is_dir()
+            else f"there is no {flag.removeprefix('--').partition('=')[0]} {path}"
+        )
     except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-    raise UserError(f"{flag}: {path} {what}: {nearest(path, files(folder))}")
+        what = f"cannot read {path} ({error.strerror})"
+    raise UserError(f"{what}: {nearest(path, files(folder))}")
 
 
 def _module(file: Path) -> ModuleType:
@@ -108,7 +112,7 @@ def _arguments(flag: str, path: str, module: ModuleType, variant: str) -> dict[s
                 raise UserError(f"{flag}: {name} {text!r} should be a number from {values[0]} to {values[-1]}.")
             arguments[name] = int(text)
         elif text not in values:
-            every = (*values, "debug") if flag.startswith("--config") else values
+            every = (*values, "debug") if flag.startswith("--config") and len(known) == 1 else values
             raise UserError(f"{flag}: there is no {name} {text!r}: {nearest(text, every)}")
         else:
             arguments[name] = text

@@ -52,9 +52,12 @@ def check(source: str) -> None:
         raise UserError(f"config.init_from={source}: there is no such file.")
     if source and path.suffix not in published.SUFFIXES:
         if path.is_file():
-            published.read(path)  # says why a file of another kind is not loaded
+            published.read(path)  # which says why a file of another kind is not loaded
         if not path.is_dir():
-            raise UserError(f"config.init_from={source}: there is no such folder.")
+            raise UserError(
+                f"config.init_from={source}: there is no such folder. Weights that are published elsewhere are "
+                "downloaded first, as .npz or .safetensors."
+            )
         record.read(path)
 
 

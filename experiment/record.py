@@ -7,12 +7,32 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Interval
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+import lookup
 from errors import UserError
 from training import optim
 
 Record = dict[str, Any]  # JSON
+MEND = "Put back a copy of it, or train into another --workdir."
+# What a record says besides the config, which `experiment.config.check` reads, and the sections of that.
+FACTS: dict[str, lookup.Hint] = {
+    "total_steps": Annotated[int, Interval(ge=1, lt=2**31)],
+    "known": dict[str, Any],
+    "classes": tuple[str, ...],  # of `known`, as the next one
+    "tokenizers": dict[str, str],
+    "format": PositiveInt,
+    "data_fingerprint": dict[str, str],
+    "history": tuple[dict[str, Any], ...],
+    "skipped_batches": tuple[tuple[int, int], ...],
+    "parameters": NonNegativeInt,
+    "step_flops": NonNegativeFloat,
+    **dict.fromkeys(("devices", "commit", "command"), str),
+    **dict.fromkeys(("model", "task", "data", "optim", "evaluation", "checkpoint"), dict[str, Any]),
+}
 
 FILE = "config.json"
 CODE = (":/*.py", ":/*.sh", ":/requirements*.txt")  # what a result depends on, as git's patterns
@@ -68,17 +88,39 @@ def read(workdir: Path) -> Record:
     """
     path = workdir / FILE
     try:
-        record = json.loads(path.read_text())
+        record = of_json(path)
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train into another --workdir.") from None
+    try:
+        record = lookup.checked_value("it", dict[str, Any], record)
+        for here in (record, record.get("known", {})):
+            for key in FACTS.keys() & here.keys():
+                lookup.checked_value(key, FACTS[key], here[key])
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error} {MEND}") from None
     if record.get("format", 1) > FORMAT:
         raise UserError(
             f"{path} was written by a newer version, in format {record['format']}, and this one reads formats up to "
             f"{FORMAT}: use the code of commit {record.get('commit') or 'that wrote it'}."
         )
     return _upgraded(record)
+
+
+def of_json(path: Path) -> Any:  # whatever it holds
+    """The content of a JSON file in a workdir.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UserError: it cannot be read, or is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, no JSON, nested without end
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}). {MEND}") from None
 
 
 def _upgraded(record: Record) -> Record:

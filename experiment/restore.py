@@ -1,5 +1,6 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +14,7 @@ import weights
 from errors import UserError, nearest
 from experiment import record
 from experiment.build import build
-from experiment.config import complete, sections
+from experiment.config import check, complete, sections
 from experiment.run import Run
 from experiment.settings import Experiment
 from training import checkpoint, hosts, parallel, step
@@ -24,7 +25,7 @@ from weights import transplant
 def parts(config: ConfigDict, workdir: Path) -> Run:
     """A trained run's parts without its weights. config: see `load`."""
     saved = record.read(workdir)
-    if "known" not in saved:
+    if not {"known", "total_steps"} <= saved.keys():
         raise UserError(f"{workdir} was trained by an older version, which kept less of its data: train it again.")
     config.steps = saved["total_steps"]  # so that the data set need not be there to count epochs
     return build(config, workdir, saved["known"])
@@ -51,7 +52,7 @@ def load(
     Raises:
       UserError: there is no such run or checkpoint, or something does not fit.
     """
-    workdir = Path(workdir)
+    workdir = Path(os.path.expanduser(workdir))
     config = saved_config(workdir) if config is None else config
     trained = record.read(workdir)
     if differ := record.differences(hosts.shared("trained", trained), trained, free=()):
@@ -130,18 +131,23 @@ def saved_config(workdir: Path | str) -> ConfigDict:
     that are newer than the run have their defaults.
 
     Raises:
-      UserError: there is no record, or it has a key that this version does not have.
+      UserError: there is no record, or it has a key or a value that this version does not have.
     """
-    keys, written = lookup.keys(Experiment), record.read(Path(workdir))
+    keys, workdir = lookup.keys(Experiment), Path(os.path.expanduser(workdir))
+    written = record.read(workdir)
     saved = {key: _tuples(value) for key, value in written.items() if key in keys}
     here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}
-    config = complete(ConfigDict(saved | {"parallel": here}))
-    for section, known in sections(config):
-        for key in set(saved.get(section, ())) - set(known):
-            raise UserError(
-                f"{Path(workdir, record.FILE)} has {section}.{key}, which this version does not have: "
-                f"{nearest(key, known)} Another version wrote it: use the code of commit {written.get('commit')!r}."
-            )
+    try:
+        config = complete(ConfigDict(saved | {"parallel": here}))
+        for section, known in sections(config):
+            for key in set(saved.get(section, ())) - set(known):
+                raise UserError(
+                    f"it has {section}.{key}, which this version does not have: {nearest(key, known)} Use the code of "
+                    f"commit {written.get('commit')!r}."
+                )
+        check(config)
+    except UserError as error:
+        raise UserError(f"{workdir / record.FILE} holds a config that cannot be used: {error}") from None
     return config
 
 

@@ -159,7 +159,9 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
     """
     mine = {job.name: list(job.flags) for job in jobs}
     path = folder / FILE
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = record.of_json(path) if path.exists() else {}
+    if not isinstance(before, dict):
+        raise UserError(f"{path} is damaged. {record.MEND}")
     for name in mine:
         if name in before and mine[name] != before[name]:
             differ = sorted(set(mine[name]) ^ set(before[name]))
@@ -186,8 +188,10 @@ def progress(workdir: Path) -> float:
 
 def attempts(workdir: Path) -> list[dict[str, Any]]:  # Any: JSON
     """The attempts of a run that ended, with their state and seconds."""
-    path = workdir / ATTEMPTS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    found = log.rows(workdir / ATTEMPTS)
+    if any(not {"state", "seconds"} <= attempt.keys() for attempt in found):
+        raise UserError(f"{workdir / ATTEMPTS} is damaged. {log.MEND}")
+    return found
 
 
 def done(job: Job, folder: Path) -> bool:

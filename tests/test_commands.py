@@ -37,7 +37,7 @@ def trained(tmp_path_factory) -> Path:
         (["train.py", "configs/vit_digits.py"], "is not a flag"),
         (
             ["train.py", "--config=configs/vit_finetune.py:cars+B/16"],
-            "cars+B/16: there is no task 'cars' to fine-tune on: imagenet",
+            "cars+B/16: there is no task 'cars'",
         ),
         (
             [
@@ -46,7 +46,7 @@ def trained(tmp_path_factory) -> Path:
                 "--config.data.source=synthetic",
                 "--config.data.name=10",
             ],
-            "variant='X/16' does not exist",
+            "there is no variant 'X/16': did you mean 'S/16'",
         ),
         (["evaluate.py"], "--workdir=FOLDER of a training run is needed"),
         (["evaluate.py", "--workdir=nowhere"], "nowhere holds no run"),

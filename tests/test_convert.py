@@ -169,7 +169,7 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     assert line == f"{len(taken)} of {len(theirs)} parameters from {published}; begin anew: head/bias, head/kernel."
     taken, line = begun(published, tmp_path, **{"data.image_size": 20, "model.activation": "gelu_tanh"})
     assert taken["positions/embedding"].shape == (1, 26, 16)
-    assert "position embeddings resized from 10 to 26" in line
+    assert "positions/embedding resized from 3x3 patches to 5x5 patches" in line
     assert line.endswith("note: these weights were made with config.model.activation=gelu.")
 
 

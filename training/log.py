@@ -21,6 +21,9 @@ from tensorboardX.summary import scalar
 from errors import DiskFull, UserError
 
 FILE = "metrics.jsonl"
+MEND = "Remove that line, or put back a copy of the file."
+
+Row = dict[str, Any]  # JSON
 
 
 class Log:
@@ -123,13 +126,42 @@ def scored(workdir: Path, step: int) -> bool:
     return any(row["step"] == step and "learning_rate" not in row for row in read(workdir))
 
 
-def read(workdir: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics.jsonl, in order."""
-    path = workdir / FILE
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+def read(workdir: Path) -> list[Row]:
+    """The rows of a run's metrics.jsonl, in order.
+
+    Raises:
+      UserError: see `rows`, or a row without a step.
+    """
+    found = rows(workdir / FILE)
+    for number, row in enumerate(found, 1):
+        if type(row.get("step")) is not int or not all(x is None or type(x) in (int, float) for x in row.values()):
+            raise UserError(f"{workdir / FILE} is damaged: row {number} is not a step with its numbers. {MEND}")
+    return found
+
+
+def rows(path: Path) -> list[Row]:
+    """The JSON objects of a file, one a line; none where there is no file. A kill can cut the last line short, which
+    is then left out.
+
+    Raises:
+      UserError: the file cannot be read, or another line of it is damaged.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from None
+    found = []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+            row = json.loads(line) if line else {}
+            if not isinstance(row, dict):
+                raise ValueError
+        except (ValueError, RecursionError):
+            if number == len(lines):
+                break
+            raise UserError(f"{path} is damaged in line {number}. {MEND}") from None
+        if row:
+            found.append(row)
+    return found

@@ -5,7 +5,9 @@ scheme; `.model` holds the keys of config.model that the weights decide. Blocks 
 config.model.scan. Of our models this room knows the sizes and the names of layers; it computes with NumPy alone.
 """
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -37,6 +39,7 @@ TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
 SUFFIXES = files.SUFFIXES
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 MODELS = ("vit", "resnet", "mixer")  # config.model.name
+LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
 
 
 class Move(NamedTuple):
@@ -110,7 +113,8 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     """
     path = Path(path)
     arrays, said = files.read(path)
-    table = max(TABLES, key=lambda t: t.fit(arrays))
+    arrays, prefix = _without_prefix(arrays)
+    table = _table(arrays)
     known, unknown = table.by_theirs(arrays)
     if 2 * len(known) < len(arrays):
         raise UserError(
@@ -153,7 +157,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         side=model.side,
         moves=_moves(places, arrays, params),
         left_out=left_out,
-        notes=(*neighbour.notes, *(f"{dtype} became float32" for dtype in dtypes)),
+        notes=(
+            *neighbour.notes,
+            *(f"{dtype} became float32" for dtype in dtypes),
+            *([f"the names are read without {prefix!r}, which they begin with"] if prefix else []),
+        ),
     )
 
 
@@ -223,6 +231,30 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
+
+
+def _table(names: Collection[str]) -> Table:
+    """The table that these names fit best."""
+    return max(TABLES, key=lambda table: table.fit(names))
+
+
+def _without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays without what a wrapper has put before most names, and that: "module.", "backbone.", "state_dict."
+
+    Names that are known stay as they are, and so do those that no prefix makes known.
+    """
+
+    def known(names: Collection[str]) -> bool:
+        return 2 * len(_table(names).by_theirs(names)[0]) >= len(names)
+
+    depth = 0 if known(arrays) else LONGEST_PREFIX
+    for parts in range(1, depth + 1):
+        begins = [found[0] for name in arrays if (found := re.match(rf"(?:[^./]+[./]){{{parts}}}", name))]
+        for prefix, _ in Counter(begins).most_common(1):
+            shorter = {name.removeprefix(prefix): array for name, array in arrays.items()}
+            if len(shorter) == len(arrays) and known(shorter):
+                return shorter, prefix
+    return arrays, ""
 
 
 def _grid(

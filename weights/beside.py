@@ -66,5 +66,8 @@ def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     query = leaves.get("encoder/block_00/attention/query/bias")
     if query is None:
         return {}
-    settings = {key: model[key] for key in ("activation", "norm_epsilon", "grid") if model.get(key) is not None}
+    settings = {key: model[key] for key in ("activation", "norm_epsilon")}
+    rows, columns = model.get("grid") or (0, 0)
+    if rows != columns:
+        settings["grid"] = [rows, columns]
     return {"attend": json.dumps({"heads": query.shape[0]} | settings)}

@@ -16,6 +16,7 @@ from errors import UserError
 
 SUFFIXES = (".npz", ".safetensors")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
 ALWAYS_ALLOWED = 1 << 30  # bytes, whatever they grew from
 
@@ -34,6 +35,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if not path.is_file():
         raise UserError(f"there is no file {path}.")
     try:
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise UserError(f"{path} is a pointer of Git LFS, not the file itself: fetch it with git lfs pull.")
         arrays, notes = _npz(path) if path.suffix == ".npz" else _safetensors(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None

@@ -3,7 +3,6 @@
 n sentences, b this host's rows of a batch, S its padded length.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from data.buckets import Buckets
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Base, Opened, Spec, Split, of_rows
 from data.sources import Example, Feature, Features, Indexed
-from data.tokenizer import Normalisation, Reader, Tokenizer
+from data.tokenizer import Normalisation, Reader, Tokenizer, digest_of
 from errors import UserError, shown
 from models.tokens import UNKNOWN
 
@@ -195,17 +194,19 @@ def load(
                 f"the config.json in {folder} names a tokenizer outside that folder, {name}: do not trust it."
             )
         try:
-            content = (folder / name).read_bytes()
-        except OSError as error:
+            model = (folder / name).read_bytes()
+        except FileNotFoundError:
             raise UserError(
-                f"{folder} has lost its {name} ({error.strerror}): put it back; the weights mean nothing without it."
+                f"{folder} has lost its {name}: put it back; the weights mean nothing without it."
             ) from None
-        if (there := hashlib.sha256(content).hexdigest()[:16]) != digest:
+        except OSError as error:
+            raise UserError(f"cannot read {folder / name}: {error.strerror}.") from None
+        if (found_digest := digest_of(model)) != digest:
             raise UserError(
-                f"{folder / name} is not the tokenizer that this run was trained with ({there} there, {digest} in "
-                "config.json): put the right one back."
+                f"{folder / name} is not the tokenizer that this run was trained with ({found_digest} there, {digest} "
+                "in config.json): put the right one back."
             )
-        found.append(make(content))
+        found.append(make(model))
     return tuple(found)
 
 

@@ -72,5 +72,5 @@ def test_a_record_of_a_newer_version_names_its_commit(workdir):
         record.read(workdir)
     newer = saved(2)
     newer["model"]["rotary_embedding"] = True
-    with pytest.raises(UserError, match=r"has model.rotary_embedding, which this version does not have"):
+    with pytest.raises(UserError, match=r"it has model.rotary_embedding, which this version does not have"):
         restore.saved_config(write(workdir, newer))
