@@ -58,8 +58,9 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
             continue
         draw = lookup.find("analysis.studies", "draw", name)
         figure = lookup.call(f"the figure {name!r}", draw, arguments, rows=own)
-        if missing := len(finished(rows)) - len(own):
-            figure.picture.supxlabel(f"not shown: {missing} diverged of {missing + len(own)} runs", size=8, color="red")
+        if missing := len(rows) - len(own):
+            words = f"not shown: {missing} of {len(rows)} runs, diverged or not finished"
+            figure.picture.supxlabel(words, size=8, color="red")
         before = sum(key.partition("-")[0] == name for key in drawn)
         drawn[name + (f"-{before + 1}" if before else "")] = figure
     for name, figure in drawn.items():
@@ -75,6 +76,11 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
 def finished(rows: Sequence[Row]) -> list[Row]:
     """The rows of the runs that are finished."""
     return [row for row in rows if row.get("state", "finished") == "finished"]
+
+
+def unfinished(row: Row) -> str:
+    """Which run is not finished, and why."""
+    return ": ".join(filter(None, (row["run"], row["state"], row.get("reason"))))
 
 
 def columns(figures: Sequence[Mapping[str, Any]]) -> list[str]:  # Any: arguments of any figure
@@ -105,7 +111,7 @@ def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[s
             f"{len(ended)} of {runs} runs, {seeds} seeds; {counting}. Intervals are 95 % confidence intervals, by "
             "Student's t over the seeds, clipped to the values that a metric can have (an accuracy: 0 to 100 %)."
         ),
-        items("Not finished, and not counted:", [f"{r['run']}: {r['state']}" for r in rows if r not in ended]),
+        items("Not finished, and not counted:", [unfinished(row) for row in rows if row not in ended]),
         items(
             "Diverged, and not in the means, fits and figures:",
             [f"{row['run']}: {why}" for row in ended if (why := diverged(row))],

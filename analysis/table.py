@@ -12,7 +12,7 @@ import numpy as np
 
 from errors import UserError, nearest
 from experiment import record
-from studies import grid
+from studies import grid, launch
 from training import log
 
 Row = dict[str, Any]  # Any: labels and metrics, as JSON
@@ -40,7 +40,8 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
     """What a run came to.
 
     Returns:
-      run, config, the labels, seed and state ("finished", "unfinished", "missing"). Unless it is missing, also:
+      run, config, the labels, seed and state ("finished", "unfinished", "missing"), with the last line of the output of
+      a run that is not finished as the reason. Unless it is missing, also:
         parameters; flops_per_example, of a forward pass; total_flops, of all training; examples_seen; steps;
         selected_step: of the evaluation that counts;
         train_seconds, step_seconds: without compiling, evaluations and saves;
@@ -51,6 +52,8 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
     """
     workdir = folder / job.name
     result: Row = {"run": job.name, "config": job.flags[0].partition("=")[2], **job.labels, "seed": job.seed}
+    if grid.progress(workdir) < 1 and (workdir / launch.OUTPUT).exists():
+        result["reason"] = launch.last_line(workdir / launch.OUTPUT)
     if not (workdir / record.FILE).exists():
         return result | {"state": "missing"}
     about, rows = record.read(workdir), log.read(workdir)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # imported only to submit
     from submitit import Job as Handle
     from submitit.helpers import DelayedSubmission
 
+OUTPUT = "output.txt"  # in a run's folder
 STOPPED = 75  # exit status of a train.py that a signal stopped, by --stopped_status
 State = Literal["finished", "failed", "stopped", "busy"]
 
@@ -63,7 +64,7 @@ class Runner:
             return Outcome(job, "stopped")
         workdir = self.folder / job.name
         workdir.mkdir(parents=True, exist_ok=True)
-        with (workdir / "lock").open("w") as lock, (workdir / "output.txt").open("a") as output:
+        with (workdir / "lock").open("w") as lock, (workdir / OUTPUT).open("a") as output:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +100,7 @@ class Runner:
         seconds = time.perf_counter() - begun
         with (workdir / grid.ATTEMPTS).open("a") as file:
             file.write(json.dumps({"state": state, "seconds": round(seconds, 1)}) + "\n")
-        return Outcome(job, state, seconds, last_line(workdir / "output.txt") if state == "failed" else "")
+        return Outcome(job, state, seconds, last_line(workdir / OUTPUT) if state == "failed" else "")
 
     def stop(self, *_: object) -> None:
         """Ends the running jobs. Each saves its state, to resume another time. A signal handler."""

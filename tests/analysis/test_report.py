@@ -211,7 +211,7 @@ def test_a_diverged_run_is_marked_and_not_averaged(tmp_path, loss, said):
     assert f"- {rows[0]['run']}: test/nll {said}" in text
     assert "| ViT | 500 | 3 (1 diverged) | 10 |" in text
     assert text.count("90.00 ± 0.00 %") == len(one.runs) + 1  # of every point, and of the figure
-    assert "1 diverged of 24 runs" in (tmp_path / "figures" / "comparison.svg").read_text()
+    assert "not shown: 1 of 24 runs, diverged" in (tmp_path / "figures" / "comparison.svg").read_text()
 
 
 def test_a_study_whose_runs_all_diverged_says_so(tmp_path):
@@ -224,10 +224,10 @@ def test_a_study_whose_runs_all_diverged_says_so(tmp_path):
 def test_runs_that_are_not_finished_are_listed(tmp_path):
     one = study()
     rows = [row | {"state": "finished"} for row in made_up(one, lambda job: 0.5)]
-    rows[3] = {"run": "a-run", "seed": 0, "state": "missing"}
+    rows[3] = {"run": "a-run", "seed": 0, "state": "missing", "reason": "error: no <such> thing"}
     text = text_of(tmp_path, one, rows)
     assert "23 of 24 runs" in text
-    assert "- a-run: missing" in text
+    assert r"- a-run: missing: error: no \<such\> thing" in text
 
 
 BASELESS = base.figure("shape", series="model", base="BiT ResNet", metric="test/accuracy")

@@ -62,7 +62,10 @@ def test_a_study_with_a_failed_run_says_so_and_reports_the_others(ran):
     assert {row["steps"] for row in rows[:2]} == {"3"}
     assert {row["learning_rate"] for row in rows} == {"usual"}, "a metric of the log took a label's place"
     assert float(rows[0]["total_flops"]) > 0
-    assert "2 of 3 runs, 1 seeds" in (folder / "report.md").read_text()
+    text = (folder / "report.md").read_text()
+    assert "2 of 3 runs, 1 seeds" in text
+    assert "- 3-usual-seed0: missing: error: config.model.width=16 does not divide by heads=3" in text
+    assert f"--workdir={folder}/2-usual-seed0" in text
 
 
 def test_the_same_command_leaves_what_is_finished_alone(ran, study):
