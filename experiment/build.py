@@ -129,8 +129,8 @@ def _check_fit(run: Run, training: bool) -> None:
         )
 
     def train(variables: Variables) -> Sums:
-        options = dict(mutable=True, train=True, rngs={"dropout": jax.random.key(0)})
-        apply = step.Apply(run.model, variables, lambda x: x, **options)
+        key = jax.random.key(0)
+        apply = step.Apply(run.model, variables, lambda x: x, mutable=True, train=True, rngs={"dropout": key})
         return run.task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(spec).items()}, True)
 
     try:
