@@ -52,6 +52,7 @@ class Lock:
             if hosts.primary():
                 self._take()
             self._meet(hosts.shared("owner", self._owner["id"]))
+            hosts.wait("owner")  # before anything else is written
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"cannot write to {self._workdir}: {reason}. Choose another --workdir.") from None
