@@ -173,6 +173,7 @@ def introduction(run: experiment.Run, start: int, peak: float, peak_source: str)
             f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} "
             "GFLOP a step.",
             *run.pipeline.describe(),
+            *run.settings.describe(),
             f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s "
             f"({peak_source}).",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",

@@ -16,7 +16,7 @@ def of_files(files: Iterable[str | Path], root: Path) -> dict[str, str]:
 
     No file is read.
     """
-    sizes = {os.path.relpath(file, root): _size(file) for file in files}
+    sizes = {str(file).removeprefix(os.path.join(root, "")): _size(file) for file in files}
     if len(sizes) <= MANY:
         return {name: f"{size} bytes" for name, size in sizes.items()}
     folders: dict[str, list[tuple[str, int]]] = defaultdict(list)

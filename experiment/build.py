@@ -21,7 +21,7 @@ from experiment.run import Run, abstract
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
-from training import checkpoint, optim, parallel, step
+from training import backend, checkpoint, optim, parallel, step
 from training.trees import Sums, Variables
 
 Builder = Callable[[Section, Feed], Pipeline]
@@ -108,7 +108,7 @@ def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipe
     """
     if jax.distributed.is_initialized():  # the other hosts have theirs
         return
-    with parallel.instead() as devices:
+    with backend.instead() as devices:
         elsewhere = ConfigDict(config.to_dict() | {"parallel": {}})
         run = build(elsewhere, workdir, known, devices=devices, pipeline_of=pipeline_of)
         if known is None:

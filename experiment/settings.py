@@ -45,6 +45,12 @@ class StepSettings:
         if 0 < self.spike <= 1:
             raise UserError(f"config.step.spike={self.spike} should be 0, which turns it off, or greater than 1.")
 
+    def describe(self) -> list[str]:
+        """A line for a person on which weights are evaluated, if they are not the last ones."""
+        warmup = ", or (1 + step) / (10 + step) where that is less" if self.ema_warmup else ""
+        line = f"Evaluated is a moving average of the weights: decay {self.ema_decay:g}{warmup}."
+        return [line] if self.ema_decay else []
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -99,7 +105,8 @@ class Experiment:
 
     Attributes:
       seed: of initialisation, data order, augmentation, dropout and sampling.
-      steps: gradient steps; 0 takes `epochs`.
+      steps: gradient steps; 0 takes `epochs`. A run that goes on may have more or fewer: from there on its learning
+        rate is that of a schedule for the new number.
       epochs: passes over the training split, where `steps` is 0.
       init_from: weights that the run begins with: a workdir, WORKDIR:STEP, or a .npz or .safetensors file.
       init_fresh: patterns over parameter paths that begin anew all the same, or that only the other model has.

@@ -10,7 +10,7 @@ import experiment
 from errors import NoDevice, UserError, explained
 from tests.commandline import command
 from tests.conftest import tiny
-from training import parallel
+from training import backend
 
 LACK = "RESOURCE_EXHAUSTED: Out of memory allocating 289281592768 bytes."
 
@@ -59,8 +59,8 @@ def without_device(monkeypatch) -> None:
         yield cpu
 
     cpu = tuple(jax.devices())[:1]
-    monkeypatch.setattr(parallel.jax, "devices", devices)
-    monkeypatch.setattr(parallel, "instead", instead)
+    monkeypatch.setattr(jax, "devices", devices)
+    monkeypatch.setattr(backend, "instead", instead)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,6 @@ def test_a_missing_device_is_told_after_the_mistakes_of_the_config(changes, mess
     "changes", [{"model.heads": -1}, {"optim.name": "adamm"}, {"checkpoint.keep_last": 0}, {"data.batch_size": 0}]
 )
 def test_keys_are_checked_before_a_device_is_opened(changes, monkeypatch):
-    monkeypatch.setattr(parallel, "present", lambda: pytest.fail("the devices were opened"))
+    monkeypatch.setattr(backend, "present", lambda: pytest.fail("the devices were opened"))
     with pytest.raises(UserError, match=next(iter(changes))):
         experiment.build(tiny(**changes), Path("nowhere"))

@@ -234,9 +234,9 @@ class Source:
 
     def contents(self) -> dict[str, str]:
         """Version and counts, as TFDS has noted them, and sizes of the files."""
-        files = [Path(file.filename) for file in self._split.file_instructions]
+        files = [file.filename for file in self._split.file_instructions]
         about = f"{self.size} examples, {self._bytes()} bytes"
-        return {self._builder.info.full_name: about} | fingerprint.of_files(files, Path(self._builder.data_dir))
+        return {self._builder.info.full_name: about} | fingerprint.of_files(files, Path(files[0]).parent)
 
     def labels(self) -> np.ndarray | None:
         """See Labelled."""
