@@ -5,6 +5,7 @@ fit is a UserError before any device is touched. A ConfigDict travels no further
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -68,7 +69,8 @@ def build(
     if not 1 <= steps < MOST_STEPS:
         count = f"{steps:,}, too many" if steps else "no"
         raise UserError(f"the run has {count} steps: set --config.steps or --config.epochs.")
-    optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen)
+    order = cache(lambda: step.order(model, task, abstract(pipeline.spec)))
+    optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen, order=order)
     checkpoints = lookup.call(
         "config.checkpoint",
         checkpoint.Checkpoints,
