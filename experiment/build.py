@@ -4,7 +4,8 @@ Each section of a config goes whole to one function or dataclass, whose argument
 fit is a UserError before any device is touched. A ConfigDict travels no further than this file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -96,16 +97,30 @@ def build(
         checkpoints=checkpoints,
         probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, feed)),
     )
-    _check_fit(run, training=known is None)
+    _check_inputs(run)
+    with _fitting():
+        _ = run.abstract_state
     return run
 
 
-def _check_fit(run: Run, training: bool) -> None:
-    """Traces the model as its task calls it.
+def check_training(run: Run) -> None:
+    """Traces the model as its task calls it in training, where it may return something else.
 
     Raises:
-      UserError: data, model, task and optimiser do not fit one another.
+      UserError: data, model and task do not fit one another.
     """
+
+    def train(variables: Variables) -> Sums:
+        rngs = {"dropout": jax.random.key(0)}
+        apply = step.Apply(run.model, variables, lambda x: x, mutable=True, train=True, rngs=rngs)
+        batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(run.pipeline.spec).items()}
+        return run.task.sums(apply, batch, train=True)
+
+    with _fitting():
+        jax.eval_shape(train, run.abstract_state.variables)
+
+
+def _check_inputs(run: Run) -> None:
     spec = run.pipeline.spec
     if unknown := next((name for name in run.task.inputs if name not in spec), None):
         raise UserError(
@@ -113,15 +128,12 @@ def _check_fit(run: Run, training: bool) -> None:
             f"{run.config['data']['kind']!r} has: {', '.join(spec)}."
         )
 
-    def train(variables: Variables) -> Sums:
-        options = dict(mutable=True, train=True, rngs={"dropout": jax.random.key(0)})
-        apply = step.Apply(run.model, variables, lambda x: x, **options)
-        return run.task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(spec).items()}, True)
 
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """An error while a model is traced says that data, model and task do not fit one another."""
     try:
-        variables = run.abstract_state.variables
-        if training:
-            jax.eval_shape(train, variables)
+        yield
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

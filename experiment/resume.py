@@ -4,6 +4,7 @@ import jax
 
 from errors import UserError
 from experiment import init_from, record
+from experiment.build import check_training
 from experiment.config import plain
 from experiment.restore import saved_config
 from experiment.run import Run
@@ -31,6 +32,7 @@ def start(run: Run) -> int:
             f"config.data.{key}={run.config['data'][key]} is more than the whole training split, which fills "
             f"{run.pipeline.steps_per_epoch:.2f} batches: lower it."
         )
+    check_training(run)
     begun = _newest(run)
     if begun is not None:
         saved = record.read(run.workdir)

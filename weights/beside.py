@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
 
 
-def _pair(value: object) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[int, int]:
     """A height and a width, which are one number where they are the same."""
     height, width = value if isinstance(value, list) else (value, value)
     return int(height), int(width)
