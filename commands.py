@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from errors import DiskFull, UserError
 
 FLAGS = flags.FLAGS
+LONGEST_NAME = 255  # bytes, of a file or folder
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 _own: list[str] = []  # flags defined here, in order, for --help
@@ -38,7 +39,8 @@ def keep_freed_memory() -> None:
     1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+        for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (LONGEST_NAME = 255  # bytes, of a file or folder
+M_TRIM_THRESHOLD, 2**31 - 1)):
             mallopt(parameter, value)
 
 
@@ -151,7 +153,10 @@ def workdir() -> Path:
 
 def path(text: str) -> Path:
     """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "="."""
-    return Path(os.path.expanduser(text))
+    found = Path(os.path.expanduser(text))
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
+        raise UserError(f"{text[:60]}... is too long for the name of a file or folder.")
+    return found
 
 
 def name_of(config: str) -> str:

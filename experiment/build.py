@@ -65,7 +65,7 @@ def build(
         raise UserError(f"{workdir}'s record of its data lacks {error}: put back a copy of its config.json.") from None
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
-    task.check(pipeline.sizes["outputs"])
+    task.check(pipeline.sizes.get("outputs"))
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if not 1 <= steps < MOST_STEPS:
         count = f"{steps:,}, too many" if steps else "no"

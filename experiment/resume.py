@@ -26,12 +26,9 @@ def start(run: Run) -> int:
             f"config.data.eval_splits={run.pipeline.eval_splits}: "
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
-    if run.pipeline.steps_per_epoch < 1:
+    if not run.pipeline.fills_a_batch:
         key = "batch_tokens" if "batch_tokens" in run.config["data"] else "batch_size"
-        raise UserError(
-            f"config.data.{key}={run.config['data'][key]} is more than the whole training split, which fills "
-            f"{run.pipeline.steps_per_epoch:.2f} batches: lower it."
-        )
+        raise UserError(f"config.data.{key}={run.config['data'][key]} is more than the whole training split: lower it.")
     check_training(run)
     begun = _newest(run)
     if begun is not None:

@@ -75,7 +75,7 @@ def test_a_record_that_is_no_record(workdir, door, damage):
         *[("steps", v) for v in ("many", 1.5, -1, {})],
         *[("total_steps", v) for v in ("many", 1.5, 0, 1e99, [], None)],
         *[("known", v) for v in (3, [], "abc", None)],
-        *[("known.classes", v) for v in ("abc", [1, 2], 3, None)],
+        *[("known.classes", v) for v in ("abc", [1, 2], 3)],
         *[("skipped_batches", v) for v in (3, [3], [["a", "b"]])],
         *[("evaluation.fewshot", v) for v in (3, [1])],
         ("data.augment", "x"),
