@@ -39,8 +39,7 @@ def keep_freed_memory() -> None:
     1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (LONGEST_NAME = 255  # bytes, of a file or folder
-M_TRIM_THRESHOLD, 2**31 - 1)):
+        for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
             mallopt(parameter, value)
 
 
