@@ -271,8 +271,8 @@ class Pipeline(Base[list[str], Text]):
             )
         if train and self.batch_size > len(tokens) - self.length:
             raise UserError(
-                f"config.data.batch_size={self.batch_size} is more than the {len(tokens) - self.length:,} windows of the "
-                "training split: lower it."
+                f"config.data.batch_size={self.batch_size} is more than the {len(tokens) - self.length:,} windows "
+                "of the training split: lower it."
             )
         # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
         first = np.array([], int) if self.special else starts if self.document_mask else starts[:1]
