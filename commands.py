@@ -18,6 +18,7 @@ from ml_collections import ConfigDict, config_flags
 from errors import DiskFull, UserError, explained, nearest
 
 FLAGS = flags.FLAGS
+LONGEST_NAME = 255  # bytes, of a file or folder
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 _own: list[str] = []  # flags defined here, in order, for --help
@@ -197,7 +198,10 @@ def workdir() -> Path:
 
 def path(text: str) -> Path:
     """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "="."""
-    return Path(os.path.expanduser(text))
+    found = Path(os.path.expanduser(text))
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
+        raise UserError(f"{text[:60]}... is too long for the name of a file or folder.")
+    return found
 
 
 def name_of(config: str) -> str:

@@ -54,6 +54,10 @@ class Pipeline(Protocol):
         """Batches of an epoch."""
 
     @property
+    def fills_a_batch(self) -> bool:
+        """Whether the training split is as large as a batch."""
+
+    @property
     def spec(self) -> Spec:
         """One row of a training batch, without looking at the data."""
 

@@ -169,9 +169,17 @@ def checked_value(key: str, hint: Hint, value: Value) -> Value:
         return call(key, typing.cast(Reader, hint), value)
     value = _tuples(value)
     try:
-        return _adapter(hint).validate_python(value)
+        checked = _adapter(hint).validate_python(value)
     except pydantic.ValidationError as error:
         raise UserError(_line(key, value, error)) from None
+    if _flags(checked) != _flags(value):  # pydantic takes True for 1.0
+        raise UserError(f"{key}={value!r} should be a valid number.")
+    return checked
+
+
+def _flags(value: Value) -> Value:
+    """Which parts of a value are True or False."""
+    return tuple(map(_flags, value)) if isinstance(value, tuple) else isinstance(value, bool)
 
 
 def _impossible(value: Value) -> str:

@@ -4,8 +4,10 @@ Each section of a config goes whole to one function or dataclass, whose argument
 fit is a UserError before any device is touched. A ConfigDict travels no further than this file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -65,12 +67,13 @@ def build(
         raise UserError(f"{workdir}'s record of its data lacks {error}: put back a copy of its config.json.") from None
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
-    task.check(pipeline.sizes["outputs"])
+    task.check(pipeline.sizes.get("outputs"))
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if not 1 <= steps < MOST_STEPS:
         count = f"{steps:,}, too many" if steps else "no"
         raise UserError(f"the run has {count} steps: set --config.steps or --config.epochs.")
-    optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen)
+    order = cache(lambda: step.order(model, task, abstract(pipeline.spec)))
+    optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen, order=order)
     checkpoints = lookup.call(
         "config.checkpoint",
         checkpoint.Checkpoints,
@@ -96,7 +99,9 @@ def build(
         checkpoints=checkpoints,
         probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, _of_others(feed))),
     )
-    _check_fit(run, training=known is None)
+    _check_inputs(run)
+    with _fitting():
+        _ = run.abstract_state
     return run
 
 
@@ -115,12 +120,24 @@ def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipe
             run.pipeline.check()
 
 
-def _check_fit(run: Run, training: bool) -> None:
-    """Traces the model as its task calls it.
+def check_training(run: Run) -> None:
+    """Traces the model as its task calls it in training, where it may return something else.
 
     Raises:
-      UserError: data, model, task and optimiser do not fit one another.
+      UserError: data, model and task do not fit one another.
     """
+
+    def train(variables: Variables) -> Sums:
+        rngs = {"dropout": jax.random.key(0)}
+        apply = step.Apply(run.model, variables, lambda x: x, mutable=True, train=True, rngs=rngs)
+        batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(run.pipeline.spec).items()}
+        return run.task.sums(apply, batch, train=True)
+
+    with _fitting():
+        jax.eval_shape(train, run.abstract_state.variables)
+
+
+def _check_inputs(run: Run) -> None:
     spec = run.pipeline.spec
     if unknown := next((name for name in run.task.inputs if name not in spec), None):
         raise UserError(
@@ -128,15 +145,12 @@ def _check_fit(run: Run, training: bool) -> None:
             f"{run.config['data']['kind']!r} has: {', '.join(spec)}."
         )
 
-    def train(variables: Variables) -> Sums:
-        key = jax.random.key(0)
-        apply = step.Apply(run.model, variables, lambda x: x, mutable=True, train=True, rngs={"dropout": key})
-        return run.task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(spec).items()}, True)
 
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """An error while a model is traced says that data, model and task do not fit one another."""
     try:
-        variables = run.abstract_state.variables
-        if training:
-            jax.eval_shape(train, variables)
+        yield
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

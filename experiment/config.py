@@ -75,6 +75,9 @@ def load(name: str, changes: Section | None = None) -> ConfigDict:
 def complete(config: ConfigDict) -> ConfigDict:
     """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
     with config.unlocked():
+        for name, key in lookup.keys(Experiment).items():
+            if _is_section(key.hint):
+                _section(config, name)
         for section, keys in sections(config):
             _fill(_section(config, section), keys, f"config.{section}")
     return config
@@ -197,7 +200,11 @@ def _reader(section: str, here: Section) -> tuple[Reader, tuple[str, ...]]:
         key, package, symbol = NAMED[section]
         if not (name := _name(section, here, key)):
             raise UserError(f"config.{section}.{key} is not set: it chooses what config.{section} describes.")
-        return lookup.find(package, symbol, name), (*input_pipeline.SIZES, "feed")
+        try:
+            reader = lookup.find(package, symbol, name)
+        except UserError as error:
+            raise UserError(f"config.{section}.{key}: {error}") from None
+        return reader, (*input_pipeline.SIZES, "feed")
     if section == "parallel":
         return parallel.make, ("devices",)
     if section == "checkpoint":
@@ -209,7 +216,7 @@ def _name(section: str, here: Section, key: str, default: str = "") -> str:
     """The value of a key that decides which other keys there are."""
     value = here.get(key, default)
     if value is not None and not isinstance(value, str):
-        raise UserError(f"config.{section}.{key}={value!r} should be a valid string.")
+        raise UserError(f"config.{section}.{key}={' '.join(repr(value).split())} should be a valid string.")
     return value or default
 
 

@@ -48,12 +48,12 @@ def check(source: str) -> None:
     if not isinstance(source, str):
         return  # which experiment.build refuses
     path, _ = _parts(source)
-    if path.suffix in published.SUFFIXES and not path.is_file():
+    if path.suffix in published.SUFFIXES and not os.path.isfile(path):
         raise UserError(f"config.init_from={source}: there is no such file.")
     if source and path.suffix not in published.SUFFIXES:
-        if path.is_file():
+        if os.path.isfile(path):
             published.read(path)  # which says why a file of another kind is not loaded
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise UserError(
                 f"config.init_from={source}: there is no such folder. Weights that are published elsewhere are "
                 "downloaded first, as .npz or .safetensors."

@@ -4,6 +4,7 @@ import jax
 
 from errors import UserError
 from experiment import init_from, record
+from experiment.build import check_training
 from experiment.config import plain
 from experiment.restore import saved_config
 from experiment.run import Run
@@ -27,12 +28,10 @@ def start(run: Run) -> int:
             f"config.data.eval_splits={run.pipeline.eval_splits}: "
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
-    if run.pipeline.steps_per_epoch < 1:
+    if not run.pipeline.fills_a_batch:
         key = "batch_tokens" if "batch_tokens" in run.config["data"] else "batch_size"
-        raise UserError(
-            f"config.data.{key}={run.config['data'][key]} is more than the whole training split, which fills "
-            f"{run.pipeline.steps_per_epoch:.2f} batches: lower it."
-        )
+        raise UserError(f"config.data.{key}={run.config['data'][key]} is more than the whole training split: lower it.")
+    check_training(run)
     begun = _newest(run)
     fingerprint = run.pipeline.fingerprint if hosts.primary() else {}  # the others need not see all files
     about: record.Record = {"data_fingerprint": hosts.shared("data", fingerprint)}

@@ -61,6 +61,68 @@ def test_a_mistake_is_one_line_and_exit_status_2(arguments, message):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--config", "a.py:B"], ["--config=a.py:B"]),
+        (["-config", "a.py", "--workdir", "~/my run"], ["--config=a.py", "--workdir=~/my run"]),
+        (["--config.seed", "-1"], ["--config.seed=-1"]),
+        (["--config.model.scan", "--workdir=x"], ["--config.model.scan", "--workdir=x"]),
+        (["--study.seeds", "2", "image.jpg"], ["--study.seeds=2", "image.jpg"]),
+    ],
+)
+def test_a_space_does_for_the_sign_between_a_flag_and_its_value(given, read):
+    assert commands.joined(["train.py", *given]) == ["train.py", *read]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config="], "--config= names nothing"),
+        (["--workdir="], "--workdir= names nothing"),
+        (["--config", "configs/nope.py"], "there is no config configs/nope.py"),
+        (
+            ["--config=configs/resnet_digits.py", "--config.model.depth=3"],
+            "config.model.depth is not a setting: did you",
+        ),
+        (["--config.model.depth.x=3"], "config.model.depth.x is not a setting"),
+        (["--config.=3"], "config. is not a setting"),
+        (["--config.model=3"], "is not a dict"),
+        (["--noconfig.model.scam"], "config.model.scam is not a setting: did you mean 'scan'"),
+        (["--config.seed=18446744073709551616"], "config.seed=18446744073709551616 should be a number of at most"),
+        (["--config.model.depth=1000000000"], "config.model.depth=1000000000 should be less than or equal to 1000"),
+    ],
+)
+def test_flags_that_cannot_be_are_one_line(arguments, message, tmp_path):
+    done = command("train.py", *arguments, *([] if "--workdir=" in arguments else [f"--workdir={tmp_path / 'run'}"]))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_says_the_variants():
+    done = command("train.py", "--help", "--config=configs/seq2seq_multi30k.py")
+    assert "configs/vit_finetune.py[:TASK+MODEL]" in done.stdout
+    assert "attention  none, bahdanau, luong_dot, luong_general" in done.stdout
+    done = command("study.py", "--help", "--study=configs/studies/vit_data_scaling.py")
+    assert "size       tiny, fashion_mnist" in done.stdout
+
+
+def test_an_unknown_study_size_or_key_is_one_line():
+    for arguments, message in (
+        (["--study=configs/studies/vit_shape.py:tinny"], "no size 'tinny': did you mean 'tiny'"),
+        (
+            ["--study=configs/studies/vit_shape.py", "--study.seedz=3"],
+            "study.seedz is not a setting: did you mean 'seeds'",
+        ),
+        (["--study", "configs/studies/vit_shap.py"], "there is no study configs/studies/vit_shap.py: did you mean"),
+        ([], "--study=configs/studies/FILE.py[:VARIANT] says which study"),
+    ):
+        done = command("study.py", *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert message in done.stderr
+
+
 def test_a_full_disk_is_one_line_and_nothing_is_tried_after_it():
     code = """if True:
         import atexit, commands

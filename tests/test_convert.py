@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import convert
@@ -171,6 +172,26 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     assert taken["positions/embedding"].shape == (1, 26, 16)
     assert "positions/embedding resized from 3x3 patches to 5x5 patches" in line
     assert line.endswith("note: these weights were made with config.model.activation=gelu.")
+
+
+def test_a_model_of_images_that_are_not_square_becomes_a_run_once_their_shape_is_said(drawn, tmp_path):  # noqa: F811
+    params, model = drawn(activation="gelu_tanh")
+    table = np.random.default_rng(1).normal(size=(1, 11, 16)).astype(np.float32)
+    weights.write(tmp_path / "plain.npz", params | {"positions/embedding": table}, "google", model)
+    done = command(tmp_path / "plain.npz", tmp_path / "run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--config.data.image_size=HEIGHT and --config.data.image_width=WIDTH, of patches of 4 pixels" in done.stderr
+    shape = ("--config.data.image_size=8", "--config.data.image_width=20")
+    done = command(tmp_path / "plain.npz", tmp_path / "run", *shape)
+    assert done.returncode == 0, done.stderr
+    run = load(tmp_path / "run")[0]
+    assert (run.grid, run.pipeline.image_shape) == ((2, 5), (8, 20, 3))
+    written, settings = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(written, settings, tmp_path / "again.safetensors", None)
+    assert weights.read(tmp_path / "again.safetensors").grid == (2, 5)
+    taken, line = begun(f"{tmp_path / 'plain.npz'}:2x5", tmp_path / "new")
+    assert taken["positions/embedding"].shape == (1, 10, 16)
+    assert "resized from 2x5 patches to 3x3 patches" in line
 
 
 def test_a_file_of_another_size_names_what_it_holds(published, tmp_path):

@@ -4,9 +4,9 @@ Every key of every family with values of other types; hundreds of random wrong v
 are possible by themselves and not beside the others.
 """
 
-import copy
 import functools
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import lookup
 from errors import UserError
 from experiment import config as configs
-from experiment import config_file, run
+from experiment import config_file, teacher
 from tests.families import COMMON, FAMILIES
 from train import train
+from training import checkpoint, parallel
 
 WRONG: dict[type, tuple[object, ...]] = {
     int: ("many", 1.5, True, math.nan, -(2**40), 2**80, (), {}),
@@ -57,43 +58,41 @@ def _value(config: configs.ConfigDict, key: str) -> object:
 
 def changed(config: configs.ConfigDict, changes: dict[str, Any]) -> configs.ConfigDict:
     """A copy with other values, whatever they are: a config file can hold anything."""
-    config = copy.deepcopy(config)
-    with config.unlocked(), config.ignore_type():
-        for key, value in changes.items():
-            section, _, name = key.rpartition(".")
-            (_value(config, section) if section else config)[name] = value
-    return config
+    plain = config.to_dict()
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        functools.reduce(lambda here, section: here[section], sections, plain)[name] = value
+    return configs.ConfigDict(plain)
+
+
+class Begins(Exception):
+    """The config is accepted."""
+
+
+def begins(*_: object, **__: object) -> None:
+    """Stands for the first thing that a config which is accepted comes to."""
+    raise Begins
 
 
 def line(config: configs.ConfigDict, workdir: Path) -> str:
-    """What a person is told by `train`; "" if it would begin to train. Anything but a UserError is raised."""
+    """What `train` says of a config in one line; "" if it is accepted. Anything but a UserError is raised."""
     try:
         train(config, workdir)
     except UserError as error:
         return str(error)
-    except Trains:
+    except Begins:
         return ""
     raise AssertionError("nothing was trained and nothing said")
 
 
-class Trains(Exception):
-    """A run that would begin."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nothing_trains():
-    """The first thing that a run does is to count what a step computes, for its record."""
-
-    def stop(self: run.Run) -> None:
-        raise Trains
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.Run, "mean_step_flops", stop)
-        yield
+@pytest.fixture
+def no_devices(monkeypatch):
+    """A config is accepted when devices are opened for it, which comes before its data are."""
+    monkeypatch.setattr(parallel, "make", functools.wraps(parallel.make)(begins))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_value_of_another_type_is_one_line_that_names_its_key(family, tmp_path):
+def test_a_value_of_another_type_is_one_line_that_names_its_key(family, tmp_path, no_devices):
     mine = keys("configs/vit_digits.py", family)
     earlier = {k for f in list(FAMILIES)[: list(FAMILIES).index(family)] for k in keys("configs/vit_digits.py", f)}
     accepted, unnamed = [], []
@@ -142,7 +141,7 @@ def wrong_changes(draw: st.DrawFn) -> tuple[str, str, object]:
     return name, key, value
 
 
-def test_no_random_wrong_value_of_any_config_trains_or_takes_long(tmp_path):
+def test_no_random_wrong_value_of_any_config_trains_or_takes_long(tmp_path, no_devices):
     """The deadline is of each case, in milliseconds."""
     tried: set[str] = set()
 
@@ -165,3 +164,50 @@ def test_no_random_wrong_value_of_any_config_trains_or_takes_long(tmp_path):
     case()
     assert len(tried) >= 300
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("vit", {"model.heads": 3}, "config.model.width=16 does not divide by heads=3"),
+        ("vit", {"model.patch": 3}, "does not divide into patches of 3"),
+        ("vit", {"data.image_size": 2**14}, "has 16,777,216 patches, more than 65,536"),
+        ("vit", {"data.batch_size": 2048}, "batch_size=2048 is more than the whole training split"),
+        ("vit", {"optim.warmup_steps": 20}, "warmup_steps=20 leaves nothing of 20 steps"),
+        ("vit", {"steps": 0, "epochs": 4e9}, "too many steps"),
+        ("vit", {"data.train_split": "train[5:3]"}, "digits train.5:3. is empty"),
+        ("vit", {"data.eval_splits": ("test[50%:40%]",)}, "digits test.50%:40%. is empty"),
+        ("vit", {"task.inputs": ()}, "config.model, config.task and config.data do not fit one another: TypeError"),
+        ("vit", {"task.inputs": ("tokens",)}, "config.task.name='classify' needs 'tokens' of every example"),
+        ("vit", {"model.head": "distilled"}, r"needs logits \(examples, classes\) of the model, .*\(1, 2, 10\)"),
+        ("distilled", {"model.head": "gap", "task.teacher": "x"}, "distill needs a model of two heads"),
+        ("masked_patches", {"task.mean": ()}, r"config.task.mean=\(\) and std"),
+        ("mae", {"model.decoder_width": 18}, "must divide by 4"),
+        ("classifier", {"data.batch_size": 10**6}, "batch_size=1000000 is more than the whole training split"),
+        ("transformer", {"data.batch_tokens": 10**6}, "batch_tokens=1000000 is more than the whole training split"),
+        ("transformer", {"task.beams": 50}, "config.task.beams=50 are more than the 13 tokens"),
+        ("gpt", {"task.stop": 50}, "config.task.stop=50 is none of the 15 tokens"),
+        ("gpt", {"data.length": 17}, "no positions beyond config.model.max_length=16"),
+    ],
+)
+def test_values_that_cannot_be_beside_the_others(family, changes, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint.Checkpoints, "check_space", begins)
+    monkeypatch.setattr(teacher, "load", lambda run: None)
+    said = line(changed(whole("configs/vit_digits.py", family), changes), tmp_path / "run")
+    assert re.search(message, said), said
+    assert "\n" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["model", "data", "optim", "evaluation", "data.augment"])
+def test_a_section_that_is_a_value_is_named(name, tmp_path, no_devices):
+    said = line(changed(whole("configs/vit_digits.py"), {name: 3}), tmp_path / "run")
+    assert said == f"config.{name}=3 should be a section with keys of its own."
+
+
+@pytest.mark.parametrize(("model", "task"), [("mae", "classify"), ("resnet", "reconstruct"), ("mixer", "mean_color")])
+def test_a_model_that_returns_what_its_task_does_not_want_is_named(model, task, tmp_path):
+    changes = FAMILIES[model] | {"task.name": task}
+    changes |= {"task.mean": (0.5,), "task.std": (0.5,)} if task == "mean_color" else {}
+    config = configs.load("configs/vit_digits.py", COMMON | changes)
+    assert re.search("the task needs .* of the model, which returns", line(config, tmp_path / "run"))

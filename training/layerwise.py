@@ -1,7 +1,6 @@
 """A learning rate for each layer, and parameters that are not trained."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +10,26 @@ from errors import UserError
 from models.paths import Layer, layer
 from training.trees import PyTree, by_name, matched
 
-# Modules and parameters that stand before the first block, wherever they are in a model: "source_embedding",
-# "positions", "distillation_token", a ViT's "stem". `nn.Embed` calls its table "embedding" whatever its own name is.
-INPUT = re.compile(r"(\w+_)?(embeddings?|positions?|tokens?|stem|mask)")
+Order = Callable[[], Sequence[str]]  # paths of the parameters, in the order in which the model comes to them
 
 
-def scaled(decay: float) -> optax.GradientTransformation:
+def scaled(decay: float, order: Order) -> optax.GradientTransformation:
     """Multiplies the updates of layer l of L with decay^(L + 1 - l).
 
     Embeddings are layer 0 and the head is layer L + 1 (2106.08254, section 3.2; 2111.06377, appendix A.1).
     """
-    return optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, scales(params, decay)))
+    return optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, scales(params, decay, order())))
 
 
-def scales(params: PyTree, decay: float) -> PyTree:
+def scales(params: PyTree, decay: float, order: Sequence[str]) -> PyTree:
     """For each parameter the factor of its updates: a scalar, or (L, 1, ...) where a scan stacks L layers.
 
-    An encoder and a decoder count their own layers. Outside the blocks, embeddings, positions and the like (see INPUT)
-    are layer 0 of the deepest stack of blocks in the module that holds them; everything else has the full rate.
+    An encoder and a decoder count their own layers. Outside the blocks, what the model comes to before the blocks
+    (embeddings, positions, tokens) is layer 0 of the deepest stack of blocks in the module that holds it; everything
+    else has the full rate.
+
+    Args:
+      order: see Order.
 
     Raises:
       UserError: a model without blocks in a row.
@@ -42,10 +43,17 @@ def scales(params: PyTree, decay: float) -> PyTree:
             depths[found.before] = max(depth, depths.get(found.before, 0))
     if not depths:
         raise UserError("config.optim.layer_decay needs a model of blocks in a row, block_00 and on: set it to 1.")
+    place = {name: number for number, name in enumerate(order)}
+    begins: dict[str, int] = {}  # the place of each stack's first parameter
+    for name in order:
+        if found := layer(name):
+            begins.setdefault(found.before, place[name])
 
     def scale(name: str, found: Layer | None, ndim: int) -> jax.Array | float:
         if found is None:
-            return decay ** (_depth_above(name, depths) + 1) if _is_input(name) else 1.0
+            beside = _beside(name, depths)
+            before = any(place[name] < begins[stack] for stack in beside)
+            return decay ** (max(depths[stack] for stack in beside) + 1) if before else 1.0
         depth = depths[found.before]
         if found.number is None:
             return (decay ** (depth - jnp.arange(depth, dtype=jnp.float32))).reshape(-1, *[1] * (ndim - 1))
@@ -55,19 +63,15 @@ def scales(params: PyTree, decay: float) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(params), factors)
 
 
-def _is_input(name: str) -> bool:
-    return any(INPUT.fullmatch(part) for part in name.split("/"))
-
-
-def _depth_above(name: str, depths: dict[str, int]) -> int:
-    """The depth of the deepest stack in the innermost module that holds both the stack and this parameter."""
+def _beside(name: str, stacks: Iterable[str]) -> list[str]:
+    """The stacks in the innermost module that holds both a stack and this parameter."""
     parts = name.split("/")
     for end in range(len(parts) - 1, -1, -1):
         module = "/".join(parts[:end])
-        inside = [depth for stack, depth in depths.items() if not module or f"{stack}/".startswith(f"{module}/")]
+        inside = [stack for stack in stacks if not module or f"{stack}/".startswith(f"{module}/")]
         if inside:
-            return max(inside)
-    return 0
+            return inside
+    return []
 
 
 def frozen(params: PyTree, patterns: Sequence[str]) -> PyTree:

@@ -76,7 +76,11 @@ def meanings(name: str, optimizer: str = "sgd") -> dict[str, str]:
 
 
 def make(
-    *, total_steps: int, frozen: tuple[str, ...] = (), **section: object
+    *,
+    total_steps: int,
+    frozen: tuple[str, ...] = (),
+    order: layerwise.Order = tuple,
+    **section: object,
 ) -> tuple[optax.GradientTransformationExtraArgs, Schedule]:
     """The optimiser of config.optim and its learning rate by step, counted from 0.
 
@@ -86,6 +90,7 @@ def make(
     Args:
       total_steps: of the run, for the schedule.
       frozen: patterns of parameter paths that are not trained and have no optimiser state.
+      order: what `layer_decay` asks of the model, see training/layerwise.py.
       **section: the keys of `Settings` and the optimiser's own.
 
     Raises:
@@ -107,24 +112,26 @@ def make(
         )
     rate = _schedule(settings, total_steps)
     try:
-        return _built(settings, rate, frozen, own), rate
+        return _built(settings, rate, frozen, order, own), rate
     except (TypeError, ValueError) as error:  # optax's own checks
         raise UserError(f"config.optim: {name} cannot be made: {str(error).partition(chr(10))[0]}") from error
 
 
 def _built(
-    settings: Settings, rate: Schedule, frozen: tuple[str, ...], own: Section
+    settings: Settings, rate: Schedule, frozen: tuple[str, ...], order: layerwise.Order, own: Section
 ) -> optax.GradientTransformationExtraArgs:
     if settings.name == "sam":
         around = {key: value for key, value in own.items() if key in optimisers.sam_keys()}
         inner = {key: value for key, value in own.items() if key not in optimisers.sam_keys()}
-        whole = _chain(settings, around.pop("optimizer", "sgd"), rate, inner)
+        whole = _chain(settings, around.pop("optimizer", "sgd"), rate, order, inner)
         return optimisers.sam(layerwise.only_trained(whole, frozen) if frozen else whole, **around)
-    whole = _chain(settings, settings.name, rate, own)
+    whole = _chain(settings, settings.name, rate, order, own)
     return optax.with_extra_args_support(layerwise.only_trained(whole, frozen) if frozen else whole)
 
 
-def _chain(settings: Settings, name: str, rate: Schedule, own: Section) -> optax.GradientTransformation:
+def _chain(
+    settings: Settings, name: str, rate: Schedule, order: layerwise.Order, own: Section
+) -> optax.GradientTransformation:
     """Clipping, the optimiser, decay and layer-wise rates. Checkpoints hold the state of this chain, part by part."""
 
     def mask(params: PyTree) -> PyTree:
@@ -133,7 +140,7 @@ def _chain(settings: Settings, name: str, rate: Schedule, own: Section) -> optax
     strength = settings.weight_decay
     clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(strength, mask) if strength else optax.identity()
-    layers = [layerwise.scaled(settings.layer_decay)] if settings.layer_decay != 1 else []
+    layers = [layerwise.scaled(settings.layer_decay, order)] if settings.layer_decay != 1 else []
     if name in CORES:
         return optax.chain(clip, CORES[name](**own), decay, *layers, optax.scale_by_learning_rate(rate))
     if name.startswith("schedule_free"):  # decay and rates of layers act on the sequence z

@@ -116,6 +116,14 @@ def initialise(
       batch: shapes and dtypes of one. The model is called as the task calls it, so that a model of which the task calls
         several methods has the parameters of all.
     """
+    collections = unflatten_dict(_variables(model, task, batch, seed))
+    params = collections.pop("params")
+    average = jax.tree.map(jnp.copy, params) if ema else {}
+    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual(), collections)
+
+
+def _variables(model: nn.Module, task: Task, batch: Shapes, seed: int) -> dict[tuple[str, ...], jax.Array]:
+    """The first variables of a model, by path, in the order in which it comes to them."""
     found: dict[tuple[str, ...], jax.Array] = {}
 
     class Initialising(Apply):
@@ -127,10 +135,18 @@ def initialise(
 
     apply = Initialising(model, {}, gather=lambda x: x)
     task.sums(apply, {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}, train=False)
-    collections = unflatten_dict(found)
-    params = collections.pop("params")
-    average = jax.tree.map(jnp.copy, params) if ema else {}
-    return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual(), collections)
+    return found
+
+
+def order(model: nn.Module, task: Task, batch: Shapes) -> list[str]:
+    """The paths of a model's parameters, in the order in which it comes to them. batch: see `initialise`."""
+    names: list[str] = []
+
+    def note() -> None:
+        names.extend("/".join(path[1:]) for path in _variables(model, task, batch, 0) if path[0] == "params")
+
+    jax.eval_shape(note)
+    return names
 
 
 def nothing_usual() -> dict[str, jax.Array]:

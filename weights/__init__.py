@@ -5,9 +5,7 @@ scheme; `.model` holds the keys of config.model that the weights decide. Blocks 
 config.model.scan. Of our models this room knows the sizes and the names of layers; it computes with NumPy alone.
 """
 
-import re
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, google_names, huggingface_names, our_vit, timm_names
+from weights import beside, files, our_vit, schemes
 from weights.ours import Described, Settings
+from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested, stacked, unstacked
 
@@ -35,11 +34,8 @@ __all__ = [
     "write",
 ]
 
-TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
 SUFFIXES = files.SUFFIXES
-SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 MODELS = ("vit", "resnet", "mixer")  # config.model.name
-LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
 
 
 class Move(NamedTuple):
@@ -113,8 +109,8 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     """
     path = Path(path)
     arrays, said = files.read(path)
-    arrays, prefix = _without_prefix(arrays)
-    table = _table(arrays)
+    arrays, prefix = schemes.without_prefix(arrays)
+    table = schemes.table(arrays)
     known, unknown = table.by_theirs(arrays)
     if 2 * len(known) < len(arrays):
         raise UserError(
@@ -231,30 +227,6 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
-
-
-def _table(names: Collection[str]) -> Table:
-    """The table that these names fit best."""
-    return max(TABLES, key=lambda table: table.fit(names))
-
-
-def _without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays without what a wrapper has put before most names, and that: "module.", "backbone.", "state_dict."
-
-    Names that are known stay as they are, and so do those that no prefix makes known.
-    """
-
-    def known(names: Collection[str]) -> bool:
-        return 2 * len(_table(names).by_theirs(names)[0]) >= len(names)
-
-    depth = 0 if known(arrays) else LONGEST_PREFIX
-    for parts in range(1, depth + 1):
-        begins = [found[0] for name in arrays if (found := re.match(rf"(?:[^./]+[./]){{{parts}}}", name))]
-        for prefix, _ in Counter(begins).most_common(1):
-            shorter = {name.removeprefix(prefix): array for name, array in arrays.items()}
-            if len(shorter) == len(arrays) and known(shorter):
-                return shorter, prefix
-    return arrays, ""
 
 
 def _grid(

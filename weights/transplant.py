@@ -122,7 +122,7 @@ def _on_grid(
     if MIXED.fullmatch(name):
         if there != here:
             raise UserError(
-                f"{source} mixes patches of {_spelled(there)}, and this model has {_spelled(here)}: a Mixer's images "
+                f"{source} mixes {_spelled(there)}, and this model has {_spelled(here)}: a Mixer's images "
                 "keep their size. Give config.data.image_size and image_width those values."
             )
         return value

@@ -221,6 +221,11 @@ class Base(Generic[Opened, S]):
         return self.train.plan.steps
 
     @property
+    def fills_a_batch(self) -> bool:
+        """Whether the training split is as large as a batch."""
+        return True
+
+    @property
     def train(self) -> S:
         """The training split, of the kind's own type."""
         return self.split(self.train_split, train=True)

@@ -274,6 +274,11 @@ class Pipeline(Base[list[str], Text]):
                 f"{self.name} {split} has {len(tokens):,} tokens: config.data.length={self.length} needs {least:,} or "
                 "more."
             )
+        if train and self.batch_size > len(tokens) - self.length:
+            raise UserError(
+                f"config.data.batch_size={self.batch_size} is more than the {len(tokens) - self.length:,} windows "
+                "of the training split: lower it."
+            )
         # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
         first = np.array([], int) if self.special else starts if self.document_mask else starts[:1]
         lost = sum(len(self.decode([i]).encode()) if self.tokenizer == "char" else 1 for i in tokens[first].tolist())

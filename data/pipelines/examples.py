@@ -79,6 +79,11 @@ class Examples(Base[Source, Split]):
         return self.train_source.size / self.batch_size
 
     @property
+    def fills_a_batch(self) -> bool:
+        """Whether there are as many examples as a batch has."""
+        return self.train_source.size >= self.batch_size
+
+    @property
     def shapes(self) -> list[tuple[float, Spec]]:
         """All batches have one shape."""
         return [(1.0, of_rows(self.spec, self.batch_size))]

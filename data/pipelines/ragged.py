@@ -120,10 +120,9 @@ class Ragged(Base[Opened, P]):
         return of_rows(self.spec, int(plan.rows[-1]), int(plan.bounds[-1]))
 
     @property
-    def steps_per_epoch(self) -> float:
-        """Batches of an epoch; less than one where every batch has more rows than there are examples."""
-        plan, size = self.train.plan, self.train.source.size
-        return plan.steps if size >= plan.rows.min() else size / int(plan.rows.min())
+    def fills_a_batch(self) -> bool:
+        """Whether there are as many examples as a batch of the longest ones has rows."""
+        return bool(self.train.source.size >= self.train.plan.rows.min())
 
     def learn(self, texts: Iterable[str]) -> Tokenizer:
         """A tokenizer of these texts. Errors speak of the keys of config.data."""

@@ -4,6 +4,7 @@ import pytest
 
 from errors import UserError
 from experiment import config as configs
+from experiment import config_file
 from experiment.settings import Experiment
 
 DIGITS = "configs/vit_digits.py"
@@ -64,3 +65,65 @@ def test_every_key_has_a_meaning():
         flag, _, meaning = line.strip().partition("  ")
         assert flag.startswith("--config.")
         assert meaning, line
+
+
+OWN = """
+from ml_collections import ConfigDict
+from . import sizes
+from configs import vit_digits
+
+VARIANTS = {"width": tuple(sizes.WIDTHS), "depth": range(1, 5)}
+
+def get_config(width="wide", depth=2):
+    config = vit_digits.get_config()
+    config.model.update(width=sizes.WIDTHS[width], depth=depth)
+    return config
+"""
+
+
+def test_a_config_of_ones_own_imports_its_neighbours_and_says_its_variants(tmp_path, monkeypatch):
+    (tmp_path / "sizes.py").write_text("WIDTHS = {'wide': 64, 'small': 16}")
+    (tmp_path / "own.v2.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (tmp_path / "own.v2.py", "own.v2.py", "./own.v2.py", "~/own.v2.py"):
+        config = configs.load(f"{name}:small+3")
+        assert (config.model.width, config.model.depth) == (16, 3)
+    assert configs.load("own.v2.py:small:debug").steps == 4
+    assert configs.load("own.v2.py").model.width == 64
+    with pytest.raises(UserError, match="no width 'smal': did you mean 'small'"):
+        configs.load("own.v2.py:smal+3")
+    with pytest.raises(UserError, match="depth '9' should be a number from 1 to 4"):
+        configs.load("own.v2.py:small+9")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "has no get_config"),
+        ("get_config = 3", "has no get_config"),
+        ("def get_config(:", "it is no Python file: invalid syntax"),
+        ("\0", "it is no Python file"),
+        ("import nowhere", "line 1: ModuleNotFoundError: No module named 'nowhere'"),
+        ("from .. import nowhere", "line 1: ImportError"),
+        ("\ndef get_config():\n    return {}['x']", "line 3: KeyError: 'x'"),
+        ("def get_config(): raise SystemExit", "line 1: SystemExit"),
+        ("def get_config(): return 3", "should return a ConfigDict, not int"),
+        ("def get_config(size='a'): pass", "does not say its variants: add VARIANTS = .*size"),
+    ],
+)
+def test_a_file_that_is_no_config_is_one_line(tmp_path, text, line):
+    (tmp_path / "own.py").write_text(text)
+    with pytest.raises(UserError, match=line) as raised:
+        configs.load(f"{tmp_path / 'own.py'}{':b' if 'size' in text else ''}")
+    assert "\n" not in str(raised.value)
+
+
+def test_every_config_takes_every_variant_that_it_says():
+    for file in config_file.files("configs"):
+        known = config_file.variants("--config", "configs", file)
+        first = [values[0] for values in known.values()]
+        for place, values in enumerate(known.values()):
+            for value in values if isinstance(values, tuple) else (values[-1],):
+                variant = "+".join(map(str, [*first[:place], value, *first[place + 1 :]]))
+                assert config_file.read("--config", "configs", file, variant).model.name

@@ -59,8 +59,7 @@ def test_a_record_without_a_newer_key_has_its_default(workdir):
             del less[section][key]
             try:
                 now = configs.plain(restore.saved_config(write(workdir, less)))
-            except UserError as error:  # it has no default: every version has written it
-                assert "is not set" in str(error)
+            except UserError:  # it has no default: every version has written it
                 continue
             if key in now[section] and now[section][key] == filled[section][key]:
                 tried += 1

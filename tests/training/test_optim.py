@@ -6,6 +6,7 @@ import pytest
 
 from errors import UserError
 from training import optim, optimisers
+from training.trees import by_name
 
 PARAMS = {"encoder": {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}, "norm": {"scale": jnp.ones(2)}}
 
@@ -145,7 +146,7 @@ def descend(steps=20, frozen=(), **section):
 @pytest.mark.parametrize("name", optim.names())
 def test_every_optimiser_of_optax_goes_downhill_with_all_that_stands_around_it(name):
     rate = 1.0 if name in FREE else 0.02
-    around = dict(weight_decay=1e-3, layer_decay=0.9, clip_norm=1.0, warmup_steps=2)
+    around = dict(weight_decay=1e-3, layer_decay=0.9, clip_norm=1.0, warmup_steps=2, order=lambda: list(by_name(TREE)))
     params, evaluated, state = descend(
         name=name, learning_rate=rate, schedule="constant", frozen=("head/.*",), **around
     )

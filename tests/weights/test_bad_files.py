@@ -139,6 +139,25 @@ def test_unknown_names_give_the_first_and_how_many(npz, tensors):
     refused(npz, r"holds 'Transformer/encoderblock_01/LayerNorm_0/bias' that")
 
 
+def test_a_pointer_of_git_lfs_says_how_to_fetch_the_file(tmp_path):
+    for suffix in files.SUFFIXES:
+        path = tmp_path / f"a{suffix}"
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 346000000\n")
+        refused(path, r"is a pointer of Git LFS, not the file itself: fetch it with git lfs pull")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "model.", "state_dict.module.", "a.b.c."])
+@pytest.mark.parametrize("head", [True, False])
+def test_a_prefix_that_a_wrapper_has_put_before_names_is_left_out(tensors, prefix, head):
+    plain = weights.read(tensors)
+    arrays, notes = files.read(tensors)
+    tensors.unlink()
+    files.write(tensors, {n if n.startswith("head") and head else prefix + n: x for n, x in arrays.items()}, notes)
+    found = weights.read(tensors)
+    assert weights.flat(found.params).keys() == weights.flat(plain.params).keys()
+    assert (found.scheme, found.notes[-1]) == ("timm", f"the names are read without '{prefix}', which they begin with")
+
+
 def test_names_of_no_scheme(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=np.zeros(3, np.float32), head=np.zeros(2, np.float32))
     refused(tmp_path / "a.npz", r"names of no scheme that is known \(google, timm, huggingface\): its first is")

@@ -1,0 +1,38 @@
+"""Which scheme the names in a file are of."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+
+import numpy as np
+
+from weights import google_names, huggingface_names, timm_names
+from weights.tables import Table
+
+TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
+SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
+LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
+
+
+def table(names: Collection[str]) -> Table:
+    """The table that these names fit best."""
+    return max(TABLES, key=lambda one: one.fit(names))
+
+
+def without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays without what a wrapper has put before most names, and that: "module.", "backbone.", "state_dict."
+
+    Names that are known stay as they are, and so do those that no prefix makes known.
+    """
+
+    def known(names: Collection[str]) -> bool:
+        return 2 * len(table(names).by_theirs(names)[0]) >= len(names)
+
+    depth = 0 if known(arrays) else LONGEST_PREFIX
+    for parts in range(1, depth + 1):
+        begins = [found[0] for name in arrays if (found := re.match(rf"(?:[^./]+[./]){{{parts}}}", name))]
+        for prefix, _ in Counter(begins).most_common(1):
+            shorter = {name.removeprefix(prefix): array for name, array in arrays.items()}
+            if len(shorter) == len(arrays) and known(shorter):
+                return shorter, prefix
+    return arrays, ""
