@@ -5,9 +5,8 @@
 MODEL: transformer, rnn, lstm or gru, each of about 18,000 parameters; LENGTH: symbols of a sentence, 32 if it is left
 out. All models and lengths have one recipe: 600 steps of 32 of the 20,000 sentences, Adam at 2e-3, gradients clipped at
 norm 1; recurrent kernels begin orthogonal, and gates with a bias of 1: with 0, an LSTM and a GRU of twice the width had
-learned nothing at 32 symbols after 1500 steps of 64. About half a minute on one CPU core at 32 symbols. Test accuracy
-of one seed at 16, 32, 64 and 128 symbols: Transformer 100 % each, RNN 100, 100, 93, 67, LSTM 100, 100, 95, 12, GRU 100,
-83, 12, 14.
+learned nothing at 32 symbols after 1500 steps of 64. About half a minute on one CPU core at 32 symbols. Test
+accuracies: results/attention_recurrence/report.md.
 """
 
 from ml_collections import ConfigDict

@@ -30,7 +30,7 @@ class Progress:
         self._left = set(self._jobs)
         self._spent: dict[str, list[tuple[float, float]]] = {}  # seconds and length of finished runs, by point
         self._runs, self._ended = len(jobs), 0
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, markup=False, emoji=False)
         self._bar = Bar(
             BarColumn(bar_width=10),
             TextColumn("{task.completed:.1f}/{task.total} runs · {task.fields[left]}"),

@@ -30,10 +30,10 @@ class Live:
     """
 
     def __init__(self, start: int, steps: int, show: bool = True):
-        self._console = _Console(highlight=False, quiet=not show)
+        self._console = _Console(highlight=False, markup=False, emoji=False, quiet=not show)
         self._bar = Progress(
             BarColumn(bar_width=10),
-            TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[metrics]} ·"),
+            TextColumn("step {task.completed:,.0f}/{task.total:,.0f} · {task.fields[metrics]} ·", markup=False),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self._console,
