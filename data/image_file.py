@@ -87,6 +87,8 @@ def read(file: bytes, channels: int) -> np.ndarray:
         raise ValueError("it is empty.")
     try:
         image: Image.Image = Image.open(io.BytesIO(file), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it is too large: {error}") from None
     except Exception:  # Pillow raises anything, here and below
         raise ValueError(f"it is not one of {', '.join(FORMATS)}, or it is damaged.") from None
     if image.width * image.height > MOST_PIXELS:

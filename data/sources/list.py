@@ -14,8 +14,8 @@ HEAD = ("path", "file", "filename", "image")  # what a first line can call the f
 
 
 class Source(Files):
-    """Paths begin at the list's folder. Classes are all integers from 0 on, or else names, which are sorted. In a .txt a
-    space stands before the class; a first line "path,class" is passed over, and so are empty lines.
+    """Paths begin at the list's folder. Classes are all integers from 0 on, or else names, which are sorted. In a .txt
+    a space stands before the class; a first line "path,class" is passed over, and so are empty lines.
     """
 
     def __init__(
