@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OTHER = {"dark": "light", "light": "dark"}  # backgrounds
 FEW = 30  # classes that an error line names
-SAMPLE = 64  # training images whose look a grey model's run keeps
+SAMPLE = 32  # training images whose look a grey model's run keeps
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -93,17 +93,25 @@ class Pipeline(Examples):
 
     @cached_property
     def _sample(self) -> list[np.ndarray]:
-        """Some training images, uint8 (height, width, 3); none where the model sees colours."""
-        source = self.train_source
+        """Some training images: see `_some`."""
+        return self._some(self.train_source)
+
+    def _some(self, source: Source) -> list[np.ndarray]:
+        """Some images, uint8 (height, width, 3); none where the model sees colours."""
         if len(self.mean) != 1 or not source.random_access or isinstance(source, synthetic.Source):
             return []
         tf = tensorflow()
+        from data.images import decode
+
+        raw = source.read(tf.constant(np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)), tf.int64))
+        if "image" in raw:  # pixels
+            return list(decode(raw["image"], 3).numpy())
         found = []
-        for index in np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)):
+        for row in range(len(next(iter(raw.values())))):
             try:
-                raw = tf.nest.map_structure(lambda x: x[0], source.read(tf.constant([index], tf.int64)))
-                found.append(self._view(source.parse(raw)["image"], 3).numpy())
-            except (tf.errors.OpError, ValueError):  # training names what cannot be read
+                example = source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw))
+                found.append(decode(example["image"], 3).numpy())
+            except (tf.errors.OpError, ValueError):  # whoever reads all of them names what cannot be read
                 continue
         return found
 
@@ -168,19 +176,26 @@ class Pipeline(Examples):
         """
         prepared = super().prepare(split, train)
         names = sources.classes(prepared.source)
-        if train or names == self.classes:
+        if train:
             return prepared
+        notes = [*prepared.notes]
         if self._unnamed(prepared.source):
-            note = f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
-        else:
+            notes.append(
+                f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
+            )
+        elif names != self.classes:
             for name in (name for name in names if name not in self.classes):
                 known = "the model" if self._trained else "the training split"
                 hint = nearest(name, self.classes)
                 hint = hint if len(self.classes) < FEW else hint.partition("There is:")[0]
                 raise UserError(f"split {split!r} has a class {name!r} that {known} does not have: {hint}")
-            missing = [name for name in self.classes if name not in names]
-            note = f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]})."
-        return replace(prepared, notes=(*prepared.notes, note))
+            if missing := [name for name in self.classes if name not in names]:
+                notes.append(f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]}).")
+        if self._background and (seen := appearance.background(self._some(prepared.source))) == OTHER[self._background]:
+            notes.append(
+                f"Split {split!r}: the images have a {seen} background, those of the training a {self._background} one."
+            )
+        return replace(prepared, notes=tuple(notes))
 
     def _places(self, source: Source) -> np.ndarray | None:
         """The run's label of each of a source's, found by name, -1 for none; None where they are the same."""
