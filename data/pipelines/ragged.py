@@ -183,7 +183,7 @@ def load(
             content = (folder / name).read_bytes()
         except OSError as error:
             raise UserError(
-                f"{folder} has lost its {name} ({error.strerror}): put it back; the weights mean nothing without it."
+                f"{folder} has lost its {name}: put it back ({error.strerror}); the weights mean nothing without it."
             ) from None
         if (there := hashlib.sha256(content).hexdigest()[:16]) != digest:
             raise UserError(
