@@ -64,9 +64,13 @@ def _culprit(
             try:
                 raw = source.read(tf.constant([index]))
                 change(source.parse(tf.nest.map_structure(lambda x: x[0], raw)))
-            except (tf.errors.OpError, ValueError) as found:
+            except UserError as found:
+                return found
+            except Exception as found:  # outside tf.data a source's library raises its own
                 what = source.describe(int(index))
                 return UserError(
                     f"cannot read {what}: {reason(found)} Mend or remove it, or pass over such examples with {SKIP}."
                 )
+    if isinstance(error, (tf.errors.DataLossError, tf.errors.FailedPreconditionError)):  # of records, not of one
+        return UserError(f"cannot read the data: {reason(error)} The set's files are damaged: prepare it again.")
     return UserError(f"cannot read the data: {reason(error)} To pass over such examples: {SKIP}.")

@@ -14,6 +14,7 @@ from data.order import Tensor, tensorflow
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MOST_PIXELS = 2**27  # of one image; a small file can claim any number
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns, and is no error
 ORIENTATION = 0x0112  # of EXIF: 1 is upright
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's 16-bit greys
 

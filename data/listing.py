@@ -9,6 +9,7 @@ from errors import UserError, shown
 SYSTEM = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")  # folders that systems make
 LeftOut = list[tuple[str, str]]  # the reason, and a path
 
+FOLDER, FILE = "a folder", "a file"
 HIDDEN, OTHER = "hidden", "of another kind"
 NOWHERE, SPECIAL, AGAIN = "links that lead nowhere", "no plain files", "links to what is read already"
 
@@ -20,14 +21,14 @@ def hidden(name: str) -> bool:
 
 def folders(path: Path) -> tuple[list[str], LeftOut]:
     """The names of the folders in a folder, sorted; and what else is there, but for plain files."""
-    found, left_out = [], []
+    found: list[str] = []
+    left_out: LeftOut = []
     for entry in _entries(str(path)):
-        if hidden(entry.name):
-            left_out.append((HIDDEN, entry.path))
-        elif entry.is_dir():
+        kind = _kind(entry)
+        if kind == FOLDER:
             found.append(entry.name)
-        elif not entry.is_file():
-            left_out.append((_special(entry), entry.path))
+        elif kind != FILE:
+            left_out.append((kind, entry.path))
     return found, left_out
 
 
@@ -45,20 +46,17 @@ def walk(folder: Path, suffixes: Sequence[str]) -> tuple[list[str], LeftOut]:
     seen, waiting = {real, *map(str, Path(real).parents)}, [str(folder)]
     while waiting:
         for entry in _entries(waiting.pop()):
-            if hidden(entry.name):
-                left_out.append((HIDDEN, entry.path))
-            elif entry.is_dir():
+            kind = _kind(entry)
+            if kind == FOLDER:
                 if (there := os.path.realpath(entry.path)) in seen:
                     left_out.append((AGAIN, entry.path))
                 else:
                     seen.add(there)
                     waiting.append(entry.path)
-            elif not entry.is_file():
-                left_out.append((_special(entry), entry.path))
-            elif entry.name.lower().endswith(tuple(suffixes)):
+            elif kind == FILE and entry.name.lower().endswith(tuple(suffixes)):
                 found.append(entry.path)
             else:
-                left_out.append((OTHER, entry.path))
+                left_out.append((OTHER if kind == FILE else kind, entry.path))
     return sorted(found, key=lambda path: path.split(os.sep)), left_out
 
 
@@ -78,5 +76,15 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
         raise UserError(f"cannot read the folder {shown(path)}: {error.strerror}.") from None
 
 
-def _special(entry: os.DirEntry[str]) -> str:
-    return NOWHERE if entry.is_symlink() else SPECIAL
+def _kind(entry: os.DirEntry[str]) -> str:
+    """FOLDER, FILE, or why it is left out."""
+    if hidden(entry.name):
+        return HIDDEN
+    try:
+        if entry.is_dir():
+            return FOLDER
+        if entry.is_file():
+            return FILE
+    except OSError:  # a link to itself
+        return NOWHERE
+    return NOWHERE if entry.is_symlink() and not os.path.exists(entry.path) else SPECIAL

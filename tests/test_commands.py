@@ -3,7 +3,9 @@
 import errno
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +222,50 @@ def test_input_that_cannot_be_read_ends_predict_and_does_not_hang_it():
     assert next(found) == ["one"]
     with pytest.raises(OSError, match="Input/output"):
         next(found)
+
+
+def test_predict_answers_what_it_can_and_tells_by_its_status(trained, tmp_path):
+    for number in range(3):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_text("no image")
+    os.mkfifo(tmp_path / "fifo.png")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.png")
+    shutil.copy(tmp_path / "0.png", odd)
+    files = [tmp_path / name for name in ("0.png", "1.png", "fifo.png", "2.png")]
+    done = command("predict.py", f"--workdir={trained}", "--json", *files, odd)
+    assert done.returncode == 2
+    rows = {Path(row["input"]).name: row for row in map(json.loads, done.stdout.splitlines())}
+    assert {name for name, row in rows.items() if "top" in row} == {"0.png", "2.png", "\\xe9.png"}
+    assert "1.png: it is not one of" in rows["1.png"]["error"]
+    assert "fifo.png: it is no plain file" in rows["fifo.png"]["error"]
+    assert done.stderr.splitlines()[-1] == "2 of 5 could not be read."
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_inverts_a_dark_digit_on_white_and_says_so(trained, tmp_path):
+    digit = np.zeros((8, 8), np.uint8)
+    digit[1:7, 3:5] = 255
+    for name, pixels in (("light.png", digit), ("dark.png", 255 - digit)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    done = command("predict.py", f"--workdir={trained}", "--json", tmp_path / "light.png", tmp_path / "dark.png")
+    light, dark = map(json.loads, done.stdout.splitlines())
+    assert light["top"] == dark["top"]
+    assert done.stderr.count("it is inverted") == 1
+    as_it_is = command(
+        "predict.py", f"--workdir={trained}", "--json", tmp_path / "dark.png", "--config.data.invert=never"
+    )
+    assert json.loads(as_it_is.stdout)["top"] != light["top"]
+    assert as_it_is.stderr == ""
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_evaluation_says_how_many_images_it_could_not_read(trained, tmp_path, flags):
+    (folder := tmp_path / "set" / "test" / "7").mkdir(parents=True)
+    for number in range(3):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "1.png").write_text("no image")
+    data = ("--config.data.source=folder", f"--config.data.name={tmp_path / 'set'}", "--config.data.unreadable=skip")
+    done = command("evaluate.py", f"--workdir={trained}", "--config.parallel.mode=mesh", *data, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "test: 1 examples that could not be read are left out of the score." in done.stdout
+    assert "Split 'test' lacks 9 of 10 classes" in done.stdout

@@ -4,6 +4,7 @@ import ast
 import io
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,51 @@ def test_a_file_that_is_no_archive_is_one_line(tmp_path, damage):
     with pytest.raises(UserError, match=r"set.npz is no archive of plain arrays, or a damaged one") as raised:
         Source(str(path), "train")
     assert "\n" not in str(raised.value)
+
+
+def archive(path: Path, shape: tuple[int, ...], compressed: bytes = b"") -> Path:
+    """An archive whose images claim a shape and are `compressed`, unpacked."""
+    np.lib.format.write_array_header_1_0(header := io.BytesIO(), dict(descr="|u1", fortran_order=False, shape=shape))
+    np.save(labels := io.BytesIO(), np.zeros(2, int))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("train_images.npy", header.getvalue() + compressed)
+        out.writestr("train_labels.npy", labels.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("shape", [(2**46,), (2, 2**40, 8, 3), (2, -8, -8, 3), (-1, 8, 8, 3)])
+def test_an_array_that_claims_more_than_its_file_holds_is_damaged(tmp_path, shape):
+    with pytest.raises(UserError, match="damaged"):
+        Source(str(archive(tmp_path / "set.npz", shape, bytes(100))), "train")
+
+
+def test_an_archive_that_unpacks_to_very_much_is_not_unpacked(tmp_path):
+    path = archive(tmp_path / "set.npz", (2, 2**10, 2**10), bytes(2**21))
+    assert path.stat().st_size < 2**14
+    assert Source(str(path), "train", memory_limit_mb=3).size == 2
+    with pytest.raises(UserError, match=r"unpacks to 2 MiB. .* --config.data.memory_limit_mb=3"):
+        Source(str(path), "train", memory_limit_mb=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(train_images=np.zeros((2, 0, 8, 3), np.uint8)), "images should have a height, a width"),
+        (dict(train_images=np.zeros((2, 8, 8, 2), np.uint8)), r"1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) channels"),
+        (dict(train_images=np.zeros((2, 3, 8, 8), np.uint8)), "The channels come last"),
+        (dict(train_images=np.zeros((2, 8, 8, 3))), "should be uint8"),
+        (dict(train_images=np.uint8(1), train_labels=np.int64(1)), "it holds no examples"),
+        (dict(train_labels=np.array([0, 2**40])), "has label 1099511627776: labels count the classes from 0 on"),
+        (dict(train_labels=np.full(2, 2**63 + 1, np.uint64)), "has label 9223372036854775809"),
+        (dict(train_labels=np.array([0, -1])), "example 1 has label -1"),
+        (dict(train_labels=np.zeros(2)), "labels should be integers"),
+    ],
+)
+def test_arrays_that_are_no_labelled_images_say_what_they_are(tmp_path, wrong, message):
+    right = dict(train_images=np.zeros((2, 8, 8), np.uint8), train_labels=np.zeros(2, int))
+    np.savez(tmp_path / "set.npz", **right | wrong)
+    with pytest.raises(UserError, match=message):
+        Source(str(tmp_path / "set.npz"), "train")
 
 
 def test_a_tar_is_read_and_never_unpacked(tmp_path, monkeypatch):

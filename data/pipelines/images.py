@@ -8,75 +8,29 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 
 from data import appearance, sources
 from data.order import Tensor, tensorflow
+from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples
 from data.sources import Example, Source, synthetic
 from errors import UserError, nearest, shown
-from lookup import Probability, Rate
 
 if TYPE_CHECKING:
     from data.augment import Draws
 
-Share = Annotated[float, Interval(gt=0, le=1)]
 MOST_PIXELS = 2**14  # of a side
 Pixels = Annotated[int, Interval(ge=1, le=MOST_PIXELS)]
 OTHER = {"dark": "light", "light": "dark"}  # backgrounds
 FEW = 30  # classes that an error line names
-SAMPLE = 64  # training images whose look a grey model's run keeps
+SAMPLE = 32  # training images whose look a grey model's run keeps
 
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section["image_size"], 32)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """What training images go through. See data/images.py and data/augment.py.
-
-    Attributes:
-      crop: "random" takes a random rectangle of each image (1409.4842), "none" all of it.
-      crop_min_area: the least share of the image that a random crop has.
-      flip: mirror half of the images left to right.
-      rotate: by up to so many degrees either way.
-      zoom: by a factor between 1 - zoom and 1 + zoom.
-      shear: x moves by up to so much of y.
-      shift: by up to so much of the side either way.
-      randaugment_layers: operations of RandAugment (1909.13719) an image; 0 turns it off.
-      randaugment_magnitude: of these operations, up to 10 in the paper.
-      mixup: alpha of the Beta distribution of a mixture's share (1710.09412); 0 turns it off.
-      cutmix: the same of a pasted rectangle's area (1905.04899); with both, each image takes either with even chance.
-      erase: chance that a rectangle of an image is replaced by noise (1708.04896).
-      repeats: views of each image in a batch (1902.05509); an epoch has as many views as before, of fewer images.
-    """
-
-    crop: Literal["random", "none"] = "none"
-    crop_min_area: Share = 0.05
-    flip: bool = False
-    rotate: Annotated[float, Interval(ge=0, le=180)] = 0.0
-    zoom: Rate = 0.0
-    shear: NonNegativeFloat = 0.0
-    shift: Probability = 0.0
-    randaugment_layers: Annotated[int, Interval(ge=0, le=100)] = 0
-    randaugment_magnitude: Annotated[float, Interval(ge=0, le=30)] = 10.0
-    mixup: NonNegativeFloat = 0.0
-    cutmix: NonNegativeFloat = 0.0
-    erase: Probability = 0.0
-    repeats: PositiveInt = 1
-
-    @property
-    def warps(self) -> bool:
-        """Whether images are rotated, zoomed, sheared or shifted."""
-        return bool(self.rotate or self.zoom or self.shear or self.shift)
-
-    @property
-    def mixes(self) -> bool:
-        """Whether images are mixed with their neighbours."""
-        return bool(self.mixup or self.cutmix)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +57,7 @@ class Pipeline(Examples):
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     invert: Literal["auto", "never"] = "auto"
-    augment: Augment = Augment()
+    augment: Augment = Augment()  # noqa: RUF009 - frozen
     eval_crop: Literal["center", "none"] = "none"
     eval_crop_share: Share = 0.875
 
@@ -141,17 +95,25 @@ class Pipeline(Examples):
 
     @cached_property
     def _sample(self) -> list[np.ndarray]:
-        """Some training images, uint8 (height, width, 3); none where the model sees colours."""
-        source = self.train_source
+        """Some training images: see `_some`."""
+        return self._some(self.train_source)
+
+    def _some(self, source: Source) -> list[np.ndarray]:
+        """Some images, uint8 (height, width, 3); none where the model sees colours."""
         if len(self.mean) != 1 or not source.random_access or isinstance(source, synthetic.Source):
             return []
         tf = tensorflow()
+        from data.images import decode
+
+        raw = source.read(tf.constant(np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)), tf.int64))
+        if "image" in raw:  # pixels
+            return list(decode(raw["image"], 3).numpy())
         found = []
-        for index in np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)):
+        for row in range(len(next(iter(raw.values())))):
             try:
-                raw = tf.nest.map_structure(lambda x: x[0], source.read(tf.constant([index], tf.int64)))
-                found.append(self._view(source.parse(raw)["image"], 3).numpy())
-            except (tf.errors.OpError, ValueError):  # training names what cannot be read
+                example = source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw))
+                found.append(decode(example["image"], 3).numpy())
+            except (tf.errors.OpError, ValueError):  # whoever reads all of them names what cannot be read
                 continue
         return found
 
@@ -216,19 +178,26 @@ class Pipeline(Examples):
         """
         prepared = super().prepare(split, train)
         names = sources.classes(prepared.source)
-        if train or names == self.classes:
+        if train:
             return prepared
+        notes = [*prepared.notes]
         if self._unnamed(prepared.source):
-            note = f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
-        else:
+            notes.append(
+                f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
+            )
+        elif names != self.classes:
             for name in (name for name in names if name not in self.classes):
                 known = "the model" if self._trained else "the training split"
                 hint = nearest(name, self.classes)
                 hint = hint if len(self.classes) < FEW else hint.partition("There is:")[0]
                 raise UserError(f"split {split!r} has a class {name!r} that {known} does not have: {hint}")
-            missing = [name for name in self.classes if name not in names]
-            note = f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]})."
-        return replace(prepared, notes=(*prepared.notes, note))
+            if missing := [name for name in self.classes if name not in names]:
+                notes.append(f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]}).")
+        if self._background and (seen := appearance.background(self._some(prepared.source))) == OTHER[self._background]:
+            notes.append(
+                f"Split {split!r}: the images have a {seen} background, those of the training a {self._background} one."
+            )
+        return replace(prepared, notes=tuple(notes))
 
     def _places(self, source: Source) -> np.ndarray | None:
         """The run's label of each of a source's, found by name, -1 for none; None where they are the same."""

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from data import fingerprint, labels
+from data.batches import reason
 from data.order import Dataset, Tensor
 from data.slices import named
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
@@ -230,7 +231,10 @@ class Source:
     def _part(self, host: int, hosts: int) -> Tfds:
         import tensorflow_datasets as tfds
 
-        return self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
+        with self._damage():
+            part = self._builder.info.splits[tfds.even_splits(self._split.name, n=hosts)[host]]
+            _ = part.file_instructions
+        return part
 
     def contents(self) -> dict[str, str]:
         """Version and counts, as TFDS has noted them, and sizes of the files."""
@@ -293,7 +297,7 @@ def damage_said(what: str, folder: object) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"cannot read {what}: {_one_line(error)} Its files in {folder} are damaged or of another version: remove "
+            f"cannot read {what}: {reason(error)} Its files in {folder} are damaged or of another version: remove "
             "that folder and prepare the set again."
         ) from None
 

@@ -9,6 +9,7 @@ import numpy as np
 from errors import UserError, nearest
 
 EXAMPLES = 20_000
+MOST = 2**28  # symbols in memory
 SPLITS = {"train": None, "validation": 1_000, "test": 2_000}  # None: as many as `name` says
 
 
@@ -20,17 +21,17 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
     """
     if split not in SPLITS:
         raise UserError(f"first-token recall has no split {split!r}: {nearest(split, SPLITS)}")
-    match = re.fullmatch(r"(\d+),(\d+)(?:,(\d+))?", name or "8,32")
+    match = re.fullmatch(r"(\d{1,6}),(\d{1,6})(?:,(\d{1,8}))?", name or "8,32")
     if not match:
         raise UserError(
             f"config.data.name={name!r}: write the number of symbols and the length, as in 8,32, and after them, if it "
             f"is not {EXAMPLES:,}, the number of training sentences, as in 8,32,{EXAMPLES}."
         )
     symbols, length, examples = int(match[1]), int(match[2]), int(match[3] or EXAMPLES)
-    if symbols < 2 or length < 1 or examples < symbols:
+    if symbols < 2 or length < 1 or examples < symbols or examples * length > MOST:
         raise UserError(
             f"config.data.name={name!r}: it needs 2 symbols, a length of 1 and a sentence for each symbol at least, as "
-            "in 8,32."
+            f"in 8,32, and {MOST:,} symbols in all sentences at most."
         )
     rng = np.random.default_rng(list(SPLITS).index(split))
     drawn = rng.integers(symbols, size=(SPLITS[split] or examples, length))

@@ -14,7 +14,7 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, str]) -> l
     are not used. No sequence comes twice, so a held-out split asks for sequences that training never saw."""
     if split not in SPLITS:
         raise UserError(f"the reverse task has no split {split!r}: {nearest(split, SPLITS)}")
-    match = re.fullmatch(r"(\d+),(\d+)", name or "50,25")
+    match = re.fullmatch(r"(\d{1,6}),(\d{1,4})", name or "50,25")
     if not match:
         raise UserError(f"config.data.name={name!r}: write the number of symbols and the greatest length, as in 50,25.")
     symbols, length, needed = int(match[1]), int(match[2]), SPLITS["train"].stop

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -348,6 +349,74 @@ def test_however_a_tfds_set_is_read_its_examples_and_their_order_hold(access, bl
     labels, index = (np.concatenate(x) for x in zip(*tests, strict=True))
     assert sorted(labels) == list(range(11))
     assert index.tolist() == [*range(11), *[-1] * 5]
+
+
+def _without(records: int):
+    """Fewer records than dataset_info.json says."""
+
+    def change(folder: Path) -> None:
+        (path,) = folder.glob("*-train.tfrecord*")
+        kept = list(tf.data.TFRecordDataset(str(path)).take(30 - records).as_numpy_iterator())
+        with tf.io.TFRecordWriter(str(path)) as out:
+            for record in kept:
+                out.write(record)
+
+    return change
+
+
+def _written(pattern: str, change):
+    def damage(folder: Path) -> None:
+        for path in folder.glob(pattern):
+            path.write_bytes(change(path.read_bytes()))
+
+    return damage
+
+
+DAMAGE = {
+    "no records": _without(30),
+    "a record less": _without(1),
+    "empty": _written("*-train.*", lambda x: b""),
+    "cut": _written("*-train.*", lambda x: x[: len(x) // 2]),
+    "flipped": _written("*-train.*", lambda x: x[:500] + bytes([x[500] ^ 1]) + x[501:]),
+    "info": _written("dataset_info.json", lambda x: x[:100]),
+    "no info": _written("dataset_info.json", lambda x: b"null"),
+    "counts": _written("dataset_info.json", lambda x: x.replace(b'"30"', b'"-3"')),
+}
+
+
+@pytest.mark.parametrize("access", ACCESS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_tfds_set_is_one_line(access, damage, blobs, tmp_path):
+    file_format, limit = ACCESS[access]
+    if file_format == "array_record" and "record" in damage:
+        return
+    shutil.copytree(blobs / file_format / "blobs", tmp_path / "blobs")
+    DAMAGE[damage](tmp_path / "blobs" / "1.0.0")
+    with pytest.raises(UserError, match=r"cannot read|damaged|should have") as raised:
+        first(
+            make("tfds", "blobs", data_dir=str(tmp_path), memory_limit_mb=limit, shuffle_buffer=16).train_batches(0), 5
+        )
+    assert "\n" not in str(raised.value)
+    assert "Traceback" not in str(raised.value)
+
+
+class Depths(Blobs):
+    """Images of numbers of another range."""
+
+    def _info(self):
+        image = tfds.features.Image(shape=(None, None, 1), dtype=np.float32)
+        features = {"image": image, "label": tfds.features.ClassLabel(num_classes=30)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            yield i, {"image": np.full((5 + i % 4, 7, 1), i, np.float32), "label": i}
+
+
+def test_images_of_other_numbers_than_0_to_255_are_refused(tmp_path):
+    Depths(data_dir=tmp_path, file_format="tfrecord").download_and_prepare()
+    with pytest.raises(UserError, match=r"its 'image' is float32, and images should be uint8"):
+        make("tfds", "depths", data_dir=str(tmp_path)).train  # noqa: B018
 
 
 def test_hosts_that_stream_share_the_examples(blobs):

@@ -137,6 +137,14 @@ def test_a_stored_model_is_the_tokenizer(tokenizers):
     assert len({tok.digest for tok in tokenizers.values()}) == len(tokenizers)
 
 
+def test_a_zero_width_non_joiner_is_kept_where_it_is_asked_for():
+    text = "می\u200cخواهم ﬁ 👩\u200d👧"
+    for rule, expected in (("nmt_nfkc", ("\u200c", " ")), ("nfkc", ("ﬁ", "fi")), ("identity", ("", ""))):
+        tok = Tokenizer.train([text], "char", 60, normalisation=rule)
+        decoded = tok.decode(tok.encode([text])[0])
+        assert decoded == text.replace("ﬁ", "fi").replace(*expected) if rule != "identity" else text
+
+
 MANY = """
 import random
 from data import tokenizer
