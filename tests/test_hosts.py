@@ -164,7 +164,7 @@ def test_flags_that_do_not_fit_are_refused(flags, line):
 def test_a_port_that_is_taken_is_known_before_jax_would_crash():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"--coordinator=127.0.0.1:{port}: host 0 cannot listen .*another port"):
+        with pytest.raises(UserError, match=rf"host 0 cannot listen on port {port} \(Address already in use\)"):
             hosts.join(f"127.0.0.1:{port}", 2, 0, 1)
-    with pytest.raises(UserError, match=r"cannot listen on port 70000 .*0-65535"):
+    with pytest.raises(UserError, match=r"--coordinator=127.0.0.1:70000 should be HOST:PORT"):
         hosts.join("127.0.0.1:70000", 2, 0, 1)

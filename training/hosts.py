@@ -46,12 +46,13 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
     if coordinator or hosts or host >= 0:
         if not (coordinator and hosts and host >= 0):
             raise UserError("--coordinator=HOST:PORT, --hosts=N and --host=0 ... N-1 go together: give all three.")
-        if not coordinator.rpartition(":")[2].isdigit() or not coordinator.rpartition(":")[0]:
+        name, _, port = coordinator.rpartition(":")
+        if not (name and port.isdecimal() and int(port) < 2**16):
             raise UserError(f"--coordinator={coordinator} should be HOST:PORT, such as 10.0.0.1:1234.")
         if host >= hosts:
             raise UserError(f"--host={host} should be less than --hosts={hosts}: the first is 0.")
         if host == 0:
-            _check_port(coordinator)
+            _check_port(int(port))
         given = _Place(
             coordinator_address=coordinator,
             num_processes=hosts,
@@ -84,16 +85,16 @@ def join(coordinator: str, hosts: int, host: int, timeout_seconds: float) -> Non
         _link = Link(timeout)
 
 
-def _check_port(coordinator: str) -> None:
+def _check_port(port: int) -> None:
     """That nothing else listens where host 0 will: the coordination service would share the port, and crash."""
-    port = coordinator.rpartition(":")[2]
+    both = socket.has_dualstack_ipv6()
     try:
-        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-        socket.create_server(("", int(port)), family=family, dualstack_ipv6=socket.has_dualstack_ipv6()).close()
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        family = socket.AF_INET6 if both else socket.AF_INET
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except OSError as error:
         raise UserError(
-            f"--coordinator={coordinator}: host 0 cannot listen on port {port} ({reason}). Give all hosts another port."
+            f"--coordinator: host 0 cannot listen on port {port} ({os.strerror(error.errno or 0)}). Give all hosts another "
+            "one."
         ) from None
 
 
