@@ -112,9 +112,11 @@ def _on_grid(
         return value
     if not there:
         if of_image and value.shape != wanted:
+            patches = value.shape[1] - extra[0]
+            rows = next((n for n in range(isqrt(max(patches, 1)), 1, -1) if patches % n == 0), 1)
             raise UserError(
-                f"{source} has positions of {value.shape[1] - extra[0]} patches, which are no square: say their rows "
-                f"and columns, as in {source}:{here[0]}x{here[1]}."
+                f"{source} has positions of {patches} patches, which are no square: say their rows and columns, as in "
+                f"{source}:{rows}x{patches // rows}."
             )
         return value
     if there == here and extra[0] == extra[1]:

@@ -42,7 +42,7 @@ def test_a_square_is_taken_for_one_where_nothing_says_the_grid():
     assert "6x6 patches to 4x9 patches" in line
     same, line = fitted(places(2, 5), None, (2, 5))
     np.testing.assert_array_equal(same, places(2, 5))
-    with pytest.raises(UserError, match=r"positions of 10 patches, which are no square: .* as in SOURCE:4x5"):
+    with pytest.raises(UserError, match=r"positions of 10 patches, which are no square: .* as in SOURCE:2x5"):
         fitted(places(2, 5), None, (4, 5))
 
 
