@@ -1,7 +1,6 @@
 """What a person is told when something they wrote cannot be done."""
 
 import difflib
-import os
 from collections.abc import Iterable
 
 
@@ -24,4 +23,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def shown(text: str) -> str:
     """A path, a name or an argument as it can be printed: bytes that are not UTF-8 as \\xe9."""
-    return os.fsencode(text).decode(errors="backslashreplace")
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
