@@ -2,7 +2,6 @@
 
 import difflib
 import errno
-import os
 import re
 from collections.abc import Iterable
 
@@ -54,4 +53,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def shown(text: str) -> str:
     """A path, a name or an argument as it can be printed: bytes that are not UTF-8 as \\xe9."""
-    return os.fsencode(text).decode(errors="backslashreplace")
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
