@@ -34,7 +34,7 @@ def begin() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    gc.set_threshold(100_000, 50, 50)  # tracing makes many objects, and the libraries' millions are looked through anew
+    gc.set_threshold(50_000, 10, 10)  # tracing makes many objects, and the libraries' millions are looked through anew
     keep_freed_memory()
 
 

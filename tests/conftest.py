@@ -7,7 +7,7 @@ from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".cache"
 
-gc.set_threshold(100_000, 50, 50)  # as commands.begin
+gc.set_threshold(50_000, 10, 10)  # as commands.begin
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["NPROC"] = "16"  # with fewer threads than devices, steps that wait for one another can deadlock
 os.environ["XLA_FLAGS"] = (
