@@ -93,8 +93,8 @@ def _check_port(port: int) -> None:
         socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
     except OSError as error:
         raise UserError(
-            f"--coordinator: host 0 cannot listen on port {port} ({os.strerror(error.errno or 0)}). Give all hosts another "
-            "one."
+            f"--coordinator: host 0 cannot listen on port {port} ({os.strerror(error.errno or 0)}). Give all hosts "
+            "another one."
         ) from None
 
 
