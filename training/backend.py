@@ -18,14 +18,14 @@ def present() -> tuple[jax.Device, ...]:
     try:
         return tuple(jax.devices())
     except (RuntimeError, AssertionError) as error:  # which one, and whether it says anything, depends on the kind
-        kind = jax.config.jax_platforms
+        kind = jax.config.jax_platforms  # type: ignore[attr-defined]
         raise explained(RuntimeError(str(error) or f"Unable to initialize backend {kind!r}: not installed")) from None
 
 
 @contextlib.contextmanager
 def instead() -> Iterator[tuple[jax.Device, ...]]:
     """The CPU, where `present` finds no device. Afterwards JAX is as it was."""
-    asked = jax.config.jax_platforms
+    asked = jax.config.jax_platforms  # type: ignore[attr-defined]
     jax.config.update("jax_platforms", "cpu")
     try:
         yield tuple(jax.devices())[:1]
