@@ -74,7 +74,7 @@ def load(name: str, changes: Section | None = None) -> ConfigDict:
 
 def complete(config: ConfigDict) -> ConfigDict:
     """Fills in every key that the config leaves out, in place: a default, or a placeholder where there is none."""
-    with config.unlocked():
+    with config.unlocked(), config.ignore_type():
         for name, key in lookup.keys(Experiment).items():
             if _is_section(key.hint):
                 _section(config, name)
