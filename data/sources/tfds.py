@@ -132,7 +132,6 @@ class Source:
             raw = decode.DeserializeMethod.RAW_BYTES
             with self._damage():
                 self._held = self._builder.as_data_source(split=self._split.name, deserialize_method=raw)
-                self._check(len(self._held))
         record = tf.numpy_function(lambda i: np.array(self._held.__getitems__(i.tolist()), object), [index], tf.string)
         return {"record": tf.ensure_shape(record, index.shape)}
 
