@@ -2,7 +2,7 @@
 
 A file that has variants says which: VARIANTS = {"task": ("cifar10", "pets"), "model": ("B/16", "L/16")} lists the
 values of the arguments `task` and `model` of its get_config. FILE.py:pets+L/16 gives both, FILE.py:pets the first. A
-range in place of the names allows its numbers.
+range in place of the names allows its numbers. A file without VARIANTS is given what follows the colon as it is.
 """
 
 import inspect
@@ -100,11 +100,10 @@ def _arguments(flag: str, path: str, module: ModuleType, variant: str) -> dict[s
         return {}
     if not names:
         raise UserError(f"{flag}: {path} has no variants" + ", except :debug." * flag.startswith("--config"))
-    if not known or not set(known) <= set(names):
-        raise UserError(
-            f'{flag}: {path} does not say its variants: add VARIANTS = {{"{names[0]}": ("{variant}", ...)}}, the '
-            "values of get_config's arguments."
-        )
+    if not known:  # a file of the user's that judges its argument itself
+        return {names[0]: variant}
+    if unknown := set(known) - set(names):
+        raise UserError(f"{flag}: VARIANTS of {path} names {min(unknown)!r}, which its get_config does not take.")
     arguments: dict[str, str | int] = {}
     for (name, values), text in zip(known.items(), variant.split("+", len(known) - 1), strict=False):
         if isinstance(values, range):

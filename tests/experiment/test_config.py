@@ -1,5 +1,8 @@
 """From a config file to the whole config."""
 
+import importlib
+import inspect
+
 import pytest
 
 from errors import UserError
@@ -109,7 +112,11 @@ def test_a_config_of_ones_own_imports_its_neighbours_and_says_its_variants(tmp_p
         ("\ndef get_config():\n    return {}['x']", "line 3: KeyError: 'x'"),
         ("def get_config(): raise SystemExit", "line 1: SystemExit"),
         ("def get_config(): return 3", "should return a ConfigDict, not int"),
-        ("def get_config(size='a'): pass", "does not say its variants: add VARIANTS = .*size"),
+        (
+            "VARIANTS = {'width': ('b',)}\ndef get_config(size='a'): pass",
+            "names 'width', which its get_config",
+        ),
+        ("def get_config(size='a'): raise ValueError(size)", "line 1: ValueError: b"),
     ],
 )
 def test_a_file_that_is_no_config_is_one_line(tmp_path, text, line):
@@ -119,9 +126,11 @@ def test_a_file_that_is_no_config_is_one_line(tmp_path, text, line):
     assert "\n" not in str(raised.value)
 
 
-def test_every_config_takes_every_variant_that_it_says():
+def test_every_config_says_its_variants_and_takes_them():
     for file in config_file.files("configs"):
         known = config_file.variants("--config", "configs", file)
+        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        assert list(known) == list(inspect.signature(module.get_config).parameters)
         first = [values[0] for values in known.values()]
         for place, values in enumerate(known.values()):
             for value in values if isinstance(values, tuple) else (values[-1],):
