@@ -31,19 +31,25 @@ def as_numpy(
     """
     tf = tensorflow()
     iterator, number = batches.as_numpy_iterator(), 0
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except tf.errors.OpError as error:
-            raise _culprit(source, indices(number), change, error) from None
-        if found := wrong(batch):
-            row, why = found
-            which = source.describe(int(indices(number)[row])) if source.random_access else "an example"
-            raise UserError(f"{which} {why}")
-        yield batch
-        number += 1
+    try:
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except tf.errors.OpError as error:
+                failed = error.with_traceback(None)  # whose frames would hold the iterator
+                break
+            if found := wrong(batch):
+                row, why = found
+                which = source.describe(int(indices(number)[row])) if source.random_access else "an example"
+                raise UserError(f"{which} {why}")
+            yield batch
+            number += 1
+    finally:
+        # Here, and not by the garbage collector: in a thread of this very pipeline it would wait for itself for ever.
+        del iterator
+    raise _culprit(source, indices(number), change, failed)
 
 
 def reason(error: Exception) -> str:

@@ -29,8 +29,8 @@ def start(run: Run) -> int:
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
     if not run.pipeline.fills_a_batch:
-        key = "batch_tokens" if "batch_tokens" in run.config["data"] else "batch_size"
-        raise UserError(f"config.data.{key}={run.config['data'][key]} is more than the whole training split: lower it.")
+        size = run.config["data"]["batch_size"]
+        raise UserError(f"config.data.batch_size={size} is more than the whole training split: lower it.")
     check_training(run)
     begun = _newest(run)
     fingerprint = run.pipeline.fingerprint if hosts.primary() else {}  # the others need not see all files

@@ -7,7 +7,6 @@ by itself. A kind that has passed is kept in FOLDER (default: a temporary one) a
 on one commit, results/kill_storms.json is written. Exits with 1 if a bit differs.
 """
 
-import argparse
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "results")]
 
 from kill_storm import metrics, weights  # noqa: E402
 
+import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
 Row = dict[str, Any]  # Any: JSON
@@ -154,27 +154,26 @@ def storm(name: str, kills: int, folder: Path) -> Row:
         },
         "seconds_left_alone": round(alone, 1),
         "log": rows,
-        **record.provenance(),
     }
 
 
-def main(names: list[str], kills: int, folder: Path) -> int:
+def main(kinds: list[str], kills: int, folder: Path) -> int:
     """Runs the storms and writes the record. Returns the exit status."""
+    about = record.clean_provenance()
     logging.getLogger("absl").setLevel("CRITICAL")
-    commit = record.clean_commit()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names or KINDS:
+    for name in commands.chosen(kinds, KINDS):
         path = folder / f"{name}.json"
-        if path.exists() and json.loads(path.read_text())["commit"] == commit:
+        if path.exists() and json.loads(path.read_text())["commit"] == about["commit"]:
             continue
-        result = storm(name, kills, folder)
+        result = storm(name, kills, folder) | about
         print(f"{name}: {result['kills']} kills, same bits: {result['same_bits']}", flush=True)
         if result["kills"] < kills or not all(result["same_bits"].values()):
             print(f"{name} failed: its runs are in {folder}")
             return 1
         path.write_text(json.dumps(result))
     results = {name: json.loads(path.read_text()) for name in KINDS if (path := folder / f"{name}.json").exists()}
-    if len(results) == len(KINDS) and {result["commit"] for result in results.values()} == {commit}:
+    if len(results) == len(KINDS) and {result["commit"] for result in results.values()} == {about["commit"]}:
         command = f"python results/kill_storms.py --kills={kills}"
         expected = "the same bits in weights, optimiser state and metrics as the uninterrupted run"
         content = {"command": command, "expected": expected, "steps": STEPS, "kinds": results}
@@ -185,11 +184,11 @@ def main(names: list[str], kills: int, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "attend-kill-storms"))
-    given = parser.parse_args()
-    if wrong := set(given.kinds) - set(KINDS):
-        parser.error(f"there is no kind {', '.join(wrong)}: {', '.join(KINDS)}")
-    sys.exit(main(given.kinds, given.kills, given.folder))
+    place = Path(tempfile.gettempdir(), "attend-kill-storms")
+    commands.script(
+        main,
+        __doc__,
+        kinds={"nargs": "*", "metavar": "KIND", "help": ", ".join(KINDS)},
+        kills={"type": int, "default": 10},
+        folder={"type": Path, "default": place},
+    )

@@ -119,11 +119,6 @@ class Ragged(Base[Opened, P]):
         plan = self.split(split).plan
         return of_rows(self.spec, int(plan.rows[-1]), int(plan.bounds[-1]))
 
-    @property
-    def fills_a_batch(self) -> bool:
-        """Whether there are as many examples as a batch of the longest ones has rows."""
-        return bool(self.train.source.size >= self.train.plan.rows.min())
-
     def learn(self, texts: Iterable[str]) -> Tokenizer:
         """A tokenizer of these texts. Errors speak of the keys of config.data."""
         texts = list(texts)

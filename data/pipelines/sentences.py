@@ -94,6 +94,11 @@ class Pipeline(Ragged[Texts, _Split]):
         """tokens, label and mask."""
         return {"tokens": ((1, 8), "int32"), "label": ((1,), "int32"), "mask": ((1,), "float32")}
 
+    @property
+    def fills_a_batch(self) -> bool:
+        """Whether there are as many sentences as a batch has."""
+        return self.train.source.size >= self.batch_size
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids."""
         return self.text_tokenizer.decode(ids)

@@ -122,7 +122,10 @@ def test_a_dry_run_prints_one_command_a_run(study, tmp_path):
     [
         ([], "--study=configs/studies/FILE.py"),
         (["--study=configs/studies/vit_data_scalin.py"], "did you mean 'configs/studies/vit_data_scaling.py'"),
-        (["--study=configs/studies/vit_data_scaling.py:huge"], "the study has no size 'huge'"),
+        (
+            ["--study=configs/studies/vit_data_scaling.py:huge"],
+            "there is no size 'huge': There is: fashion_mnist",
+        ),
         (["--study=configs/studies/vit_head.py:tiny", "--config.optim.learning_rat=1"], "learning_rat"),
         (["--study=configs/studies/vit_head.py:tiny", "--study.seed=4"], "seeds"),
         (["--study=configs/studies/vit_head.py:tiny", "--collect"], "holds no finished run"),
