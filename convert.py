@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import commands
 
@@ -36,6 +35,7 @@ from experiment import config as configs
 from experiment import record, restore
 from training import step
 from training.trees import PyTree
+from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
@@ -95,7 +95,7 @@ def check(source: Path, target: Path) -> None:
         )
 
 
-def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, dict[str, Any]]:
+def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings]:
     """The weights that a run is evaluated with, and the settings of its model."""
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
@@ -110,7 +110,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, dict[str, A
     return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid}
 
 
-def export(params: PyTree, model: dict[str, Any], target: Path, scheme: str | None) -> None:
+def export(params: PyTree, model: Settings, target: Path, scheme: str | None) -> None:
     """Writes parameters under another scheme's names, and says how."""
     scheme = scheme or USUAL[target.suffix]
     moves, notes = weights.write(target, params, scheme, model)

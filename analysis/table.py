@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from experiment import record
 from studies import grid, launch
 from training import log
 
-Row = dict[str, Any]  # Any: labels and metrics, as JSON
+Row = record.Record
 LARGEST_LOSS = 1e3  # in nats, or of normalised pixels: an untrained model's is under 20
 LAST = ("wall_seconds", "device", "commit", "command")  # columns of the right end
 

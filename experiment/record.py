@@ -21,17 +21,17 @@ MEND = "Put back a copy of it, or train into another --workdir."
 # What a record says besides the config, which `experiment.config.check` reads, and the sections of that.
 FACTS: dict[str, lookup.Hint] = {
     "total_steps": Annotated[int, Interval(ge=1, lt=2**31)],
-    "known": dict[str, Any],
+    "known": Record,
     "classes": tuple[str, ...],  # of `known`, as the next one
     "tokenizers": dict[str, str],
     "format": PositiveInt,
     "data_fingerprint": dict[str, str],
-    "history": tuple[dict[str, Any], ...],
+    "history": tuple[Record, ...],
     "skipped_batches": tuple[tuple[int, int], ...],
     "parameters": NonNegativeInt,
     "step_flops": NonNegativeFloat,
     **dict.fromkeys(("devices", "commit", "command"), str),
-    **dict.fromkeys(("model", "task", "data", "optim", "evaluation", "checkpoint"), dict[str, Any]),
+    **dict.fromkeys(("model", "task", "data", "optim", "evaluation", "checkpoint"), Record),
 }
 
 FILE = "config.json"
@@ -49,9 +49,9 @@ FREE = (
 )
 
 
-def changes(saved: Record, wanted: Record, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+def changes(saved: Record, wanted: Record, prefix: str = "") -> dict[str, tuple[lookup.Value, lookup.Value]]:
     """Keys whose values differ, with both: {"optim.learning_rate": (0.001, 0.01)}; None for one that is not there."""
-    found: dict[str, tuple[Any, Any]] = {}
+    found: dict[str, tuple[lookup.Value, lookup.Value]] = {}
     for key in sorted(saved.keys() | wanted.keys()):
         a, b = saved.get(key), wanted.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
@@ -92,7 +92,7 @@ def read(workdir: Path) -> Record:
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run: there is no {path}. Give the --workdir of a training run.") from None
     try:
-        record = lookup.checked_value("it", dict[str, Any], record)
+        record = lookup.checked_value("it", Record, record)
         for here in (record, record.get("known", {})):
             for key in FACTS.keys() & here.keys():
                 lookup.checked_value(key, FACTS[key], here[key])
@@ -106,7 +106,7 @@ def read(workdir: Path) -> Record:
     return _upgraded(record)
 
 
-def of_json(path: Path) -> Any:  # whatever it holds
+def of_json(path: Path) -> lookup.Value:
     """The content of a JSON file in a workdir.
 
     Raises:

@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +38,7 @@ FLAGS = (
     "--config.checkpoint.keep_best= --config.log.every_steps=10"
 )
 MANIFEST = "manifest.sha256"
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 NO_MANIFEST: Row = {"write": lambda step: None, "complete": lambda step: None}
 
 

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -26,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 STEPS, TIMEOUT = 60, 15.0
 FLAGS = (
     f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.log.every_steps=5 --config.data.batch_size=32 "

@@ -19,7 +19,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "results")]
@@ -29,7 +28,7 @@ from kill_storm import metrics, weights  # noqa: E402
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 STEPS, EVERY = 60, 3
 COMMON = (
     f"--config.steps={STEPS} --config.checkpoint.every_steps={EVERY} --config.log.every_steps={EVERY} "

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -19,7 +18,7 @@ import commands  # noqa: E402
 from experiment import record  # noqa: E402
 from training import log  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 RECORD = ROOT / "results" / "language_model.json"
 # name: config, the splits that are scored at the end, what is expected.
 RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {

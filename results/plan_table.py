@@ -11,15 +11,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
+from planning.page import Plan  # noqa: E402
 
-Plan = dict[str, Any]  # Any: the JSON that plan.py writes
 RECORD = ROOT / "results" / "plan_table.json"
 CONFIGS = {
     "ViT-B/16": "configs/vit_imagenet.py:B/16",

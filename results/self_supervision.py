@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -21,7 +20,7 @@ import commands  # noqa: E402
 from experiment import record  # noqa: E402
 from studies import grid  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 RECORD = ROOT / "results" / "self_supervision.json"
 RUNS = Path("runs", "self_supervision")
 PRETRAIN = {

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from analysis import fits, studies  # noqa: E402
+from lookup import Value  # noqa: E402
 
-Record = dict[str, Any]  # Any: JSON
+Record = dict[str, Value]
 SOURCES = {"synthetic": "synthetic data", "folder": "JPEG folder through tf.data"}
 
 
@@ -86,9 +86,9 @@ def listed(shares: Iterable[float], digits: int = 0) -> str:
     return ", ".join(percent(share, digits) for share in shares)
 
 
-def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> dict[Any, tuple[float, float]]:
+def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> dict[Value, tuple[float, float]]:
     """The mean of a metric, and half its interval, by the values of labels."""
-    values: dict[Any, list[float]] = {}
+    values: dict[Value, list[float]] = {}
     for row in rows:
         values.setdefault(tuple(row[label] for label in labels), []).append(row[metric])
     return {key[0] if len(key) == 1 else key: fits.interval(own) for key, own in values.items()}

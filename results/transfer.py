@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ import commands  # noqa: E402
 from experiment import record  # noqa: E402
 from studies import grid  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
 CONFIGS = {"ViT": "configs/vit_fashion_mnist.py", "BiT ResNet": "configs/resnet_fashion_mnist.py"}
 SEEDS, PRETRAINED, STEPS, IMAGES = 3, 600, 100, 1000

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -19,7 +18,7 @@ import experiment  # noqa: E402
 from experiment import record, restore  # noqa: E402
 from studies import grid  # noqa: E402
 
-Row = dict[str, Any]  # Any: JSON
+Row = record.Record
 RECORD = ROOT / "results" / "translation.json"
 MULTI30K = "configs/transformer_multi30k.py"
 # name: config, flags of evaluate.py, what is expected.

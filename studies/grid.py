@@ -186,7 +186,7 @@ def progress(workdir: Path) -> float:
     return last / total
 
 
-def attempts(workdir: Path) -> list[dict[str, Any]]:  # Any: JSON
+def attempts(workdir: Path) -> list[record.Record]:
     """The attempts of a run that ended, with their state and seconds."""
     found = log.rows(workdir / ATTEMPTS)
     if any(not {"state", "seconds"} <= attempt.keys() for attempt in found):

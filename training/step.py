@@ -127,7 +127,7 @@ def _variables(model: nn.Module, task: Task, batch: Shapes, seed: int) -> dict[t
     found: dict[tuple[str, ...], jax.Array] = {}
 
     class Initialising(Apply):
-        def __call__(self, *inputs: jax.Array, **options: Any) -> Any:
+        def __call__(self, *inputs: jax.Array, **options: Any) -> PyTree:
             options = {"train": False} | options
             output, variables = model.init_with_output(jax.random.key(seed), *inputs, **options)
             found.update(flatten_dict({k: v for k, v in variables.items() if k == "params" or k not in NOT_KEPT}))

@@ -1,7 +1,6 @@
 """Training curves: the loss and the main metric by step and, if the log has it, by time."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from analysis.picture import Arrays
 from analysis.subject import Subject
 from training import log
 
-Rows = list[dict[str, Any]]  # Any: lines of a log, as JSON
+Rows = list[log.Row]
 MARKERS = "os^Dv"  # of evaluation splits
 TIME = "seconds"  # of training, between one log line and the next
 

@@ -18,6 +18,7 @@ from analysis.fits import interval
 from analysis.picture import literal
 from analysis.table import Row
 from errors import UserError, nearest
+from lookup import Value
 
 COLOURS = tuple(TABLEAU_COLORS.values())
 MARKERS = "osD^vPX<>*"
@@ -51,9 +52,9 @@ def column(rows: Sequence[Row], name: str) -> Float[np.ndarray, " R"]:
     return np.array([row[name] for row in rows], float)
 
 
-def groups(rows: Iterable[Row], key: str) -> dict[Any, list[Row]]:  # Any: a label is a number or text
+def groups(rows: Iterable[Row], key: str) -> dict[Value, list[Row]]:
     """Rows by their value in a column, in order of appearance."""
-    by_value: dict[Any, list[Row]] = {}
+    by_value: dict[Value, list[Row]] = {}
     for row in rows:
         by_value.setdefault(row[key], []).append(row)
     return by_value

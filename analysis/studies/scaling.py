@@ -1,7 +1,7 @@
 """A metric and the loss of several models by the size of the training set: 2010.11929, figures 3 and 4; 2001.08361."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from analysis import fits
 from analysis.studies import COLOURS, Drawn, column, curve, finish, groups, label
 from analysis.table import Row
+from lookup import Value
 
 REACH = 1000  # a crossing is sought up to so many times the largest x
 
@@ -31,7 +32,7 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "
     """
     picture = Figure(figsize=(10, 4), layout="constrained")
     (left, right) = picture.subplots(1, 2)
-    laws: dict[Any, fits.PowerLaw | None] = {}  # Any: a label is a number or text
+    laws: dict[Value, fits.PowerLaw | None] = {}
     for number, (name, own) in enumerate(groups(rows, series).items()):
         curve(left, own, x, metric, number, name)
         laws[name] = law = fits.power_law(column(own, x), column(own, loss))
