@@ -245,10 +245,21 @@ def of_studies() -> list[Result]:
     ]
 
 
+NAMES = {  # of results/kill_storms.py
+    "gpt": "GPT",
+    "mae": "MAE",
+    "pmap": "pmap",
+    "fsdp": "fsdp x tensor on 8 devices",
+    "stream": "streamed TFRecords",
+    "hosts": "two hosts",
+}
+
+
 def measured() -> list[list[str]]:
     """The rows of README's measurements: what, value, record."""
     speed, mesh, overhead, parity = map(read, ("translation_speed", "mesh_memory", "overhead", "parity"))
-    damage, kills, hosts = map(read, ("damage_drill", "kill_storm", "hosts_drill"))
+    damage, kills, storms, hosts = map(read, ("damage_drill", "kill_storm", "kill_storms", "hosts_drill"))
+    kinds = list(storms["kinds"].values())
     long, short = speed["training 16 x 32"], speed["training 8 x 64"]
     shares = [round(100 * run["share_of_gemm_rate"]) for run in (long, short)]
     state = {row["data x fsdp x tensor"]: row["parameters and optimizer, MB"] for row in mesh["per device"]}
@@ -296,6 +307,15 @@ def measured() -> list[list[str]]:
             else "other bits than an undisturbed run",
             "kill_storm",
             kills,
+        ),
+        row(
+            f"the same, {sum(kind['kills'] for kind in kinds)} times, {kinds[0]['kills']} of each kind of run: "
+            f"{', '.join(NAMES.get(name, name) for name in storms['kinds'])}",
+            "the same bits in each"
+            if all(all(kind["same_bits"].values()) for kind in kinds)
+            else "other bits than an undisturbed run",
+            "kill_storms",
+            kinds[0],
         ),
         row(
             f"two hosts: `kill -9`, SIGSTOP, an exception, SIGTERM, SIGINT of one, {len(hosts['log'])} drills",
