@@ -267,7 +267,7 @@ def measured() -> list[list[str]]:
     first, loop = overhead["seconds to the first step, ViT-Ti/16, batch 8"], overhead["loop, vit_digits"]
     silent = [row for row in hosts["table"] if row["drill"].startswith(("kill", "SIGSTOP"))]
     lost = [seconds for row in silent for seconds in row["seconds_until_all_ended"]]
-    busy = f", two cores shared with other work (load average {overhead['load average']})"
+    busy = f" (load average {overhead['load average']})"
     start = [
         f"{what}: {first[kind]['cold']:.1f} s, {np.median(first[kind]['warm']):.1f} s with a warm compilation cache"
         for kind, what in SOURCES.items()
