@@ -19,14 +19,24 @@ class NoDevice(UserError):
     """JAX has no device to compute on."""
 
 
+# What a disk, a mount or the rights of a file can be at fault for.
+OF_FILES = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT),
+    *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR),
+}
+
+
 def explained(error: Exception) -> Exception:
-    """An error that the machine has raised, for lack of space, memory or a device, as a UserError; others as they
-    are."""
+    """An error of the machine, for lack of space, memory or a device or because of a file, as a UserError; others as
+    they are."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull("no space left on the disk. Free some and run the same command again to continue.")
+    if isinstance(error, OSError) and error.errno in OF_FILES:
+        what = error.filename or "a file or a connection"
+        return UserError(f"{what}: {error.strerror}. Mend it and run the same command again: what was saved is kept.")
     if isinstance(error, MemoryError) or re.search("RESOURCE_EXHAUSTED|Out of memory|OOM when", text):
         asked = re.search(r"(\d{6,}) bytes", text)
         which = f"{int(asked[1]) / 1e9:,.1f} GB were asked for at once" if asked else text[:200] or "of the host"

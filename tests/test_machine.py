@@ -1,6 +1,8 @@
 """What a machine lacks, memory or a device, is one line; and a mistake in the config is told before it."""
 
 import contextlib
+import errno
+import os
 from pathlib import Path
 
 import jax
@@ -31,18 +33,30 @@ def test_a_lack_of_memory_names_what_takes_less(error, which):
         assert part in str(line)
 
 
+def test_an_error_of_a_disk_names_the_file():
+    for number in (errno.EIO, errno.EROFS, errno.EACCES, errno.ESTALE):
+        line = explained(OSError(number, os.strerror(number), "runs/a/checkpoints/4"))
+        assert isinstance(line, UserError)
+        assert str(line).startswith(f"runs/a/checkpoints/4: {os.strerror(number)}. ")
+
+
 def test_other_errors_stay_as_they_are():
-    for error in (ValueError("no"), RuntimeError("INTERNAL: a bug"), UserError("a mistake"), OSError(13, "denied")):
+    for error in (
+        ValueError("no"),
+        RuntimeError("INTERNAL: a bug"),
+        UserError("a mistake"),
+        OSError(22, "Invalid argument"),
+    ):
         assert explained(error) is error
 
 
 @pytest.mark.parametrize("door", ["train.py", "plan.py"])
-def test_a_command_that_runs_out_of_memory_ends_with_one_line(door, monkeypatch):
+def test_a_command_that_runs_out_of_memory_ends_with_one_line(door, tmp_path, monkeypatch):
     def build(*_: object, **__: object) -> None:
         raise jax.errors.JaxRuntimeError(LACK)
 
     monkeypatch.setattr(experiment, "build", build)
-    done = command(door)
+    done = command(door, f"--workdir={tmp_path / 'run'}")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("error: out of memory (289.3 GB")
 
