@@ -113,6 +113,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     """
     for logger in ("absl", "asyncio"):  # Orbax's threads log the traceback of each error that it raises as well
         getLogger(logger).setLevel("CRITICAL")
+    sys.unraisablehook = _unraisable
     fail: Callable[[int, str], None] = lambda status, message: None  # noqa: E731
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
@@ -174,6 +175,13 @@ def chosen(names: list[str], known: Iterable[str]) -> list[str]:
         if name not in known:
             raise UserError(f"{name!r}: {nearest(name, known)}")
     return names or list(known)
+
+
+def _unraisable(told: Any) -> None:  # sys.UnraisableHookArgs, which only type checkers have
+    """Prints an error that a library's thread can raise to nobody, except those of the array writes whose save failed:
+    the failed save is told of itself."""
+    if str(told.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(told)
 
 
 def _mistake(error: BaseException) -> int:

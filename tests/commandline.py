@@ -31,6 +31,7 @@ def command(*arguments: object, stdin: bytes = b"") -> Done:
     with (
         mock.patch.object(sys, "argv", argv),
         mock.patch.object(sys, "stdin", given),
+        mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
         mock.patch.object(commands, "_own", []),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
