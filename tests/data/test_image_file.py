@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import appearance, images
+from data import appearance, image_file, images
 from errors import UserError
 from tests.data.test_pipeline import first, make
 
@@ -53,6 +53,23 @@ UPRIGHT = {
     "tiff": lambda x: file_of(x, "TIFF"),
     "opaque": lambda x: file_of(with_alpha(x, 255), "PNG"),
 }
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_usual_jpeg_is_read_without_python(picture, mode, monkeypatch):
+    asked = []
+    monkeypatch.setattr(image_file, "is_plain", lambda file: np.bool_(asked.append(file) is None))
+    usual = file_of(picture.convert(mode), "JPEG")
+    assert image_file.plain(tf.constant(usual))
+    assert not asked
+    others = [
+        file_of(picture, "JPEG", exif=turned()),
+        file_of(picture.convert("CMYK"), "JPEG"),
+        file_of(picture, "PNG"),
+    ]
+    for other in others:
+        image_file.plain(tf.constant(other))
+    assert asked == others
 
 
 @pytest.mark.parametrize("channels", [1, 3])
