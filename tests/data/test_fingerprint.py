@@ -36,6 +36,14 @@ def test_many_files_are_told_by_folder(tmp_path, monkeypatch):
     assert after["cat/"] != before["cat/"]
 
 
+def test_very_many_files_are_told_by_their_names_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "MOST", 1)
+    nowhere = [tmp_path / name for name in ("cat/1.png", "cat/2.png", "dog/3.png")]
+    before = fingerprint.of_files(nowhere, tmp_path)
+    assert before["cat/"].startswith("2 files, ")
+    assert fingerprint.of_files([tmp_path / "cat/9.png", *nowhere[1:]], tmp_path)["cat/"] != before["cat/"]
+
+
 def test_texts_are_told_by_number_size_and_digest():
     base = fingerprint.of_texts(["ab", "c"], ["x", "y"])
     assert base["column 1"].startswith("2 of 3 characters, ")
