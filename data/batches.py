@@ -47,7 +47,7 @@ def as_numpy(
             yield batch
             number += 1
     finally:
-        # Here, and not by the garbage collector: in a thread of this very pipeline it would wait for itself for ever.
+        # If the garbage collector did it in a thread of this pipeline, that thread would wait for itself and never end.
         del iterator
     raise _culprit(source, indices(number), change, failed)
 

@@ -31,8 +31,8 @@ def plain(file: Tensor) -> Tensor:
 
 
 def _plain_at_a_glance(file: Tensor) -> Tensor:
-    """Whether it is a JPEG of 1 or 3 components whose header has no EXIF, as most of a data set are: found without
-    Python, of which there is one at a time."""
+    """Whether it is a JPEG of 1 or 3 components whose header has no EXIF, as most files of a data set are. Python,
+    which runs one thread at a time, is not needed for it."""
     tf = tensorflow()
     header = tf.strings.substr(file, 0, HEADER)
     frame = r"\C*\x00[\x0B\x11]\x08\C*"  # its length, which tells the components, and 8 bits

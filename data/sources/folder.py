@@ -123,7 +123,7 @@ class Source(Files):
 
 
 def _spread(files: list[tuple[str, int]], counts: np.ndarray, folder: Path) -> list[tuple[str, int]]:
-    """The files in an order of which every part has about the same share of every class."""
+    """The files in an order in which every part has about the same share of every class."""
 
     def digest(file: tuple[str, int]) -> bytes:
         return hashlib.sha256(os.fsencode(os.path.relpath(file[0], folder))).digest()
