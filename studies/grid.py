@@ -100,8 +100,12 @@ def jobs(study: Study, changes: Sequence[str] = ()) -> list[Job]:
       changes: "--config.KEY=VALUE" for every run.
 
     Raises:
-      UserError: a run whose config train.py would refuse, or two runs of the same name.
+      UserError: a run whose config train.py would refuse, two of the same name, or a change of what they differ in.
     """
+    points = [dict(change.split("=", 1) for change in run["changes"]) for run in study.runs]
+    for key in (change.removeprefix("--config.").partition("=")[0] for change in changes):
+        if key == "seed" or len({point.get(key) for point in points}) > 1:
+            raise UserError(f"--config.{key} would be the same in all runs of the study, which differ in it.")
     jobs_by_name: dict[str, Job] = {}
     lengths: dict[int, float] = {}  # of each point
     for seed in range(study.seeds):

@@ -66,6 +66,14 @@ def test_a_wrong_study_is_one_line(runs, message):
         grid.jobs(study(*runs))
 
 
+@pytest.mark.parametrize("change", ["--config.seed=3", "--config.model.heads=2"])
+def test_what_the_runs_differ_in_is_not_changed_for_all(change):
+    runs = study(base.run(DIGITS, "steps=3", "model.heads=2", x=2), base.run(DIGITS, "steps=3", "model.heads=4", x=4))
+    with pytest.raises(UserError, match="would be the same in all runs of the study"):
+        grid.jobs(runs, [change])
+    assert grid.jobs(runs, ["--config.steps=4"])[0].flags[-1] == "--config.steps=4"
+
+
 def test_a_folder_of_another_study_is_refused_and_unchanged(tmp_path):
     grid.begin(tmp_path, grid.jobs(study(base.run(DIGITS, "steps=3", x=1))))
     before = (tmp_path / grid.FILE).read_text()
