@@ -57,7 +57,7 @@ def shuffled(place: Tensor, size: Tensor | int, *seed: Tensor | int) -> Tensor:
 
 
 def _mixed(words: list[Tensor]) -> Tensor:
-    """int64 tensors (n,) -> one of 31 bits, each of which depends on every bit of all (the finaliser of splitmix64)."""
+    """int64 tensors (n,) -> one of 31 bits; each bit depends on every bit given (the finaliser of splitmix64)."""
     tf = tensorflow()
     state = tf.zeros_like(words[0])
     for word in words:

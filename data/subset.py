@@ -1,20 +1,18 @@
 """A part of a data set, for studies of how much data a model needs."""
 
-from data.order import Dataset, Tensor, shuffled
-from data.sources import Example, Source, synthetic
+from data.order import Tensor, shuffled
+from data.sources import Example, Indexed, Source, synthetic
 from errors import UserError
 
 ORDER = 0x5B5E7  # apart from the orders of the epochs, which are drawn from the same seed
 
 
-class Subset:
+class Subset(Indexed):
     """`size` examples of a source in a random order drawn from `seed`: of one seed, a smaller subset lies in a larger.
 
     Raises:
       UserError: the source has fewer, or can only be read in order.
     """
-
-    random_access = True
 
     def __init__(self, source: Source, size: int, seed: int):
         if not 0 < size <= source.size:
@@ -40,14 +38,6 @@ class Subset:
     def parse(self, raw: Example) -> Example:
         """As the source does."""
         return self._source.parse(raw)
-
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
-
-    def in_order(self, host: int, hosts: int) -> Dataset:
-        """Never: it is read by index."""
-        raise NotImplementedError
 
     def describe(self, index: int) -> str:
         """An example by its name in the source."""

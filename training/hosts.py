@@ -1,7 +1,7 @@
 """Several hosts: how they find one another, agree on what they do, and notice when one of them ends.
 
 All use the key-value store of JAX's coordination service, which host 0 runs. A collective operation of the devices may
-wait for ever for a host that is gone; the store does not.
+wait without end for a host that is gone; the store does not.
 """
 
 import contextlib

@@ -243,7 +243,7 @@ class Mesh:
         return jax.tree.map(partial(NamedSharding, self.mesh), sharding.specs(state, sizes, self.rules))
 
     def initialise(self, function: Callable[[], State]) -> State:
-        """The state that `function` computes, of which each device computes its part."""
+        """The state that `function` computes; each device computes its part."""
         return jax.jit(function, out_shardings=self._shardings(jax.eval_shape(function)))()
 
     def put_state(self, state: State) -> State:

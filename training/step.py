@@ -113,8 +113,8 @@ def initialise(
     """The state before the first step.
 
     Args:
-      batch: shapes and dtypes of one. The model is called as the task calls it, so that a model of which the task calls
-        several methods has the parameters of all.
+      batch: shapes and dtypes of one. The model is called as the task calls it: if the task calls several methods, it
+        has the parameters of all.
     """
     collections = unflatten_dict(_variables(model, task, batch, seed))
     params = collections.pop("params")

@@ -298,7 +298,7 @@ def _first(names: list[str]) -> str:
 
 
 def _fits(found: Weights, name: str, have: Mapping[str, object], want: Mapping[str, object]) -> str:
-    """What would make a model fit of which `name` is the first other parameter."""
+    """What would make a model fit whose first other parameter is `name`."""
     part = name.split("/")[0]
     if part in ("pre_logits", "token", "distillation_token") and not (name in have and name in want):
         key = "representation" if part == "pre_logits" else "head"

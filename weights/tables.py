@@ -109,7 +109,7 @@ class Table:
         return found
 
     def places(self, found: Iterable[tuple[Row, Index]]) -> list[tuple[Row, Index]]:
-        """The rows, with indices, that a model of which some are `found` should have, in the table's order."""
+        """The rows, with indices, that a model should have if it has those `found`, in the table's order."""
         found = set(found)
         parts = {name.split("/")[0] for row, _ in found for name in row.names}
         seen: dict[tuple[str, ...], set[tuple[int, ...]]] = {}

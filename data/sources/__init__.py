@@ -84,7 +84,7 @@ class Labelled(Protocol):
 
 
 class Indexed:
-    """The base of sources that are read by index alone, whose raw examples are their features."""
+    """The base of sources that are read by index alone. Raw examples are their features, unless `parse` says otherwise."""
 
     random_access = True
     notes: tuple[str, ...] = ()

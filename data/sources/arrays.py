@@ -10,13 +10,13 @@ import numpy as np
 
 from data.order import Tensor
 from data.slices import bounds, named, stem
-from data.sources import Example, Feature, numbered
+from data.sources import Example, Feature, Indexed, numbered
 from errors import UserError, nearest
 
 NAMES = {"images": "image", "labels": "label"}  # in an archive, the plural is the same feature
 
 
-class Source:
+class Source(Indexed):
     """`name` is a .npz file that holds SPLIT_FEATURE, an array (n, ...), for each feature; optionally `classes`, the
     names of the labels. SPLIT_images (or SPLIT_image) is uint8 and SPLIT_labels (or SPLIT_label) integers.
 
@@ -24,9 +24,7 @@ class Source:
     in their order.
     """
 
-    random_access = True
     size: int
-    notes: tuple[str, ...] = ()
     _arrays: dict[str, np.ndarray]
 
     def __init__(
@@ -100,10 +98,6 @@ class Source:
             with tf.init_scope():
                 self._tensors = {name: tf.constant(array) for name, array in self._arrays.items()}
         return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
-
-    def parse(self, raw: Example) -> Example:
-        """Nothing is left to do."""
-        return raw
 
     def contents(self) -> dict[str, str]:
         """Sizes and checksums of the split's arrays, as the archive's directory has them."""

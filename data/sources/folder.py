@@ -10,17 +10,14 @@ from data import fingerprint, listing
 from data.image_file import SUFFIXES
 from data.order import Tensor
 from data.slices import cut, named, stem
-from data.sources import Example, Feature, Features, chosen
+from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError, nearest, shown
 
 OUTSIDE = "images outside a folder of a class"
 
 
-class Files:
+class Files(Indexed):
     """Examples have `image`, the bytes of a file, and `label`: what sources of files on this disk share."""
-
-    random_access = True
-    notes: tuple[str, ...] = ()
 
     def _hold(
         self,

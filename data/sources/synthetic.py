@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data.sources import Example, Feature, Features, numbered
+from data.sources import Example, Feature, Features, Indexed, numbered
 from errors import UserError
 
 
-class Source:
+class Source(Indexed):
     """`name` is the number of classes. The same few batches come again and again."""
 
     size = 1 << 20
-    random_access = True
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -60,18 +58,6 @@ class Source:
 
     def read(self, index: object) -> Example:
         """Not by index."""
-        raise NotImplementedError
-
-    def parse(self, raw: Example) -> Example:
-        """Nothing is left to do."""
-        return raw
-
-    def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> object:
-        """`batches` does without TensorFlow."""
-        raise NotImplementedError
-
-    def in_order(self, host: int, hosts: int) -> object:
-        """`batches` does without TensorFlow."""
         raise NotImplementedError
 
     def describe(self, index: int) -> str:

@@ -30,7 +30,7 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, str]) -> l
         ends, numbers = np.cumsum(lengths), rng.integers(symbols, size=lengths.sum()).tolist()
         drawn |= dict.fromkeys(tuple(numbers[end - n : end]) for n, end in zip(lengths, ends, strict=True))
     sequences = list(drawn)
-    # in the order of drawing the short sequences, of which there are few, would all come early
+    # Drawn in order, the short sequences would all come early: there are few of them.
     order = rng.permutation(len(sequences))[SPLITS[split]]
     texts = [[str(number) for number in sequences[i]] for i in order.tolist()]
     return [(" ".join(text), " ".join(reversed(text))) for text in texts]
