@@ -84,7 +84,7 @@ class Labelled(Protocol):
 
 
 class Indexed:
-    """The base of sources that are read by index alone. Raw examples are their features, unless `parse` says otherwise."""
+    """The base of sources that are read by index alone. `parse` is for those whose raw examples are not features."""
 
     random_access = True
     notes: tuple[str, ...] = ()
