@@ -3,30 +3,46 @@
 B batch, S tokens, E the input's width, H hidden, D = H or, in both directions, 2H.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from models.arrays import AnyArray
 
 Cell = Literal["rnn", "lstm", "gru"]
+RecurrentInit = Literal["orthogonal", "xavier"]
 Carry = jax.Array | tuple[jax.Array, jax.Array]  # of one layer: h, or (c, h) of an LSTM
 
+INITIALISERS: dict[str, Callable[[], Initializer]] = {
+    "orthogonal": nn.initializers.orthogonal,
+    "xavier": nn.initializers.xavier_uniform,
+}
 # They project their inputs within the scan; one product for all tokens before it gains nothing measurable on a CPU.
 CELLS = {"rnn": nn.SimpleCell, "lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}
 
 
-def cell(kind: Cell, features: int, dtype: DTypeLike, name: str, gate_bias: float = 0.0) -> nn.RNNCellBase:
+def cell(
+    kind: Cell,
+    features: int,
+    dtype: DTypeLike,
+    name: str,
+    gate_bias: float = 0.0,
+    recurrent_init: RecurrentInit = "orthogonal",
+) -> nn.RNNCellBase:
     """A cell of H = `features`.
 
-    Initialisation: input kernels Xavier uniform, recurrent ones orthogonal, biases 0. Gates are σ(· + gate_bias).
+    Initialisation: input kernels Xavier uniform, recurrent ones as `recurrent_init` says, biases 0. Gates are σ(· +
+    gate_bias).
     """
     gates = {"gate_fn": lambda x: jax.nn.sigmoid(x + gate_bias)} if gate_bias and kind != "rnn" else {}
-    return CELLS[kind](features, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype, name=name, **gates)
+    kernels = {"kernel_init": nn.initializers.xavier_uniform(), "recurrent_kernel_init": INITIALISERS[recurrent_init]()}
+    return CELLS[kind](features, dtype=dtype, name=name, **kernels, **gates)
 
 
 def read(
@@ -39,6 +55,7 @@ def read(
     layer: int,
     bidirectional: bool,
     gate_bias: float = 0.0,
+    recurrent_init: RecurrentInit = "orthogonal",
 ) -> tuple[Float[Array, "B S D"], Carry]:
     """One layer of cells over x. Call it in a compact method, whose module gets the cells forward_{layer} and
     backward_{layer}.
@@ -52,7 +69,7 @@ def read(
     states, carries = [], []
     for direction in ("forward", "backward")[: 1 + bidirectional]:
         rnn = nn.RNN(
-            cell(kind, features, dtype, f"{direction}_{layer}", gate_bias),
+            cell(kind, features, dtype, f"{direction}_{layer}", gate_bias, recurrent_init),
             reverse=direction == "backward",
             keep_order=True,
             return_carry=True,

@@ -11,13 +11,13 @@ from jaxtyping import Array, Float32, Int
 
 from lookup import Depth, Rate, Size
 from models.arrays import AnyArray
-from models.cells import Cell, hidden, read
+from models.cells import Cell, RecurrentInit, hidden, read
 
 
 class Model(nn.Module):
     """Embedding, layers of cells, pooling, one linear layer. Padding must be at the end.
 
-    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, recurrent ones orthogonal, biases 0.
+    Initialisation: embeddings N(0, 1/E), input kernels Xavier uniform, biases 0.
 
     Attributes:
       outputs: C; 0 leaves the head out and returns the representation.
@@ -29,6 +29,8 @@ class Model(nn.Module):
       gate_bias: b of the gates σ(· + b): how much they let through, and so how long a cell remembers, before it has
         learned anything. 1 or 2 is usual for an LSTM's forget gate (Gers et al., 2000; Jozefowicz et al., 2015); here
         for all gates.
+      recurrent_init: of the recurrent kernels: "orthogonal", whose products keep the length of a gradient
+        (1312.6120), or "xavier", uniform.
       bidirectional: whether each layer reads both ways; the backward states end at the first token.
       pooling: "last": the state after the last real token, of each direction | "mean" of the states of all real tokens.
       dropout: on embeddings, between layers and before the last layer.
@@ -42,6 +44,7 @@ class Model(nn.Module):
     hidden_dim: Size = 128
     layers: Depth = 1
     gate_bias: float = 0.0
+    recurrent_init: RecurrentInit = "orthogonal"
     bidirectional: bool = False
     pooling: Literal["last", "mean"] = "last"
     dropout: Rate = 0.1
@@ -68,6 +71,7 @@ class Model(nn.Module):
                 layer=layer,
                 bidirectional=self.bidirectional,
                 gate_bias=self.gate_bias,
+                recurrent_init=self.recurrent_init,
             )
         if self.pooling == "last":
             x = hidden(last)

@@ -1,4 +1,4 @@
-"""Writes the numbers of README.md, configs/README.md and docs/plan.md that come from the records.
+"""Writes docs/claims.md, and the numbers of README.md, configs/README.md and docs/plan.md that come from the records.
 
     python results/tables.py
 
@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from results import plan_table, summary  # noqa: E402
+from results.rows import page  # noqa: E402
 
 README, CONFIGS, PLAN = ROOT / "README.md", ROOT / "configs" / "README.md", ROOT / "docs" / "plan.md"
 
@@ -124,7 +125,12 @@ def written() -> dict[Path, str]:
         "machines": markdown(["Machine", "Command"], machines()),
     }.items():
         readme = block(readme, name, content)
-    return {README: readme, CONFIGS: cells(CONFIGS.read_text()), PLAN: block(PLAN.read_text(), "table", plans())}
+    return {
+        README: readme,
+        CONFIGS: cells(CONFIGS.read_text()),
+        PLAN: block(PLAN.read_text(), "table", plans()),
+        page.PAGE: page.text(),
+    }
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def norms(run: Run, variables: Variables, batches: Iterable[Mapping[str, np.ndar
     Raises:
       UserError: the model has no token embedding, or there are no sentences.
     """
-    one = jax.jit(partial(_norms, run.model, run.task))
+    one = jax.jit(partial(of_batch, run.model, run.task))
     total, count = np.zeros(0), np.zeros(0)
     for batch in batches:
         norm, real = jax.device_get(one(variables, batch))
@@ -105,10 +105,10 @@ def _name(model: Mapping[str, str]) -> str:
     )
 
 
-def _norms(
+def of_batch(
     model: nn.Module, task: tasks.Task, variables: Variables, batch: tasks.Batch
 ) -> tuple[Float[Array, "B S"], Bool[Array, "B S"]]:
-    """‖∂L/∂e_t‖ of one batch, and which tokens are real."""
+    """‖∂L/∂e_t‖ of one batch, and which tokens are real: see `norms`."""
 
     def loss(shift: Callable[[jax.Array], jax.Array]) -> tuple[Float[Array, ""], Int[Array, "B S"]]:
         """The sum of the sentences' losses if `shift` is applied to the embedded tokens, and the tokens."""

@@ -126,3 +126,14 @@ def test_parameters_follow_from_the_equations_and_logits_are_float32(kind):
 def test_a_size_or_rate_that_cannot_be_is_named(key, value):
     with pytest.raises(UserError, match=rf"^config\.model\.{key}={value} should be "):
         build(**dict(cell="rnn") | {key: value})
+
+
+def test_recurrent_kernels_begin_orthogonal_or_uniform():
+    def kernel(**arguments: str) -> np.ndarray:
+        model = build(cell="rnn", **arguments)
+        return model.init(jax.random.key(0), TOKENS, train=False)["params"]["forward_0"]["h"]["kernel"]
+
+    np.testing.assert_allclose(kernel() @ kernel().T, np.eye(H), atol=1e-5)
+    xavier = kernel(recurrent_init="xavier")
+    assert np.abs(xavier @ xavier.T - np.eye(H)).max() > 0.1
+    assert np.abs(xavier).max() <= (6 / (2 * H)) ** 0.5

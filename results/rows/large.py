@@ -1,0 +1,142 @@
+"""Claims whose figures need accelerators and data sets that have to be downloaded: the command and what it costs."""
+
+from results.rows import Accelerated, Claim, Evidence
+
+TRANSFORMER, VIT = "1706.03762", "2010.11929"
+WMT, IMAGENET, IMAGENET21K = "configs/transformer_wmt14.py", "configs/vit_imagenet.py", "configs/vit_imagenet21k.py"
+MACHINE = "h100x8"
+# ImageNet-21k has 14.2 million images where ImageNet has 1.28; its runs have 90 epochs, or 30, where those have 300.
+IMAGES = 14_197_122 / 1_281_167
+
+
+def _train(config: str, plan: str, times: float = 1) -> Evidence:
+    command = f"python train.py --config={config} --config.data.data_dir=DIR"
+    return Accelerated(command, f"{plan} on {MACHINE}", times=times)
+
+
+def _study(name: str, plan: str, times: float) -> Evidence:
+    command = f"python study.py --study=configs/studies/{name}.py --launch=slurm"
+    return Accelerated(command, f"{plan} on {MACHINE}", times=times)
+
+
+CLAIMS = (
+    Claim(
+        "wmt14_base",
+        "The base model translates English to German.",
+        f"{TRANSFORMER}, table 2",
+        "27.3 BLEU",
+        _train(f"{WMT}:base", "Transformer base"),
+    ),
+    Claim(
+        "wmt14_big",
+        "The big model is above all models and ensembles before it.",
+        f"{TRANSFORMER}, table 2",
+        "28.4 BLEU",
+        _train(f"{WMT}:big", "Transformer big"),
+    ),
+    Claim(
+        "wmt14_heads",
+        "One head is 0.9 BLEU below the best number; too many are worse too.",
+        f"{TRANSFORMER}, table 3 A",
+        "24.9, 25.5, 25.8, 25.8, 25.4 BLEU for 1, 4, 8, 16, 32 heads",
+        _study("transformer_heads", "Transformer base", 5 * 3),
+    ),
+    Claim(
+        "wmt14_rows",
+        "Smaller heads and no dropout hurt, larger models help, learned positions are as good as sinusoids.",
+        f"{TRANSFORMER}, table 3 B to E",
+        "23.7 to 26.2 BLEU",
+        _study("transformer_rows", "Transformer base", 15 * 3),
+    ),
+    Claim(
+        "imagenet_b16",
+        "ViT-B/16 from scratch on ImageNet.",
+        f"{VIT}, table 5",
+        "77.91 %",
+        _train(f"{IMAGENET}:B/16", "ViT-B/16"),
+    ),
+    Claim(
+        "imagenet_l16",
+        "On ImageNet alone the larger L/16 is worse than B/16, in spite of regularisation.",
+        f"{VIT}, figure 3",
+        "76.53 against 77.91 %",
+        _train(f"{IMAGENET}:L/16", "ViT-L/16"),
+    ),
+    Claim(
+        "imagenet21k_b16",
+        "Pre-trained on ImageNet-21k, B/16 is 6 points better.",
+        f"{VIT}, table 5",
+        "83.97 %",
+        _train(f"{IMAGENET21K}:B/16", "ViT-B/16", IMAGES * 90 / 300),
+    ),
+    Claim(
+        "imagenet21k_l16",
+        "Pre-trained on ImageNet-21k, L/16 is better than B/16.",
+        f"{VIT}, table 5",
+        "85.15 %",
+        _train(f"{IMAGENET21K}:L/16", "ViT-L/16", IMAGES * 90 / 300),
+    ),
+    Claim(
+        "imagenet21k_h14",
+        "H/14 gains little over L/16 from ImageNet-21k, and more from a larger set.",
+        f"{VIT}, table 5",
+        "85.13 %; JFT 88.04 %",
+        _train(f"{IMAGENET21K}:H/14", "ViT-H/14", IMAGES * 90 / 300),
+    ),
+    Claim(
+        "large_data",
+        "ViT-B/32 is below ResNet50 at 9 million images, and above from 90 million on.",
+        f"{VIT}, figure 4",
+        "",
+        _study("vit_data_scaling", "ViT-B/16", IMAGES * 7 / 300 * 15),
+    ),
+    Claim(
+        "large_compute",
+        "For the same accuracy a ViT needs two to four times less compute than a ResNet; small hybrids are better.",
+        f"{VIT}, figure 5",
+        "B/16: 84.15 % at 224 exaFLOPs; R152x2: 84.97 % at 563",
+        _study("vit_compute", "ViT-B/16", IMAGES * 21 / 300 * 14),
+    ),
+    Claim(
+        "large_shape",
+        "Depth helps most, up to 64 layers; width least.",
+        f"{VIT}, figure 8",
+        "",
+        _study("vit_shape", "ViT-B/16", IMAGES * 7 / 300 * 16 * 3),
+    ),
+    Claim(
+        "large_positions",
+        "Without positions B/16 is 3 points worse in 5-shot accuracy.",
+        f"{VIT}, table 8",
+        "61.4 against 64.2 %",
+        _study("vit_positions", "ViT-B/16", IMAGES * 7 / 300 * 6 * 3),
+    ),
+    Claim(
+        "large_optimiser",
+        "Adam is better than SGD for pre-training ResNets on most data sets.",
+        f"{VIT}, table 7",
+        "77.54 and 78.24 %; 84.97 and 84.37 %",
+        _study("optimizer", "ViT-B/16", IMAGES * 7 / 300 * 12 * 3),
+    ),
+    Claim(
+        "finetune_cifar10",
+        "L/16 pre-trained on ImageNet-21k, fine-tuned on CIFAR-10 at 384 pixels.",
+        f"{VIT}, table 2",
+        "99.15 %",
+        Accelerated(
+            "python train.py --config=configs/vit_finetune.py:cifar10+L/16 --config.init_from=ViT-L_16.npz "
+            "--config.data.data_dir=DIR",
+            cost="10,000 steps of 512 images at 384 pixels, from the published weights",
+        ),
+    ),
+    Claim(
+        "masked_patches",
+        "Predicting mean colours of hidden patches gives B/16 79.9 % on ImageNet, 2 points above from scratch.",
+        f"{VIT}, section 4.6",
+        "79.9 %",
+        Accelerated(
+            "python train.py --config=configs/masked_patches_imagenet21k.py --config.data.data_dir=DIR",
+            cost="not planned: the paper pre-trains for a million steps of 4,096 images of JFT",
+        ),
+    ),
+)

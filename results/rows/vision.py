@@ -1,0 +1,340 @@
+"""Claims of 2010.11929 that can be measured here."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from analysis import fits
+from models import resnet, sizes, vit
+from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, verdict
+from training import flops
+
+PAPER = "2010.11929"
+MILLIONS = {"B/16": 86, "L/16": 307, "H/14": 632}  # table 1
+# Table 6: exaFLOPs of pre-training on JFT's 303 million images, and its epochs.
+EXAFLOPS = {
+    "B/32": (55, 7),
+    "B/16": (224, 7),
+    "L/32": (196, 7),
+    "L/16": (783, 7),
+    "H/14": (4262, 14),
+    "R50x1": (50, 7),
+    "R50x2": (199, 7),
+    "R101x1": (96, 7),
+    "R152x1": (141, 7),
+    "R152x2": (563, 7),
+    "R200x3": (3306, 14),
+    "R50+B/32": (106, 7),
+    "R50+B/16": (274, 7),
+    "R50+L/32": (246, 7),
+    "R50+L/16": (859, 7),
+}
+IMAGES = 303e6
+CLASSES = 18_291  # of JFT
+
+
+def _model(variant: str, classes: int) -> vit.Model | resnet.Model:
+    if variant in sizes.RESNET_VARIANTS:
+        return resnet.Model(classes, variant)
+    return vit.Model(classes, variant, scan=True)
+
+
+def _cost(variant: str, size: int = 224, classes: int = 1000) -> tuple[int, int]:
+    """Parameters, and FLOPs of one image."""
+    model = _model(variant, classes)
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    variables = {"params": variables["params"]}
+    count = flops.forward(lambda v, x: model.apply(v, x, train=False), variables, image)
+    return sum(x.size for x in jax.tree.leaves(variables)), count
+
+
+def parameters() -> Numbers:
+    """Of the sizes of table 1, with 1,000 classes."""
+    return {variant: _cost(variant)[0] for variant in MILLIONS}
+
+
+def judge_parameters(found: Numbers) -> Found:
+    """Within 1.5 % of the table."""
+    off = [abs(found[name] / 1e6 / stated - 1) for name, stated in MILLIONS.items()]
+    counts = ", ".join(f"{name} {found[name]:,}" for name in MILLIONS)
+    return Found(f"{counts} with 1,000 classes; at most {100 * max(off):.1f} % apart", verdict(max(off) < 0.015))
+
+
+def compute() -> Numbers:
+    """FLOPs of a forward pass, by model."""
+    return {variant: _cost(variant, classes=CLASSES)[1] for variant in EXAFLOPS}
+
+
+def judge_compute(found: Numbers) -> Found:
+    """Three forward passes an image, over all images and epochs."""
+    ratios = {name: 3 * found[name] * IMAGES * epochs / 1e18 / stated for name, (stated, epochs) in EXAFLOPS.items()}
+    low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    return Found(
+        f"three times the forward pass, 303 million images: {ratios[low]:.2f} ({low}) to {ratios[high]:.2f} ({high}) "
+        f"of the paper's figure, {len(ratios)} models",
+        verdict(all(abs(ratio - 1) < 0.1 for ratio in ratios.values()), ratios[low] > 0.5 and ratios[high] < 2),
+    )
+
+
+def patches() -> Numbers:
+    """FLOPs of one image, by patch and by size of the image."""
+    found = {f"B/{patch}": _cost(f"B/{patch}")[1] for patch in (32, 16, 8)}
+    return found | {"B/16 at 384": _cost("B/16", 384)[1]}
+
+
+def judge_patches(found: Numbers) -> Found:
+    """Half the patch, four times the tokens, more than four times the arithmetic."""
+    halves = [found["B/16"] / found["B/32"], found["B/8"] / found["B/16"]]
+    larger = found["B/16 at 384"] / found["B/16"]
+    return Found(
+        f"B/32 to B/16: {halves[0]:.2f} times the FLOPs; B/16 to B/8: {halves[1]:.2f}; B/16 at 384 instead of 224 "
+        f"pixels: {larger:.2f} (tokens: 4, 4 and 2.9 times)",
+        verdict(halves[0] > 3.8 and halves[1] > halves[0] and larger > 2.9),
+    )
+
+
+def _accuracy(rows: Rows, *labels: str) -> dict[tuple[object, ...], tuple[float, float]]:
+    """The mean test accuracy and half its interval, in percent, by labels."""
+    found: dict[tuple[object, ...], list[float]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[label] for label in labels), []).append(100 * row["test/accuracy"])
+    return {key: fits.interval(values) for key, values in found.items()}
+
+
+def judge_more_data(rows: Rows) -> Found:
+    """The gap between ViT and ResNet closes with data, and turns."""
+    by_size = _accuracy(rows, "model", "images")
+    images = sorted({row["images"] for row in rows})
+    gaps = [by_size["ViT", n][0] - by_size["BiT ResNet", n][0] for n in images]
+    line = fits.line(np.log10(images), np.array(gaps))
+    assert line
+    return Found(
+        f"Fashion-MNIST, {images[0]:,.0f} to {images[-1]:,.0f} images, ViT minus BiT ResNet: {gaps[0]:+.1f} to "
+        f"{gaps[-1]:+.1f} points, {line.slope:+.1f} ± {line.error:.1f} a tenfold of data, 3 seeds",
+        verdict(gaps[-1] > 0, line.slope > line.error),
+        "the gap closes and does not turn within this set",
+        figure="results/vit_data_scaling/figures/gap.png",
+    )
+
+
+def judge_hybrid_small(rows: Rows) -> Found:
+    """Hybrids are above ViTs with few images, and no longer with many."""
+    by_size = _accuracy(rows, "model", "images")
+    images = sorted({row["images"] for row in rows})
+    gaps = [by_size["hybrid", n][0] - by_size["ViT", n][0] for n in images]
+    line = fits.line(np.log10(images), np.array(gaps))
+    assert line
+    return Found(
+        f"Fashion-MNIST, {images[0]:,.0f} to {images[-1]:,.0f} images, hybrid minus ViT: {gaps[0]:+.1f} to "
+        f"{gaps[-1]:+.1f} points, {line.slope:+.1f} ± {line.error:.1f} a tenfold of data, 3 seeds",
+        verdict(gaps[0] > 0 and gaps[-1] <= 0, gaps[0] > 0 and line.slope < -line.error),
+        "the hybrid is above the ViT at every size",
+        figure="results/vit_data_scaling/figures/scaling.png",
+    )
+
+
+def judge_transfer(found: Numbers) -> Found:
+    """Fine-tuned above from scratch, for every seed, of both families."""
+    families = ("ViT", "BiT ResNet")
+    every = all(
+        tuned > scratch
+        for name in families
+        for tuned, scratch in zip(found[name]["fine-tuned"], found[name]["from scratch"], strict=True)
+    )
+    shown = "; ".join(
+        f"{name} {100 * found[name]['mean fine-tuned']:.1f} % fine-tuned, "
+        f"{100 * found[name]['mean from scratch']:.1f} % from scratch"
+        for name in families
+    )
+    return Found(
+        f"Fashion-MNIST, five classes after the other five, 1,000 images, 100 steps, 3 seeds: {shown}", verdict(every)
+    )
+
+
+def judge_self_supervision(found: Numbers) -> Found:
+    """Mean colours of hidden patches, between a random network and the supervised one."""
+    accuracy = found["accuracy"]["fine-tuned"]
+    own, scratch = np.mean(accuracy["mean_color"]), np.mean(accuracy["random"])
+    return Found(
+        f"Fashion-MNIST, fine-tuned on 1,000 images, 3 seeds: after mean colours {100 * own:.1f} %, from scratch "
+        f"{100 * scratch:.1f} %, after MAE {100 * np.mean(accuracy['mae']):.1f} %",
+        verdict(bool(min(accuracy["mean_color"]) > max(accuracy["random"])), bool(own > scratch)),
+        "not compared with supervised pre-training, which the paper finds 4 points above",
+    )
+
+
+def _best(label: str, other: str) -> Callable[[Rows], dict[object, tuple[float, float]]]:
+    """By a label, the best mean over the values of another."""
+
+    def of(rows: Rows) -> dict[object, tuple[float, float]]:
+        found: dict[object, tuple[float, float]] = {}
+        for (value, _), score in _accuracy(rows, label, other).items():
+            if value not in found or score[0] > found[value][0]:
+                found[value] = score
+        return found
+
+    return of
+
+
+def _listed(scores: dict[object, tuple[float, float]]) -> str:
+    return ", ".join(f"{name} {mean:.1f} ± {half:.1f} %" for name, (mean, half) in scores.items())
+
+
+def judge_head(rows: Rows) -> Found:
+    """Equal, each at its best rate."""
+    best = _best("head", "learning_rate")(rows)
+    (token, a), (gap, b) = best["token"], best["gap"]
+    return Found(f"digits, best of three rates, 3 seeds: {_listed(best)}", verdict(abs(token - gap) < max(a, b)))
+
+
+def judge_positions(rows: Rows) -> Found:
+    """None are worse than all others, which are alike."""
+    found = {key[0]: score for key, score in _accuracy(rows, "positions").items()}
+    learned = [mean for name, (mean, _) in found.items() if name in ("learned", "learned_2d", "relative")]
+    half = max(half for _, half in found.values())
+    lower = found["none"][0] < min(learned)
+    return Found(
+        f"digits, 400 steps, 3 seeds: {_listed(found)}",
+        verdict(found["none"][0] + half < min(learned) and max(learned) - min(learned) < half, lower),
+    )
+
+
+def judge_shape(rows: Rows) -> Found:
+    """Depth helps more than width."""
+    found = _accuracy(rows, "scaled", "to")
+    base = found["base", "as it is"][0]
+    gain = {
+        name: max(mean for (scaled, _), (mean, _) in found.items() if scaled == name) - base
+        for name in ("depth", "width", "MLP", "patch", "all")
+    }
+    return Found(
+        f"digits, 400 steps, 3 seeds, base {base:.1f} %; best change of "
+        + ", ".join(f"{name} {value:+.1f}" for name, value in gain.items()),
+        verdict(gain["depth"] > gain["width"] and gain["patch"] > gain["width"], gain["depth"] > gain["width"]),
+    )
+
+
+def judge_optimiser(rows: Rows) -> Found:
+    """Adam not below SGD for ResNets."""
+    found: dict[object, tuple[float, float]] = {}
+    for (model, optimiser), score in _accuracy(rows, "model", "optimiser").items():
+        if model == "BiT ResNet":
+            name = str(optimiser).partition(",")[0]
+            if name not in found or score[0] > found[name][0]:
+                found[name] = score
+    return Found(
+        f"BiT ResNet, digits, best of two rates, 3 seeds: {_listed(found)}",
+        verdict(found["Adam"][0] >= found["SGD"][0]),
+    )
+
+
+def judge_pareto(rows: Rows) -> Found:
+    """With the least compute hybrids are best; with the most, ViTs are above ResNets."""
+    by_family: dict[str, list[tuple[float, float]]] = {}
+    for (family, _, _, cost), (mean, _) in _accuracy(rows, "family", "model", "length", "total_flops").items():
+        by_family.setdefault(str(family), []).append((float(str(cost)), mean))
+    best = {name: max(mean for _, mean in points) for name, points in by_family.items()}
+    return Found(
+        "digits, 100 and 400 steps, two sizes each, 3 seeds, best: "
+        + ", ".join(f"{name} {mean:.1f} %" for name, mean in best.items()),
+        verdict(best["ViT"] > best["BiT ResNet"]),
+    )
+
+
+SCALING = "vit_data_scaling:fashion_mnist"
+CLAIMS = (
+    Claim(
+        "vit_parameters",
+        "Base, Large and Huge have 86, 307 and 632 million parameters.",
+        f"{PAPER}, table 1",
+        "86M; 307M; 632M",
+        Computed(parameters, judge_parameters),
+    ),
+    Claim(
+        "vit_compute_table",
+        "Pre-training compute of 15 ViTs, ResNets and hybrids.",
+        f"{PAPER}, table 6",
+        "50 to 4,262 exaFLOPs",
+        Computed(compute, judge_compute),
+    ),
+    Claim(
+        "patch_cost",
+        "The number of patches is HW/P²: smaller patches and larger images cost more than in proportion.",
+        f"{PAPER}, sections 3.1 and 4.1",
+        "",
+        Computed(patches, judge_patches),
+    ),
+    Claim(
+        "more_data",
+        "With little data ResNets are better, with more data ViTs.",
+        f"{PAPER}, figures 3 and 4",
+        "crosses between 9 and 90 million images",
+        Studied(SCALING, judge_more_data, 140),
+    ),
+    Claim(
+        "hybrid_small",
+        "Hybrids are better than ViTs when little is learned, and the difference vanishes.",
+        f"{PAPER}, section 4.4",
+        "",
+        Studied(SCALING, judge_hybrid_small, 140),
+    ),
+    Claim(
+        "pretraining",
+        "A pre-trained model, fine-tuned, beats the same from scratch.",
+        f"{PAPER}, section 4.2",
+        "",
+        Recorded(
+            "transfer.json", "python results/transfer.py --data_dir=DIR", judge_transfer, ("results/transfer.py",)
+        ),
+    ),
+    Claim(
+        "self_supervision",
+        "Predicting the mean colour of hidden patches is better than no pre-training.",
+        f"{PAPER}, section 4.6",
+        "79.9 %: 2 points above from scratch, 4 below supervised",
+        Recorded(
+            "self_supervision.json",
+            "python results/self_supervision.py --data_dir=DIR",
+            judge_self_supervision,
+            ("results/self_supervision.py",),
+        ),
+    ),
+    Claim(
+        "class_token",
+        "A class token and the mean of tokens are equally good, each at its own rate.",
+        f"{PAPER}, figure 9",
+        "",
+        Studied("vit_head:tiny", judge_head, 7),
+    ),
+    Claim(
+        "vit_positions",
+        "Without positions a ViT is worse; how they are coded hardly matters.",
+        f"{PAPER}, table 8",
+        "61.4 %; 64.2, 64.0, 64.0 %",
+        Studied("vit_positions:tiny", judge_positions, 6),
+    ),
+    Claim(
+        "vit_shape",
+        "Depth and smaller patches help most, width least.",
+        f"{PAPER}, figure 8",
+        "",
+        Studied("vit_shape:tiny", judge_shape, 15),
+    ),
+    Claim(
+        "adam_for_resnets",
+        "Adam is a better optimiser for pre-training ResNets than SGD.",
+        f"{PAPER}, table 7",
+        "77.54 and 78.24 %; 84.97 and 84.37 %",
+        Studied("optimizer:tiny", judge_optimiser, 7),
+    ),
+    Claim(
+        "less_compute",
+        "For the same accuracy a ViT needs two to four times less compute than a ResNet.",
+        f"{PAPER}, figure 5",
+        "2 to 4 times",
+        Studied("vit_compute:tiny", judge_pareto, 15),
+    ),
+)
