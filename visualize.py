@@ -3,7 +3,8 @@ that this model supports.
 
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
 Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE
---target=FILE Of training:     [--with=RUN2,RUN3], curves, or gradients by token, of other runs beside this one's
+                 --target=FILE
+Of training:     [--with=RUN2,RUN3]: curves, gradients by token or BLEU by length of other runs beside this one's
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys

@@ -98,7 +98,13 @@ def test_all_figures_of_a_transformer_with_its_error_rate(transformer, texts, tm
     pairs = (f"--gold={texts / 'gold'}", f"--source={texts / 'test.x'}", f"--target={texts / 'test.y'}")
     done = command(f"--workdir={transformer}", f"--out={tmp_path}", *pairs)
     assert done.returncode == 0, done.stderr
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {"alignment", "curves", "gradients", "sinusoids"}
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {
+        "alignment",
+        "bleu_by_length",
+        "curves",
+        "gradients",
+        "sinusoids",
+    }
     saved = np.load(tmp_path / "alignment.npz")
     assert f"alignment error rate: {saved['alignment_error_rate']:.4f}  pairs: 20" in done.stdout
     assert saved["weights"].shape == saved["sure"].shape == (3, 3, 3)
