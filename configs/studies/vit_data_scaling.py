@@ -4,6 +4,7 @@ The training sets are nested subsets, with early stopping.
 
 python study.py --study=configs/studies/vit_data_scaling.py:tiny             digits, offline, minutes on two CPU cores
 python study.py --study=configs/studies/vit_data_scaling.py:fashion_mnist    two hours on two CPU cores
+python study.py --study=configs/studies/vit_data_scaling.py:glyphs           drawn characters, a night on two CPU cores
 python study.py --study=configs/studies/vit_data_scaling.py --launch=slurm   ImageNet-21k, accelerators
 """
 
@@ -27,6 +28,16 @@ FASHION_MNIST = {
         *("model.width=48", "model.mlp_dim=96"),
     ),
 }
+# The same models on drawn characters, of which there are as many as one wants (data/sources/glyphs.py).
+GLYPHS = {
+    name: (
+        *changes,
+        *("data.source=glyphs", "data.name=300", "data.mean=(0.1,)", "data.std=(0.25,)", "data.augment.flip=False"),
+        "data.augment.shift=0.0",
+    )
+    for name, changes in FASHION_MNIST.items()
+}
+GLYPHS_STEPS = {1_000: 800, 10_000: 2_500, 100_000: 6_000, 1_000_000: 15_625}
 FASHION_MNIST_STEPS = {580: 400, 1_830: 800, 5_800: 1_500, 18_300: 2_500, 58_000: 4_000}
 
 DIGITS = {
@@ -48,11 +59,11 @@ IMAGENET21K = {
     "R50+B/32": ("configs/vit_imagenet21k.py:R50+B/32",),
 }
 IMAGENET21K_STEPS = dict.fromkeys((400_000, 1_300_000, 4_000_000, 12_700_000), 93_000)  # 30 epochs of the largest
-VARIANTS = {"size": ("tiny", "fashion_mnist")}
+VARIANTS = {"size": ("tiny", "fashion_mnist", "glyphs")}
 
 
 def get_config(size: str = "") -> ConfigDict:
-    """The study of a size: "tiny", "fashion_mnist" or "" for the paper's own."""
+    """The study of a size: "tiny", "fashion_mnist", "glyphs" or "" for the paper's own."""
     study = base.get_config(
         "ViT, ResNet and hybrid by the size of the training set",
         "2010.11929, figures 3 and 4",
@@ -66,6 +77,9 @@ def get_config(size: str = "") -> ConfigDict:
     elif size == "fashion_mnist":
         models, steps, select = FASHION_MNIST, FASHION_MNIST_STEPS, "train[58000:]"
         shared = ("data.train_split=train[:58000]", f'data.eval_splits=("{select}", "test")', *base.ONE_CHECKPOINT)
+    elif size == "glyphs":
+        models, steps, select = GLYPHS, GLYPHS_STEPS, "validation"
+        shared = ('data.eval_splits=("validation", "test")', *base.ONE_CHECKPOINT)
     else:
         models, steps, select = IMAGENET21K, IMAGENET21K_STEPS, "train[:51200]"
         few = "evaluation.fewshot."
