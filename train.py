@@ -174,6 +174,7 @@ def introduction(run: experiment.Run, start: int, peak: float, peak_source: str)
             "GFLOP a step.",
             *run.pipeline.describe(),
             *run.settings.describe(),
+            *run.attention,
             f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s "
             f"({peak_source}).",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",

@@ -43,7 +43,7 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflo
 # What may change between the parts of one run: how long it is, where it runs, what is shown or kept, how it gets past a
 # bad step, and which average of its weights is evaluated.
 FREE = (
-    *("steps", "epochs", "parallel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
+    *("steps", "epochs", "parallel", "model.kernel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
     *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds", "step.ema_warmup"),
     *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens", "data.changed"),
 )

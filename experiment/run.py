@@ -20,6 +20,7 @@ import tasks
 from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
+from models.kernel_choice import UNCOMPILED, compiled_for
 from training import checkpoint, flops, mishaps, optim, parallel, step
 from training.trees import PyTree, Sums, Variables, by_name
 
@@ -113,7 +114,7 @@ class Run:
 
     @cached_property
     def _initialise(self) -> Callable[[], step.State]:
-        return partial(
+        function = partial(
             step.initialise,
             model=self.model,
             task=self.task,
@@ -122,6 +123,7 @@ class Run:
             seed=self.seed,
             ema=self.settings.ema_decay > 0,
         )
+        return compiled_for(UNCOMPILED)(function)  # what the model computes is not used
 
     @cached_property
     def abstract_state(self) -> step.State:
@@ -169,6 +171,30 @@ class Run:
 
     # Its programs.
 
+    @property
+    def _target(self) -> compiled_for:
+        devices = self.devices.devices
+        return compiled_for(devices[0].platform, 1 if self.devices.mode == "pmap" else len(devices))
+
+    @cached_property
+    def attention(self) -> list[str]:
+        """How attention is computed in training, a line for each kind of it, found by tracing the model as its task
+        calls it in training.
+
+        Raises:
+          UserError: not by the kernel of the config.
+        """
+
+        def train(variables: Variables) -> Sums:
+            rngs = {"dropout": jax.random.key(0)}
+            apply = step.Apply(self.model, variables, lambda x: x, mutable=True, train=True, rngs=rngs)
+            batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(self.pipeline.spec).items()}
+            return self.task.sums(apply, batch, train=True)
+
+        with self._target as target:
+            jax.eval_shape(train, self.abstract_state.variables)
+        return target.describe()
+
     def batches(self, start: int) -> Iterator[Batch]:
         """Training batches of the steps after `start`, without those that rollbacks skip."""
         return mishaps.batches(self.pipeline.train_batches, start, self.skipped_batches)
@@ -188,12 +214,12 @@ class Run:
             spike=self.settings.spike,
             frozen=self.settings.frozen,
         )
-        return self.devices.compile_train(function, self.abstract_state)
+        return self.devices.compile_train(self._target(function), self.abstract_state)
 
     @cached_property
     def eval_step(self) -> Callable[[Variables, parallel.Batch], Sums]:
         """Compiled (variables, batch) -> sums."""
-        return self.devices.compile(partial(step.eval_step, model=self.model, task=self.task))
+        return self.devices.compile(self._target(partial(step.eval_step, model=self.model, task=self.task)))
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
         """What the task says of each row of a batch, with the row's `index`."""
@@ -208,7 +234,7 @@ class Run:
 
     @cached_property
     def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:
-        return self.devices.compile_rows(self._rows)
+        return self.devices.compile_rows(self._target(self._rows))
 
     def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
         """What the task says of each example of the batches, batch by batch; rows that only fill up are left out."""
@@ -241,14 +267,16 @@ class Run:
             inputs = [batch[name] for name in self.task.inputs]
             return model.apply(variables, *inputs, train=False), batch["label"], batch["mask"]
 
-        return self.devices.compile_rows(represent)
+        return self.devices.compile_rows(self._target(represent))
 
     # What it costs.
 
     @cached_property
     def step_flops(self) -> flops.ByShape:
         """batch -> FLOPs of the model for that global batch, forward and backward: three times the forward pass."""
-        forward = partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
+        forward = compiled_for(UNCOMPILED)(
+            partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
+        )
         return flops.ByShape(lambda batch: 3 * flops.forward(forward, self.abstract_state.variables, batch))
 
     def mean_step_flops(self) -> float:

@@ -1,24 +1,26 @@
-"""Attention (1706.03762, section 3.2): scaled dot-product, multi-head, and the masks.
+"""Multi-head attention (1706.03762, section 3.2.2). Equation 1 is in models/kernels.py, masks in models/masks.py.
 
 B batch, T queries, S keys, D width, H heads, K head size of queries and keys, V head size of values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from errors import UserError
 from models.arrays import AnyArray
+from models.kernel_choice import Kernel
+from models.kernels import Dropout, attention, attention_weights, dropped, heads_first_weights, weighted_values
+from models.masks import Mask, as_mask
 from models.positions import RelativePositions
-
-Kernel = Literal["xla", "cudnn"]
 
 
 @dataclass(frozen=True)
@@ -39,86 +41,51 @@ class Initialisers:
 XAVIER = Initialisers(nn.initializers.xavier_uniform(), nn.initializers.xavier_uniform(), nn.initializers.normal(1e-6))
 
 
-def causal_mask(length: int) -> Bool[Array, "1 1 T T"]:
-    """Position t may attend to positions s <= t. True where allowed."""
-    return jnp.tril(jnp.ones((1, 1, length, length), bool))
+class Heads(nn.Module):
+    """A linear layer to the heads, D -> (H, K).
 
-
-def segment_mask(query: Int[AnyArray, "B T"], key: Int[AnyArray, "B S"]) -> Bool[AnyArray, "B 1 T S"]:
-    """Tokens of packed rows attend within their own sentence.
-
-    Args:
-      query, key: the number 1, 2, ... of each token's sentence; 0 where there is nothing.
+    Attributes:
+      heads: H.
+      size: K.
+      use_bias: whether there is one, which begins at 0.
+      kernel_init: of the matrix, as one of (D, H K).
+      dtype: of the computation; parameters are float32.
     """
-    return ((query[:, :, None] == key[:, None, :]) & (key[:, None, :] > 0))[:, None]
+
+    heads: int
+    size: int
+    use_bias: bool
+    kernel_init: Initializer
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def parameters(self, width: int) -> tuple[Float[Array, "D H K"], Float[Array, "H K"] | None]:
+        """The matrix and the bias, in the computation's dtype."""
+        shape = (width, self.heads, self.size)
+
+        def kernel_init(key: jax.Array) -> jax.Array:
+            return self.kernel_init(key, (width, self.heads * self.size), jnp.float32).reshape(shape)
+
+        kernel = self.param("kernel", kernel_init).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:]).astype(self.dtype) if self.use_bias else None
+        return kernel, bias
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T H K"]:
+        """x for each head."""
+        return together(x, [self])[0]
 
 
-def padding_mask(valid: Bool[AnyArray, "B S"] | Int[AnyArray, "B S"]) -> Bool[AnyArray, "B 1 1 S"]:
-    """Every query may attend to the keys that are not padding (False or 0)."""
-    return valid[:, None, None, :].astype(bool)
+def together(x: Float[Array, "B T D"], layers: Sequence[Heads]) -> list[Float[Array, "B T H K"]]:
+    """What each layer makes of x, by one matrix product, which is quicker than one for each.
 
-
-def attention_weights(
-    query: Float[Array, "B T H K"],
-    key: Float[Array, "B S H K"],
-    mask: Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
-) -> Float[Array, "B H T S"]:
-    """softmax(QK^T / sqrt(K) + bias), equation 1 before the values.
-
-    Args:
-      mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
-      bias: added to the scores.
-
-    Returns:
-      the weights in the query's dtype; the softmax itself is taken in float32.
+    The matrices are joined along K: split over devices by their heads, each device joins its own.
     """
-    # Heads before tokens: on a CPU these products are then up to 1.4 times as fast; elsewhere the compiler decides.
-    return _heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask, bias)
-
-
-def _heads_first_weights(
-    query: jax.Array, key: jax.Array, mask: AnyArray | None, bias: jax.Array | None = None
-) -> jax.Array:
-    """attention_weights of query (B, H, T, K) and key (B, H, S, K)."""
-    query = query * query.shape[-1] ** -0.5
-    scores = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32)
-    if bias is not None:
-        scores += bias
-    if mask is None:
-        return jax.nn.softmax(scores).astype(query.dtype)
-    weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
-    return jnp.where(mask, weights, 0.0).astype(query.dtype)
-
-
-def weighted_values(weights: Float[Array, "B H T S"], value: Float[Array, "B S H V"]) -> Float[Array, "B T H V"]:
-    """The sum over s of weights times values."""
-    return jnp.einsum("bhts,bhsk->bhtk", weights, value.swapaxes(1, 2)).swapaxes(1, 2)
-
-
-def dot_product_attention(
-    query: Float[Array, "B T H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H V"],
-    mask: Bool[AnyArray, "..."] | None = None,
-    kernel: Kernel = "xla",
-    bias: Float[Array, "B H T S"] | None = None,
-) -> Float[Array, "B T H V"]:
-    """Attention(Q, K, V) = softmax(QK^T / sqrt(K) + bias) V (equation 1), without keeping the weights.
-
-    Args:
-      mask: broadcastable to (B, H, T, S), True where a query may look.
-      bias: added to the scores.
-      kernel: "xla" runs anywhere; "cudnn" is the flash kernel of NVIDIA GPUs (bfloat16 or float16 only).
-
-    Returns:
-      the result in the query's dtype.
-    """
-    if kernel == "xla":
-        return weighted_values(attention_weights(query, key, mask, bias), value)
-    if mask is not None:
-        mask = jnp.broadcast_to(mask, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
-    return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask, implementation=kernel)
+    kernels, biases = zip(*(layer.parameters(x.shape[-1]) for layer in layers), strict=True)
+    sizes = [kernel.shape[-1] for kernel in kernels]
+    x = jnp.einsum("btd,dhk->bthk", x.astype(kernels[0].dtype), jnp.concatenate(kernels, axis=-1))
+    if biases[0] is not None:
+        x += jnp.concatenate(biases, axis=-1)
+    return jnp.split(x, np.cumsum(sizes)[:-1], axis=-1)
 
 
 class MultiHeadAttention(nn.Module):
@@ -133,7 +100,7 @@ class MultiHeadAttention(nn.Module):
       grid: rows and columns of the patches, for relative position bias (see RelativePositions); None without.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       initialisers: of the four projections.
-      kernel: see dot_product_attention. The weights are computed by themselves only when a probe or dropout needs them.
+      kernel: see `attention` of models/kernels.py. Where a probe asks for the weights, it is plain.
       dtype: of the computation; parameters are float32.
     """
 
@@ -145,7 +112,7 @@ class MultiHeadAttention(nn.Module):
     grid: tuple[int, int] | None = None
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -153,12 +120,12 @@ class MultiHeadAttention(nn.Module):
         if self.head_dim is None and self.width % self.heads:
             raise UserError(f"a width of {self.width} does not divide by {self.heads} heads.")
         head_dim = self.head_dim or self.width // self.heads
-        project = partial(nn.DenseGeneral, use_bias=self.use_bias, dtype=self.dtype)
         kernel, residual = self.initialisers.kernel, self.initialisers.residual
-        self.query = project((self.heads, head_dim), kernel_init=kernel)
-        self.key = project((self.heads, head_dim), kernel_init=kernel)
-        self.value = project((self.heads, self.value_dim or head_dim), kernel_init=kernel)
-        self.out = project(self.width, axis=(-2, -1), kernel_init=residual)
+        heads = partial(Heads, self.heads, use_bias=self.use_bias, kernel_init=kernel, dtype=self.dtype)
+        self.query, self.key, self.value = heads(head_dim), heads(head_dim), heads(self.value_dim or head_dim)
+        self.out = nn.DenseGeneral(
+            self.width, axis=(-2, -1), use_bias=self.use_bias, kernel_init=residual, dtype=self.dtype
+        )
         self.drop = nn.Dropout(self.dropout)
         if self.grid:
             self.relative = RelativePositions(self.grid)
@@ -167,24 +134,30 @@ class MultiHeadAttention(nn.Module):
         self,
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S E"] | None = None,
-        mask: Bool[AnyArray, "..."] | None = None,
+        mask: Mask | Bool[AnyArray, "..."] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """Self-attention of x, or cross-attention from x (queries) to memory (keys and values).
 
         Args:
-          mask: broadcastable to (B, H, T, S), True where a query may look.
+          mask: which keys each query may look at; arrays are broadcastable to (B, H, T, S).
         """
-        return self.attend(x, *self.keys_values(x if memory is None else memory), mask, train=train)
+        if memory is None:
+            query, key, value = together(x, [self.query, self.key, self.value])
+        else:
+            query, (key, value) = self.query(x), self.keys_values(memory)
+        return self._attend(query, key, value, mask, train)
 
     def keys_values(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H V"]]:
         """The keys and values of the memory."""
-        return self.key(memory), self.value(memory)
+        key, value = together(memory, [self.key, self.value])
+        return key, value
 
     def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H S K"], Float[Array, "B H S V"]]:
         """The same in the order in which decoding keeps them, so that no step has to transpose them."""
-        return self.key(memory).swapaxes(1, 2), self.value(memory).swapaxes(1, 2)
+        key, value = self.keys_values(memory)
+        return key.swapaxes(1, 2), value.swapaxes(1, 2)
 
     def attend_to_kept(
         self,
@@ -194,7 +167,7 @@ class MultiHeadAttention(nn.Module):
         mask: Bool[AnyArray, "..."] | None,
     ) -> Float[Array, "B T D"]:
         """`attend`, not in training, to keys and values of `kept`."""
-        weights = _heads_first_weights(self.query(x).swapaxes(1, 2), key, mask)
+        weights = heads_first_weights(self.query(x).swapaxes(1, 2), key, mask)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
 
     def attend(
@@ -202,17 +175,21 @@ class MultiHeadAttention(nn.Module):
         x: Float[Array, "B T D"],
         key: Float[Array, "B S H K"],
         value: Float[Array, "B S H V"],
-        mask: Bool[AnyArray, "..."] | None = None,
+        mask: Mask | Bool[AnyArray, "..."] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """Queries of x attend to these keys and values."""
-        query = self.query(x)
+        return self._attend(self.query(x), key, value, mask, train)
+
+    def _attend(
+        self, query: jax.Array, key: jax.Array, value: jax.Array, mask: Mask | AnyArray | None, train: bool
+    ) -> jax.Array:
         bias = self.relative(query) if self.grid else None
-        if (self.dropout and train) or self.is_mutable_collection("probe"):
-            weights = attention_weights(query, key, mask, bias)
+        # The key that nn.Dropout would draw here.
+        dropout = Dropout(self.dropout, self.drop.make_rng("dropout")) if self.dropout and train else None
+        if self.is_mutable_collection("probe"):
+            weights = attention_weights(query, key, as_mask(mask).array(query.shape[1], key.shape[1]), bias)
             self.sow("probe", "attention", weights)
-            heads = weighted_values(self.drop(weights, deterministic=not train), value)
-        else:
-            heads = dot_product_attention(query, key, value, mask, self.kernel, bias)
-        return self.out(heads)
+            return self.out(weighted_values(dropped(weights, dropout), value))
+        return self.out(attention(query, key, value, mask, bias, dropout, self.kernel))

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float32, Int
 from errors import UserError
 from lookup import Depth, Rate, Size
 from models.arrays import AnyArray
-from models.attention import Kernel, padding_mask
 from models.encoder import Activation, Encoder, Norm, Remat
+from models.kernel_choice import Kernel
+from models.masks import padding_mask
 from models.positions import AddTokenPositions
 
 
@@ -36,7 +37,7 @@ class Model(nn.Module):
       activation: of the MLPs.
       scan: whether to compile one block and loop over the layers: see Encoder of models/encoder.py.
       remat: what the backward pass computes again: see Encoder.
-      kernel: see dot_product_attention of models/attention.py.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -55,7 +56,7 @@ class Model(nn.Module):
     activation: Activation = "relu"
     scan: bool = False
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @nn.compact

@@ -15,8 +15,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from models import paths
 from models.arrays import AnyArray
-from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
+from models.attention import XAVIER, Initialisers, MultiHeadAttention
 from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
+from models.kernel_choice import Kernel
+from models.masks import Mask
 from models.sharding import constrain
 
 Cache = dict[str, PyTree]
@@ -48,7 +50,7 @@ class DecoderBlock(nn.Module):
     activation: Activation = "relu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -77,15 +79,16 @@ class DecoderBlock(nn.Module):
         self,
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S D"] | None,
-        self_mask: Bool[AnyArray, "..."],
-        cross_mask: Bool[AnyArray, "..."] | None,
+        self_mask: Mask | Bool[AnyArray, "..."],
+        cross_mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """All tokens at once.
 
         Args:
           memory: the source; None without cross-attention.
-          self_mask, cross_mask: broadcastable to (B, H, T, T) and (B, H, T, S), True where a token may look.
+          self_mask, cross_mask: which tokens each may look at; arrays are broadcastable to (B, H, T, T) and (B, H, T,
+            S), True where it may.
         """
         x = self._add(x, self.self_norm, lambda y: self.self_attention(y, mask=self_mask, train=train), train)
         if self.cross:
@@ -106,7 +109,7 @@ class DecoderBlock(nn.Module):
         }
 
     def prefill(
-        self, x: Float[Array, "B P D"], self_mask: Bool[AnyArray, "..."], rows: int
+        self, x: Float[Array, "B P D"], self_mask: Mask | Bool[AnyArray, "..."], rows: int
     ) -> tuple[Float[Array, "B P D"], Cache]:
         """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for
         `rows` = L·K of its continuation's: (B, H, P + L·K, d)."""
@@ -183,7 +186,7 @@ class Decoder(nn.Module):
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -218,8 +221,8 @@ class Decoder(nn.Module):
         self,
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S D"] | None,
-        self_mask: Bool[AnyArray, "..."],
-        cross_mask: Bool[AnyArray, "..."] | None,
+        self_mask: Mask | Bool[AnyArray, "..."],
+        cross_mask: Mask | Bool[AnyArray, "..."] | None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
@@ -232,7 +235,7 @@ class Decoder(nn.Module):
         """The cache of each layer: see DecoderBlock."""
         return [block.start(memory, rows) for block in self.blocks]
 
-    def prefill(self, x: Float[Array, "B P D"], self_mask: Bool[AnyArray, "..."], rows: int) -> list[Cache]:
+    def prefill(self, x: Float[Array, "B P D"], self_mask: Mask | Bool[AnyArray, "..."], rows: int) -> list[Cache]:
         """The cache of each layer, filled with a prompt: see DecoderBlock."""
         caches = []
         for block in self.blocks:

@@ -16,7 +16,9 @@ from jaxtyping import Array, Bool, Float
 
 from models import paths
 from models.arrays import AnyArray
-from models.attention import XAVIER, Initialisers, Kernel, MultiHeadAttention
+from models.attention import XAVIER, Initialisers, MultiHeadAttention
+from models.kernel_choice import Kernel
+from models.masks import Mask
 from models.sharding import constrain
 
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
@@ -74,7 +76,7 @@ class Block(nn.Module):
       mlp_dropout: within the MLP.
       stochastic_depth: whether branches are dropped at all.
       activation: of the MLP.
-      kernel: see dot_product_attention.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
     """
 
@@ -90,18 +92,22 @@ class Block(nn.Module):
     mlp_dropout: float = 0.0
     stochastic_depth: bool = False
     activation: Activation = "gelu"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N D"], drop_rate: Float[Array, ""], mask: Bool[AnyArray, "..."] | None, train: bool
+        self,
+        x: Float[Array, "B N D"],
+        drop_rate: Float[Array, ""],
+        mask: Mask | Bool[AnyArray, "..."] | None,
+        train: bool,
     ) -> tuple[Float[Array, "B N D"], None]:
         """The layer's output, and nothing (as nn.scan wants it).
 
         Args:
           drop_rate: the probability that a branch of this layer is dropped.
-          mask: broadcastable to (B, H, N, N), True where a token may look.
+          mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
         """
 
         def residual(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
@@ -164,17 +170,17 @@ class Encoder(nn.Module):
     activation: Activation = "gelu"
     scan: bool = False
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N D"], mask: Bool[AnyArray, "..."] | None = None, *, train: bool
+        self, x: Float[Array, "B N D"], mask: Mask | Bool[AnyArray, "..."] | None = None, *, train: bool
     ) -> Float[Array, "B N D"]:
         """All layers, normalised.
 
         Args:
-          mask: broadcastable to (B, H, N, N), True where a token may look.
+          mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
         """
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))

@@ -16,9 +16,11 @@ from errors import UserError
 from lookup import Depth, Rate, Size
 from models import sizes, variants
 from models.arrays import AnyArray
-from models.attention import Initialisers, Kernel, causal_mask, segment_mask
+from models.attention import Initialisers
 from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Remat
+from models.kernel_choice import Kernel
+from models.masks import causal_mask, segment_mask
 from models.positions import positions_in_segments
 
 DEVIATION = 0.02  # of every matrix at the beginning
@@ -54,7 +56,7 @@ class Model(nn.Module):
       activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu".
       norm_epsilon: what LayerNorm adds to the variance.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
-      kernel: see dot_product_attention.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -70,7 +72,7 @@ class Model(nn.Module):
     activation: Activation = "gelu_tanh"
     norm_epsilon: PositiveFloat = 1e-5
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -121,7 +123,7 @@ class Model(nn.Module):
         """
         length = tokens.shape[1]
         self._check(length, f"a row of {length} tokens")
-        mask, position = causal_mask(length), jnp.arange(length)[None]
+        mask, position = causal_mask(), jnp.arange(length)[None]
         if segment is not None:
             mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)
         x = self.drop(self._embed(tokens, position), deterministic=not train)
@@ -151,7 +153,7 @@ class Model(nn.Module):
         last = jnp.maximum(real.sum(1) - 1, 0)  # where the last token of each prompt stands
         x = self._embed(tokens, jnp.arange(longest)[None])
         return {
-            "layers": self.decoder.prefill(x, causal_mask(longest), length * beams),
+            "layers": self.decoder.prefill(x, causal_mask(), length * beams),
             # The first step computes the last token again, for the logits after it.
             "prompt": (jnp.arange(longest) < last[:, None])[:, None, None],
             "position": last,

@@ -17,9 +17,10 @@ from errors import UserError
 from lookup import Depth, Rate, Size
 from models import sizes, variants
 from models.arrays import AnyArray
-from models.attention import Kernel, causal_mask, padding_mask, segment_mask
 from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Encoder, Norm, Remat
+from models.kernel_choice import Kernel
+from models.masks import as_mask, causal_mask, padding_mask, segment_mask
 from models.positions import AddTokenPositions, positions_in_segments
 
 
@@ -57,7 +58,7 @@ class Model(nn.Module):
       mlp_dropout: within MLPs, likewise.
       activation: of the MLPs.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
-      kernel: see dot_product_attention of models/attention.py.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -80,7 +81,7 @@ class Model(nn.Module):
     mlp_dropout: Rate = 0.0
     activation: Activation = "relu"
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -150,10 +151,9 @@ class Model(nn.Module):
             sentence and 0 where there is nothing. Sentences see only themselves.
         """
         memory = self.encode(source, source_segment, train=train)
-        if source_segment is None or target_segment is None:
-            self_mask, cross_mask = causal_mask(inputs.shape[1]), padding_mask(source != 0)
-        else:
-            self_mask = causal_mask(inputs.shape[1]) & segment_mask(target_segment, target_segment)
+        self_mask, cross_mask = causal_mask(), as_mask(padding_mask(source != 0))
+        if source_segment is not None and target_segment is not None:
+            self_mask &= segment_mask(target_segment, target_segment)
             cross_mask = segment_mask(target_segment, source_segment)
         x = self._embed(self.embedding, self.target_positions, inputs, target_segment, train)
         return self._logits(self.decoder(x, memory, self_mask, cross_mask, train=train))

@@ -17,8 +17,9 @@ from errors import UserError
 from lookup import Depth, Rate, Size
 from models import resnet, sizes, variants
 from models.arrays import AnyArray
-from models.attention import Kernel, MultiHeadAttention
+from models.attention import MultiHeadAttention
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
+from models.kernel_choice import Kernel
 from models.positions import AddPositions, Kind
 
 
@@ -69,7 +70,7 @@ class Model(nn.Module):
       norm_epsilon: what LayerNorm adds to the variance.
       scan: whether to compile one block and loop over the layers: see Encoder.
       remat: what the backward pass computes again: see Encoder.
-      kernel: see dot_product_attention of models/attention.py.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -93,7 +94,7 @@ class Model(nn.Module):
     norm_epsilon: PositiveFloat = 1e-6
     scan: bool = False
     remat: Remat = "none"
-    kernel: Kernel = "xla"
+    kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property

@@ -8,21 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.attention import (
-    MultiHeadAttention,
-    attention_weights,
-    causal_mask,
-    dot_product_attention,
-    padding_mask,
-    segment_mask,
-)
+from models import kernels
+from models.attention import MultiHeadAttention
+from models.kernels import attention_weights, plain
+from models.masks import causal_mask, padding_mask, segment_mask
 
 B, T, S, H, K = 2, 4, 5, 2, 3
 D = 8
 
 many = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 masks = arrays(bool, (B, H, T, S))
-attend = jax.jit(dot_product_attention)
+attend = jax.jit(plain)
 weigh = jax.jit(attention_weights)
 
 
@@ -88,7 +84,7 @@ def test_changing_a_padded_key_or_its_value_changes_nothing(valid):
 @given(st.integers(1, T - 1))
 def test_a_later_token_cannot_change_an_earlier_output(changed):
     query, key, value = inputs(T)
-    mask = causal_mask(T)
+    mask = causal_mask().array(T, T)
     before = attend(query, key, value, mask)
     later = (np.arange(T) >= changed).astype(np.float32)[:, None, None]
     after = attend(query + later, key + later, value + later, mask)
@@ -97,10 +93,10 @@ def test_a_later_token_cannot_change_an_earlier_output(changed):
 
 
 def test_a_causal_mask_allows_a_token_itself_and_what_came_before():
-    mask = np.asarray(causal_mask(T))
-    assert mask.shape == (1, 1, T, T)
+    mask = np.asarray(causal_mask().array(T, T))
+    assert mask.shape == (T, T)
     assert mask.dtype == bool
-    assert all(mask[0, 0, t, s] == (s <= t) for t, s in np.ndindex(T, T))
+    assert all(mask[t, s] == (s <= t) for t, s in np.ndindex(T, T))
 
 
 def test_a_padding_mask_accepts_integers_and_broadcasts_over_heads_and_queries():
@@ -112,7 +108,7 @@ def test_a_padding_mask_accepts_integers_and_broadcasts_over_heads_and_queries()
 @many
 @given(arrays(np.int32, (B, T), elements=st.integers(0, 2)), arrays(np.int32, (B, S), elements=st.integers(0, 2)))
 def test_a_segment_mask_allows_the_same_sentence_and_no_padding(query, key):
-    mask = np.asarray(segment_mask(jnp.asarray(query), jnp.asarray(key)))
+    mask = np.asarray(segment_mask(query, key).array(T, S))
     assert mask.shape == (B, 1, T, S)
     assert mask.dtype == bool
     for b, t, s in np.ndindex(B, T, S):
@@ -125,32 +121,16 @@ def test_a_query_that_may_look_nowhere_gives_zeros_and_finite_gradients():
     out = attend(*inputs(), mask)
     assert not np.asarray(out[:, 1]).any()
     assert np.asarray(out[:, 0]).all()
-    loss = jax.jit(jax.grad(lambda q, k, v: dot_product_attention(q, k, v, mask).sum(), argnums=(0, 1, 2)))
+    loss = jax.jit(jax.grad(lambda q, k, v: plain(q, k, v, mask).sum(), argnums=(0, 1, 2)))
     assert all(np.isfinite(gradient).all() for gradient in loss(*inputs()))
 
 
 @many
 @given(masks)
-def test_the_xla_kernel_equals_that_of_jax(mask):
+def test_plain_attention_equals_that_of_jax(mask):
     mask[..., 0] = True
     expected = jax.nn.dot_product_attention(*inputs(), mask=mask, implementation="xla")
     np.testing.assert_allclose(attend(*inputs(), mask), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_another_kernel_gets_the_same_inputs_and_a_mask_for_each_head(monkeypatch):
-    jax_kernel, asked = jax.nn.dot_product_attention, []
-
-    def on_any_device(*arguments, bias, mask, implementation):
-        asked.append((mask.shape, implementation))
-        return jax_kernel(*arguments, bias=bias, mask=mask, implementation="xla")
-
-    monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
-    mask = padding_mask(jnp.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]))
-    bias = jnp.asarray(normal(9, B, H, T, S))
-    for added in (None, bias):
-        out = dot_product_attention(*map(jnp.asarray, inputs()), mask, kernel="cudnn", bias=added)
-        np.testing.assert_allclose(out, attend(*inputs(), mask, bias=added), rtol=1e-5, atol=1e-6)
-    assert asked == [((B, H, T, S), "cudnn")] * 2
 
 
 def test_scores_in_bfloat16_are_normalised_in_float32():
@@ -207,10 +187,10 @@ def test_a_probe_sees_weights_that_sum_to_one_and_changes_no_output(attention, s
 
 def test_a_probe_sees_the_mask(attention):
     run, variables, x, _ = attention
-    out, weights = run(variables, x, mask=causal_mask(T), probe=True)
+    out, weights = run(variables, x, mask=causal_mask(), probe=True)
     assert not np.triu(weights, 1).any()
     np.testing.assert_allclose(weights.sum(-1), np.ones((B, H, T)), atol=1e-6)
-    np.testing.assert_allclose(out, run(variables, x, mask=causal_mask(T)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out, run(variables, x, mask=causal_mask()), rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_follows_the_key_in_training_only(attention):
@@ -230,15 +210,24 @@ def test_a_probe_in_training_sees_the_weights_before_dropout_and_changes_no_outp
     np.testing.assert_allclose(out, run(variables, x, memory, train=True), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("train", "probe"), [(False, False), (False, True), (True, False)])
-def test_weights_are_kept_apart_only_for_a_probe_or_dropout(attention, monkeypatch, train, probe):
+@pytest.mark.parametrize("probe", [False, True])
+def test_weights_are_kept_apart_only_for_a_probe(attention, monkeypatch, probe):
     _, variables, x, _ = attention
     asked = []
-    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *inputs, **_: asked.append("kernel") or inputs[0])
-    model, rngs = MultiHeadAttention(D, H, dropout=0.5, kernel="cudnn"), {"dropout": jax.random.key(0)}
-    call = lambda x: model.apply(variables, x, train=train, rngs=rngs, mutable="probe" if probe else False)  # noqa: E731
-    jax.eval_shape(call, x)
-    assert asked == ([] if train or probe else ["kernel"])
+    monkeypatch.setattr(kernels, "blockwise", lambda *inputs: asked.append("blockwise") or inputs[0])
+    model = MultiHeadAttention(D, H, kernel="blockwise")
+    jax.eval_shape(lambda x: model.apply(variables, x, train=False, mutable="probe" if probe else False), x)
+    assert asked == ([] if probe else ["blockwise"])
+
+
+def test_projections_are_drawn_as_matrices_of_all_heads():
+    """Golden curves and published initialisations: Xavier's fan-out is H K, not K."""
+    drawn = MultiHeadAttention(D, H, use_bias=False).init(jax.random.key(0), jnp.zeros((B, T, D)), train=False)
+    bound = (6 / (D + D)) ** 0.5
+    for name in ("query", "key", "value"):
+        kernel = np.abs(drawn["params"][name]["kernel"])
+        assert kernel.shape == (D, H, D // H)
+        assert 0.8 * bound < kernel.max() <= bound
 
 
 @pytest.mark.parametrize(

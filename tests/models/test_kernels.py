@@ -1,0 +1,156 @@
+"""Every way of computing attention against equation 1 as it is written: values and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import kernels
+from models.kernels import Dropout, blockwise, cudnn, plain, splash
+from models.masks import Mask, causal_mask, padding_mask, segment_mask
+
+B, H, K, V = 2, 2, 8, 4
+RNG = np.random.default_rng(0)
+LENGTHS = [(70, 70), (33, 50)]  # which blocks of 16 do not divide; the first has parts for a causal mask
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Blocks of a size that tests can fill."""
+    monkeypatch.setattr(kernels, "BLOCK", 16)
+
+
+def inputs(queries: int, keys: int, dtype=jnp.float32) -> list[jax.Array]:
+    shapes = [(B, queries, H, K), (B, keys, H, K), (B, keys, H, V)]
+    return [jnp.asarray(RNG.normal(size=shape), dtype) for shape in shapes]
+
+
+def segments(length: int) -> np.ndarray:
+    """Numbers that grow along each row, and 0 at its end."""
+    numbers = np.sort(RNG.integers(1, 5, (B, length)), axis=1)
+    numbers[:, -length // 5 :] = 0
+    return numbers
+
+
+def masks(queries: int, keys: int) -> dict[str, Mask]:
+    """Masks of all kinds, with queries that may look nowhere."""
+    found = {"nothing": Mask(), "causal": causal_mask()}
+    found["padding"] = Mask() & padding_mask(RNG.random((B, keys)) < 0.7)
+    found["segments"] = segment_mask(segments(queries), segments(keys))
+    found["all"] = found["causal"] & found["padding"] & found["segments"]
+    for shape in [(1, 1, queries, keys), (B, 1, queries, keys), (1, H, queries, keys), (B, H, queries, keys)]:
+        found[str(shape)] = Mask(allowed=RNG.random(shape) < 2 / keys)
+    found["no axis of examples"] = Mask(allowed=RNG.random((queries, keys)) < 0.5)
+    return found
+
+
+def with_gradients(function, *arrays):
+    """A function's value and the gradients of all arrays."""
+
+    @jax.jit
+    def both(*arrays):
+        out, back = jax.vjp(function, *arrays)
+        return out, back(jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).reshape(out.shape).astype(out.dtype))
+
+    return jax.tree.leaves(both(*arrays))
+
+
+def assert_equal(found, expected, tolerance=2e-6):
+    for one, other in zip(found, expected, strict=True):
+        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
+        assert np.abs(one - other).max() <= tolerance * max(1, np.abs(other).max())
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_blockwise_equals_plain_under_every_mask(queries, keys):
+    arrays = inputs(queries, keys)
+    for name, mask in masks(queries, keys).items():
+        found = with_gradients(lambda q, k, v, mask=mask: blockwise(q, k, v, mask), *arrays)
+        whole = mask.array(queries, keys)
+        assert_equal(found, with_gradients(lambda q, k, v, mask=whole: plain(q, k, v, mask), *arrays))
+        assert name == "nothing" or not np.all(whole)
+
+
+@pytest.mark.parametrize("mask", [Mask(), causal_mask()])
+def test_blockwise_equals_plain_with_a_bias_and_its_gradient(mask):
+    arrays = [*inputs(70, 70), jnp.asarray(RNG.normal(size=(B, H, 70, 70)), jnp.float32)]
+    found = with_gradients(lambda q, k, v, bias: blockwise(q, k, v, mask, bias), *arrays)
+    assert_equal(found, with_gradients(lambda q, k, v, bias: plain(q, k, v, mask.array(70, 70), bias), *arrays))
+
+
+def test_blockwise_in_bfloat16_is_as_near_as_plain():
+    arrays = inputs(70, 70)
+    exact = with_gradients(plain, *arrays)
+    small = [x.astype(jnp.bfloat16) for x in arrays]
+    found = with_gradients(lambda q, k, v: blockwise(q, k, v, Mask()), *small)
+    assert found[0].dtype == jnp.bfloat16
+    assert_equal(found, exact, 3e-2)
+
+
+@pytest.mark.parametrize("mask", [Mask(), causal_mask()])
+def test_blockwise_drops_weights_at_the_rate_and_keeps_their_mean(mask):
+    """Values of 1: a query's output is the sum of the weights that it kept."""
+    query, key, _ = inputs(512, 512)
+    ones = jnp.ones((B, 512, H, V))
+
+    def total(key_of_dropout):
+        return blockwise(query * 0, key, ones, mask, None, Dropout(0.25, key_of_dropout))[..., 0]
+
+    out = np.asarray(jax.jit(total)(jax.random.key(1)))
+    assert out.mean() == pytest.approx(1, abs=0.01)
+    last = out[:, -1]  # which sees 512 keys, each kept in three of four cases
+    assert np.all(last != 1)
+    rows = out[:, 256:]
+    assert rows.std() == pytest.approx((0.25 / 0.75 / (384 if mask.causal else 512)) ** 0.5, rel=0.1)
+    assert len(np.unique(out[0, :, 0])) > 20  # blocks draw anew
+    np.testing.assert_array_equal(out, jax.jit(total)(jax.random.key(1)))
+
+
+def test_the_gradient_of_dropout_is_that_of_the_weights_that_were_kept():
+    """Linear in the values: the derivative by them, applied to them, is the output."""
+    query, key, value = inputs(70, 70)
+
+    def of_value(value):
+        return blockwise(query, key, value, Mask(), None, Dropout(0.5, jax.random.key(1)))
+
+    out, back = jax.jit(lambda v: (of_value(v), jax.vjp(of_value, v)[1](jnp.ones((B, 70, H, V)))[0]))(value)
+    np.testing.assert_allclose((back * value).sum(), out.sum(), rtol=1e-4)
+
+
+def test_memory_of_blockwise_grows_with_the_length_and_not_its_square():
+    def temporaries(length):
+        arrays = inputs(length, length)
+        step = jax.jit(jax.grad(lambda q, k, v: blockwise(q, k, v, causal_mask()).sum(), argnums=(0, 1, 2)))
+        return step.lower(*arrays).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(1024) < 2.5 * temporaries(512)
+
+
+@pytest.mark.parametrize("name", ["nothing", "causal", "padding", "segments", "all"])
+def test_splash_equals_plain(name):
+    arrays, mask = inputs(200, 200), masks(200, 200)[name]
+    found = with_gradients(lambda q, k, v: splash(q, k, v, mask, interpret=True), *arrays)
+    whole = mask.array(200, 200)
+    assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole), *arrays), 1e-5)
+
+
+def test_cudnn_gets_a_mask_for_each_head_or_a_causal_flag(monkeypatch):
+    of_jax, asked = jax.nn.dot_product_attention, []
+
+    def on_any_device(*arrays, implementation, **options):
+        assert implementation == "cudnn"
+        asked.append((options["is_causal"], None if options["mask"] is None else options["mask"].shape))
+        return of_jax(*arrays, implementation="xla", **options)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
+    query, key, _ = inputs(20, 20)
+    bias = jnp.asarray(RNG.normal(size=(B, H, 20, 20)), jnp.float32)
+    whole = (False, (B, H, 20, 20))
+    expected = {"nothing": (False, None), "causal": (True, None), "padding": whole, "all": whole}
+    for name, arguments in expected.items():
+        mask = masks(20, 20)[name]
+        found = with_gradients(lambda q, k, b, mask=mask: cudnn(q, k, k, mask, b), query, key, bias)
+        plainly = with_gradients(lambda q, k, b, mask=mask: plain(q, k, k, mask.array(20, 20), b), query, key, bias)
+        assert_equal(found, plainly, 1e-5)
+        assert set(asked) == {arguments}
+        asked.clear()
