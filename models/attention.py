@@ -97,6 +97,7 @@ class MultiHeadAttention(nn.Module):
       head_dim: K, the paper's d_k; D / H when None.
       value_dim: V, the paper's d_v; as head_dim when None.
       dropout: rate on the attention weights.
+      scale: whether scores are divided by sqrt(K).
       grid: rows and columns of the patches, for relative position bias (see RelativePositions); None without.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       initialisers: of the four projections.
@@ -109,6 +110,7 @@ class MultiHeadAttention(nn.Module):
     head_dim: int | None = None
     value_dim: int | None = None
     dropout: float = 0.0
+    scale: bool = True
     grid: tuple[int, int] | None = None
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
@@ -167,7 +169,7 @@ class MultiHeadAttention(nn.Module):
         mask: Bool[AnyArray, "..."] | None,
     ) -> Float[Array, "B T D"]:
         """`attend`, not in training, to keys and values of `kept`."""
-        weights = heads_first_weights(self.query(x).swapaxes(1, 2), key, mask)
+        weights = heads_first_weights(self._scaled(self.query(x)).swapaxes(1, 2), key, mask)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
 
     def attend(
@@ -182,9 +184,14 @@ class MultiHeadAttention(nn.Module):
         """Queries of x attend to these keys and values."""
         return self._attend(self.query(x), key, value, mask, train)
 
+    def _scaled(self, query: jax.Array) -> jax.Array:
+        """Queries whose scores come out as `scale` says: all ways of computing attention divide by sqrt(K)."""
+        return query if self.scale else query * query.shape[-1] ** 0.5
+
     def _attend(
         self, query: jax.Array, key: jax.Array, value: jax.Array, mask: Mask | AnyArray | None, train: bool
     ) -> jax.Array:
+        query = self._scaled(query)
         bias = self.relative(query) if self.grid else None
         # The key that nn.Dropout would draw here.
         dropout = Dropout(self.dropout, self.drop.make_rng("dropout")) if self.dropout and train else None

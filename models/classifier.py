@@ -31,7 +31,7 @@ class Model(nn.Module):
       pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805).
       positions: see AddTokenPositions of models/positions.py.
       max_length: the number of learned positions, the class token's included; sinusoids have no end.
-      norm: "pre" or "post": see Block of models/encoder.py.
+      norm: "pre", "post" or "none": see Block of models/encoder.py.
       dropout: on embeddings, on the output of each sub-layer, and before the last layer.
       attention_dropout: on the attention weights.
       activation: of the MLPs.
@@ -48,7 +48,7 @@ class Model(nn.Module):
     mlp_dim: Size = 256
     heads: Size = 4
     pooling: Literal["mean", "token"] = "mean"
-    positions: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
+    positions: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
     max_length: Size = 256
     norm: Norm = "pre"
     dropout: Rate = 0.1

@@ -32,8 +32,8 @@ class DecoderBlock(nn.Module):
       cross: whether the layer attends to a source. Without it this is a layer of a decoder-only model.
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
-      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, activation,
-        kernel, dtype: see Block of models/encoder.py.
+      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual, scale,
+        activation, kernel, dtype: see Block of models/encoder.py.
     """
 
     width: int
@@ -47,6 +47,8 @@ class DecoderBlock(nn.Module):
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
+    residual: bool = True
+    scale: bool = True
     activation: Activation = "relu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
@@ -62,6 +64,7 @@ class DecoderBlock(nn.Module):
             self.head_dim,
             self.value_dim,
             dropout=self.attention_dropout,
+            scale=self.scale,
             use_bias=self.use_bias,
             initialisers=self.initialisers,
             kernel=self.kernel,
@@ -157,7 +160,8 @@ class DecoderBlock(nn.Module):
         self, x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array], train: bool
     ) -> jax.Array:
         y = self.drop(branch(norm(x) if self.norm == "pre" else x), deterministic=not train)
-        return x + y if self.norm == "pre" else norm(x + y)
+        x = x + y if self.residual else y
+        return norm(x) if self.norm == "post" else x
 
 
 class Decoder(nn.Module):
@@ -167,7 +171,7 @@ class Decoder(nn.Module):
       depth: the number of blocks.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
       width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
+        residual, scale, activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
     """
 
     width: int
@@ -182,6 +186,8 @@ class Decoder(nn.Module):
     dropout: float = 0.0
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
+    residual: bool = True
+    scale: bool = True
     activation: Activation = "relu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
@@ -205,6 +211,8 @@ class Decoder(nn.Module):
                 dropout=self.dropout,
                 attention_dropout=self.attention_dropout,
                 mlp_dropout=self.mlp_dropout,
+                residual=self.residual,
+                scale=self.scale,
                 activation=self.activation,
                 use_bias=self.use_bias,
                 initialisers=self.initialisers,

@@ -24,7 +24,7 @@ from models.sharding import constrain
 ACTIVATIONS = {"gelu": lambda x: nn.gelu(x, approximate=False), "gelu_tanh": nn.gelu, "relu": nn.relu}
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 Remat = Literal["none", "dots", "full"]
-Norm = Literal["pre", "post"]
+Norm = Literal["pre", "post", "none"]
 
 
 class Mlp(nn.Module):
@@ -69,12 +69,14 @@ class Block(nn.Module):
       heads: H.
       mlp_dim: F.
       head_dim, value_dim, grid: see MultiHeadAttention.
-      norm: "pre" or "post": LayerNorm before each branch, or after each sum.
+      norm: "pre" or "post": LayerNorm before each branch, or after each sum; "none" of them.
       norm_epsilon: what LayerNorm adds to the variance.
       dropout: on the output of each branch.
       attention_dropout: on the attention weights.
       mlp_dropout: within the MLP.
       stochastic_depth: whether branches are dropped at all.
+      residual: whether a branch is added to x, or takes its place.
+      scale: see MultiHeadAttention.
       activation: of the MLP.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
@@ -91,6 +93,8 @@ class Block(nn.Module):
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     stochastic_depth: bool = False
+    residual: bool = True
+    scale: bool = True
     activation: Activation = "gelu"
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
@@ -110,13 +114,14 @@ class Block(nn.Module):
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
         """
 
-        def residual(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        def add(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
             y = branch(norm(x) if self.norm == "pre" else x)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
             if train and self.stochastic_depth:
                 kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop_rate, (x.shape[0], 1, 1))
                 y = jnp.where(kept, y / (1 - drop_rate).astype(y.dtype), 0)
-            return x + y if self.norm == "pre" else norm(x + y)
+            x = x + y if self.residual else y
+            return norm(x) if self.norm == "post" else x
 
         attention = MultiHeadAttention(
             x.shape[-1],
@@ -125,17 +130,18 @@ class Block(nn.Module):
             self.value_dim,
             dropout=self.attention_dropout,
             grid=self.grid,
+            scale=self.scale,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
         )
         mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, name="mlp")
-        x = residual(
+        x = add(
             x,
             layer_norm(self.dtype, "attention_norm", self.norm_epsilon),
             lambda y: attention(y, mask=mask, train=train),
         )
-        x = residual(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
+        x = add(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
         x = constrain(x)
         self.sow("probe", "output", x)
         return x, None
@@ -151,8 +157,8 @@ class Encoder(nn.Module):
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
-      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        activation, kernel, dtype: see Block.
+      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual,
+        scale, activation, kernel, dtype: see Block.
     """
 
     depth: int
@@ -167,6 +173,8 @@ class Encoder(nn.Module):
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     stochastic_depth: float = 0.0
+    residual: bool = True
+    scale: bool = True
     activation: Activation = "gelu"
     scan: bool = False
     remat: Remat = "none"
@@ -196,6 +204,8 @@ class Encoder(nn.Module):
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.mlp_dropout,
             stochastic_depth=self.stochastic_depth > 0,
+            residual=self.residual,
+            scale=self.scale,
             activation=self.activation,
             kernel=self.kernel,
             dtype=self.dtype,

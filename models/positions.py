@@ -53,11 +53,11 @@ class AddTokenPositions(nn.Module):
     """x + the positions of a sentence's tokens.
 
     Attributes:
-      kind: "sinusoid_1d", or "learned" (1706.03762, table 3 E).
+      kind: "sinusoid_1d", "learned" (1706.03762, table 3 E), or "none".
       max_length: the number of learned positions; sinusoids have no end.
     """
 
-    kind: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
+    kind: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
     max_length: int = 0
 
     @nn.compact
@@ -71,6 +71,8 @@ class AddTokenPositions(nn.Module):
           UserError: more positions than can be learned.
         """
         width = x.shape[-1]
+        if self.kind == "none":
+            return x
         if self.kind == "sinusoid_1d":
             table = jnp.asarray(sinusoid_1d(length, width))
         elif length > self.max_length:

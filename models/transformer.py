@@ -48,7 +48,10 @@ class Model(nn.Module):
       decoder_depth: the number of the decoder's layers; the encoder's when None.
       head_dim: d_k of Table 3; D / H when None.
       value_dim: d_v of Table 3; as head_dim when None.
-      norm: "post" as in the paper, or "pre".
+      norm: "post" as in the paper, "pre", or "none".
+      residual: whether each sub-layer's output is added to its input, or takes its place.
+      scale: whether scores are divided by the root of the head size.
+      causal: whether a target token sees those before it alone. Without it, training shows the decoder its answer.
       positions: see AddTokenPositions of models/positions.py.
       max_length: the number of learned positions; sinusoids have no end.
       tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |
@@ -73,7 +76,10 @@ class Model(nn.Module):
     head_dim: Size | None = None
     value_dim: Size | None = None
     norm: Norm = "post"
-    positions: Literal["sinusoid_1d", "learned"] = "sinusoid_1d"
+    residual: bool = True
+    scale: bool = True
+    causal: bool = True
+    positions: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
     max_length: Size = 256
     tie: Literal["all", "target", "none"] = "all"
     dropout: Rate = 0.1
@@ -124,6 +130,8 @@ class Model(nn.Module):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.mlp_dropout,
+            residual=self.residual,
+            scale=self.scale,
             activation=self.activation,
             remat=self.remat,
             kernel=self.kernel,
@@ -151,7 +159,8 @@ class Model(nn.Module):
             sentence and 0 where there is nothing. Sentences see only themselves.
         """
         memory = self.encode(source, source_segment, train=train)
-        self_mask, cross_mask = causal_mask(), as_mask(padding_mask(source != 0))
+        self_mask = causal_mask() if self.causal else as_mask(padding_mask(inputs != 0))
+        cross_mask = as_mask(padding_mask(source != 0))
         if source_segment is not None and target_segment is not None:
             self_mask &= segment_mask(target_segment, target_segment)
             cross_mask = segment_mask(target_segment, source_segment)

@@ -3,11 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from results.rows import ROOT, Claim, Verdict, attention, large, recurrence, sizes, vision
+from results.rows import ROOT, Claim, Verdict, attention, large, parts, recurrence, sizes, vision
 
 PAGE: Path = ROOT / "docs" / "claims.md"
 PARTS = {
-    "Attention Is All You Need": (*attention.CLAIMS, *sizes.CLAIMS),
+    "Attention Is All You Need": (*attention.CLAIMS, *parts.CLAIMS, *sizes.CLAIMS),
     "Recurrence and attention": recurrence.CLAIMS,
     "An Image is Worth 16x16 Words": vision.CLAIMS,
     "What needs accelerators": large.CLAIMS,

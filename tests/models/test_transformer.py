@@ -160,6 +160,38 @@ def test_a_later_token_changes_no_earlier_logits(whole):
         assert np.abs(after[:, t] - before[:, t]).max(-1).min() > 1e-2
 
 
+def test_without_the_causal_mask_a_token_is_told_of_those_after_it(whole):
+    run, variables = whole(causal=False)
+    before = run(variables, SOURCE, INPUTS)
+    after = run(variables, SOURCE, np.where(np.arange(T) == T - 1, (INPUTS + 3) % UNSEEN + 1, INPUTS))
+    assert np.abs(after[:, 0] - before[:, 0]).max(-1).min() > 1e-3
+
+
+def test_without_positions_the_order_of_the_source_means_nothing(whole):
+    run, variables = whole(positions="none")
+    turned = np.where(REAL, np.stack([np.concatenate([row[row != 0][::-1], row[row == 0]]) for row in SOURCE]), 0)
+    close(run(variables, turned, INPUTS), run(variables, SOURCE, INPUTS))
+    assert np.abs(whole()[0](whole()[1], turned, INPUTS) - whole()[0](whole()[1], SOURCE, INPUTS)).max() > 1e-2
+
+
+def test_without_the_scale_scores_are_those_of_queries_that_are_larger_by_its_inverse(whole):
+    run, variables = whole(scale=False)
+    larger = jax.tree_util.tree_map_with_path(
+        lambda path, x: x * TINY["head_dim"] ** 0.5 if "query" in jax.tree_util.keystr(path) else x, variables
+    )
+    close(run(variables, SOURCE, INPUTS), whole()[0](larger, SOURCE, INPUTS))
+
+
+def test_a_model_without_residuals_and_norms_still_is_one_and_its_output_is_its_last_branch(whole):
+    run, variables = whole(residual=False, norm="none")
+    assert not [path for path in jax.tree_util.tree_leaves_with_path(variables) if "norm" in str(path[0])]
+    silent = jax.tree_util.tree_map_with_path(
+        lambda path, x: 0 * x if "block_01" in str(path) and "contract" in str(path) else x, variables
+    )
+    np.testing.assert_array_equal(run(silent, SOURCE, INPUTS), 0)
+    assert np.isfinite(run(variables, SOURCE, INPUTS)).all()
+
+
 def test_more_padding_changes_nothing(whole):
     run, variables = whole()
     longer = run(variables, np.pad(SOURCE, ((0, 0), (0, 2))), np.pad(INPUTS, ((0, 0), (0, 1))))
