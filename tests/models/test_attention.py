@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from models import kernels
 from models.attention import MultiHeadAttention
@@ -218,6 +220,20 @@ def test_weights_are_kept_apart_only_for_a_probe(attention, monkeypatch, probe):
     model = MultiHeadAttention(D, H, kernel="blockwise")
     jax.eval_shape(lambda x: model.apply(variables, x, train=False, mutable="probe" if probe else False), x)
     assert asked == ([] if probe else ["blockwise"])
+
+
+def test_one_product_of_three_matrices_gathers_none_of_those_split_by_heads(attention):
+    """Over "tensor" each device has its heads of query, key and value: their results are added once, at the end."""
+    _, variables, x, _ = attention
+    mesh = jax.sharding.Mesh(jax.devices()[:2], ("tensor",))
+    heads = {"kernel": P(None, "tensor"), "bias": P("tensor")}
+    specs = {"query": heads, "key": heads, "value": heads, "out": {"kernel": P("tensor"), "bias": P()}}
+    shardings = {"params": jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)}
+    run = jax.jit(lambda v, x: MultiHeadAttention(D, H).apply(v, x, train=False), in_shardings=(shardings, None))
+    program = run.lower(variables, x).compile().as_text()
+    assert "all-gather" not in program
+    assert "all-to-all" not in program
+    assert "all-reduce" in program
 
 
 def test_projections_are_drawn_as_matrices_of_all_heads():
