@@ -21,18 +21,11 @@ DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's 16-bit greys
 
 
 def plain(file: Tensor) -> Tensor:
-    """Whether TensorFlow shows a file, a scalar string, as viewers do: a scalar bool."""
-    tf = tensorflow()
-    return tf.cond(
-        _plain_at_a_glance(file),
-        lambda: tf.constant(True),
-        lambda: tf.ensure_shape(_called(is_plain, file, tf.bool), ()),
-    )
+    """Whether TensorFlow shows a file, a scalar string, as viewers do: a scalar bool.
 
-
-def _plain_at_a_glance(file: Tensor) -> Tensor:
-    """Whether it is a JPEG of 1 or 3 components whose header has no EXIF, as most files of a data set are. Python,
-    which runs one thread at a time, is not needed for it."""
+    Python, which runs one thread at a time, is not asked about a JPEG of 1 or 3 components whose header has no EXIF, as
+    most files of a data set are.
+    """
     tf = tensorflow()
     header = tf.strings.substr(file, 0, HEADER)
     frame = r"\C*\x00[\x0B\x11]\x08\C*"  # its length, which tells the components, and 8 bits
@@ -42,7 +35,7 @@ def _plain_at_a_glance(file: Tensor) -> Tensor:
         shape = tf.cast(tf.io.extract_jpeg_shape(file), tf.int64)
         return shape[0] * shape[1] <= MOST_PIXELS
 
-    return tf.cond(usual & tf.io.is_jpeg(file), small, lambda: tf.constant(False))
+    return tf.cond(usual & tf.io.is_jpeg(file), small, lambda: tf.ensure_shape(_called(is_plain, file, tf.bool), ()))
 
 
 def pixels(file: Tensor, channels: int, plain: Tensor) -> Tensor:

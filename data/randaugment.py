@@ -14,7 +14,6 @@ import functools
 import math
 from typing import TypeAlias
 
-import numpy as np
 import tensorflow as tf
 
 Image: TypeAlias = tf.Tensor  # uint8 (height, width, channels)
@@ -46,22 +45,24 @@ def draw(seed: tf.Tensor, layers: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 def autocontrast(image: Image) -> Image:
     """Each channel stretched to reach from 0 to 255; a constant one stays."""
-    x = tf.cast(image, tf.float64)  # Pillow truncates double-precision products: less precise ones fall a level short.
-    low, high = tf.reduce_min(x, axis=(0, 1)), tf.reduce_max(x, axis=(0, 1))
-    scale = 255 / tf.maximum(high - low, 1)
-    return tf.where(high > low, tf.saturate_cast(x * scale - low * scale, tf.uint8), image)
+    low, high = (tf.cast(f(image, axis=(0, 1)), tf.float64) for f in (tf.reduce_min, tf.reduce_max))
+    scale = tf.where(high > low, 255 / tf.maximum(high - low, 1), 1)
+    shift = tf.where(high > low, low * scale, 0)
+    x = tf.cast(_rows(image), tf.float64)  # Pillow truncates double-precision products: less precise ones fall short.
+    return tf.reshape(tf.cast(x * _by_row(scale, image) - _by_row(shift, image), tf.uint8), tf.shape(image))
 
 
 def equalize(image: Image) -> Image:
     """Each channel's levels spread so that every range of them has about as many pixels."""
-    levels = tf.transpose(tf.reshape(tf.cast(image, tf.int32), (-1, image.shape[-1])))  # (channels, pixels)
-    counts = tf.math.bincount(levels, minlength=256, maxlength=256, axis=-1)
-    brightest = tf.gather(counts, tf.reduce_max(levels, axis=1), batch_dims=1)[:, None]
-    step = (tf.shape(levels)[1] - brightest) // 255
+    channels = image.shape[-1]
+    levels = tf.cast(_rows(image), tf.int32) + _by_row(256 * tf.range(channels), image)  # a range for each channel
+    counts = tf.reshape(tf.math.bincount(levels, minlength=256 * channels, maxlength=256 * channels), (channels, 256))
+    highest = tf.reduce_max(tf.where(counts > 0, tf.range(256), 0), axis=1)
+    brightest = tf.gather(counts, highest, batch_dims=1)[:, None]
+    step = (tf.size(levels) // channels - brightest) // 255
     table = (step // 2 + tf.cumsum(counts, axis=1, exclusive=True)) // tf.maximum(step, 1)
     table = tf.where(step > 0, tf.minimum(table, 255), tf.range(256))  # (channels, 256)
-    equalized = tf.gather(tf.cast(table, tf.uint8), levels, batch_dims=1)
-    return tf.reshape(tf.transpose(equalized), tf.shape(image))
+    return tf.reshape(tf.gather(tf.reshape(tf.cast(table, tf.uint8), (-1,)), levels), tf.shape(image))
 
 
 def invert(image: Image) -> Image:
@@ -77,13 +78,15 @@ def posterize(image: Image, bits: int) -> Image:
 
 def solarize(image: Image, threshold: int) -> Image:
     """Values from `threshold` up inverted."""
-    return tf.where(tf.cast(image, tf.int32) < threshold, image, 255 - image)
+    return tf.bitwise.bitwise_xor(image, _from(image, threshold))
 
 
 def solarize_add(image: Image, addition: int) -> Image:
-    """Values below 128 raised by `addition`."""
-    raised = tf.saturate_cast(tf.cast(image, tf.int32) + addition, tf.uint8)
-    return tf.where(image < 128, raised, image)
+    """Values below 128 raised by `addition`, at least 0."""
+    addition = min(addition, 255)
+    raised = tf.minimum(image, 255 - addition) + addition
+    changed = tf.bitwise.bitwise_and(tf.bitwise.bitwise_xor(raised, image), _from(image, 128))
+    return tf.bitwise.bitwise_xor(raised, changed)
 
 
 def color(image: Image, factor: float) -> Image:
@@ -93,23 +96,27 @@ def color(image: Image, factor: float) -> Image:
 
 def contrast(image: Image, factor: float) -> Image:
     """From the mean grey (0) past the image (1) to more contrast."""
-    return _blend(tf.floor(tf.reduce_mean(tf.cast(_luma(image), tf.float64)) + 0.5), image, factor)
+    mean = tf.floor(tf.reduce_mean(tf.cast(_luma(image), tf.float64)) + 0.5)
+    return _blend(tf.cast(mean, tf.float32), image, factor)
 
 
 def brightness(image: Image, factor: float) -> Image:
     """From black (0) past the image (1) to brighter."""
-    return _blend(tf.zeros_like(image), image, factor)
+    return _blend(tf.constant(0.0), image, factor)
 
 
 def sharpness(image: Image, factor: float) -> Image:
     """From a slight blur (0) past the image (1) to sharper; the outermost pixels stay."""
-    kernel = np.ones((3, 3, image.shape[-1], 1), np.float32)
-    kernel[1, 1] = 5
-    x = tf.cast(image, tf.float32)
-    smooth = tf.floor(tf.nn.depthwise_conv2d(x[None], kernel, (1, 1, 1, 1), "SAME")[0] / 13 + 0.5)
-    row, column = (tf.range(n) for n in tf.unstack(tf.shape(image)[:2]))
-    inside = ((row > 0) & (row < row[-1]))[:, None, None] & ((column > 0) & (column < column[-1]))[:, None]
-    return _blend(tf.where(inside, smooth, x), image, factor)
+    one = image.shape[-1]  # pixel, in a row
+    rows = _rows(image)
+    x = tf.cast(rows, tf.float32)
+    three = x[:-2] + x[1:-1] + x[2:]
+    nine = three[:, : -2 * one] + three[:, one:-one] + three[:, 2 * one :]
+    smooth = tf.floor((nine + 4 * x[1:-1, one:-one]) / 13 + 0.5)
+    inside = _blend(smooth, rows[1:-1, one:-one], factor)
+    middle = tf.concat([rows[1:-1, :one], inside, rows[1:-1, -one:]], axis=1)
+    whole = tf.concat([rows[:1], middle[:, : tf.shape(rows)[1]], rows[-1:]], axis=0)
+    return tf.reshape(whole[: tf.shape(rows)[0]], tf.shape(image))  # which cuts what is one pixel wide or high
 
 
 def rotate(image: Image, degrees: Number) -> Image:
@@ -131,12 +138,13 @@ def shear_y(image: Image, slope: Number) -> Image:
 
 def translate_x(image: Image, share: Number) -> Image:
     """Left by a share of the width, in whole pixels, which keeps it sharp."""
-    return _affine(image, 1.0, 0.0, tf.round(share * _width(image)), 0.0, 1.0, 0.0)
+    shift = tf.cast(tf.round(share * _width(image)), tf.int32) * image.shape[-1]
+    return _moved(image, 1, shift)
 
 
 def translate_y(image: Image, share: Number) -> Image:
     """Up by a share of the height, in whole pixels."""
-    return _affine(image, 1.0, 0.0, 0.0, 0.0, 1.0, tf.round(share * _height(image)))
+    return _moved(image, 0, tf.cast(tf.round(share * _height(image)), tf.int32))
 
 
 # Of an image, m = magnitude / 10 and a sign. The order is what a seed means: add at the end.
@@ -159,18 +167,44 @@ OPERATIONS = {
 }
 
 
+def _rows(image: Image) -> tf.Tensor:
+    """uint8 (height, width * channels): operations on channels of their own are slow where these are the last axis."""
+    return tf.reshape(image, (tf.shape(image)[0], tf.shape(image)[1] * image.shape[-1]))
+
+
+def _by_row(values: tf.Tensor, image: Image) -> tf.Tensor:
+    """Numbers (channels,) for each pixel of a row: (width * channels,)."""
+    return tf.tile(values, [tf.shape(image)[1]])
+
+
+def _from(image: Image, threshold: int) -> tf.Tensor:
+    """uint8 like the image: all bits are set where a value is at least `threshold`, else none."""
+    if threshold > 255:
+        return tf.zeros_like(image)
+    return tf.cast(image >= max(threshold, 0), tf.uint8) * 255
+
+
 def _luma(image: Image) -> tf.Tensor:
-    """ITU-R 601-2 grey in Pillow's fixed point: int32 (height, width, 1)."""
+    """ITU-R 601-2 grey in Pillow's fixed point, in every channel: float32, whose 24 bits hold all of its integers."""
+    x = tf.cast(image, tf.float32)
     if image.shape[-1] == 1:
-        return tf.cast(image, tf.int32)
-    weighted = tf.cast(image, tf.int32) * tf.constant((19595, 38470, 7471))
-    return (tf.reduce_sum(weighted, axis=-1, keepdims=True) + 2**15) // 2**16
+        return x
+    weights = tf.tile(tf.constant(((19595.0,), (38470.0,), (7471.0,))), (1, 3))
+    weighted = tf.reshape(tf.linalg.matmul(tf.reshape(x, (-1, 3)), weights), tf.shape(image))
+    return tf.floor((weighted + 2.0**15) * 2.0**-16)
 
 
 def _blend(degenerate: tf.Tensor, image: Image, factor: float) -> Image:
-    """degenerate (0) to image (1) and beyond, clipped and, as Pillow does, truncated."""
-    start, end = tf.cast(degenerate, tf.float32), tf.cast(image, tf.float32)
-    return tf.saturate_cast(start + factor * (end - start), tf.uint8)
+    """degenerate, float32, (0) to image (1) and beyond, clipped and, as Pillow does, truncated."""
+    return tf.saturate_cast(degenerate + factor * (tf.cast(image, tf.float32) - degenerate), tf.uint8)
+
+
+def _moved(image: Image, axis: int, shift: tf.Tensor) -> Image:
+    """Up (axis 0) by rows or left (1) by values of a row: what comes in is grey."""
+    rows, far = _rows(image), tf.abs(shift)
+    padded = tf.pad(rows, tf.one_hot([axis, axis], 2, far, 0, axis=0), constant_values=int(GREY))
+    begin = tf.one_hot(axis, 2, far + shift, 0)
+    return tf.reshape(tf.slice(padded, begin, tf.shape(rows)), tf.shape(image))
 
 
 def _affine(image: Image, a: Number, b: Number, x: Number, c: Number, d: Number, y: Number) -> Image:
@@ -185,7 +219,7 @@ def _affine(image: Image, a: Number, b: Number, x: Number, c: Number, d: Number,
         fill_mode="CONSTANT",
         fill_value=GREY,
     )
-    return tf.saturate_cast(tf.round(warped[0]), tf.uint8)
+    return tf.cast(tf.round(warped[0]), tf.uint8)
 
 
 def _height(image: Image) -> tf.Tensor:

@@ -46,6 +46,9 @@ class Pipeline(Examples):
         converted.
       invert: "auto" inverts an image given to predict.py to a model of one channel whose background is light where that
         of the training images is dark, or the reverse, and says so; "never" leaves it as it is.
+      interpolation: the filter that images are resized with, in training, evaluation and prediction.
+      antialias: whether it grows with the factor by which an image shrinks, as Pillow's does, so that all pixels count;
+        without it, as in big_vision's recipes, resizing is quicker.
       augment: what training images go through.
       eval_crop: "center" takes the middle square of an image in evaluation, "none" all of it.
       eval_crop_share: side of that square, as a share of the image's shorter side.
@@ -57,6 +60,8 @@ class Pipeline(Examples):
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     invert: Literal["auto", "never"] = "auto"
+    interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
+    antialias: bool = True
     augment: Augment = Augment()  # noqa: RUF009 - frozen
     eval_crop: Literal["center", "none"] = "none"
     eval_crop_share: Share = 0.875
@@ -267,11 +272,14 @@ class Pipeline(Examples):
                 channels=len(self.mean),
                 crop=settings.crop,
                 crop_min_area=settings.crop_min_area,
+                interpolation=self.interpolation,
+                antialias=self.antialias,
                 randaugment_layers=settings.randaugment_layers,
                 randaugment_magnitude=settings.randaugment_magnitude,
             )
             if settings.flip:
-                image = augment.flip(image[None], row["mirrored"][None])[0]
+                view = image
+                image = tf.cond(row["mirrored"], lambda: tf.reverse(view, axis=[1]), lambda: view)
             if settings.warps:
                 image = augment.warp(image[None], row["transform"][None])[0]
             return example | {"image": augment.normalise(image, self.mean, self.std)}
@@ -363,7 +371,12 @@ class Pipeline(Examples):
         """The one view of an image that is scored: uint8."""
         from data import images
 
-        size = self.image_shape[:2]
         return images.for_evaluation(
-            image, size=size, channels=channels, crop=self.eval_crop, crop_share=self.eval_crop_share
+            image,
+            size=self.image_shape[:2],
+            channels=channels,
+            crop=self.eval_crop,
+            crop_share=self.eval_crop_share,
+            interpolation=self.interpolation,
+            antialias=self.antialias,
         )

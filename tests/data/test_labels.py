@@ -111,8 +111,7 @@ def test_decoded_images_take_the_channels_that_the_model_has(there, wanted):
     from data import images
 
     pixels = np.full((8, 8, there), 100, np.uint8)
-    view = images.for_evaluation(
-        images.tf.constant(pixels), size=(4, 4), channels=wanted, crop="none", crop_share=1.0
-    ).numpy()
+    keys = dict(size=(4, 4), crop="none", crop_share=1.0, interpolation="bilinear", antialias=True)
+    view = images.for_evaluation(images.tf.constant(pixels), channels=wanted, **keys).numpy()
     assert view.shape == (4, 4, wanted)
     assert (view == 100).all()
