@@ -171,6 +171,8 @@ class Run:
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Training batches of the steps after `start`, without those that rollbacks skip."""
+        if not self.skipped_batches:
+            return self.pipeline.train_batches(start)
         return mishaps.batches(self.pipeline.train_batches, start, self.skipped_batches)
 
     @cached_property
