@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -24,7 +23,6 @@ from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
 from training import backend, checkpoint, optim, parallel, step
-from training.trees import Sums, Variables
 
 Builder = Callable[[Section, Feed], Pipeline]
 
@@ -126,15 +124,8 @@ def check_training(run: Run) -> None:
     Raises:
       UserError: data, model and task do not fit one another.
     """
-
-    def train(variables: Variables) -> Sums:
-        rngs = {"dropout": jax.random.key(0)}
-        apply = step.Apply(run.model, variables, lambda x: x, mutable=True, train=True, rngs=rngs)
-        batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(run.pipeline.spec).items()}
-        return run.task.sums(apply, batch, train=True)
-
     with _fitting():
-        jax.eval_shape(train, run.abstract_state.variables)
+        run.mean_step_flops()
 
 
 def _check_inputs(run: Run) -> None:

@@ -250,7 +250,12 @@ class Run:
     @cached_property
     def step_flops(self) -> flops.ByShape:
         """batch -> FLOPs of the model for that global batch, forward and backward: three times the forward pass."""
-        forward = partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
+
+        def forward(variables: Variables, batch: parallel.Batch) -> Sums:
+            rngs, gather = {"dropout": jax.random.key(0)}, parallel.WHOLE.gather
+            apply = step.Apply(self.model, variables, gather, mutable=True, train=True, rngs=rngs)
+            return self.task.sums(apply, batch, train=True)
+
         return flops.ByShape(lambda batch: 3 * flops.forward(forward, self.abstract_state.variables, batch))
 
     def mean_step_flops(self) -> float:
