@@ -32,6 +32,7 @@ def begin() -> None:
     # Compiled programs are kept between runs, so that the second start is quick.
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")  # an evaluation compiles in less than 1
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     gc.set_threshold(50_000, 10, 10)  # tracing makes many objects, and the libraries' millions are looked through anew

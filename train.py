@@ -81,8 +81,7 @@ def train_from(
     """
     with Prefetch(lambda: run.batches(start), run.devices.put) as batches:
         state = run.restore(start) if start else run.initialise()
-        peak, peak_source = run.peak_flops()
-        meter = Meter(run.task.unit, peak, run.devices.fetch)
+        meter = Meter(run.task.unit, run.devices.fetch)
         scores: dict[str, float] = {}
         compiled: set[str] = set()
         with (
@@ -92,7 +91,7 @@ def train_from(
             Profile(run.workdir, run.profile.first_step, run.profile.steps) as profile,
             run.checkpoints,
         ):
-            live.say(introduction(run, start, peak, peak_source))
+            live.say(introduction(run, start))
             mishaps = Mishaps(run.settings.nonfinite, run.settings.spike, run.checkpoints.latest, live.say)
 
             def save(step: int) -> None:
@@ -135,7 +134,9 @@ def train_from(
                 if step == start + 1:
                     jax.block_until_ready(sums)
                     live.say(f"First step after {time.perf_counter() - since:.1f} s.")
-                    meter.start(batches.waited)
+                    peak, source = run.peak_flops()  # where it is measured, the first step need not wait
+                    live.say(f"Peak {peak / 1e12:,.2f} TFLOP/s ({source}).")
+                    meter.start(batches.waited, peak)
 
                 last, stop = step == run.steps, interrupt.asked
                 if stop or run.logs(step):
@@ -165,8 +166,8 @@ def train_from(
     return step, scores
 
 
-def introduction(run: experiment.Run, start: int, peak: float, peak_source: str) -> str:
-    """What is about to be trained, on what. peak: FLOP/s."""
+def introduction(run: experiment.Run, start: int) -> str:
+    """What is about to be trained, on what."""
     devices = jax.devices()
     return "\n".join(
         [
@@ -175,8 +176,7 @@ def introduction(run: experiment.Run, start: int, peak: float, peak_source: str)
             *run.pipeline.describe(),
             *run.settings.describe(),
             *run.attention,
-            f"{len(devices)} x {devices[0].device_kind} by {run.devices}, peak {peak / 1e12:,.2f} TFLOP/s "
-            f"({peak_source}).",
+            f"{len(devices)} x {devices[0].device_kind} by {run.devices}.",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
     )

@@ -157,7 +157,7 @@ def _of_others(feed: Feed) -> Feed:
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:
     """The pipeline of config.evaluation.fewshot, if it asks for anything."""
     fewshot = whole.evaluation.fewshot
-    if not fewshot:
+    if not (fewshot.shots or fewshot.neighbours):
         return None
     if not {"label", "mask"} <= pipeline.spec.keys():
         raise UserError(

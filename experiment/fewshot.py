@@ -48,9 +48,6 @@ class Fewshot:
     train_split: str = ""
     test_split: str = ""
 
-    def __bool__(self) -> bool:
-        return bool(self.shots or self.neighbours)
-
     def check(self, labels: np.ndarray) -> None:
         """Checks that there are enough training examples, by their labels, int (n,).
 

@@ -20,6 +20,7 @@ def start(run: Run) -> int:
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
+    check_training(run)
     _agree(run)
     best = run.config["checkpoint"]["keep_best"]
     if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
@@ -31,7 +32,6 @@ def start(run: Run) -> int:
     if not run.pipeline.fills_a_batch:
         size = run.config["data"]["batch_size"]
         raise UserError(f"config.data.batch_size={size} is more than the whole training split: lower it.")
-    check_training(run)
     begun = _newest(run)
     fingerprint = run.pipeline.fingerprint if hosts.primary() else {}  # the others need not see all files
     about: record.Record = {"data_fingerprint": hosts.shared("data", fingerprint)}

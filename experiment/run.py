@@ -171,32 +171,28 @@ class Run:
 
     # Its programs.
 
-    @property
-    def _target(self) -> compiled_for:
+    def _compiled(self, counted: bool = False) -> compiled_for:
         devices = self.devices.devices
-        return compiled_for(devices[0].platform, 1 if self.devices.mode == "pmap" else len(devices))
+        return compiled_for(devices[0].platform, 1 if self.devices.mode == "pmap" else len(devices), counted)
 
     @cached_property
+    def _counted(self) -> compiled_for:
+        return self._compiled(counted=True)
+
+    @property
     def attention(self) -> list[str]:
-        """How attention is computed in training, a line for each kind of it, found by tracing the model as its task
-        calls it in training.
+        """How attention is computed in training, a line for each way.
 
         Raises:
           UserError: not by the kernel of the config.
         """
-
-        def train(variables: Variables) -> Sums:
-            rngs = {"dropout": jax.random.key(0)}
-            apply = step.Apply(self.model, variables, lambda x: x, mutable=True, train=True, rngs=rngs)
-            batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in abstract(self.pipeline.spec).items()}
-            return self.task.sums(apply, batch, train=True)
-
-        with self._target as target:
-            jax.eval_shape(train, self.abstract_state.variables)
-        return target.describe()
+        self.mean_step_flops()  # traces the model as its task calls it in training
+        return self._counted.describe()
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Training batches of the steps after `start`, without those that rollbacks skip."""
+        if not self.skipped_batches:
+            return self.pipeline.train_batches(start)
         return mishaps.batches(self.pipeline.train_batches, start, self.skipped_batches)
 
     @cached_property
@@ -214,12 +210,12 @@ class Run:
             spike=self.settings.spike,
             frozen=self.settings.frozen,
         )
-        return self.devices.compile_train(self._target(function), self.abstract_state)
+        return self.devices.compile_train(self._compiled()(function), self.abstract_state)
 
     @cached_property
     def eval_step(self) -> Callable[[Variables, parallel.Batch], Sums]:
         """Compiled (variables, batch) -> sums."""
-        return self.devices.compile(self._target(partial(step.eval_step, model=self.model, task=self.task)))
+        return self.devices.compile(self._compiled()(partial(step.eval_step, model=self.model, task=self.task)))
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
         """What the task says of each row of a batch, with the row's `index`."""
@@ -234,7 +230,7 @@ class Run:
 
     @cached_property
     def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:
-        return self.devices.compile_rows(self._target(self._rows))
+        return self.devices.compile_rows(self._compiled()(self._rows))
 
     def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
         """What the task says of each example of the batches, batch by batch; rows that only fill up are left out."""
@@ -267,17 +263,21 @@ class Run:
             inputs = [batch[name] for name in self.task.inputs]
             return model.apply(variables, *inputs, train=False), batch["label"], batch["mask"]
 
-        return self.devices.compile_rows(self._target(represent))
+        return self.devices.compile_rows(self._compiled()(represent))
 
     # What it costs.
 
     @cached_property
     def step_flops(self) -> flops.ByShape:
         """batch -> FLOPs of the model for that global batch, forward and backward: three times the forward pass."""
-        forward = compiled_for(UNCOMPILED)(
-            partial(step.eval_step, axis=parallel.WHOLE, model=self.model, task=self.task)
-        )
-        return flops.ByShape(lambda batch: 3 * flops.forward(forward, self.abstract_state.variables, batch))
+
+        def forward(variables: Variables, batch: parallel.Batch) -> Sums:
+            rngs, gather = {"dropout": jax.random.key(0)}, parallel.WHOLE.gather
+            apply = step.Apply(self.model, variables, gather, mutable=True, train=True, rngs=rngs)
+            return self.task.sums(apply, batch, train=True)
+
+        count = self._counted(partial(flops.forward, forward, self.abstract_state.variables))
+        return flops.ByShape(lambda batch: 3 * count(batch))
 
     def mean_step_flops(self) -> float:
         """FLOPs of a step, averaged over an epoch."""

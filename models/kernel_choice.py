@@ -202,11 +202,13 @@ class compiled_for(ContextDecorator):
     Attributes:
       platform: cpu, cuda (or gpu) or tpu; UNCOMPILED if the program is only counted.
       devices: that the compiler splits the program over; 1 where each device has its own.
+      counted: whether it is only counted: then attention is plain, whatever is chosen.
       chosen: what was chosen within, by case.
     """
 
-    def __init__(self, platform: str, devices: int = 1) -> None:
+    def __init__(self, platform: str, devices: int = 1, counted: bool = False) -> None:
         self.platform, self.devices = "cuda" if platform == "gpu" else platform, devices
+        self.counted = counted
         self.chosen: dict[Case, Choice] = {}
         self._outer: list[Token[compiled_for | None]] = []
 
@@ -218,8 +220,14 @@ class compiled_for(ContextDecorator):
         _target.reset(self._outer.pop())
 
     def describe(self) -> list[str]:
-        """A line for each case: what was chosen and why."""
-        return [f"Attention of {case}: {path} ({reason})." for case, (path, reason) in self.chosen.items()]
+        """A line for each choice: what was chosen, of which cases, and why."""
+        cases: dict[Choice, list[Case]] = {}
+        for case, made in self.chosen.items():
+            cases.setdefault(made, []).append(case)
+        return [
+            f"Attention of {of[0]}{f' and {len(of) - 1} other shapes' * (len(of) > 1)}: {path} ({reason})."
+            for (path, reason), of in cases.items()
+        ]
 
 
 _target: ContextVar[compiled_for | None] = ContextVar("target", default=None)
@@ -237,4 +245,4 @@ def choose(kernel: Kernel, case: Case) -> Path:
             return choose(kernel, case)
     absent = _absent() if target.platform == "cuda" else NOTHING_ABSENT
     target.chosen[case] = choice(kernel, case, target.platform, target.devices, absent)
-    return target.chosen[case].path
+    return "plain" if target.counted else target.chosen[case].path

@@ -49,7 +49,7 @@ def loop_overhead() -> dict[str, float]:
             Live(0, run.steps, show=False) as live,
         ):
             held = [next(batches) for _ in range(8)]
-            meter = Meter(run.task.unit, run.peak_flops()[0], run.devices.fetch)
+            meter = Meter(run.task.unit, run.devices.fetch)
             for batch in held:
                 state, _ = run.train_step(state, batch)
             jax.block_until_ready(state)

@@ -179,7 +179,7 @@ def test_no_random_wrong_value_of_any_config_trains_or_takes_long(tmp_path, no_d
         ("vit", {"data.eval_splits": ("test[50%:40%]",)}, "digits test.50%:40%. is empty"),
         ("vit", {"task.inputs": ()}, "config.model, config.task and config.data do not fit one another: TypeError"),
         ("vit", {"task.inputs": ("tokens",)}, "config.task.name='classify' needs 'tokens' of every example"),
-        ("vit", {"model.head": "distilled"}, r"needs logits \(examples, classes\) of the model, .*\(1, 2, 10\)"),
+        ("vit", {"model.head": "distilled"}, r"needs logits \(examples, classes\) of the model, .*\(32, 2, 10\)"),
         ("distilled", {"model.head": "gap", "task.teacher": "x"}, "distill needs a model of two heads"),
         ("masked_patches", {"task.mean": ()}, r"config.task.mean=\(\) and std"),
         ("mae", {"model.decoder_width": 18}, "must divide by 4"),

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -51,11 +51,11 @@ class Checkpoints:
     keep_best_mode: Literal["max", "min"] = "max"
     damaged: Literal["fall_back", "refuse"] = "fall_back"
 
-    def __post_init__(self) -> None:
-        self._opened: ocp.CheckpointManager | None = None
-        self._saving: int | None = None
-        self._found: dict[int, str] = {}  # what is wrong with each step that was looked at
-        self._scores: dict[int, float | None] = {}  # `keep_best` of each step that was looked at
+    _opened: ocp.CheckpointManager | None = field(default=None, init=False)
+    _saving: int | None = field(default=None, init=False)
+    # Of each step that was looked at: what is wrong with it, and its `keep_best`.
+    _found: dict[int, str] = field(default_factory=dict, init=False)
+    _scores: dict[int, float | None] = field(default_factory=dict, init=False)
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
         """Which of the steps stay when another is saved: Orbax's PreservationPolicy."""

@@ -1,5 +1,6 @@
 """Metrics of the steps between two log lines: the task's means, and how the machine is used."""
 
+import math
 import resource
 import sys
 import time
@@ -18,13 +19,12 @@ class Meter:
 
     Args:
       unit: what the loss is a mean of, "images", and so what a rate counts: the loss's weight, without padding.
-      peak: FLOP/s of all devices together.
       fetch: brings sums from the devices to the host.
     """
 
-    def __init__(self, unit: str, peak: float, fetch: Callable[[Sums], HostSums]):
-        self.unit, self.peak = unit.replace(" ", "_"), peak
-        self._fetch = fetch
+    def __init__(self, unit: str, fetch: Callable[[Sums], HostSums]):
+        self.unit, self._fetch = unit.replace(" ", "_"), fetch
+        self._peak = math.inf
         self._sums: list[Sums] = []  # on the device
         self._fetched: list[HostSums] = []  # of the steps before those
         self._flops: list[int] = []
@@ -34,9 +34,15 @@ class Meter:
         self._waited = 0.0
         self._untimed = 0  # how many of the steps collected were over before the time began
 
-    def start(self, waited: float) -> None:
-        """Measures time from here: before, the step was compiled. The steps so far still count in the means."""
+    def start(self, waited: float, peak: float) -> None:
+        """Measures time from here: before, the step was compiled. The steps so far still count in the means.
+
+        Args:
+          waited: see `read`.
+          peak: FLOP/s of all devices together.
+        """
         self._since, self._waited, self._untimed = time.perf_counter(), waited, len(self._flops)
+        self._peak = peak
 
     def leave_out(self, seconds: float) -> None:
         """Does not count this time: it went into compiling, an evaluation or a save."""
@@ -86,7 +92,7 @@ class Meter:
             f"{self.unit}_per_second": done / seconds,
             "input_wait": (waited - self._waited) / seconds,
             "teraflops_per_second": rate / 1e12,
-            "mfu": rate / self.peak,
+            "mfu": rate / self._peak,
             "memory_gb": memory_bytes() / 1e9,
             "seconds": seconds,
         }

@@ -239,6 +239,8 @@ class Mesh:
         return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for name, x in batch.items()}
 
     def _shardings(self, state: PyTree) -> PyTree:
+        if self.fsdp * self.tensor == 1 and not self.rules:  # every device has the whole state
+            return jax.tree.map(lambda _: NamedSharding(self.mesh, PartitionSpec()), state)
         sizes = {"fsdp": self.fsdp, "tensor": self.tensor}
         return jax.tree.map(partial(NamedSharding, self.mesh), sharding.specs(state, sizes, self.rules))
 

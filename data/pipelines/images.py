@@ -80,7 +80,7 @@ class Pipeline(Examples):
                 "scaled: divide those of 0 to 255 by 255, 127.5 to 0.5."
             )
         rows = self.batch_size // self.feed.hosts
-        if self.augment.mixes and rows % 2:
+        if rows % 2 and self.augment.mixes:
             raise UserError(f"config.data.batch_size gives a host {rows} images: mixup and cutmix need an even number.")
         self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
 

@@ -52,7 +52,7 @@ def sums(loss: float, weight: float = 1.0, bad: float = 0.0, spike: float = 0.0)
 
 
 def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
-    meter = Meter("target tokens", peak=100.0, fetch=lambda x: x)
+    meter = Meter("target tokens", fetch=lambda x: x)
     meter.add(5, sums(6.0, 3.0), 10)
     meter.add(6, sums(0.0, 0.0, bad=1.0), 10)
     meter.add(7, sums(2.0, 1.0), 10)
@@ -70,9 +70,9 @@ def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
 def test_rates_leave_out_what_was_not_training(monkeypatch):
     clock = iter([0.0, 10.0, 20.0, 20.0])
     monkeypatch.setattr(meter_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    meter = Meter("target tokens", peak=100.0, fetch=lambda x: x)  # at 0
+    meter = Meter("target tokens", fetch=lambda x: x)  # at 0
     meter.add(1, sums(1.0, 100.0), 1000)
-    meter.start(waited=3.0)  # at 10: the first step was compiling
+    meter.start(waited=3.0, peak=100.0)  # at 10: the first step was compiling
     for step in (2, 3, 4):
         meter.add(step, sums(1.0, step), 5 * step)
     meter.leave_out(4.0)
