@@ -84,8 +84,8 @@ def make(
 ) -> tuple[optax.GradientTransformationExtraArgs, Schedule]:
     """The optimiser of config.optim and its learning rate by step, counted from 0.
 
-    Its `update` may be given value=, the loss, and grad_fn=, the gradient at other parameters: those that need them use
-    them.
+    Its `update` may be given value=, the loss, grad_norm=, the gradient's global norm, and grad_fn=, the gradient at
+    other parameters: those that need them use them.
 
     Args:
       total_steps: of the run, for the schedule.
@@ -138,7 +138,7 @@ def _chain(
         return decayed(params, settings.decay)
 
     strength = settings.weight_decay
-    clip = optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity()
+    clip = clipped(settings.clip_norm) if settings.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(strength, mask) if strength else optax.identity()
     layers = [layerwise.scaled(settings.layer_decay, order)] if settings.layer_decay != 1 else []
     if name in CORES:
@@ -160,6 +160,22 @@ def _chain(
         return optax.chain(clip, factory(**arguments), *layers)
     after = [optax.add_decayed_weights(lambda step: -strength * rate(step), mask)] if strength else []
     return optax.chain(clip, factory(**arguments), *after, *layers)
+
+
+def clipped(largest: float) -> optax.GradientTransformationExtraArgs:
+    """optax.clip_by_global_norm, whose `update` may be given grad_norm=, the gradient's norm, where it is known."""
+
+    def update(
+        grads: PyTree, state: PyTree, params: PyTree | None = None, *, grad_norm: jax.Array | None = None, **_: object
+    ) -> tuple[PyTree, PyTree]:
+        norm = optax.tree.norm(grads) if grad_norm is None else grad_norm
+
+        def clip(g: jax.Array) -> jax.Array:
+            return jnp.where(norm < largest, g, g / norm.astype(g.dtype) * largest)
+
+        return jax.tree.map(clip, grads), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def _reader(name: str, optimizer: str) -> Callable[..., dict[str, Value]]:

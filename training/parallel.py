@@ -41,6 +41,8 @@ class Axis(NamedTuple):
       fold: makes a key this device's own.
       each: function(axis, whole, batch), whose results are sums and means over `axis`, as function(whole, batch) that
         every device computes of its own rows; None where that would be no less work between the devices.
+      branches: whether a branch costs less than a choice between two trees. On a CPU, which updates parameters and
+        moments in separate loops, a choice copies them first; accelerators copy them around a branch.
     """
 
     sum: Callable[[PyTree], PyTree]
@@ -48,6 +50,7 @@ class Axis(NamedTuple):
     gather: Callable[[jax.Array], jax.Array]
     fold: Callable[[jax.Array], jax.Array]
     each: Callable[[Callable[..., PyTree]], Callable[..., PyTree]] | None = None
+    branches: bool = False
 
 
 def _mean(tree: PyTree) -> PyTree:
@@ -296,13 +299,14 @@ class Mesh:
 
         Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
         """
+        whole = WHOLE._replace(branches=self.devices[0].platform == "cpu")
         if len(self.devices) == 1:
-            return partial(function, axis=WHOLE)
+            return partial(function, axis=whole)
 
         def split(state: PyTree, batch: Batch) -> PyTree:
             if any(x.shape[0] % self.divisor for x in jax.tree.leaves(batch)):
-                return function(state, batch, axis=WHOLE)
-            axis = WHOLE._replace(each=self._each) if self.data > 1 else WHOLE
+                return function(state, batch, axis=whole)
+            axis = whole._replace(each=self._each) if self.data > 1 else whole
             with (
                 nn.logical_axis_rules(ACTIVATIONS),
                 jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh),
@@ -400,7 +404,8 @@ class Pmap:
         return self._program(function)
 
     def _program(self, function: Program, **options: PyTree) -> jax.stages.Wrapped:
-        program = lambda state, batch: function(state, batch, axis=PER_DEVICE)  # noqa: E731
+        axis = PER_DEVICE._replace(branches=self.devices[0].platform == "cpu")
+        program = lambda state, batch: function(state, batch, axis=axis)  # noqa: E731
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
     def fetch(self, tree: PyTree) -> PyTree:

@@ -231,46 +231,60 @@ def train_step(
             grads, sums, collections = _accumulated(gradient, params, collections, batch, key, accumulate)
         return (*axis.sum((grads, sums)), axis.mean(collections))
 
-    def mean_gradient(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
+    def gradient_at(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
         # The compiler would add over the devices in each micro-batch.
         added = axis.each(total) if accumulate > 1 and axis.each else partial(total, axis)
-        grads, sums, collections = added((params, state.collections, key), batch)
-        weight = _weight(sums)
-        return jax.tree.map(lambda g: g / weight.astype(g.dtype), grads), sums, collections
+        return added((params, state.collections, key), batch)
 
-    grads, sums, collections = mean_gradient(state.params)
-    grad_norm = optax.tree.norm(grads)
+    def mean(grads: PyTree, sums: Sums) -> PyTree:
+        return jax.tree.map(lambda g: g / _weight(sums).astype(g.dtype), grads)
+
+    grads, sums, collections = gradient_at(state.params)
+    grad_norm, loss, one = optax.tree.norm(mean(grads, sums)), sums["loss"][0] / _weight(sums), jnp.ones(())
     finite = jnp.isfinite(grad_norm) & jnp.isfinite(sums["loss"][0])
-    further: list[jax.Array] = []  # whether the gradients are finite that the optimiser itself asks for
 
-    def gradient_at(params: PyTree, _: int) -> PyTree:
-        grads = mean_gradient(params)[0]
-        further.append(jnp.isfinite(optax.tree.norm(grads)))
-        return grads
+    def moved(state: State) -> tuple[State, jax.Array]:
+        """The state after this step, and whether the gradients were finite that the optimiser itself asked for."""
+        further = []
 
-    one, loss = jnp.ones(()), sums["loss"][0] / _weight(sums)
-    extra = {"value": loss, "grad_fn": gradient_at}
-    update = optax.with_extra_args_support(optimiser).update
-    updates, opt_state = update(grads, state.opt_state, state.params, **extra)
-    for also in further:
-        finite &= also
-    params = optax.apply_updates(state.params, updates)
-    decay = averaging_decay(ema_decay, state.step + 1) if ema_warmup else ema_decay
-    ema = optax.incremental_update(params, state.ema, 1 - decay) if ema_decay else state.ema
-    forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
-    usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
+        def mean_gradient(params: PyTree, _: int) -> PyTree:
+            found = mean(*gradient_at(params)[:2])
+            further.append(jnp.isfinite(optax.tree.norm(found)))
+            return found
 
-    sums |= {"grad_norm": (grad_norm, one)}
-    sums = jax.tree.map(lambda x: jnp.where(finite, x, 0), sums) | {"nonfinite": (1.0 - finite, one)}
-    good = finite
+        extra = {"value": loss, "grad_norm": grad_norm, "grad_fn": mean_gradient}
+        update = optax.with_extra_args_support(optimiser).update
+        updates, opt_state = update(mean(grads, sums), state.opt_state, state.params, **extra)
+        params = optax.apply_updates(state.params, updates)
+        decay = averaging_decay(ema_decay, state.step + 1) if ema_warmup else ema_decay
+        ema = optax.incremental_update(params, state.ema, 1 - decay) if ema_decay else state.ema
+        forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
+        usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
+        after = State(state.step, params, opt_state, ema, usual, collections)
+        if not further:
+            return after, jnp.asarray(True)
+        good = jnp.stack(further).all()
+        return jax.tree.map(partial(jnp.where, good), after, state), good
+
+    def unmoved(state: State) -> tuple[State, jax.Array]:
+        return state, jnp.asarray(True)
+
+    good, spiked = finite, jnp.asarray(False)
     if spike:
         settled = state.usual["weight"] > SETTLED
         spiked = finite & settled & (loss * state.usual["weight"] > spike * state.usual["loss"])
-        sums["spike"] = (spiked.astype(jnp.float32), one)
         good = finite & ~spiked
-    after = State(state.step, params, opt_state, ema, usual, collections)
-    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state)
-    return replace(kept, step=state.step + 1), sums
+    if axis.branches:
+        after, also_finite = jax.lax.cond(good, moved, unmoved, state)
+    else:
+        after, also_finite = jax.tree.map(partial(jnp.where, good), moved(state), unmoved(state))
+    finite &= also_finite
+
+    sums |= {"grad_norm": (grad_norm, one)}
+    sums = jax.tree.map(lambda x: jnp.where(finite, x, 0), sums) | {"nonfinite": (1.0 - finite, one)}
+    if spike:
+        sums["spike"] = (spiked.astype(jnp.float32), one)
+    return replace(after, step=state.step + 1), sums
 
 
 def averaging_decay(decay: float, step: jax.typing.ArrayLike) -> jax.Array:

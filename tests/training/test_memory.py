@@ -47,6 +47,14 @@ def test_it_holds_the_state_once_and_the_batch_and_what_is_computed(devices):
     assert found < 50 * (one + size(BATCH))
 
 
+@pytest.mark.parametrize("devices", [Mesh(ALL[:1], 1), Mesh(ALL, 1, fsdp=8), Pmap(ALL)])
+def test_the_state_is_changed_in_place(devices):
+    train_step, state, batch = build(devices)
+    memory = train_step.lower(state, batch).compile().memory_analysis()
+    held = size(jax.tree.map(lambda x: x.addressable_shards[0].data, state))
+    assert memory.alias_size_in_bytes == held
+
+
 def test_after_a_step_on_a_mesh_it_compiles_nothing():
     train_step, state, batch = build(Mesh(ALL, 8))
     state, _ = train_step(state, batch)

@@ -68,6 +68,15 @@ def test_clipping_bounds_the_whole_gradients_norm():
     assert float(optax.tree.norm(updates)) == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.parametrize("largest", [0.5, 50.0])
+def test_clipping_is_optax_clipping_whether_the_norm_is_known_or_not(largest):
+    grads = jax.tree.map(jnp.sin, WIDE)
+    theirs, _ = optax.clip_by_global_norm(largest).update(grads, optax.EmptyState())
+    for known in ({}, {"grad_norm": optax.tree.norm(grads)}):
+        ours, _ = optim.clipped(largest).update(grads, optax.EmptyState(), **known)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
 def test_adamw_is_optax_adamw():
     ours, _ = optim.make(name="adamw", learning_rate=0.01, total_steps=10, schedule="constant", weight_decay=0.3)
     theirs = optax.adamw(0.01, weight_decay=0.3, mask=lambda p: optim.decayed(p, (".*/kernel",)))

@@ -12,7 +12,7 @@ import pytest
 from models.vit import Model
 from tasks.classify import Task
 from training import optim, step
-from training.parallel import Mesh, Pmap
+from training.parallel import WHOLE, Mesh, Pmap
 
 B, C = 32, 10
 MODEL = Model(C, width=16, depth=2, mlp_dim=32, heads=2, patch=4, head="gap")
@@ -142,6 +142,23 @@ def test_a_batch_that_is_not_finite_leaves_the_weights_alone(devices):
     assert sums[1]["loss"] == (0, 0)
     assert after.step == 2
     jax.tree.map(np.testing.assert_array_equal, (before.params, before.opt_state), (after.params, after.opt_state))
+
+
+def test_a_branch_and_a_choice_keep_the_same():
+    optimiser, _ = optim.make(name="sam", learning_rate=0.1, total_steps=9, clip_norm=0.1, weight_decay=0.1)
+    parts = dict(model=MODEL.clone(depth=1), task=TASK, optimiser=optimiser, seed=0)
+    like = {key: jax.ShapeDtypeStruct(x.shape, x.dtype) for key, x in batch(0).items()}
+    state = step.initialise(batch=like, ema=True, **parts)
+    function = partial(step.train_step, accumulate=1, ema_decay=0.9, spike=1.5, **parts)
+    either = [jax.jit(partial(function, axis=WHOLE._replace(branches=branches))) for branches in (True, False)]
+    worse = batch(0) | {"image": np.full_like(batch(0)["image"], np.nan)}
+    for data, usual, moves in ((batch(0), 2.3, True), (worse, 2.3, False), (batch(0), 1.0, False)):
+        before = replace(state, usual={"loss": jnp.asarray(usual), "weight": jnp.ones(())})
+        (after, sums), chosen = (train_step(before, data) for train_step in either)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), (after, sums), chosen)
+        for found in (after, chosen[0]):
+            kept = jax.tree.map(np.array_equal, replace(found, step=before.step), before)
+            assert all(jax.tree.leaves(kept)) != moves
 
 
 @pytest.mark.parametrize("devices", [Mesh(ONE, 1), Pmap(ALL)])
