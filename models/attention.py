@@ -182,19 +182,22 @@ class MultiHeadAttention(nn.Module):
         """The keys and values of the memory."""
         return self.key(memory), self.value(memory)
 
-    def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H S K"], Float[Array, "B H S V"]]:
+    def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H K S"], Float[Array, "B H S V"]]:
         """The same in the order in which decoding keeps them, so that no step has to transpose them."""
-        return self.key(memory).swapaxes(1, 2), self.value(memory).swapaxes(1, 2)
+        return self.key(memory).transpose(0, 2, 3, 1), self.value(memory).swapaxes(1, 2)
 
     def attend_to_kept(
         self,
         x: Float[Array, "B T D"],
-        key: Float[Array, "B H S K"],
+        key: Float[Array, "B H K S"],
         value: Float[Array, "B H S V"],
-        mask: Bool[AnyArray, "..."] | None,
+        mask: Bool[AnyArray, "..."],
     ) -> Float[Array, "B T D"]:
         """`attend`, not in training, to keys and values of `kept`."""
-        weights = _heads_first_weights(self.query(x).swapaxes(1, 2), key, mask)
+        query = self.query(x).swapaxes(1, 2) * key.shape[2] ** -0.5
+        scores = jnp.einsum("bhtk,bhks->bhts", query, key, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
+        weights = jnp.where(mask, weights, 0.0).astype(value.dtype)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
 
     def attend(
