@@ -104,6 +104,12 @@ def workdir_flags() -> None:
     flag("list", "soup", [], "WORKDIR,...: other runs of the same model; the mean of all their weights is taken")
 
 
+def weights_flag() -> None:
+    """--weights: float32, or int8 for quicker decoding."""
+    meaning = "float32, or int8: decoding with rounded matrices and activations, which is quicker on a CPU"
+    flag("enum", "weights", "float32", meaning, values=[["float32", "int8"]])
+
+
 def run(main: Callable[[list[str]], int | None], description: str, config: str = "") -> None:
     """Parses the command line, calls main with the other arguments, and exits with the status that it returns.
 

@@ -7,6 +7,7 @@ scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest 
 
 import json
 import time
+from dataclasses import replace
 
 import commands
 
@@ -15,6 +16,7 @@ if __name__ == "__main__":
     commands.workdir_flags()
     commands.host_flags()
     commands.flag("string", "split", None, "What to score, such as train[:10%] (default: the config's eval_splits)")
+    commands.weights_flag()
     commands.flag("bool", "json", False, "Print one JSON object instead of a table")
 
 from errors import UserError
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> None:
     if flags.split:
         config.data.eval_splits = (flags.split,)
     run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup)
+    run = replace(run, weights=flags.weights)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
     notes = [*run.pipeline.notes(), *notes]
@@ -42,6 +45,8 @@ def main(arguments: list[str]) -> None:
     which = f"the mean of {flags.average} checkpoints up to step" if flags.average > 1 else "step"
     if flags.soup:
         which = f"with {len(flags.soup)} more runs, {which}"
+    if flags.weights != "float32":
+        which = f"{flags.weights} weights, {which}"
     print(f"{workdir}, {which} {step:,}, {config.data.name} ({time.perf_counter() - start:.1f} s)")
     for name, value in scores.items():
         print(f"  {name:28} {metric(name, value)}")

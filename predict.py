@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,7 @@ if __name__ == "__main__":
     commands.flag("string", "file", None, "What to predict, one a line (- or nothing: standard input)")
     commands.flag("string", "alignment", None, "PNG to draw what a translation's words looked at, of one sentence")
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
+    commands.weights_flag()
     commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
 
 import jax
@@ -47,6 +49,8 @@ def main(arguments: list[str]) -> int:
     if flags.file and arguments:
         raise UserError("both arguments and --file are given: choose one.")
     run, state, _ = restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)
+    run = replace(run, weights=flags.weights)
+    variables = run.prepared(state.eval_variables)
     items = iter(arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
         items = iter([only(items)])
@@ -55,11 +59,11 @@ def main(arguments: list[str]) -> int:
     for batch in batches(items):
         readable, data = read(run, batch, flags.json)
         refused += len(batch) - len(readable)
-        for item, answer in answers(run, state.eval_variables, readable, data, count, flags.top, flags.json):
+        for item, answer in answers(run, variables, readable, data, count, flags.top, flags.json):
             show(shown(item), answer, flags.json, folder / f"{count}.png")
             count += 1
         if flags.alignment and readable:
-            draw(run, state.eval_variables, readable[0], commands.path(flags.alignment))
+            draw(run, variables, readable[0], commands.path(flags.alignment))
     if refused:
         if count + refused > 1:
             print(f"{refused:,} of {count + refused:,} could not be read.", file=sys.stderr)

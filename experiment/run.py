@@ -20,6 +20,7 @@ import tasks
 from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
+from models import prepared
 from models.kernel_choice import UNCOMPILED, compiled_for
 from training import checkpoint, flops, mishaps, optim, parallel, step
 from training.trees import PyTree, Sums, Variables, by_name
@@ -50,6 +51,7 @@ class Run:
       probed: the pipeline whose examples few-shot metrics use; None where there are none.
       skipped_batches: ranges of batches that rollbacks have skipped.
       init_params: weights that the run begins with, by parameter path; see experiment/init_from.py.
+      weights: the form of the matrices that `predict` multiplies by; see models/prepared.py.
     """
 
     config: _Record
@@ -70,6 +72,7 @@ class Run:
     probed: Pipeline | None = None
     skipped_batches: mishaps.SkippedBatches = field(default_factory=list)
     init_params: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: prepared.Weights = "float32"
 
     # What a run is.
 
@@ -215,18 +218,41 @@ class Run:
     @cached_property
     def eval_step(self) -> Callable[[Variables, parallel.Batch], Sums]:
         """Compiled (variables, batch) -> sums."""
-        return self.devices.compile(self._compiled()(partial(step.eval_step, model=self.model, task=self.task)))
+        function = self._compiled()(partial(step.eval_step, model=self.model, task=self.task))
+        if self.weights == "float32":
+            return self.devices.compile(function)
+
+        def evaluate(variables: Variables, batch: parallel.Batch, axis: parallel.Axis) -> Sums:
+            with prepared.use():
+                return function(variables, batch, axis)
+
+        return self.devices.compile(evaluate)
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
         """What the task says of each row of a batch, with the row's `index`."""
         key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
         apply = step.Apply(self.model, variables, axis.gather)
-        return self.task.predict(apply, batch, key) | {"index": batch["index"]}
+        with prepared.use():
+            return self.task.predict(apply, batch, key) | {"index": batch["index"]}
 
     def check_rows(self, spec: Spec) -> None:
         """Raises what `predict` would for a global batch, without computing it."""
         batch = abstract(spec | {"index": (next(iter(spec.values()))[0][:1], "int32")})
         jax.eval_shape(partial(self._rows, axis=parallel.WHOLE), self.abstract_state.variables, batch)
+
+    @cached_property
+    def _prepare(self) -> Callable[[Variables, parallel.Batch], PyTree]:
+        def prepare(variables: Variables, batch: parallel.Batch, axis: parallel.Axis) -> PyTree:
+            del batch, axis
+            return prepared.prepare(self.model, variables, self.weights)
+
+        return self.devices.compile(prepare)
+
+    def prepared(self, variables: Variables) -> Variables:
+        """The variables, with what `predict` would otherwise compute at every step of decoding."""
+        if not prepared.wanted(self.model, self.weights):
+            return variables
+        return {**variables, prepared.COLLECTION: self._prepare(variables, {})}
 
     @cached_property
     def _predict(self) -> Callable[[Variables, parallel.Batch], tasks.Rows]:
@@ -251,7 +277,12 @@ class Run:
     @cached_property
     def _apply(self) -> Callable[..., PyTree]:
         """The model's `apply`, each method compiled."""
-        return jax.jit(self.model.apply, static_argnames=("method", "train", "beams", "length"))
+
+        def apply(*inputs: PyTree, **options: PyTree) -> PyTree:
+            with prepared.use():
+                return self.model.apply(*inputs, **options)
+
+        return jax.jit(apply, static_argnames=("method", "train", "beams", "length"))
 
     @cached_property
     def represent(self) -> Callable[[Variables, parallel.Batch], tuple[jax.Array, jax.Array, jax.Array]]:

@@ -25,7 +25,7 @@ def score(
     """
     metrics: dict[str, float] = {}
     notes: list[str] = []
-    variables = state.eval_variables
+    variables = run.prepared(state.eval_variables) if slow else state.eval_variables
     for split in run.pipeline.eval_splits:
         batches = map(run.devices.put, watched(run.pipeline, split, alive))
         totals = evaluate.evaluate(run.eval_step, run.devices.fetch, variables, batches)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 from errors import UserError
 from models.arrays import AnyArray
 from models.kernel_choice import Kernel
-from models.kernels import Dropout, attention, attention_weights, dropped, heads_first_weights, weighted_values
+from models.kernels import Dropout, attention, attention_weights, dropped, weighted_values
 from models.masks import Mask, as_mask
 from models.positions import RelativePositions
 
@@ -72,14 +72,19 @@ class Heads(nn.Module):
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T H K"]:
         """x for each head."""
-        return together(x, [self])[0]
+        kernel, bias = self.parameters(x.shape[-1])
+        x = jnp.einsum("btd,dhk->bthk", x.astype(self.dtype), kernel)
+        return x if bias is None else x + bias
 
 
 def together(x: Float[Array, "B T D"], layers: Sequence[Heads]) -> list[Float[Array, "B T H K"]]:
     """What each layer makes of x, by one matrix product, which is quicker than one for each.
 
-    The matrices are joined along K: split over devices by their heads, each device joins its own.
+    The matrices are joined along K: split over devices by their heads, each device joins its own. Those that are
+    prepared (models/prepared.py) multiply by themselves.
     """
+    if layers[0].has_variable("prepared", "matrix"):
+        return [layer(x) for layer in layers]
     kernels, biases = zip(*(layer.parameters(x.shape[-1]) for layer in layers), strict=True)
     sizes = [kernel.shape[-1] for kernel in kernels]
     x = jnp.einsum("btd,dhk->bthk", x.astype(kernels[0].dtype), jnp.concatenate(kernels, axis=-1))
@@ -156,20 +161,22 @@ class MultiHeadAttention(nn.Module):
         key, value = together(memory, [self.key, self.value])
         return key, value
 
-    def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H S K"], Float[Array, "B H S V"]]:
+    def kept(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B H K S"], Float[Array, "B H S V"]]:
         """The same in the order in which decoding keeps them, so that no step has to transpose them."""
-        key, value = self.keys_values(memory)
-        return key.swapaxes(1, 2), value.swapaxes(1, 2)
+        return self.key(memory).transpose(0, 2, 3, 1), self.value(memory).swapaxes(1, 2)
 
     def attend_to_kept(
         self,
         x: Float[Array, "B T D"],
-        key: Float[Array, "B H S K"],
+        key: Float[Array, "B H K S"],
         value: Float[Array, "B H S V"],
-        mask: Bool[AnyArray, "..."] | None,
+        mask: Bool[AnyArray, "..."],
     ) -> Float[Array, "B T D"]:
         """`attend`, not in training, to keys and values of `kept`."""
-        weights = heads_first_weights(self._scaled(self.query(x)).swapaxes(1, 2), key, mask)
+        query = self._scaled(self.query(x)).swapaxes(1, 2) * key.shape[2] ** -0.5
+        scores = jnp.einsum("bhtk,bhks->bhts", query, key, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
+        weights = jnp.where(mask, weights, 0.0).astype(value.dtype)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
 
     def attend(

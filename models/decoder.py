@@ -102,12 +102,12 @@ class DecoderBlock(nn.Module):
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> Cache:
         """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for `rows` =
-        L·K of the target's, (B, H, L·K, d)."""
+        L·K of the target's, keys (B, H, d, L·K) and values (B, H, L·K, d)."""
         key, value = self.cross_attention.kept(memory)
         return {
             "cross_key": key,
             "cross_value": value,
-            "key": jnp.zeros((*key.shape[:2], rows, key.shape[-1]), key.dtype),
+            "key": jnp.zeros((*key.shape[:3], rows), key.dtype),
             "value": jnp.zeros((*value.shape[:2], rows, value.shape[-1]), value.dtype),
         }
 
@@ -115,13 +115,13 @@ class DecoderBlock(nn.Module):
         self, x: Float[Array, "B P D"], self_mask: Mask | Bool[AnyArray, "..."], rows: int
     ) -> tuple[Float[Array, "B P D"], Cache]:
         """A prompt through the layer, without cross-attention; the keys and values of its tokens, before room for
-        `rows` = L·K of its continuation's: (B, H, P + L·K, d)."""
+        `rows` = L·K of its continuation's, as in `start`."""
         cache = {}
 
         def self_attention(y: jax.Array) -> jax.Array:
             key, value = self.self_attention.keys_values(y)
-            for name, old in (("key", key), ("value", value)):
-                cache[name] = jnp.pad(old.swapaxes(1, 2), ((0, 0), (0, 0), (0, rows), (0, 0)))
+            cache["key"] = jnp.pad(key.transpose(0, 2, 3, 1), ((0, 0), (0, 0), (0, 0), (0, rows)))
+            cache["value"] = jnp.pad(value.swapaxes(1, 2), ((0, 0), (0, 0), (0, rows), (0, 0)))
             return self.self_attention.attend(y, key, value, self_mask, train=False)
 
         x = self._add(x, self.self_norm, self_attention, False)
@@ -139,21 +139,22 @@ class DecoderBlock(nn.Module):
 
         Args:
           row: where in the cache the keys and values of the K tokens are written.
-          self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own. cross_mask: (B, 1, 1, S).
+          self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own.
+          cross_mask: (B, 1, 1, S); None without cross-attention.
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
-            for name, new in zip(("key", "value"), self.self_attention.kept(y), strict=True):
-                cache[name] = jax.lax.dynamic_update_slice_in_dim(cache[name], new, row, axis=2)
+            key, value = self.self_attention.kept(y)
+            cache["key"] = jax.lax.dynamic_update_slice_in_dim(cache["key"], key, row, axis=3)
+            cache["value"] = jax.lax.dynamic_update_slice_in_dim(cache["value"], value, row, axis=2)
             return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask)
-
-        def cross_attention(y: jax.Array) -> jax.Array:
-            return self.cross_attention.attend_to_kept(y, cache["cross_key"], cache["cross_value"], cross_mask)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
-        if self.cross:
-            x = self._add(x, self.cross_norm, cross_attention, False)
+        if cross_mask is not None:
+            cross = self.cross_attention.attend_to_kept
+            keys_values = cache["cross_key"], cache["cross_value"]
+            x = self._add(x, self.cross_norm, lambda y: cross(y, *keys_values, cross_mask), False)
         return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache
 
     def _add(

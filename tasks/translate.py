@@ -116,8 +116,7 @@ class Task(tasks.Task):
 
         def step(tokens: jax.Array, parents: jax.Array, cache: decoding.Cache) -> tuple[jax.Array, decoding.Cache]:
             logits, cache = apply(tokens, parents, cache, method="step")
-            token = jnp.arange(logits.shape[-1])
-            return jnp.where((token == PAD) | (token == BOS), -jnp.inf, logits), cache
+            return logits.at[..., PAD].set(-jnp.inf).at[..., BOS].set(-jnp.inf), cache
 
         if beams > 1:
             tokens, _ = decoding.beam(

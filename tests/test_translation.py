@@ -135,9 +135,9 @@ def test_predict_draws_the_alignment_map(whole, tmp_path):
 
 
 def test_evaluate_prints_the_signature_and_takes_other_ways_to_search(whole):
-    done = command("evaluate.py", f"--workdir={whole}", "--average=2", "--config.task.beams=3")
+    done = command("evaluate.py", f"--workdir={whole}", "--average=2", "--weights=int8", "--config.task.beams=3")
     assert done.returncode == 0, done.stderr
-    assert "the mean of 2 checkpoints up to step 6" in done.stdout
+    assert "int8 weights, the mean of 2 checkpoints up to step 6" in done.stdout
     assert "BLEU nrefs:1|case:mixed|eff:no|tok:13a" in done.stdout
 
 

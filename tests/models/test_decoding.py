@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from models.decoding import beam, sample
+from models.decoding import beam, largest, likeliest, sample
 
 B, V, L = 6, 5, 6
 STATES = 257  # of the model: a rolling hash of the prefix
@@ -350,3 +350,14 @@ def test_drawing_needs_a_key():
 def test_a_beam_search_refuses_what_means_nothing(how):
     with pytest.raises(UserError, match=next(iter(how))):
         search(tables(0), **how)
+
+
+@pytest.mark.parametrize("vocabulary", [1000, 64 * 16, 100])
+def test_of_equal_values_the_first_are_the_largest(vocabulary):
+    chance = np.random.default_rng(0)
+    logits = chance.integers(0, 30, (2, 3, vocabulary)).astype(np.float32)
+    logits[0, 0] = -np.inf
+    logits[1, :, ::3] = -np.inf
+    for found, expected in zip(jax.jit(largest, static_argnums=1)(logits, 3), jax.lax.top_k(logits, 3), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(likeliest(logits[0]), logits[0].argmax(-1))
