@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from results import plan_table, summary  # noqa: E402
+from results.bench import table as bench  # noqa: E402
 
 README, CONFIGS, PLAN = ROOT / "README.md", ROOT / "configs" / "README.md", ROOT / "docs" / "plan.md"
 
@@ -121,6 +122,7 @@ def written() -> dict[Path, str]:
     for name, content in {
         "results": markdown(["Config", "Result", "Time, two CPU cores", "Record"], rows),
         "measured": markdown(["Measured on two CPU cores", "", "Record"], summary.measured()),
+        "bench": markdown(bench.HEAD, bench.rows(ROOT / "results" / "bench.json")),
         "machines": markdown(["Machine", "Command"], machines()),
     }.items():
         readme = block(readme, name, content)
