@@ -70,7 +70,7 @@ def test_contestants_take_turns_and_those_that_fail_leave_the_line(interpreters,
     assert entry["facts"]["half"]["profile"] == ["a"]
 
 
-def test_of_what_should_be_small_less_is_ahead_and_the_table_says_who_is_absent(interpreters, tmp_path, monkeypatch):
+def test_of_what_should_be_small_less_is_ahead_and_the_table_says_who_is_absent(interpreters, tmp_path):
     contestants = {
         OURS: Contestant("stub.seconds", {"value": 4.0}),
         "slower": Contestant("stub.seconds", {"value": 6.0}, published=True),
@@ -82,7 +82,6 @@ def test_of_what_should_be_small_less_is_ahead_and_the_table_says_who_is_absent(
         line.words | turns.measure(line, 3, interpreters, lambda text: None) | {"commit": "0123456789", "others": 0.2}
     )
     assert entry["values"][OURS] == [4.0]  # more rounds would say the same
-    monkeypatch.setattr(lines, "LINES", (line,))
     table.write(tmp_path / "bench.json", "a command", {"stub": entry})
     assert table.rows(tmp_path / "bench.json") == [
         [

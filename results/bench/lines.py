@@ -55,7 +55,8 @@ class Line:
     @property
     def words(self) -> dict[str, Any]:
         """What a record says of the line."""
-        return {key: getattr(self, key) for key in ("title", "unit", "less", "expected")}
+        words = {key: getattr(self, key) for key in ("title", "unit", "less", "expected")}
+        return words | {"published": [name for name, one in self.contestants.items() if one.published]}
 
     @property
     def warm_up(self) -> int:

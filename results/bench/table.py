@@ -3,10 +3,10 @@
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from statistics import median
 
-from results.bench import lines
 from results.bench.lines import OURS
 from results.bench.turns import Entry
 
@@ -26,7 +26,11 @@ def write(path: Path, command: str, entries: dict[str, Entry]) -> None:
 
 def machine() -> dict[str, str | int]:
     """On what a line was measured."""
-    return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count() or 0}
+    try:
+        name = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0]
+    except (OSError, IndexError):
+        name = platform.processor() or platform.machine()
+    return {"processor": name, "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0}
 
 
 def ratio(entry: Entry, other: str) -> float:
@@ -75,12 +79,11 @@ def load(entry: Entry) -> str:
 
 def rows(path: Path) -> list[list[str]]:
     """The table: what, ours, published JAX code, others. Behind a value stands how many times ours is ahead."""
-    known = {line.name: line for line in lines.LINES}
     table = []
-    for name, entry in recorded(path).items():
-        if name not in known or not entry["values"].get(OURS):
+    for entry in recorded(path).values():
+        if not entry["values"].get(OURS):
             continue
-        published = {other for other, one in known[name].contestants.items() if one.published}
+        published = entry["published"]
         measured, absent = others(entry), list(entry["absent"]) + [f"{one} (failed)" for one in entry["failed"]]
         busy = f"; {entry['others']:.0%} of the machine was used by others" if (entry["others"] or 0) > BUSY else ""
         table.append(

@@ -43,15 +43,16 @@ def training(
     def facts() -> dict[str, Any]:
         if not profile:
             return {}
-        peak, source = run.peak_flops()
+        (peak, source), device = run.peak_flops(), jax.devices()[0]
         shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
-        memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+        memory = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
         found: dict[str, Any] = {"GB": round(memory / 1e9, 1)} if memory else {}
         found |= {"% MFU": round(100 * run.step_flops(shapes) / float(np.median(times[2:] or times)) / peak, 1)}
+        found |= {"device": device.device_kind, "peak": source, "attention": getattr(run, "attention", [])}
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
                 work()
-            return found | {"peak": source, "attention": getattr(run, "attention", []), "profile": longest(folder)}
+            return found | {"profile": longest(folder)}
 
     return here.Measured(work, facts)
 
