@@ -27,7 +27,9 @@ def draw(entries: dict[str, Entry], path: Path) -> None:
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xscale("log")
     ticks = [
-        tick for tick in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]
+        tick
+        for tick in (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+        if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]
     ]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
