@@ -29,16 +29,20 @@ smoke: .venv/ready  ## slow evidence: accuracy over three seeds, storms of kills
 	$(BIN)/python results/damage_drill.py
 	$(BIN)/python results/hosts_drill.py
 
-bench: .venv/ready  ## the loop against the bare step, and the time to the first step; records in results/
-	$(BIN)/python results/overhead.py
-	$(BIN)/python results/translation_speed.py
+bench: .venv/ready  ## speed, starts and memory beside what others use (make .venv/bench/ready); records in results/
 	$(BIN)/python results/mesh_memory.py
+	$(BIN)/python results/bench $(ARGS)
 
 clean:
 	rm -rf .venv
 
 .venv/parity: .venv/ready requirements-parity.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt
+	touch $@
+
+.venv/bench/ready: requirements-bench.txt
+	$(PYTHON) -m venv .venv/bench
+	.venv/bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@
 
 .venv/ready: requirements.txt requirements-dev.txt

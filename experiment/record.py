@@ -177,13 +177,16 @@ def provenance() -> Record:
     return {"commit": commit(), "versions": versions()}
 
 
-def clean_provenance(*packages: str) -> Record:
+def clean_provenance(*packages: str, copy_of: str = "") -> Record:
     """The same, and the versions of other packages, for a record in results/. Ask before the work begins.
+
+    Args:
+      copy_of: the commit that this code is a copy of, where it is in no repository.
 
     Raises:
       UserError: see `clean_commit`.
     """
-    return {"commit": clean_commit(), "versions": versions(*packages)}
+    return {"commit": (not commit() and copy_of) or clean_commit(), "versions": versions(*packages)}
 
 
 def clean_commit() -> str:

@@ -1,7 +1,14 @@
-"""Time of a training step: from the cycles the TPU's compiler counts, else from arithmetic and memory traffic."""
+"""Time of a training step: on this machine some steps are run; elsewhere it follows from the cycles that the TPU's
+compiler counts, or from arithmetic and memory traffic."""
 
 import math
+import statistics
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+
+import jax
+import numpy as np
 
 from experiment import Run
 from planning import cycles
@@ -10,7 +17,9 @@ from planning.programs import Batch, Program
 from training import flops
 
 EFFICIENCY = 0.4  # share of the peak that XLA's programs of Transformers reach, if nothing better is known
-TPU_RANGE, ROOFLINE_RANGE = (0.75, 1.25), (0.6, 1.6)
+RUN_RANGE, TPU_RANGE, ROOFLINE_RANGE = (0.85, 1.15), (0.75, 1.25), (0.6, 1.6)
+PATIENCE = 10.0  # seconds; no step that should take longer is run
+STEPS, ENOUGH = 5, 3.0  # so many steps are run, or for so many seconds if that is shorter
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,30 @@ def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Est
         how = f"{EFFICIENCY:.0%} of {peak / 1e12:,.2f} TFLOP/s ({source})"
         if busy == traffic:
             how = f"memory traffic at {machine.chip.bandwidth / 1e9:,.0f} GB/s"
+        if machine.here and busy < PATIENCE and 2 * program.total <= program.limit:  # others use memory here too
+            seconds, (least, most) = timed(run, batch), RUN_RANGE
+            how = f"the median of some steps run here, with nothing to wait for; {how} would give {busy:.2g} s"
+            return Estimate(seconds, least * seconds, most * seconds, arithmetic, cost.sent, how)
     if cost.sent and math.isfinite(machine.chip.link):
         how += f", and {cost.sent / 1e9:.2f} GB sent at {machine.chip.link / 1e9:,.0f} GB/s"
     return Estimate(busy + sending, least * busy, most * (busy + sending), arithmetic, cost.sent, how)
+
+
+def timed(run: Run, batch: Batch, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of a step on the devices of this machine: the median of some, after one that is compiled.
+
+    Args:
+      batch: shapes of what it is run on, which is made up.
+      clock: seconds.
+    """
+    state, times = run.initialise(), list[float]()
+    on_devices = run.devices.put({name: np.ones(x.shape, x.dtype) for name, x in batch.items()})
+    while len(times) <= STEPS and sum(times[1:]) < ENOUGH:
+        begun = clock()
+        state, sums = run.train_step(state, on_devices)
+        jax.block_until_ready((state, sums))
+        times.append(clock() - begun)
+    return statistics.median(times[1:])
 
 
 def _peak(run: Run, machine: Machine) -> tuple[float, str]:

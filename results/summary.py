@@ -16,7 +16,6 @@ from analysis import fits, studies  # noqa: E402
 from lookup import Value  # noqa: E402
 
 Record = dict[str, Value]
-SOURCES = {"synthetic": "synthetic data", "folder": "JPEG folder through tf.data"}
 
 
 @dataclass(frozen=True)
@@ -257,35 +256,19 @@ NAMES = {  # of results/kill_storms.py
 
 def measured() -> list[list[str]]:
     """The rows of README's measurements: what, value, record."""
-    speed, mesh, overhead, parity = map(read, ("translation_speed", "mesh_memory", "overhead", "parity"))
+    mesh, parity = map(read, ("mesh_memory", "parity"))
     damage, kills, storms, hosts = map(read, ("damage_drill", "kill_storm", "kill_storms", "hosts_drill"))
     kinds = list(storms["kinds"].values())
-    long, short = speed["training 16 x 32"], speed["training 8 x 64"]
-    shares = [round(100 * run["share_of_gemm_rate"]) for run in (long, short)]
     state = {row["data x fsdp x tensor"]: row["parameters and optimizer, MB"] for row in mesh["per device"]}
     found = [row["detected"] and row["same_bits"] for row in damage["log"]]
-    first, loop = overhead["seconds to the first step, ViT-Ti/16, batch 8"], overhead["loop, vit_digits"]
     silent = [row for row in hosts["table"] if row["drill"].startswith(("kill", "SIGSTOP"))]
     lost = [seconds for row in silent for seconds in row["seconds_until_all_ended"]]
-    busy = f" (load average {overhead['load average']})"
-    start = [
-        f"{what}: {first[kind]['cold']:.1f} s, {np.median(first[kind]['warm']):.1f} s with a warm compilation cache"
-        for kind, what in SOURCES.items()
-    ]
 
     def row(what: str, value: str, name: str, record: Record) -> list[str]:
         """A row."""
         return [what, value, f"[{name}.json](results/{name}.json), {made(record.get('commit', ''))}"]
 
     return [
-        row(
-            "Transformer base, V = 8000: target tokens a second in training; greedy, beam 4 (batch 8)",
-            f"{long['target_tokens_per_second']:.0f} (16 x 32), {short['target_tokens_per_second']:.0f} (8 x 64), "
-            f"{min(shares)} to {max(shares)} % of the machine's GEMM rate; "
-            f"{speed['greedy, batch 8']['tokens_per_second']:.0f}, {speed['beam 4, batch 8']['tokens_per_second']:.0f}",
-            "translation_speed",
-            speed,
-        ),
         row(
             "a device's share of ViT-B/16's parameters and optimiser state, 8 devices",
             f"{state['8 x 1 x 1']:,.0f} MB on data axes, {state['1 x 8 x 1']:.0f} MB on fsdp 8, "
@@ -323,13 +306,6 @@ def measured() -> list[list[str]]:
             "`--host_timeout=15`) and resumed to the last step",
             "hosts_drill",
             hosts,
-        ),
-        row(f"process start to first step, ViT-Ti/16{busy}", "; ".join(start), "overhead", overhead),
-        row(
-            f"the loop over the bare step of {loop['bare_step_milliseconds']:.0f} ms, vit_digits",
-            f"{loop['loop_over_bare, median']:.2f}; waiting for input {percent(loop['input_wait'], 1)} % of the time",
-            "overhead",
-            overhead,
         ),
         row(
             f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights "

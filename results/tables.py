@@ -16,8 +16,10 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from results import plan_table, summary  # noqa: E402
+from results.bench import table as bench  # noqa: E402
 from results.rows import page  # noqa: E402
 
+GPU = ROOT / "results" / "accelerator.json"
 README, CONFIGS, PLAN = ROOT / "README.md", ROOT / "configs" / "README.md", ROOT / "docs" / "plan.md"
 
 
@@ -122,6 +124,8 @@ def written() -> dict[Path, str]:
     for name, content in {
         "results": markdown(["Config", "Result", "Time, two CPU cores", "Record"], rows),
         "measured": markdown(["Measured on two CPU cores", "", "Record"], summary.measured()),
+        "bench": markdown(bench.HEAD, bench.rows(ROOT / "results" / "bench.json")),
+        "accelerator": markdown(bench.HEAD, bench.rows(GPU)) if GPU.exists() else "Not measured yet.",
         "machines": markdown(["Machine", "Command"], machines()),
     }.items():
         readme = block(readme, name, content)

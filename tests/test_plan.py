@@ -16,7 +16,7 @@ import plan
 from data import presence
 from errors import UserError
 from experiment import config as configs
-from planning import checks, cycles, fit, machines, page, programs
+from planning import checks, cycles, estimate, fit, machines, page, programs
 from tests.conftest import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +155,43 @@ def test_activations_are_the_same_under_any_split(search):
     unsplit = ["none 8", "dots 1", "dots 8", "full 1", "full 8"]
     assert compiled == [*(f"{changes} fsdp=1" for changes in unsplit), "none 8 fsdp=2"]
     assert [attempt["fits"] for attempt in tried] == [False] * 10 + [True]
+
+
+class Clock:
+    """Says of the first step that it took 9 seconds, and of each later one 0.5; a step reads it before and after."""
+
+    def __init__(self):
+        self.reads, self.now = 0, 0.0
+
+    def __call__(self) -> float:
+        if self.reads % 2:
+            self.now += 9.0 if self.reads == 1 else 0.5
+        self.reads += 1
+        return self.now
+
+
+def test_a_step_on_this_machine_is_run_and_its_compilation_is_not_counted(machine, tmp_path):
+    run = experiment.build(tiny(**{"data.batch_size": 16}), tmp_path)
+    clock = Clock()
+    assert estimate.timed(run, programs.largest(run.pipeline.shapes), clock) == 0.5
+    assert clock.reads == 2 * (1 + estimate.STEPS)
+
+
+@pytest.mark.parametrize(
+    ("here", "patience", "memory", "runs"),
+    [(True, 10.0, 2, True), (True, 0.0, 2, False), (True, 10.0, 3, False), (False, 10.0, 2, False)],
+)
+def test_only_a_short_and_small_step_on_this_machine_is_run(
+    machine, tmp_path, monkeypatch, here, patience, memory, runs
+):
+    run = experiment.build(tiny(**{"data.batch_size": 16}), tmp_path)
+    monkeypatch.setattr(estimate, "timed", lambda run, batch: 123.0)
+    monkeypatch.setattr(estimate, "PATIENCE", patience)
+    program = programs.Program({"temporaries": memory}, 4, "a program", 0.0)
+    batch = programs.largest(run.pipeline.shapes)
+    found = estimate.step_time(run, replace(machine, here=here), batch, program)
+    assert (found.seconds == 123.0) == runs
+    assert ("steps run here" in found.how) == runs
 
 
 def test_a_tpu_program_fits_only_if_it_does_when_compiled_in_full(machine, monkeypatch):

@@ -63,12 +63,15 @@ def test_outside_a_repository_there_is_no_record(tmp_path, monkeypatch):
         record.clean_commit()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.py")), ids=lambda path: path.stem)
+SCRIPTS = [*sorted((ROOT / "results").glob("*.py")), ROOT / "results" / "bench" / "__main__.py"]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_that_writes_a_record_asks_for_its_commit_first(path):
     text = path.read_text()
     body = text.partition("def measure(" if path.stem == "claims" else "def main(")[2]
     if path.stem in ("tables", "summary"):
         assert ".json" not in body
     else:
-        assert body.partition('"""\n')[2].lstrip().startswith("about = record.clean_provenance()")
-        assert "about" in body.partition("provenance()")[2]
+        assert body.partition('"""\n')[2].lstrip().startswith("about = record.clean_provenance(")
+        assert "about" in body.partition("provenance(")[2]
