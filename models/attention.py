@@ -83,7 +83,7 @@ def together(x: Float[Array, "B T D"], layers: Sequence[Heads]) -> list[Float[Ar
     The matrices are joined along K: split over devices by their heads, each device joins its own. Those that are
     prepared (models/prepared.py) multiply by themselves.
     """
-    if layers[0].has_variable("prepared", "matrix"):
+    if layers[0].is_mutable_collection("prepared") or layers[0].has_variable("prepared", "matrix"):
         return [layer(x) for layer in layers]
     kernels, biases = zip(*(layer.parameters(x.shape[-1]) for layer in layers), strict=True)
     sizes = [kernel.shape[-1] for kernel in kernels]
