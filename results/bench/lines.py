@@ -93,22 +93,22 @@ TRANSLATION = {
     "Marian (transformers)": Contestant("translation.marian", torch=True),
 }
 
-IMAGES = {
-    OURS: Contestant("images.ours"),
-    "big_vision fused": Contestant("images.big_vision", {"fused": True}, published=True),
-    "big_vision": Contestant("images.big_vision", {"fused": False}, published=True),
-    "torchvision (PIL)": Contestant("images.torchvision", torch=True),
-}
 
-
-def decoding() -> dict[str, Contestant]:
-    """Who translates."""
+def images(antialias: bool) -> dict[str, Contestant]:
+    """Who reads images, with resampling alike."""
+    alike = {"antialias": antialias}
     return {
-        OURS: Contestant("decode.ours"),
-        "flax wmt": Contestant("decode.flax", published=True),
-        "CTranslate2 float32": Contestant("decode.ctranslate2", {"compute_type": "float32"}, torch=True),
-        "CTranslate2 int8": Contestant("decode.ctranslate2", {"compute_type": "int8"}, torch=True),
-    }
+        OURS: Contestant("images.ours", alike),
+        "big_vision fused": Contestant("images.big_vision", alike | {"fused": True}, published=True),
+        "big_vision": Contestant("images.big_vision", alike | {"fused": False}, published=True),
+    } | ({"torchvision (PIL)": Contestant("images.torchvision", torch=True)} if antialias else {})
+
+
+def decoding(weights: str) -> dict[str, Contestant]:
+    """Who translates, with weights of "float32" or "int8"."""
+    flax = {"flax wmt": Contestant("decode.flax", published=True)} if weights == "float32" else {}
+    theirs = Contestant("decode.ctranslate2", {"compute_type": weights}, torch=True)
+    return {OURS: Contestant("decode.ours", {"weights": weights}), **flax, f"CTranslate2 {weights}": theirs}
 
 
 def start(source: str, warm: bool) -> Line:
@@ -219,37 +219,33 @@ LINES = (
         {"rows": 8, "length": 64, "vocabulary": 8000},
         "1.1 times the best of the others",
     ),
-    Line(
-        "greedy",
-        "Transformer base, greedy, batch 8",
-        "tokens/s",
-        decoding(),
-        {"rows": 8, "length": 32, "vocabulary": 8000, "beams": 1},
-        "as fast as CTranslate2 float32",
+    *(
+        Line(
+            f"{name}{'_int8' * (weights == 'int8')}",
+            f"Transformer base, {search}, batch 8, {weights}",
+            "tokens/s",
+            decoding(weights),
+            {"rows": 8, "length": 32, "vocabulary": 8000, "beams": beams},
+            expected,
+        )
+        for weights in ("float32", "int8")
+        for name, search, beams, expected in (
+            ("greedy", "greedy", 1, "as fast as CTranslate2"),
+            ("beam_4", "beam 4", 4, "1.6 times flax wmt; with int8 as fast as CTranslate2"),
+        )
     ),
-    Line(
-        "beam_4",
-        "Transformer base, beam 4, batch 8",
-        "tokens/s",
-        decoding(),
-        {"rows": 8, "length": 32, "vocabulary": 8000, "beams": 4},
-        "1.6 times flax wmt; with weights of eight bits as fast as CTranslate2 int8",
-    ),
-    Line(
-        "images",
-        "JPEG to 224 pixels, random crop and flip",
-        "images/s",
-        IMAGES,
-        {"randaugment": False},
-        "1.1 times big_vision fused",
-    ),
-    Line(
-        "images_randaugment",
-        "the same with RandAugment",
-        "images/s",
-        IMAGES,
-        {"randaugment": True},
-        "1.2 times the best of the others",
+    *(
+        Line(
+            f"images{'_randaugment' * randaugment}{'_antialiased' * antialias}",
+            f"JPEG to 224 pixels, random crop and flip{', RandAugment' * randaugment}, "
+            f"{'anti-aliased' if antialias else 'not anti-aliased'}",
+            "images/s",
+            images(antialias),
+            {"randaugment": randaugment},
+            "1.2 times the best of the others" if randaugment else "1.1 times big_vision fused",
+        )
+        for randaugment in (False, True)
+        for antialias in (False, True)
     ),
     start("synthetic", warm=False),
     start("synthetic", warm=True),

@@ -4,6 +4,7 @@ beam search or greedily (beams=1). Every translation has length + 1 tokens; what
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from contestants import here, translation
 Work = Callable[[], float]
 
 
-def ours(rows: int, length: int, vocabulary: int, beams: int, **changes: Any) -> Work:
-    """This code, by the predictions of a run. changes: of its config, besides."""
-    changes = translation.changes(rows, length, vocabulary) | {"task.beams": beams, "task.extra_length": 1} | changes
-    run = here.run("configs/transformer_wmt14.py:base", changes, read=False)
+def ours(rows: int, length: int, vocabulary: int, beams: int, weights: str) -> Work:
+    """This code, by the predictions of a run. weights: "float32" or "int8", as predict.py's --weights."""
+    changes = translation.changes(rows, length, vocabulary) | {"task.beams": beams, "task.extra_length": 1}
+    run = replace(here.run("configs/transformer_wmt14.py:base", changes, read=False), weights=weights)
     source, target = translation.sentences(rows, length, vocabulary)
     batch = {"source": source, "target": target, "index": np.arange(rows, dtype=np.int32)}
-    variables = run.initialise().eval_variables
+    variables = run.prepared(run.initialise().eval_variables)
     return lambda: int((next(run.predict(variables, [batch]))["tokens"] > 0).sum())
 
 

@@ -34,8 +34,9 @@ def held() -> tuple[Any, Path]:
     return keeper, Path(keeper.name)
 
 
-def ours(randaugment: bool, **changes: Any) -> Work:
-    """This code, by the training batches of a run. changes: of its config, besides."""
+def ours(randaugment: bool, antialias: bool) -> Work:
+    """This code, by the training batches of a run. antialias: whether all pixels count where an image shrinks, as they
+    do in Pillow and, unless told otherwise, here; big_vision's recipes are without."""
     keeper, folder = held()
     changes = {
         "data.source": "folder",
@@ -44,7 +45,8 @@ def ours(randaugment: bool, **changes: Any) -> Work:
         "optim.warmup_steps": 0,  # which such a small set has no steps for
         "data.augment.randaugment_layers": 2 * randaugment,
         "data.augment.randaugment_magnitude": 10.0,
-    } | changes
+        "data.antialias": antialias,
+    }
     run = here.run("configs/vit_imagenet.py:S/16", changes)
     batches = run.pipeline.train_batches(0)
 
@@ -55,13 +57,14 @@ def ours(randaugment: bool, **changes: Any) -> Work:
     return work
 
 
-def big_vision(randaugment: bool, fused: bool) -> Work:
-    """big_vision's operations on tf.data. fused: decoding and cropping in one."""
+def big_vision(randaugment: bool, fused: bool, antialias: bool) -> Work:
+    """big_vision's operations on tf.data. fused: decoding and cropping in one. antialias: see ours."""
     here.module("BIG_VISION", "", "big_vision.pp.ops_image")
     here.module("BIG_VISION", "", "big_vision.pp.ops_general")
     builder = here.module("BIG_VISION", "", "big_vision.pp.builder")
     tf = here.package("tensorflow")
-    decode = f"decode_jpeg_and_inception_crop({SIDE})" if fused else f"decode|inception_crop({SIDE})"
+    crop = "decode_jpeg_and_inception_crop" if fused else "decode|inception_crop"
+    decode = f"{crop}({SIDE}, antialias={antialias})"
     if randaugment:
         augment = randaugment_of(tf)
         before = builder.get_preprocess_fn(f"{decode}|flip_lr", log_data=False)
@@ -117,7 +120,7 @@ def randaugment_of(tf: Any) -> Callable[..., Any]:
 
 
 def torchvision(randaugment: bool) -> Work:
-    """torchvision's transforms of PIL images, in as many worker processes as there are processors."""
+    """torchvision's transforms of PIL images, always anti-aliased, in a worker process for each processor."""
     torch = here.package("torch")
     vision = here.package("torchvision")
     transforms = vision.transforms

@@ -48,7 +48,7 @@ def training(
         memory = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
         found: dict[str, Any] = {"GB": round(memory / 1e9, 1)} if memory else {}
         found |= {"% MFU": round(100 * run.step_flops(shapes) / float(np.median(times[2:] or times)) / peak, 1)}
-        found |= {"device": device.device_kind, "peak": source, "attention": getattr(run, "attention", [])}
+        found |= {"device": device.device_kind, "peak": source, "attention": run.attention}
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
                 work()
