@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float
 
 from models.arrays import AnyArray
 
-Kept = tuple[jax.Array | None, ...]
+# Query, key, value, bias, weights before they are divided, their sum, result.
+Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array, jax.Array, jax.Array]
 
 
 @jax.custom_vjp
