@@ -19,7 +19,8 @@ def get_config(variant: str = "B/16") -> ConfigDict:
     """The config of a variant: see above."""
     config = vit_imagenet.get_config(variant)
     config.epochs = 800.0
-    config.model = ConfigDict(dict(name="mae", variant=variant, positions="sinusoid_2d", dtype="bfloat16", scan=True))
+    scan = config.model.scan
+    config.model = ConfigDict(dict(name="mae", variant=variant, positions="sinusoid_2d", dtype="bfloat16", scan=scan))
     config.task = ConfigDict(dict(name="reconstruct"))
     config.data.augment.crop_min_area = 0.2
     config.optim.update(learning_rate=2.4e-3, weight_decay=0.05, b2=0.95, warmup_steps=12_500, clip_norm=0.0)

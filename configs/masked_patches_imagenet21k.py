@@ -19,7 +19,7 @@ VARIANTS = vit_imagenet21k.VARIANTS
 def get_config(variant: str = "B/16") -> ConfigDict:
     """The config of a variant: see above."""
     config = vit_imagenet21k.get_config(variant)
-    config.model = ConfigDict(dict(name="masked_patches", variant=variant, dtype="bfloat16", scan=True))
+    config.model = ConfigDict(dict(name="masked_patches", variant=variant, dtype="bfloat16", scan=config.model.scan))
     config.data.update(mean=(0.5,) * 3, std=(0.5,) * 3)
     mean, std = config.data.get_ref("mean"), config.data.get_ref("std")
     config.task = ConfigDict(dict(name="mean_color", mean=mean, std=std))

@@ -88,9 +88,9 @@ def together(x: Float[Array, "B T D"], layers: Sequence[Heads]) -> list[Float[Ar
     kernels, biases = zip(*(layer.parameters(x.shape[-1]) for layer in layers), strict=True)
     sizes = [kernel.shape[-1] for kernel in kernels]
     x = jnp.einsum("btd,dhk->bthk", x.astype(kernels[0].dtype), jnp.concatenate(kernels, axis=-1))
-    if biases[0] is not None:
-        x += jnp.concatenate(biases, axis=-1)
-    return jnp.split(x, np.cumsum(sizes)[:-1], axis=-1)
+    parts = jnp.split(x, np.cumsum(sizes)[:-1], axis=-1)
+    # Added to each part: a TPU then sums a bias's gradient in the loop that makes it.
+    return [part if bias is None else part + bias for part, bias in zip(parts, biases, strict=True)]
 
 
 class MultiHeadAttention(nn.Module):

@@ -16,6 +16,7 @@ from models import kernel_choice
 from models.arrays import AnyArray
 from models.kernel_choice import Case, Kernel
 from models.masks import Mask, as_mask
+from models.softmax import softmax_values
 
 BLOCK = 128  # queries of a block
 CAUSAL_PARTS = 4  # the queries' parts, each of which sees the keys up to its own end: 5/8 of the products
@@ -74,7 +75,10 @@ def plain(
     bias: Float[Array, "B H T S"] | None = None,
     dropout: Dropout | None = None,
 ) -> Float[Array, "B T H V"]:
-    """Equation 1 as it is written: all weights, then the values. Arguments as of `attention`."""
+    """Equation 1 with all weights at once. Arguments as of `attention`."""
+    if dropout is None:
+        query, key, value = query.swapaxes(1, 2), key.swapaxes(1, 2), value.swapaxes(1, 2)
+        return softmax_values(query * query.shape[-1] ** -0.5, key, value, mask, bias).swapaxes(1, 2)
     weights = attention_weights(query, key, mask, bias)
     return weighted_values(dropped(weights, dropout), value)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import kernels
-from models.kernels import Dropout, blockwise, cudnn, plain, splash
+from models.kernels import Dropout, attention_weights, blockwise, cudnn, plain, splash, weighted_values
 from models.masks import Mask, causal_mask, padding_mask, segment_mask
 
 B, H, K, V = 2, 2, 8, 4
@@ -59,6 +59,33 @@ def assert_equal(found, expected, tolerance=2e-6):
     for one, other in zip(found, expected, strict=True):
         one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
         assert np.abs(one - other).max() <= tolerance * max(1, np.abs(other).max())
+
+
+def as_written(query, key, value, mask=None, bias=None):
+    """Equation 1, whose gradient jax derives."""
+    return weighted_values(attention_weights(query, key, mask, bias), value)
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_plain_equals_the_equation_under_every_mask(queries, keys):
+    arrays = [*inputs(queries, keys), jnp.asarray(RNG.normal(size=(B, H, queries, keys)), jnp.float32)]
+    for mask in masks(queries, keys).values():
+        whole = mask.array(queries, keys)
+        found, expected = (
+            with_gradients(lambda q, k, v, bias, way=way, mask=whole: way(q, k, v, mask, bias), *arrays)
+            for way in (plain, as_written)
+        )
+        assert_equal(found, expected)
+
+
+def test_plain_in_bfloat16_is_as_near_as_the_equation():
+    exact = with_gradients(as_written, *(arrays := inputs(70, 70)))
+    rounded = [x.astype(jnp.bfloat16) for x in arrays]
+    for one, other, best in zip(
+        with_gradients(plain, *rounded), with_gradients(as_written, *rounded), exact, strict=True
+    ):
+        error, usual = (np.abs(np.asarray(x, np.float32) - np.asarray(best)).mean() for x in (one, other))
+        assert error < 1.2 * usual
 
 
 @pytest.mark.parametrize(("queries", "keys"), LENGTHS)
