@@ -48,7 +48,8 @@ def forward(function: Callable[..., PyTree], *arguments: PyTree) -> int:
     once). A multiply-add is two. Loops of unknown length count once, and every branch of a condition counts. Arguments
     may be ShapeDtypeStructs.
     """
-    return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    trace = getattr(function, "trace", None) or jax.jit(function).trace  # a compiled step has its own options
+    return _count(trace(*arguments).jaxpr.jaxpr)
 
 
 class ByShape:

@@ -29,6 +29,9 @@ ROWS = PartitionSpec(("data", "fsdp"))  # how a batch is split
 # The names that models give to the axes of activations, flax.linen.with_logical_constraint(x, ("batch",)), and the
 # mesh's axes that split them.
 ACTIVATIONS = (("batch", ("data", "fsdp")),)
+# On a CPU, XLA first removes the barriers that keep what jax.checkpoint computes again apart from what it has computed,
+# and then merges the two: nothing would be saved.
+KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 class Axis(NamedTuple):
@@ -269,7 +272,8 @@ class Mesh:
     def compile_train(self, function: Program, state: PyTree) -> jax.stages.Wrapped:
         """function(state, batch, axis) -> (state, sums), compiled. state: its shapes."""
         results = (self._shardings(state), NamedSharding(self.mesh, PartitionSpec()))
-        return jax.jit(self._split(function), donate_argnums=0, out_shardings=results)
+        options = KEEP_BARRIERS if self.devices[0].platform == "cpu" else None
+        return jax.jit(self._split(function), donate_argnums=0, out_shardings=results, compiler_options=options)
 
     def compile(self, function: Program) -> Program:
         """function(params, batch, axis) compiled; its results are the same on every device."""
