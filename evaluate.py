@@ -7,7 +7,6 @@ scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest 
 
 import json
 import time
-from dataclasses import replace
 
 import commands
 
@@ -32,8 +31,7 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
-    run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup)
-    run = replace(run, weights=flags.weights)
+    run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup, flags.weights)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
     notes = [*run.pipeline.notes(), *notes]

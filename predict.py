@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -48,8 +47,9 @@ def main(arguments: list[str]) -> int:
     config.parallel.mode = "mesh"
     if flags.file and arguments:
         raise UserError("both arguments and --file are given: choose one.")
-    run, state, _ = restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)
-    run = replace(run, weights=flags.weights)
+    run, state, _ = restore.load(
+        workdir, config, flags.step, average=flags.average, soup=flags.soup, form=flags.weights
+    )
     variables = run.prepared(state.eval_variables)
     items = iter(arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:

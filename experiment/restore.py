@@ -17,6 +17,7 @@ from experiment.build import build
 from experiment.config import check, complete, sections
 from experiment.run import Run
 from experiment.settings import Experiment
+from models import prepared
 from training import checkpoint, hosts, parallel, step
 from training.trees import Variables
 from weights import transplant
@@ -38,6 +39,7 @@ def load(
     from_data: bool = False,
     average: int = 1,
     soup: Sequence[str] = (),
+    form: prepared.Weights = "float32",
 ) -> tuple[Run, step.State, int]:
     """A trained run: its parts, its state, and the step of that state.
 
@@ -48,6 +50,7 @@ def load(
       from_data: whether the data set is needed, and must fit the model.
       average: the weights are the mean of so many checkpoints, up to that one (1706.03762, section 6.1).
       soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
+      form: of the matrices that decoding multiplies by: see models/prepared.py.
 
     Raises:
       UserError: there is no such run or checkpoint, or something does not fit.
@@ -63,7 +66,8 @@ def load(
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
         return _resized(config, size, workdir, which, from_data, average, soup)
-    run = parts(config, workdir)
+    run = replace(parts(config, workdir), weights=form)
+    prepared.wanted(run.model, form)
     if from_data:
         run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():

@@ -78,14 +78,12 @@ def test_plain_equals_the_equation_under_every_mask(queries, keys):
         assert_equal(found, expected)
 
 
-def test_plain_in_bfloat16_is_as_near_as_the_equation():
-    exact = with_gradients(as_written, *(arrays := inputs(70, 70)))
-    rounded = [x.astype(jnp.bfloat16) for x in arrays]
-    for one, other, best in zip(
-        with_gradients(plain, *rounded), with_gradients(as_written, *rounded), exact, strict=True
-    ):
-        error, usual = (np.abs(np.asarray(x, np.float32) - np.asarray(best)).mean() for x in (one, other))
-        assert error < 1.2 * usual
+def test_plain_in_bfloat16_is_about_a_rounding_off():
+    rounded = [x.astype(jnp.bfloat16) for x in inputs(70, 70)]
+    exact = with_gradients(as_written, *[x.astype(jnp.float32) for x in rounded])
+    for one, best in zip(with_gradients(plain, *rounded), exact, strict=True):
+        error = np.abs(np.asarray(one, np.float32) - np.asarray(best)).mean()
+        assert error < 1.5 * 2**-8 * np.abs(np.asarray(best)).mean()
 
 
 @pytest.mark.parametrize(("queries", "keys"), LENGTHS)
