@@ -236,7 +236,8 @@ def largest(logits: Float[Array, "... V"], count: int) -> tuple[Float[Array, "..
     """
     *batch, vocabulary = logits.shape
     if vocabulary < 4 * count * BLOCK:
-        return jax.lax.top_k(logits, count)
+        best, place = jax.lax.top_k(logits, count)
+        return best, place
     blocks = -(-vocabulary // BLOCK)
     padding = [(0, 0)] * len(batch) + [(0, blocks * BLOCK - vocabulary)]
     values = jnp.pad(logits, padding, constant_values=-jnp.inf).reshape(*batch, blocks, BLOCK)

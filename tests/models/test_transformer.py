@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from collections import Counter
 
 import jax
