@@ -19,7 +19,7 @@ def draw(entries: dict[str, Entry], path: Path) -> None:
 
     names = sorted({name for entry in shown.values() for name in others(entry)})
     colours = dict(zip(names, plt.get_cmap("tab20").colors, strict=False))  # type: ignore[attr-defined]
-    figure, axes = plt.subplots(figsize=(9, 0.6 + 0.42 * len(shown)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 0.6 + 0.42 * len(shown)), layout="constrained")
     for row, entry in enumerate(shown.values()):
         axes.axhline(row, color="0.92", zorder=0)
         for name in others(entry):
@@ -28,14 +28,14 @@ def draw(entries: dict[str, Entry], path: Path) -> None:
     axes.set_xscale("log")
     ticks = [
         tick
-        for tick in (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
+        for tick in (0.02, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10)
         if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]
     ]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
     axes.set_yticks(range(len(shown)), list(shown))
     axes.invert_yaxis()
-    axes.set_xlabel("how many times ours is ahead; left of 1 the other one is")
+    axes.set_xlabel("ours over theirs: right of 1, ours is ahead")
     handles = [plt.Line2D([], [], marker="o", linestyle="", color=colours[name], label=name) for name in names]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)
