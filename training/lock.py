@@ -44,6 +44,7 @@ class Lock:
         self._workdir, self._path, self._lost = workdir, workdir / FILE, lost or _end
         self._made = False
         self._ended = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="lock", daemon=True)
         self._owner = {**_place(), "pid": os.getpid(), "began": _began(os.getpid()), "id": uuid.uuid4().hex}
         self._owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -69,7 +70,7 @@ class Lock:
                 )
             if other:
                 self._remove(other)
-        threading.Thread(target=self._beat, name="lock", daemon=True).start()
+        self._beating.start()
 
     def _meet(self, owner: str) -> None:
         """Waits until the lock of host 0 is seen here: a shared file system may show it late."""
@@ -121,6 +122,8 @@ class Lock:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
+        if self._beating.is_alive():  # a beat that missed the file would make it again
+            self._beating.join(BEAT)
         with contextlib.suppress(OSError):
             if read(self._workdir).get("id") == self._owner["id"]:
                 self._path.unlink()

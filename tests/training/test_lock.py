@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,6 +74,28 @@ def test_an_owner_on_another_machine_lives_while_its_heart_beats(tmp_path, place
     left(tmp_path, id="1", **place)
     assert taken(tmp_path)
     assert "waiting up to 0 s for a sign of life" in capsys.readouterr().out
+
+
+def test_a_heartbeat_that_comes_while_the_lock_is_given_up_makes_no_other(tmp_path, monkeypatch):
+    made, beating, done = Lock._created, threading.Event(), threading.Event()
+
+    def late(self: Lock) -> bool:
+        """The heartbeat finds no file and makes it, slowly."""
+        late = threading.current_thread().name == "lock"
+        if late:
+            beating.set()
+            time.sleep(0.01)
+        found = made(self)
+        if late:
+            done.set()
+        return found
+
+    monkeypatch.setattr(Lock, "_created", late)
+    with Lock(tmp_path):
+        (tmp_path / lock.FILE).unlink()
+        assert beating.wait(10)
+    assert done.wait(10)
+    assert not lock.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "\xff"])
