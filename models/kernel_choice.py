@@ -220,7 +220,7 @@ class compiled_for(ContextDecorator):
         _target.reset(self._outer.pop())
 
     def describe(self) -> list[str]:
-        """A line for each choice: what was chosen, of which cases, and why."""
+        """A line for each choice: the cases, the way and the reason."""
         cases: dict[Choice, list[Case]] = {}
         for case, made in self.chosen.items():
             cases.setdefault(made, []).append(case)

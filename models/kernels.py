@@ -19,7 +19,7 @@ from models.masks import Mask, as_mask
 from models.softmax import softmax_values
 
 BLOCK = 128  # queries of a block
-CAUSAL_PARTS = 4  # the queries' parts, each of which sees the keys up to its own end: 5/8 of the products
+CAUSAL_PARTS = 4  # of the queries; each sees only the keys up to its own end: 5/8 of the products
 TILE = 128  # lengths on a TPU are multiples of it
 
 
@@ -172,7 +172,7 @@ def _blocks(
     dropout: Dropout | None,
     first: int,
 ) -> jax.Array:
-    """`blockwise` of some of the queries, the first of which is number `first` of the mask."""
+    """`blockwise` of some of the queries. first: the place of the first of them in the mask."""
     (batch, queries, heads, _), keys = query.shape, key.shape[1]
     count = math.ceil(queries / BLOCK)
     size = math.ceil(queries / count)

@@ -28,7 +28,7 @@ FASHION_MNIST = {
         *("model.width=48", "model.mlp_dim=96"),
     ),
 }
-# The same models on drawn characters, of which there are as many as one wants (data/sources/glyphs.py).
+# The same models on drawn characters: a million images (data/sources/glyphs.py).
 GLYPHS = {
     name: (
         *changes,

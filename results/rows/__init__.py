@@ -4,7 +4,6 @@ A row of ROWS has evidence: computed here (Computed), a record of another script
 on this machine (Accelerated). `judge` gives the verdict from the numbers, never by hand.
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lookup import Value
+from results import summary
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -109,7 +109,6 @@ class Computed:
     Attributes:
       measure: computes them.
       judge: what they say.
-      file: of this package, where both stand.
     """
 
     measure: Callable[[], Numbers]
@@ -205,8 +204,7 @@ class Studied:
         path = self.folder / "table.csv"
         if not path.exists():
             return Found("", Verdict.OPEN, f"about {self.minutes} minutes on two cores")
-        with path.open() as file:
-            rows = [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        rows = summary.table_of(self.folder.name)
         found = self.judge(rows)
         return Found(
             found.measured,
@@ -277,10 +275,3 @@ def judged(numbers: Numbers | None, judge: Callable[[Numbers], Found]) -> Found:
     found = judge(numbers)
     commits = (str(numbers["commit"]),) if isinstance(numbers, Mapping) and numbers.get("commit") else ()
     return Found(found.measured, found.verdict, found.why, found.commits or commits, found.figure)
-
-
-def _number(text: str) -> Value:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -82,8 +82,10 @@ def judge_gradients(found: Numbers) -> Found:
             0.3 < last["attention"] < 3 and max(closed) < 1e-3 and min(closed[2:]) > max(closed[:2]),
             0.3 < last["attention"] < 3 and max(closed) < 1e-3 and later,
         ),
-        "they vanish in all three and not in attention; that LSTM and GRU keep them longer is a matter of how open "
-        "their gates begin: with a bias of 0 theirs vanish sooner than an RNN's",
+        "that LSTM and GRU keep them longer is a matter of how open their gates begin: with a bias of 0 theirs vanish "
+        "sooner than an RNN's"
+        if later and max(closed[2:]) < min(closed[:2])
+        else "",
     )
 
 

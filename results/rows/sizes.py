@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from analysis import fits
 from configs import transformer_wmt14
 from models import transformer
+from results import summary
 from results.rows import Claim, Computed, Found, Numbers, Rows, Studied, verdict
 from training import flops
 
@@ -135,10 +135,8 @@ def judge_leaks(found: Numbers) -> Found:
 
 def _losses(rows: Rows, label: str) -> dict[str, tuple[float, float]]:
     """The mean test loss and half its interval, by a label."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        found.setdefault(f"{row[label]:g}" if isinstance(row[label], float) else row[label], []).append(row["test/nll"])
-    return {name: fits.interval(values) for name, values in found.items()}
+    means = summary.mean_by(rows, label, metric="test/nll")
+    return {f"{name:g}" if isinstance(name, float) else name: mean for name, mean in means.items()}
 
 
 def _listed(losses: dict[str, tuple[float, float]]) -> str:
