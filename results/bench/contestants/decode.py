@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from contestants import here, translation
@@ -45,11 +44,11 @@ def flax(rows: int, length: int, vocabulary: int, beams: int) -> Work:
     params, cache = begun["params"], begun["cache"]
 
     @jax.jit
-    def translate(params: Any, cache: Any, source: Any) -> Any:
+    def translate(params: here.Theirs, cache: here.Theirs, source: here.Theirs) -> here.Theirs:
         encoded = model.apply({"params": params}, source, method=models.Transformer.encode)
         encoded, inputs = (search.flat_batch_beam_expand(x, beams) for x in (encoded, source))
 
-        def logits(ids: Any, cache: Any) -> Any:
+        def logits(ids: here.Theirs, cache: here.Theirs) -> here.Theirs:
             both = {"params": params, "cache": cache}
             method = models.Transformer.decode
             output, changed = model.apply(both, encoded, inputs, ids, mutable=["cache"], method=method)

@@ -1,8 +1,6 @@
 """GPT-2 in PyTorch: training on `rows` rows of `length` tokens each. What is counted is tokens. Each function builds a
 model of the same `size`, a dictionary of width, depth, heads and vocabulary; options are those of pytorch.training."""
 
-from typing import Any
-
 import numpy as np
 from contestants import here, pytorch
 
@@ -15,7 +13,7 @@ def data(size: Size, rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     return tokens[:, :-1].copy(), tokens[:, 1:].copy()
 
 
-def transformers(size: Size, rows: int, length: int, compiled: bool, **options: Any) -> here.Measured:
+def transformers(size: Size, rows: int, length: int, compiled: bool, **options: here.Theirs) -> here.Measured:
     """transformers' GPT2LMHeadModel without dropout."""
     library, functional = here.package("transformers"), here.package("torch").nn.functional
     config = library.GPT2Config(
@@ -27,7 +25,7 @@ def transformers(size: Size, rows: int, length: int, compiled: bool, **options: 
         **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
     )
 
-    def loss(model: Any, tokens: Any, target: Any) -> Any:
+    def loss(model: here.Theirs, tokens: here.Theirs, target: here.Theirs) -> here.Theirs:
         logits = model(input_ids=tokens, use_cache=False).logits
         return functional.cross_entropy(logits.flatten(0, 1), target.flatten())
 
@@ -37,7 +35,7 @@ def transformers(size: Size, rows: int, length: int, compiled: bool, **options: 
     )
 
 
-def nanogpt(size: Size, rows: int, length: int, compiled: bool, **options: Any) -> here.Measured:
+def nanogpt(size: Size, rows: int, length: int, compiled: bool, **options: here.Theirs) -> here.Measured:
     """nanoGPT's model.py."""
     module = here.module("NANOGPT", "", "model")
     config = module.GPTConfig(
@@ -50,7 +48,7 @@ def nanogpt(size: Size, rows: int, length: int, compiled: bool, **options: Any) 
         bias=True,
     )
 
-    def loss(model: Any, tokens: Any, target: Any) -> Any:
+    def loss(model: here.Theirs, tokens: here.Theirs, target: here.Theirs) -> here.Theirs:
         return model(tokens, target)[1]
 
     return pytorch.training(

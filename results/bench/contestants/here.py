@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+Theirs = Any  # what another library makes or takes: a contestant's process has that library, a type checker has not
+Settings = dict[str, Any]  # as JSON
 ROOT = Path(__file__).parents[3]
 CLASSES = 1000  # of data that are not here
 CHECKOUTS = {  # variable -> repository
@@ -32,7 +34,7 @@ class Measured:
     """
 
     work: Callable[[], float]
-    facts: Callable[[], dict[str, Any]]
+    facts: Callable[[], Settings]
 
 
 def ours() -> None:
@@ -43,7 +45,7 @@ def ours() -> None:
     commands.begin()
 
 
-def run(config: str, changes: dict[str, Any], *, read: bool = True, classes: int = CLASSES, devices: Any = None) -> Any:
+def run(config: str, changes: Settings, *, read: bool = True, classes: int = CLASSES, devices: Theirs = None) -> Theirs:
     """This code's experiment.Run of a config, as train.py builds it.
 
     Args:
@@ -65,7 +67,7 @@ def run(config: str, changes: dict[str, Any], *, read: bool = True, classes: int
     return experiment.build(whole, Path("nowhere"), devices=devices, pipeline_of=pipeline_of)
 
 
-def module(variable: str, folder: str, name: str) -> Any:
+def module(variable: str, folder: str, name: str) -> Theirs:
     """A module of published code.
 
     Args:
@@ -84,7 +86,7 @@ def module(variable: str, folder: str, name: str) -> Any:
         raise Absent(f"{variable}: {error}") from None
 
 
-def package(name: str) -> Any:
+def package(name: str) -> Theirs:
     """An installed package.
 
     Raises:

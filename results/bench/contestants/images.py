@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from contestants import here
@@ -27,7 +26,7 @@ def photos(folder: Path, count: int = 256) -> None:
             coarse.resize((500, 375), image.Resampling.BICUBIC).save(path)
 
 
-def held() -> tuple[Any, Path]:
+def held() -> tuple[here.Theirs, Path]:
     """A folder of photos, and what removes it when it is dropped."""
     keeper = tempfile.TemporaryDirectory()
     photos(Path(keeper.name))
@@ -70,7 +69,7 @@ def big_vision(randaugment: bool, fused: bool, antialias: bool) -> Work:
         before = builder.get_preprocess_fn(f"{decode}|flip_lr", log_data=False)
         after = builder.get_preprocess_fn("value_range(-1, 1)", log_data=False)
 
-        def change(example: Any) -> Any:
+        def change(example: here.Theirs) -> here.Theirs:
             example = before(example)
             return after(example | {"image": augment(tf.cast(example["image"], tf.uint8), 2, 10)})
 
@@ -88,12 +87,12 @@ def big_vision(randaugment: bool, fused: bool, antialias: bool) -> Work:
     return work
 
 
-def randaugment_of(tf: Any) -> Callable[..., Any]:
+def randaugment_of(tf: here.Theirs) -> Callable[..., here.Theirs]:
     """big_vision's RandAugment: (uint8 image, layers, magnitude) -> uint8 image. It needs three functions of
     tensorflow_addons, which is made no more; each is one operation of TensorFlow."""
     import sys
 
-    def transform(image: Any, vector: Any) -> Any:
+    def transform(image: here.Theirs, vector: here.Theirs) -> here.Theirs:
         moved = tf.raw_ops.ImageProjectiveTransformV3(
             images=image[None],
             transforms=tf.reshape(tf.cast(vector, tf.float32), (1, 8)),
@@ -104,14 +103,14 @@ def randaugment_of(tf: Any) -> Callable[..., Any]:
         )
         return moved[0]
 
-    def rotate(image: Any, angle: Any) -> Any:
+    def rotate(image: here.Theirs, angle: here.Theirs) -> here.Theirs:
         height, width = (tf.cast(n - 1, tf.float32) for n in image.shape[:2])
         cos, sin = tf.cos(angle), tf.sin(angle)
         x = (width - (cos * width - sin * height)) / 2
         y = (height - (sin * width + cos * height)) / 2
         return transform(image, tf.stack([cos, -sin, x, sin, cos, y, 0.0, 0.0]))
 
-    def translate(image: Any, shift: Any) -> Any:
+    def translate(image: here.Theirs, shift: here.Theirs) -> here.Theirs:
         return transform(image, tf.stack([1.0, 0.0, -shift[0], 0.0, 1.0, -shift[1], 0.0, 0.0]))
 
     own = SimpleNamespace(transform=transform, rotate=rotate, translate=translate)

@@ -4,7 +4,6 @@ tokens of 256, float32."""
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from contestants import here
@@ -50,7 +49,7 @@ def torch(length: int) -> Work:
             self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
             self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
 
-        def forward(self, x: Any) -> Any:
+        def forward(self, x: here.Theirs) -> here.Theirs:
             query, key, value = self.qkv(self.norms[0](x)).view(1, length, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
             mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
             x = x + self.out(mixed.transpose(1, 2).flatten(2))

@@ -3,7 +3,6 @@
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from contestants import here
@@ -12,7 +11,7 @@ TOP = 10  # operations that a profile names
 
 
 def training(
-    config: str, changes: dict[str, Any], classes: int = here.CLASSES, steps: int = 1, profile: bool = False
+    config: str, changes: here.Settings, classes: int = here.CLASSES, steps: int = 1, profile: bool = False
 ) -> here.Measured:
     """The train_step of a run. A call takes `steps` steps and returns their units, what the task counts: images, target
     tokens.
@@ -40,13 +39,13 @@ def training(
         times.append((time.perf_counter() - begun) / steps)
         return steps * units
 
-    def facts() -> dict[str, Any]:
+    def facts() -> here.Settings:
         if not profile:
             return {}
         (peak, source), device = run.peak_flops(), jax.devices()[0]
         shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
         memory = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
-        found: dict[str, Any] = {"GB": round(memory / 1e9, 1)} if memory else {}
+        found: here.Settings = {"GB": round(memory / 1e9, 1)} if memory else {}
         found |= {"% MFU": round(100 * run.step_flops(shapes) / float(np.median(times[2:] or times)) / peak, 1)}
         found |= {"device": device.device_kind, "peak": source, "attention": run.attention}
         with tempfile.TemporaryDirectory() as folder:
@@ -57,14 +56,14 @@ def training(
     return here.Measured(work, facts)
 
 
-def made_up(run: Any) -> dict[str, np.ndarray]:
+def made_up(run: here.Theirs) -> dict[str, np.ndarray]:
     """A batch of the largest shape that a run has: no padding, no masks."""
     from planning import programs
 
     rng = np.random.default_rng(0)
     most = min(size for size in run.pipeline.sizes.values() if size)
 
-    def array(x: Any) -> np.ndarray:
+    def array(x: here.Theirs) -> np.ndarray:
         if np.issubdtype(x.dtype, np.integer):
             return rng.integers(min(4, most - 1), most, x.shape).astype(x.dtype)
         return np.ones(x.shape, x.dtype) if len(x.shape) == 1 else rng.normal(size=x.shape).astype(x.dtype)
@@ -72,7 +71,7 @@ def made_up(run: Any) -> dict[str, np.ndarray]:
     return {name: array(x) for name, x in programs.largest(run.pipeline.shapes).items()}
 
 
-def longest(folder: str) -> list[list[Any]]:
+def longest(folder: str) -> list[list[here.Theirs]]:
     """The operations of a profile that took longest on the device: name and share of the time of all, largest first."""
     import jax
 

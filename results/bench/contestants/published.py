@@ -1,24 +1,27 @@
 """A training step for published JAX models with AdamW, and clipping where ours clips."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import optax
+from contestants.here import Theirs
 
-Loss = Callable[[Any, jax.Array, Any], jax.Array]  # (params, key of the dropout, batch) -> the mean loss
-State = Any  # parameters, the optimiser's state, and the number of the step
+Loss = Callable[[Theirs, jax.Array, Theirs], jax.Array]  # (params, key of the dropout, batch) -> the mean loss
+State: TypeAlias = Theirs  # parameters, the optimiser's state, and the number of the step
 
 
-def make(loss: Loss, clip: bool) -> tuple[Callable[[Any], State], Callable[[State, Any], tuple[State, jax.Array]]]:
+def make(
+    loss: Loss, clip: bool
+) -> tuple[Callable[[Theirs], State], Callable[[State, Theirs], tuple[State, jax.Array]]]:
     """params -> the state before the first step, and the step: (state, batch) -> (state, loss)."""
     adamw = optax.adamw(1e-3, weight_decay=0.1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), adamw) if clip else adamw
 
-    def begin(params: Any) -> State:
+    def begin(params: Theirs) -> State:
         return params, optimiser.init(params), jax.numpy.int32(0)
 
-    def step(state: State, batch: Any) -> tuple[State, jax.Array]:
+    def step(state: State, batch: Theirs) -> tuple[State, jax.Array]:
         params, opt_state, number = state
         key = jax.random.fold_in(jax.random.key(0), number)
         value, gradients = jax.value_and_grad(loss)(params, key, batch)
@@ -28,7 +31,7 @@ def make(loss: Loss, clip: bool) -> tuple[Callable[[Any], State], Callable[[Stat
     return begin, step
 
 
-def training(loss: Loss, params: Any, batch: Any, units: int, clip: bool) -> Callable[[], float]:
+def training(loss: Loss, params: Theirs, batch: Theirs, units: int, clip: bool) -> Callable[[], float]:
     """What takes a step and returns its units, such as images."""
     begin, step = make(loss, clip)
     compiled = jax.jit(step, donate_argnums=0)

@@ -1,7 +1,6 @@
 """A training step of a PyTorch model with AdamW, on the GPU if there is one."""
 
 from collections.abc import Callable
-from typing import Any
 
 from contestants import here
 
@@ -12,9 +11,9 @@ def device() -> str:
 
 
 def training(
-    model: Any,
-    loss: Callable[..., Any],
-    batch: tuple[Any, ...],
+    model: here.Theirs,
+    loss: Callable[..., here.Theirs],
+    batch: tuple[here.Theirs, ...],
     units: int,
     *,
     compiled: bool,
@@ -38,7 +37,7 @@ def training(
     tensors = [torch.from_numpy(x).to(where) for x in batch]
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, fused=True)
 
-    def forward(*tensors: Any) -> Any:
+    def forward(*tensors: here.Theirs) -> here.Theirs:
         with torch.autocast(where, torch.bfloat16, enabled=dtype == "bfloat16"):
             return loss(model, *tensors)
 
@@ -55,7 +54,7 @@ def training(
         value.item()  # waits
         return steps * units
 
-    def facts() -> dict[str, Any]:
+    def facts() -> here.Settings:
         return {"GB": round(torch.cuda.max_memory_allocated() / 1e9, 1)} if where == "cuda" else {}
 
     return here.Measured(work, facts)

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from contestants import here, images
 
@@ -59,7 +58,7 @@ def ours(source: str, warm: bool) -> Work:
     return start
 
 
-def vit(function: str, variable: str = "", package: str = "", **arguments: Any) -> Work:
+def vit(function: str, variable: str = "", package: str = "", **arguments: here.Theirs) -> Work:
     """Others, whose process reads no data: what they need, a model and a step, without a training script of theirs.
 
     Args:

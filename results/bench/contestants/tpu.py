@@ -4,14 +4,13 @@ temporaries; bfloat16, without dropout."""
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Any
 
 from contestants import here, translation, vit
 
 MACHINE = "v5e:1x1"
 
 
-def machine() -> Any:
+def machine() -> here.Theirs:
     """What is compiled for.
 
     Raises:
@@ -40,7 +39,7 @@ def measured(compiled: Callable[[], tuple[str, int]]) -> here.Measured:
     return here.Measured(work, lambda: facts)
 
 
-def ours(config: str, changes: dict[str, Any]) -> here.Measured:
+def ours(config: str, changes: here.Settings) -> here.Measured:
     """This code, by the train_step of a run of a config with changes."""
     chip = machine()
     run = here.run(config, {"parallel.mode": "mesh", **changes}, read=False, devices=chip.devices)
@@ -65,7 +64,7 @@ def vision_transformer(size: vit.Size, batch: int) -> here.Measured:
     return of_vit(chip, vit.vision_transformer_model(size), size, batch)
 
 
-def of_vit(chip: Any, published: vit.Model, size: vit.Size, batch: int) -> here.Measured:
+def of_vit(chip: here.Theirs, published: vit.Model, size: vit.Size, batch: int) -> here.Measured:
     """A published ViT."""
     import jax
 
@@ -85,7 +84,9 @@ def flax(rows: int, length: int, vocabulary: int) -> here.Measured:
     return theirs(chip, loss, jax.eval_shape(initial, data), data, clip=False)
 
 
-def theirs(chip: Any, loss: Callable[..., Any], params: Any, batch: Any, clip: bool) -> here.Measured:
+def theirs(
+    chip: here.Theirs, loss: Callable[..., here.Theirs], params: here.Theirs, batch: here.Theirs, clip: bool
+) -> here.Measured:
     """A published model's training step. params, batch: their shapes."""
     import jax
     from contestants import published

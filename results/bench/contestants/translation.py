@@ -2,7 +2,6 @@
 What is counted is target tokens."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from contestants import here
@@ -17,7 +16,7 @@ def sentences(rows: int, length: int, vocabulary: int) -> tuple[np.ndarray, np.n
     return source, target
 
 
-def changes(rows: int, length: int, vocabulary: int) -> dict[str, Any]:
+def changes(rows: int, length: int, vocabulary: int) -> here.Settings:
     """Of configs/transformer_wmt14.py: the sizes, dropout as flax's example has it, and float32."""
     return {
         "data.batch_tokens": rows * length,
@@ -37,7 +36,7 @@ def ours(rows: int, length: int, vocabulary: int) -> here.Measured:
     return ours.training("configs/transformer_wmt14.py:base", changes(rows, length, vocabulary))
 
 
-def flax_loss(vocabulary: int, **changes: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def flax_loss(vocabulary: int, **changes: here.Theirs) -> tuple[Callable[..., here.Theirs], Callable[..., here.Theirs]]:
     """flax's examples/wmt with label smoothing as there: (params, key, (source, target)) -> loss, and what returns the
     first parameters for such a pair. changes: of its config."""
     models = here.module("FLAX", "examples/wmt", "models")
@@ -50,7 +49,7 @@ def flax_loss(vocabulary: int, **changes: Any) -> tuple[Callable[..., Any], Call
     model, quiet = models.Transformer(config), models.Transformer(config.replace(deterministic=True))
     low = 0.1 / (vocabulary - 1)
 
-    def loss(params: Any, key: Any, batch: Any) -> Any:
+    def loss(params: here.Theirs, key: here.Theirs, batch: here.Theirs) -> here.Theirs:
         logits = model.apply({"params": params}, *batch, rngs={"dropout": key})
         smoothed = jax.nn.one_hot(batch[1], vocabulary) * (0.9 - low) + low
         return optax.softmax_cross_entropy(logits, smoothed).mean()
@@ -69,7 +68,7 @@ def flax(rows: int, length: int, vocabulary: int) -> Work:
 
 
 def marian(
-    rows: int, length: int, vocabulary: int, compiled: bool = False, big: bool = False, **options: Any
+    rows: int, length: int, vocabulary: int, compiled: bool = False, big: bool = False, **options: here.Theirs
 ) -> here.Measured:
     """transformers' Marian in PyTorch. compiled: by torch.compile. big: see marian_config. options: of
     pytorch.training."""
@@ -81,14 +80,14 @@ def marian(
     source, target = (x.astype(np.int64) for x in sentences(rows, length, vocabulary))
     inputs = np.concatenate([np.zeros_like(target[:, :1]), target[:, :-1]], axis=1)
 
-    def loss(model: Any, source: Any, inputs: Any, target: Any) -> Any:
+    def loss(model: here.Theirs, source: here.Theirs, inputs: here.Theirs, target: here.Theirs) -> here.Theirs:
         logits = model(input_ids=source, decoder_input_ids=inputs, use_cache=False).logits
         return functional.cross_entropy(logits.flatten(0, 1), target.flatten(), label_smoothing=0.1)
 
     return pytorch.training(model, loss, (source, inputs, target), rows * length, compiled=compiled, **options)
 
 
-def marian_config(length: int, vocabulary: int, big: bool = False) -> dict[str, Any]:
+def marian_config(length: int, vocabulary: int, big: bool = False) -> here.Settings:
     """The base Transformer in Marian's words, dropout 0.1 everywhere; or the big one with dropout as in the paper."""
     sides = dict(layers=6, attention_heads=16 if big else 8, ffn_dim=4096 if big else 2048)
     own = {f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in sides.items()}

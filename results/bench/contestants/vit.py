@@ -3,15 +3,14 @@ depth, heads, mlp_dim, patch, image (its side in pixels) and classes; `batch` co
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from contestants import here
 
 Work = Callable[[], float]
 Size = dict[str, int]
-Logits = Callable[[Any], Any]  # of what a model returns
-Model = tuple[Any, Logits]
+Logits = Callable[[here.Theirs], here.Theirs]  # of what a model returns
+Model = tuple[here.Theirs, Logits]
 
 
 def images(size: Size, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,11 +76,11 @@ def big_vision_model(size: Size, dtype: str = "float32") -> Model:
     return model, lambda output: output[0]
 
 
-def loss_of(model: Any, logits: Logits) -> Callable[[Any, Any, Any], Any]:
+def loss_of(model: here.Theirs, logits: Logits) -> Callable[[here.Theirs, here.Theirs, here.Theirs], here.Theirs]:
     """(params, key of the dropout, (images, labels)) -> the cross-entropy of a published model."""
     import optax
 
-    def loss(params: Any, key: Any, data: Any) -> Any:
+    def loss(params: here.Theirs, key: here.Theirs, data: here.Theirs) -> here.Theirs:
         output = model.apply({"params": params}, data[0], train=True, rngs={"dropout": key})
         return optax.softmax_cross_entropy_with_integer_labels(logits(output), data[1]).mean()
 
@@ -98,7 +97,7 @@ def big_vision(size: Size, batch: int, train: bool = True) -> Work:
     return work_of(*big_vision_model(size), size, batch, train)
 
 
-def work_of(model: Any, logits: Logits, size: Size, batch: int, train: bool) -> Work:
+def work_of(model: here.Theirs, logits: Logits, size: Size, batch: int, train: bool) -> Work:
     """A published model's training step, or its class probabilities on the host."""
     import jax
     from contestants import published
@@ -111,7 +110,9 @@ def work_of(model: Any, logits: Logits, size: Size, batch: int, train: bool) -> 
     return lambda: len(np.asarray(probabilities(params, image)))
 
 
-def timm(size: Size, batch: int, train: bool = True, compiled: bool = False, **options: Any) -> Work | here.Measured:
+def timm(
+    size: Size, batch: int, train: bool = True, compiled: bool = False, **options: here.Theirs
+) -> Work | here.Measured:
     """timm's VisionTransformer in PyTorch. compiled: by torch.compile. options: of pytorch.training."""
     torch, library = here.package("torch"), here.package("timm")
     model = library.models.VisionTransformer(
@@ -128,7 +129,7 @@ def timm(size: Size, batch: int, train: bool = True, compiled: bool = False, **o
     if train:
         from contestants import pytorch
 
-        def loss(model: Any, image: Any, label: Any) -> Any:
+        def loss(model: here.Theirs, image: here.Theirs, label: here.Theirs) -> here.Theirs:
             return torch.nn.functional.cross_entropy(model(image), label)
 
         data = (image, label.astype(np.int64))
