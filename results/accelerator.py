@@ -10,7 +10,7 @@ Needs no TensorFlow: jax with its CUDA plugin, flax, optax, orbax-checkpoint, te
 typing_extensions, absl-py, PyYAML, sentencepiece, safetensors and matplotlib, which machines for JAX have; and
 ml_collections, docstring_parser, pydantic, pydantic_core, annotated-types and typing-inspection, small wheels that can
 be carried. Others are measured where torch, timm and transformers can be imported by PEERS_PYTHON, else by the same
-Python; nanoGPT where NANOGPT says that it is checked out. In a copy that is no repository, --commit=HASH says what it
+Python; nanoGPT where NANOGPT says that it is checked out. In a copy without a repository, --commit=HASH says what it
 is a copy of. --tiny tries everything with small shapes on any machine in about a minute, with no record in results/.
 """
 
@@ -126,11 +126,7 @@ def main(minutes: float, only: str, tiny: bool, folder: str, commit: str) -> int
         failed += [f"{name}: {one}" for one in entry["failed"]]
         table.write(path, "python results/accelerator.py", entries)
         print("  " + "\n  ".join(table.described(entries[name])), flush=True)
-    picture.draw(entries, path.with_suffix(".png"))
-    print(f"The record is {path}, the picture {path.with_suffix('.png')}.")
-    if failed:
-        print(f"Failed: {', '.join(failed)}")
-    return 1 if failed else 0
+    return picture.end(entries, path, failed)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from experiment import record  # noqa: E402
 from results.bench import lines, picture, table, turns  # noqa: E402
 
 RECORD = ROOT / "results" / "bench.json"
-PICTURE = ROOT / "results" / "bench.png"
 
 
 def main(only: str, rounds: int, again: bool) -> int:
@@ -48,11 +47,8 @@ def main(only: str, rounds: int, again: bool) -> int:
         recorded = table.recorded(RECORD) | {name: entry}
         table.write(RECORD, "python results/bench", {name: recorded[name] for name in known if name in recorded})
         print("  " + "\n  ".join(table.described(entry)), flush=True)
-    picture.draw(table.recorded(RECORD), PICTURE)
-    print(f"The record is {RECORD}, the picture {PICTURE}. python results/tables.py writes README's table.")
-    if failed:
-        print(f"Failed: {', '.join(failed)}")
-    return 1 if failed else 0
+    print("python results/tables.py writes README's table.")
+    return picture.end(table.recorded(RECORD), RECORD, failed)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,16 @@ from results.bench.table import others, ratio
 from results.bench.turns import Entry
 
 
+def end(entries: dict[str, Entry], record: Path, failed: list[str]) -> int:
+    """Draws the picture beside the record and says where both are: the exit status, 1 if a contestant failed."""
+    path = record.with_suffix(".png")
+    draw(entries, path)
+    print(f"The record is {record}, the picture {path}.")
+    if failed:
+        print(f"Failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
 def draw(entries: dict[str, Entry], path: Path) -> None:
     """Writes the picture, if there is anything to show."""
     shown = {entry["title"]: entry for entry in entries.values() if entry["values"].get(OURS) and others(entry)}
