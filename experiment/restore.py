@@ -65,7 +65,7 @@ def load(
         )
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
-        return _resized(config, size, workdir, which, from_data, average, soup)
+        return _resized(config, size, workdir, which, from_data, average, soup, form)
     run = replace(parts(config, workdir), weights=form)
     prepared.wanted(run.model, form)
     if from_data:
@@ -106,11 +106,12 @@ def _resized(
     from_data: bool,
     average: int,
     soup: Sequence[str],
+    form: prepared.Weights,
 ) -> tuple[Run, step.State, int]:
     """`load` for images of another size than `size`, which the model was trained on: learned positions are resized."""
     trained = config.copy_and_resolve_references()
     trained.data.update(size)
-    run, state, number = load(workdir, trained, which, from_data, average, soup)
+    run, state, number = load(workdir, trained, which, from_data, average, soup, form)
     state = jax.device_get(run.devices.get_state(step.evaluated(state)))
     config.steps = trained.steps
     resized = build(config, workdir, run.pipeline.known)
