@@ -4,6 +4,7 @@ import math
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 import jax
@@ -15,7 +16,7 @@ AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few en
 
 
 class Meter:
-    """Collects the sums of steps without waiting for them and reads them all at once.
+    """Collects the sums of steps, a few steps behind the devices, which so never wait for it.
 
     Args:
       unit: what the loss is a mean of, "images", and so what a rate counts: the loss's weight, without padding.
@@ -25,7 +26,7 @@ class Meter:
     def __init__(self, unit: str, fetch: Callable[[Sums], HostSums]):
         self.unit, self._fetch = unit.replace(" ", "_"), fetch
         self._peak = math.inf
-        self._sums: list[Sums] = []  # on the device
+        self._sums: deque[Sums] = deque()  # of the steps that are queued
         self._fetched: list[HostSums] = []  # of the steps before those
         self._flops: list[int] = []
         self._last = 0
@@ -58,21 +59,19 @@ class Meter:
         self._last = step
         self._sums.append(sums)
         self._flops.append(flops)
-        if len(self._sums) > AHEAD:
-            jax.block_until_ready(self._sums[-1 - AHEAD])
+        self._fetch_until(AHEAD)
 
-    def _fetch_all(self) -> None:
-        """Waits for the steps that are queued."""
-        first = self._last - len(self._sums) + 1
-        fetched = [self._fetch(sums) for sums in self._sums]
-        for step, sums in enumerate(fetched, first):
+    def _fetch_until(self, queued: int) -> None:
+        """Waits until no more steps than this are queued."""
+        while len(self._sums) > queued:
+            step = self._last - len(self._sums) + 1
+            self._fetched.append(sums := self._fetch(self._sums.popleft()))
             if kinds := [kind for kind in ("nonfinite", "spike") if kind in sums and sums[kind][0] > 0]:
                 self._bad[step] = kinds[0]
-        self._fetched, self._sums = self._fetched + fetched, []
 
     def bad(self) -> dict[int, str]:
         """The bad steps since the last call, each with its kind: "nonfinite" or "spike"."""
-        self._fetch_all()
+        self._fetch_until(0)
         bad, self._bad = self._bad, {}
         return bad
 
@@ -82,7 +81,7 @@ class Meter:
         Args:
           waited: seconds the loop has waited for input so far.
         """
-        self._fetch_all()
+        self._fetch_until(0)
         sums = self._fetched
         seconds = time.perf_counter() - self._since
         done = sum(float(s["loss"][1]) for s in sums[self._untimed :])

@@ -172,16 +172,18 @@ class Studied:
       study: with its size, "vit_head:tiny".
       judge: what the rows of its table say.
       minutes: about how long it takes on two cores.
+      kept: the folder of results/ where a second size of a study is kept; "" for the study's name.
     """
 
     study: str
     judge: Callable[[Rows], Found]
     minutes: int
+    kept: str = ""
 
     @property
     def folder(self) -> Path:
         """Where report, table and figures are kept."""
-        return RESULTS / self.study.partition(":")[0]
+        return RESULTS / (self.kept or self.study.partition(":")[0])
 
     @property
     def record(self) -> str:
@@ -191,7 +193,7 @@ class Studied:
     @property
     def sources(self) -> tuple[str, ...]:
         """The study's config."""
-        return (f"configs/studies/{self.folder.name}.py",)
+        return (f"configs/studies/{self.study.partition(':')[0]}.py",)
 
     def command(self, name: str) -> str:
         """See Evidence."""

@@ -198,6 +198,21 @@ def judge_above_recurrence(found: Numbers) -> Found:
     )
 
 
+def judge_alignment(found: Numbers) -> Found:
+    """Additive attention links what belongs together."""
+    rates = {name: 100 * run["alignment_error_rate"] for name, run in found.items()}
+    (pairs,) = {run["pairs"] for run in found.values()}
+    bahdanau = rates["GRU, Bahdanau"]
+    return Found(
+        f"sequences written backwards, {pairs} test pairs, alignment error rate: "
+        + ", ".join(f"{name} {rate:.1f} %" for name, rate in rates.items())
+        + "; one seed each",
+        verdict(bahdanau < 10, bahdanau < 50),
+        "the strongest link of each target word; of the Transformer the mean of the heads of the last layer but one",
+        tuple(sorted({run["commit"] for run in found.values()})),
+    )
+
+
 STUDY = "attention_recurrence:cpu"
 TRANSLATION = "python results/translation.py --data_dir=DIR"
 CLAIMS = (
@@ -249,5 +264,12 @@ CLAIMS = (
         "1706.03762, table 2",
         "28.4 against 24.6 BLEU (GNMT), WMT14 English to German",
         Recorded("translation.json", TRANSLATION, judge_above_recurrence, ("configs/transformer_multi30k.py",)),
+    ),
+    Claim(
+        "alignment",
+        "Attention aligns: it looks at the source words that a target word comes from.",
+        "1409.0473, section 5.2.1",
+        "",
+        Recorded("alignment.json", "python results/alignment.py", judge_alignment, ("configs/seq2seq_reverse.py",)),
     ),
 )

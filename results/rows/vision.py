@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analysis import fits
+from analysis.studies import isoflop
 from models import resnet, sizes, vit
 from results import summary
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, verdict
@@ -249,6 +250,25 @@ def judge_pareto(rows: Rows) -> Found:
     )
 
 
+def judge_isoflop(rows: Rows) -> Found:
+    """Size and data grow alike; and the laws of small budgets say what the largest gives."""
+    numbers = isoflop.draw(rows, loss="test/nll").numbers
+    size, images, said = (numbers.get(name) for name in ("exponent of parameters", "exponent of images", "prediction"))
+    budgets = sorted({float(row["budget"]) for row in rows})
+    tried = f"drawn characters, {len(rows)} runs of {budgets[0]:.0e} to {budgets[-1]:.0e} FLOP"
+    if not (size and images and said):
+        return Found(f"{tried}: fewer than three budgets have a best size among the models", verdict(False))
+    alike = abs(size["exponent"] - images["exponent"])
+    half = size["half_interval"] + images["half_interval"]
+    return Found(
+        f"{tried}: parameters grow with compute to the {size['exponent']:.2f} ± {size['half_interval']:.2f}, images to "
+        f"the {images['exponent']:.2f} ± {images['half_interval']:.2f}; predicted for the largest, unseen budget "
+        f"{said['parameters']:,.0f} parameters and a loss of {said['loss']:.3f}, measured "
+        f"{said['measured parameters']:,.0f} and {said['measured loss']:.3f}",
+        verdict(alike <= half and half < 0.5, size["exponent"] > 0 and images["exponent"] > 0),
+    )
+
+
 SCALING = "vit_data_scaling:fashion_mnist"
 CLAIMS = (
     Claim(
@@ -341,5 +361,12 @@ CLAIMS = (
         f"{PAPER}, figure 5",
         "2 to 4 times",
         Studied("vit_compute:tiny", judge_pareto, 15),
+    ),
+    Claim(
+        "isoflop",
+        "With more compute the best size and the best number of images grow alike.",
+        "2203.15556, table 2 (language models)",
+        "exponents 0.49 and 0.51",
+        Studied("vit_isoflop:glyphs", judge_isoflop, 120),
     ),
 )

@@ -1,0 +1,52 @@
+"""Results that others published for small models, and what the same size gives here."""
+
+from results.rows import Claim, Found, Numbers, Recorded, verdict
+
+CNN_RANDOM = 83.5  # accuracy, 1408.5882, table 2; of GLUE's validation split here, as its test labels are hidden
+NANOGPT = 1.88  # loss, its README
+
+
+def judge_sst2(found: Numbers) -> Found:
+    """Above a convolutional network of random initialisation."""
+    accuracy = 100 * found["validation/accuracy"]
+    return Found(f"GLUE, validation split: {accuracy:.2f} %, one seed", verdict(accuracy >= CNN_RANDOM))
+
+
+def judge_shakespeare(found: Numbers) -> Found:
+    """As low as nanoGPT's."""
+    run = found["shakespeare cpu"]
+    return Found(
+        f"{run['parameters']:,} parameters, {run['steps']:,} steps: {run['validation+test/loss']:.3f} on nanoGPT's "
+        "validation text, one seed",
+        verdict(run["validation+test/loss"] <= NANOGPT),
+        "at a higher learning rate",
+        (run["commit"],),
+    )
+
+
+CLAIMS = (
+    Claim(
+        "sst2",
+        "A small Transformer encoder from scratch is as good on SST-2 as a convolutional network from scratch.",
+        "1408.5882, table 2 (CNN-rand)",
+        f"{CNN_RANDOM} %",
+        Recorded(
+            "sst2.json",
+            "python train.py --config=configs/encoder_sst2.py --config.data.data_dir=DIR",
+            judge_sst2,
+            ("configs/encoder_sst2.py",),
+        ),
+    ),
+    Claim(
+        "shakespeare",
+        "A GPT of 0.8 million parameters learns Tiny Shakespeare's characters in minutes on a CPU.",
+        "nanoGPT, README",
+        f"{NANOGPT} nats",
+        Recorded(
+            "language_model.json",
+            'python results/language_model.py "shakespeare cpu" --data_dir=DIR',
+            judge_shakespeare,
+            ("configs/gpt_shakespeare.py",),
+        ),
+    ),
+)
