@@ -86,6 +86,7 @@ class DecoderBlock(nn.Module):
         self_mask: Mask | Bool[AnyArray, "..."],
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
+        bias: Float[Array, "#B H T T"] | None = None,
     ) -> Float[Array, "B T D"]:
         """All tokens at once.
 
@@ -93,8 +94,13 @@ class DecoderBlock(nn.Module):
           memory: the source; None without cross-attention.
           self_mask, cross_mask: which tokens each may look at; arrays are broadcastable to (B, H, T, T) and (B, H, T,
             S), True where it may.
+          bias: added to the scores of self-attention.
         """
-        x = self._add(x, self.self_norm, lambda y: self.self_attention(y, mask=self_mask, train=train), train)
+
+        def self_attention(y: jax.Array) -> jax.Array:
+            return self.self_attention(y, mask=self_mask, bias=bias, train=train)
+
+        x = self._add(x, self.self_norm, self_attention, train)
         if self.cross:
             x = self._add(x, self.cross_norm, lambda y: self.cross_attention(y, memory, cross_mask, train=train), train)
         x = constrain(self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=train), train))
@@ -135,6 +141,7 @@ class DecoderBlock(nn.Module):
         row: Int[Array, ""],
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H #K R"] | None = None,
     ) -> tuple[Float[Array, "B K D"], Cache]:
         """The next token of each beam. The beam axis replaces the query axis, so the attention code is reused.
 
@@ -142,13 +149,14 @@ class DecoderBlock(nn.Module):
           row: where in the cache the keys and values of the K tokens are written.
           self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own.
           cross_mask: (B, 1, 1, S); None without cross-attention.
+          bias: added to the scores of self-attention, R = P + L·K.
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
             key, value = self.self_attention.kept(y)
             cache["key"] = jax.lax.dynamic_update_slice_in_dim(cache["key"], key, row, axis=3)
             cache["value"] = jax.lax.dynamic_update_slice_in_dim(cache["value"], value, row, axis=2)
-            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask)
+            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask, bias)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
@@ -233,12 +241,13 @@ class Decoder(nn.Module):
         memory: Float[Array, "B S D"] | None,
         self_mask: Mask | Bool[AnyArray, "..."],
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H T T"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """All tokens at once, normalised. Arguments as DecoderBlock's."""
         for block in self.blocks:
-            x = block(x, memory, self_mask, cross_mask, train)
+            x = block(x, memory, self_mask, cross_mask, train, bias)
         return self._normalised(x)
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> list[Cache]:
@@ -260,11 +269,12 @@ class Decoder(nn.Module):
         row: Int[Array, ""],
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H #K R"] | None = None,
     ) -> tuple[Float[Array, "B K D"], list[Cache]]:
         """The next token of each beam, normalised, and the caches with it. Arguments as DecoderBlock's."""
         after = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block.step(x, cache, row, self_mask, cross_mask)
+            x, cache = block.step(x, cache, row, self_mask, cross_mask, bias)
             after.append(cache)
         return self._normalised(x), after
 

@@ -142,12 +142,14 @@ class Block(nn.Module):
         drop_rate: Float[Array, ""],
         mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
+        bias: Float[Array, "#B H N N"] | None = None,
     ) -> tuple[Float[Array, "B N D"], None]:
         """The layer's output, and nothing (as nn.scan wants it).
 
         Args:
           drop_rate: the probability that a branch of this layer is dropped.
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
+          bias: added to attention's scores.
         """
 
         def add(x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
@@ -178,7 +180,7 @@ class Block(nn.Module):
             name="mlp",
         )
         norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
-        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, train=train))
+        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, bias=bias, train=train))
         x = add(x, norm("mlp_norm"), lambda y: mlp(y, train=train))
         x = constrain(x)
         self.sow("probe", "output", x)
@@ -224,12 +226,18 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N D"], mask: Mask | Bool[AnyArray, "..."] | None = None, *, train: bool
+        self,
+        x: Float[Array, "B N D"],
+        mask: Mask | Bool[AnyArray, "..."] | None = None,
+        bias: Float[Array, "#B H N N"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, "B N D"]:
         """All layers, normalised.
 
         Args:
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
+          bias: added to the scores of every layer's attention.
         """
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
@@ -259,13 +267,13 @@ class Encoder(nn.Module):
                 block,
                 variable_axes={"params": 0, "probe": 0},
                 split_rngs={"params": True, "dropout": True},
-                in_axes=(0, nn.broadcast, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
                 length=self.depth,
             )
-            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train)
+            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train, bias)
         else:
             for layer, rate in enumerate(rates):
-                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train)
+                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train, bias)
         if self.norm != "pre":
             return x
         return norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)(x)

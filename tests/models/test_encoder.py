@@ -180,6 +180,14 @@ def test_a_scan_has_the_parameters_of_the_unrolled_layers_stacked(filled, unroll
     assert jax.tree.map(np.shape, scanned) == jax.tree.map(np.shape, stacked(unrolled))
 
 
+def test_a_bias_is_added_to_the_scores_of_every_layer_scanned_or_not(unrolled):
+    forbidden = np.array([[0, 0, -np.inf], [0, 0, 0], [-np.inf, 0, 0]], np.float32)
+    bias = np.broadcast_to(np.maximum(forbidden, -1e9), (1, H, N, N))
+    out = jax.jit(lambda v: encoder().apply(v, X, forbidden[None, None] == 0, train=False))(unrolled)
+    for model, variables in ((encoder(), unrolled), (encoder(scan=True), stacked(unrolled))):
+        close(jax.jit(lambda v, model=model: model.apply(v, X, bias=bias, train=False))(variables), out)
+
+
 def test_each_layer_of_a_scan_starts_differently():
     init = jax.jit(
         lambda key: encoder(scan=True).init(key, X, train=False)["params"]["blocks"]["mlp"]["expand"]["kernel"]
