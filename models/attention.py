@@ -31,11 +31,13 @@ class Initialisers:
       kernel: of the layers at the beginning of a branch: query, key, value, the first layer of the MLP.
       residual: of the layers whose output is added to the residual stream: attention's output, the second of the MLP.
       bias: of the two layers of the MLP. Biases of attention begin at 0.
+      query: of the query alone; None for as `kernel`.
     """
 
     kernel: Initializer
     residual: Initializer
     bias: Initializer
+    query: Initializer | None = None
 
 
 XAVIER = Initialisers(nn.initializers.xavier_uniform(), nn.initializers.xavier_uniform(), nn.initializers.normal(1e-6))
@@ -129,7 +131,8 @@ class MultiHeadAttention(nn.Module):
         head_dim = self.head_dim or self.width // self.heads
         kernel, residual = self.initialisers.kernel, self.initialisers.residual
         heads = partial(Heads, self.heads, use_bias=self.use_bias, kernel_init=kernel, dtype=self.dtype)
-        self.query, self.key, self.value = heads(head_dim), heads(head_dim), heads(self.value_dim or head_dim)
+        self.query = heads(head_dim, kernel_init=self.initialisers.query or kernel)
+        self.key, self.value = heads(head_dim), heads(self.value_dim or head_dim)
         self.out = nn.DenseGeneral(
             self.width, axis=(-2, -1), use_bias=self.use_bias, kernel_init=residual, dtype=self.dtype
         )
@@ -142,6 +145,7 @@ class MultiHeadAttention(nn.Module):
         x: Float[Array, "B T D"],
         memory: Float[Array, "B S E"] | None = None,
         mask: Mask | Bool[AnyArray, "..."] | None = None,
+        bias: Float[Array, "#B H T S"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
@@ -149,12 +153,13 @@ class MultiHeadAttention(nn.Module):
 
         Args:
           mask: which keys each query may look at; arrays are broadcastable to (B, H, T, S).
+          bias: added to the scores, where `grid` is None.
         """
         if memory is None:
             query, key, value = together(x, [self.query, self.key, self.value])
         else:
             query, (key, value) = self.query(x), self.keys_values(memory)
-        return self._attend(query, key, value, mask, train)
+        return self._attend(query, key, value, mask, bias, train)
 
     def keys_values(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B S H K"], Float[Array, "B S H V"]]:
         """The keys and values of the memory."""
@@ -171,10 +176,12 @@ class MultiHeadAttention(nn.Module):
         key: Float[Array, "B H K S"],
         value: Float[Array, "B H S V"],
         mask: Bool[AnyArray, "..."],
+        bias: Float[Array, "#B H T S"] | None = None,
     ) -> Float[Array, "B T D"]:
         """`attend`, not in training, to keys and values of `kept`."""
         query = self._scaled(self.query(x)).swapaxes(1, 2) * key.shape[2] ** -0.5
         scores = jnp.einsum("bhtk,bhks->bhts", query, key, preferred_element_type=jnp.float32)
+        scores = scores if bias is None else scores + bias
         weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
         weights = jnp.where(mask, weights, 0.0).astype(value.dtype)
         return self.out(jnp.einsum("bhts,bhsk->bhtk", weights, value).swapaxes(1, 2))
@@ -185,21 +192,28 @@ class MultiHeadAttention(nn.Module):
         key: Float[Array, "B S H K"],
         value: Float[Array, "B S H V"],
         mask: Mask | Bool[AnyArray, "..."] | None = None,
+        bias: Float[Array, "#B H T S"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """Queries of x attend to these keys and values."""
-        return self._attend(self.query(x), key, value, mask, train)
+        return self._attend(self.query(x), key, value, mask, bias, train)
 
     def _scaled(self, query: jax.Array) -> jax.Array:
         """Queries whose scores come out as `scale` says: all ways of computing attention divide by sqrt(K)."""
         return query if self.scale else query * query.shape[-1] ** 0.5
 
     def _attend(
-        self, query: jax.Array, key: jax.Array, value: jax.Array, mask: Mask | AnyArray | None, train: bool
+        self,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        mask: Mask | AnyArray | None,
+        bias: jax.Array | None,
+        train: bool,
     ) -> jax.Array:
         query = self._scaled(query)
-        bias = self.relative(query) if self.grid else None
+        bias = self.relative(query) if self.grid else bias
         # The key that nn.Dropout would draw here.
         dropout = Dropout(self.dropout, self.drop.make_rng("dropout")) if self.dropout and train else None
         if self.is_mutable_collection("probe"):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from models import paths
 from models.arrays import AnyArray
 from models.attention import XAVIER, Initialisers, MultiHeadAttention
-from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
+from models.encoder import Activation, Mlp, Norm, NormKind, NormLayer, Remat, norm_layer, rematerialised
 from models.kernel_choice import Kernel
 from models.masks import Mask
 from models.sharding import constrain
@@ -32,8 +32,8 @@ class DecoderBlock(nn.Module):
       cross: whether the layer attends to a source. Without it this is a layer of a decoder-only model.
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
-      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual, scale,
-        activation, kernel, dtype: see Block of models/encoder.py.
+      heads, mlp_dim, head_dim, value_dim, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
+        residual, scale, activation, kernel, dtype: see Block of models/encoder.py.
     """
 
     width: int
@@ -43,6 +43,7 @@ class DecoderBlock(nn.Module):
     value_dim: int | None = None
     cross: bool = True
     norm: Norm = "post"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -70,7 +71,7 @@ class DecoderBlock(nn.Module):
             kernel=self.kernel,
             dtype=self.dtype,
         )
-        norm = partial(layer_norm, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
+        norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
         self.self_attention, self.self_norm = attention(), norm()
         if self.cross:
             self.cross_attention, self.cross_norm = attention(), norm()
@@ -85,6 +86,7 @@ class DecoderBlock(nn.Module):
         self_mask: Mask | Bool[AnyArray, "..."],
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
+        bias: Float[Array, "#B H T T"] | None = None,
     ) -> Float[Array, "B T D"]:
         """All tokens at once.
 
@@ -92,8 +94,13 @@ class DecoderBlock(nn.Module):
           memory: the source; None without cross-attention.
           self_mask, cross_mask: which tokens each may look at; arrays are broadcastable to (B, H, T, T) and (B, H, T,
             S), True where it may.
+          bias: added to the scores of self-attention.
         """
-        x = self._add(x, self.self_norm, lambda y: self.self_attention(y, mask=self_mask, train=train), train)
+
+        def self_attention(y: jax.Array) -> jax.Array:
+            return self.self_attention(y, mask=self_mask, bias=bias, train=train)
+
+        x = self._add(x, self.self_norm, self_attention, train)
         if self.cross:
             x = self._add(x, self.cross_norm, lambda y: self.cross_attention(y, memory, cross_mask, train=train), train)
         x = constrain(self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=train), train))
@@ -134,6 +141,7 @@ class DecoderBlock(nn.Module):
         row: Int[Array, ""],
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H #K R"] | None = None,
     ) -> tuple[Float[Array, "B K D"], Cache]:
         """The next token of each beam. The beam axis replaces the query axis, so the attention code is reused.
 
@@ -141,13 +149,14 @@ class DecoderBlock(nn.Module):
           row: where in the cache the keys and values of the K tokens are written.
           self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own.
           cross_mask: (B, 1, 1, S); None without cross-attention.
+          bias: added to the scores of self-attention, R = P + L·K.
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
             key, value = self.self_attention.kept(y)
             cache["key"] = jax.lax.dynamic_update_slice_in_dim(cache["key"], key, row, axis=3)
             cache["value"] = jax.lax.dynamic_update_slice_in_dim(cache["value"], value, row, axis=2)
-            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask)
+            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask, bias)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
@@ -157,9 +166,7 @@ class DecoderBlock(nn.Module):
             x = self._add(x, self.cross_norm, lambda y: cross(y, *keys_values, cross_mask), False)
         return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache
 
-    def _add(
-        self, x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array], train: bool
-    ) -> jax.Array:
+    def _add(self, x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array], train: bool) -> jax.Array:
         y = self.drop(branch(norm(x) if self.norm == "pre" else x), deterministic=not train)
         x = x + y if self.residual else y
         return norm(x) if self.norm == "post" else x
@@ -171,8 +178,8 @@ class Decoder(nn.Module):
     Attributes:
       depth: the number of blocks.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
-      width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        residual, scale, activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
+      width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_kind, norm_epsilon, dropout, attention_dropout,
+        mlp_dropout, residual, scale, activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
     """
 
     width: int
@@ -183,6 +190,7 @@ class Decoder(nn.Module):
     value_dim: int | None = None
     cross: bool = True
     norm: Norm = "post"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -208,6 +216,7 @@ class Decoder(nn.Module):
                 value_dim=self.value_dim,
                 cross=self.cross,
                 norm=self.norm,
+                norm_kind=self.norm_kind,
                 norm_epsilon=self.norm_epsilon,
                 dropout=self.dropout,
                 attention_dropout=self.attention_dropout,
@@ -224,7 +233,7 @@ class Decoder(nn.Module):
             for layer in range(self.depth)
         ]
         if self.norm == "pre":
-            self.last_norm = layer_norm(self.dtype, "norm", self.norm_epsilon, self.use_bias)
+            self.last_norm = norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)
 
     def __call__(
         self,
@@ -232,12 +241,13 @@ class Decoder(nn.Module):
         memory: Float[Array, "B S D"] | None,
         self_mask: Mask | Bool[AnyArray, "..."],
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H T T"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """All tokens at once, normalised. Arguments as DecoderBlock's."""
         for block in self.blocks:
-            x = block(x, memory, self_mask, cross_mask, train)
+            x = block(x, memory, self_mask, cross_mask, train, bias)
         return self._normalised(x)
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> list[Cache]:
@@ -259,11 +269,12 @@ class Decoder(nn.Module):
         row: Int[Array, ""],
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
+        bias: Float[Array, "#B H #K R"] | None = None,
     ) -> tuple[Float[Array, "B K D"], list[Cache]]:
         """The next token of each beam, normalised, and the caches with it. Arguments as DecoderBlock's."""
         after = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block.step(x, cache, row, self_mask, cross_mask)
+            x, cache = block.step(x, cache, row, self_mask, cross_mask, bias)
             after.append(cache)
         return self._normalised(x), after
 

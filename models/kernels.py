@@ -35,7 +35,7 @@ def attention(
     key: Float[Array, "B S H K"],
     value: Float[Array, "B S H V"],
     mask: Mask | Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
     kernel: Kernel = "auto",
 ) -> Float[Array, "B T H V"]:
@@ -44,7 +44,7 @@ def attention(
     Args:
       mask: which keys each query may look at; arrays are broadcastable to (B, H, T, S). A query that may look nowhere
         gets zeros.
-      bias: added to the scores.
+      bias: added to the scores, one for each example or one for all.
       dropout: of the weights; None for none.
       kernel: see kernel_choice.KERNELS.
 
@@ -72,7 +72,7 @@ def plain(
     key: Float[Array, "B S H K"],
     value: Float[Array, "B S H V"],
     mask: Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
 ) -> Float[Array, "B T H V"]:
     """Equation 1 with all weights at once. Arguments as of `attention`."""
@@ -87,13 +87,13 @@ def attention_weights(
     query: Float[Array, "B T H K"],
     key: Float[Array, "B S H K"],
     mask: Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B H T S"]:
     """softmax(QK^T / sqrt(K) + bias), equation 1 before the values.
 
     Args:
       mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
-      bias: added to the scores.
+      bias: added to the scores, one for each example or one for all.
 
     Returns:
       the weights in the query's dtype; the softmax itself is taken in float32.
@@ -106,7 +106,7 @@ def heads_first_weights(
     query: Float[Array, "B H T K"],
     key: Float[Array, "B H S K"],
     mask: Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B H T S"]:
     """attention_weights of heads that come before tokens."""
     query = query * query.shape[-1] ** -0.5
@@ -137,7 +137,7 @@ def blockwise(
     key: Float[Array, "B S H K"],
     value: Float[Array, "B S H V"],
     mask: Mask,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
 ) -> Float[Array, "B T H V"]:
     """`plain` for one block of queries after the other; the backward pass computes each block's weights again. Memory
@@ -203,7 +203,7 @@ def cudnn(
     key: Float[Array, "B S H K"],
     value: Float[Array, "B S H V"],
     mask: Mask,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B T H V"]:
     """The flash attention of cuDNN, for NVIDIA's GPUs. Arguments as of `attention`."""
     causal = mask.causal and not mask.more

@@ -122,6 +122,68 @@ class AddPositions(nn.Module):
         return x + jnp.asarray(np.pad(fixed, ((extra, 0), (0, 0)))[None], x.dtype)
 
 
+def distance_buckets(
+    distance: Int[np.ndarray, " N"], buckets: int, furthest: int, both_sides: bool
+) -> Int32[np.ndarray, " N"]:
+    """T5's bucket of each distance from a query to a key (1910.10683, section 2.1): one for each of the near ones, then
+    wider and wider ones, on a logarithmic scale, and the last for all from `furthest` on.
+
+    Args:
+      distance: the key's place less the query's.
+      buckets: how many there are. With `both_sides` the second half is for keys that come after the query; without,
+        these have the bucket of distance 0.
+    """
+    after = (distance > 0) * (buckets // 2) if both_sides else 0
+    buckets = buckets // 2 if both_sides else buckets
+    away = np.abs(distance) if both_sides else np.maximum(-distance, 0)
+    near = buckets // 2
+    # In float32, as the published code has it: at a bucket's border rounding decides.
+    scale = np.log(np.maximum(away, near).astype(np.float32) / near) / np.float32(np.log(furthest / near))
+    far = np.minimum(near + (scale * (buckets - near)).astype(np.int32), buckets - 1)
+    return (after + np.where(away < near, away, far)).astype(np.int32)
+
+
+class RelativeBias(nn.Module):
+    """T5's relative position bias: a learned number for each head and each bucket of distances, added to attention's
+    scores. It depends on distances alone, so that sentences packed in a row need nothing more.
+
+    Attributes:
+      heads: H.
+      both_sides: whether keys after a query have buckets of their own: in an encoder.
+      buckets: how many there are.
+      furthest: the distance from which all have the last bucket.
+      embedding_init: of the table (buckets, H).
+    """
+
+    heads: int
+    both_sides: bool
+    buckets: int
+    furthest: int
+    embedding_init: nn.initializers.Initializer
+
+    def setup(self) -> None:
+        """Names the table."""
+        self.embedding = self.param("embedding", self.embedding_init, (self.buckets, self.heads))
+
+    def __call__(self, queries: int, keys: int) -> Float32[Array, "1 H T S"]:
+        """Of queries 0 ... T - 1 to keys 0 ... S - 1."""
+        # Row t is the numbers of all distances, moved by t places: with one number more a row, that is a reshape, whose
+        # gradient is a sum. A gather's is a scatter, several times as slow.
+        of_distance = jnp.pad(self._of_distances(queries, keys), ((0, 0), (0, 1)))
+        rows = jnp.tile(of_distance, (1, queries))[:, : queries * (queries + keys - 1)]
+        return rows.reshape(1, self.heads, queries, -1)[..., queries - 1 :]
+
+    def row(self, query: Int[Array, ""], keys: int) -> Float32[Array, "1 H 1 S"]:
+        """Of one query, whose place is less than S, to keys 0 ... S - 1."""
+        first = keys - 1 - query
+        return jax.lax.dynamic_slice_in_dim(self._of_distances(keys, keys), first, keys, axis=1)[None, :, None]
+
+    def _of_distances(self, queries: int, keys: int) -> Float32[Array, "H N"]:
+        """Of the distances 1 - T ... S - 1."""
+        distance = np.arange(1 - queries, keys)
+        return self.embedding[distance_buckets(distance, self.buckets, self.furthest, self.both_sides)].T
+
+
 class RelativePositions(nn.Module):
     """Relative position bias on a 2-D grid: q_i · r(p_i - p_j) / sqrt(K), with a learned vector r for each offset of
     rows and columns, shared by the heads (2010.11929, appendix D.4; 1803.02155, equation 5).

@@ -60,3 +60,19 @@ GPT = {
     "large": {"width": 1280, "depth": 36, "mlp_dim": 5120, "heads": 20},
     "XL": {"width": 1600, "depth": 48, "mlp_dim": 6400, "heads": 25},
 }
+
+# T5 (1910.10683, section 3.7) and its later version with gated MLPs, by the names of their published checkpoints.
+T5: dict[str, dict[str, dict[str, int]]] = {
+    "1.0": {
+        "small": {"width": 512, "depth": 6, "mlp_dim": 2048, "heads": 8, "head_dim": 64},
+        "base": {"width": 768, "depth": 12, "mlp_dim": 3072, "heads": 12, "head_dim": 64},
+        "large": {"width": 1024, "depth": 24, "mlp_dim": 4096, "heads": 16, "head_dim": 64},
+        "3B": {"width": 1024, "depth": 24, "mlp_dim": 16384, "heads": 32, "head_dim": 128},
+    },
+    "1.1": {
+        "small": {"width": 512, "depth": 8, "mlp_dim": 1024, "heads": 6, "head_dim": 64},
+        "base": {"width": 768, "depth": 12, "mlp_dim": 2048, "heads": 12, "head_dim": 64},
+        "large": {"width": 1024, "depth": 24, "mlp_dim": 2816, "heads": 16, "head_dim": 64},
+        "XL": {"width": 2048, "depth": 24, "mlp_dim": 5120, "heads": 32, "head_dim": 64},
+    },
+}

@@ -22,14 +22,14 @@ def softmax_values(
     key: Float[Array, "B H S K"],
     value: Float[Array, "B H S V"],
     mask: Bool[AnyArray, "..."] | None = None,
-    bias: Float[Array, "B H T S"] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B H T V"]:
     """softmax(QK^T + bias) V, with the softmax in float32.
 
     Args:
       query: divided by sqrt(K).
       mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
-      bias: added to the scores.
+      bias: added to the scores, one for each example or one for all.
 
     Returns:
       the result in the query's dtype.
@@ -66,7 +66,10 @@ def _backward(kept: Kept, gradient: jax.Array) -> tuple[jax.Array | None, ...]:
     # The sum over s of each weight times its gradient, from the result alone (2205.14135, appendix B.2).
     mean = jnp.sum(gradient.astype(jnp.float32) * out.astype(jnp.float32), axis=-1, keepdims=True)
     of_scores = weights.astype(jnp.float32) * (of_weights - mean)
-    of_bias = None if bias is None else of_scores.astype(bias.dtype)
+    if bias is None:
+        of_bias = None
+    else:
+        of_bias = (of_scores if len(bias) == len(query) else of_scores.sum(0, keepdims=True)).astype(bias.dtype)
     of_scores = of_scores.astype(query.dtype)
     of_query = jnp.einsum("bhts,bhsk->bhtk", of_scores, key)
     of_key = jnp.einsum("bhts,bhtk->bhsk", of_scores, query)

@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
 from errors import UserError
 from lookup import Section, Size
 from models import decoding
+from models.arrays import AnyArray
 from models.tokens import BOS
 from tasks import Answer, Apply, Batch, Data, Method, Rows, Sums, Totals
 
@@ -72,10 +73,7 @@ class Task(tasks.Task):
         logits = apply(batch["tokens"], *[batch[name] for name in ("segment",) if name in batch])
         tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         mask = (target >= 0).astype(jnp.float32)
-        here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
-        chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
-        nll = jax.nn.logsumexp(logits, axis=-1) - chosen
-        right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
+        nll, right = scored(logits, target)
         return {"loss": (jnp.sum(nll * mask), mask.sum()), "accuracy": (jnp.sum(right * mask), mask.sum())}
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
@@ -168,6 +166,16 @@ class Task(tasks.Task):
             top_p=self.top_p,
         )
         return tokens
+
+
+def scored(
+    logits: Float[Array, "B T V"], target: Int[AnyArray, "B T"]
+) -> tuple[Float[Array, "B T"], Bool[Array, "B T"]]:
+    """The negative log-likelihood of each target, and whether it is the only likeliest token."""
+    here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
+    chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
+    right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
+    return jax.nn.logsumexp(logits, axis=-1) - chosen, right
 
 
 def ending(tokens: Int32[Array, "B P"], most: int) -> Int32[Array, "B M"]:

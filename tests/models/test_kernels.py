@@ -97,10 +97,13 @@ def test_blockwise_equals_plain_under_every_mask(queries, keys):
 
 
 @pytest.mark.parametrize("mask", [Mask(), causal_mask()])
-def test_blockwise_equals_plain_with_a_bias_and_its_gradient(mask):
-    arrays = [*inputs(70, 70), jnp.asarray(RNG.normal(size=(B, H, 70, 70)), jnp.float32)]
-    found = with_gradients(lambda q, k, v, bias: blockwise(q, k, v, mask, bias), *arrays)
-    assert_equal(found, with_gradients(lambda q, k, v, bias: plain(q, k, v, mask.array(70, 70), bias), *arrays))
+@pytest.mark.parametrize("batch", [1, B])
+def test_blockwise_and_plain_equal_the_equation_with_a_bias_and_its_gradient(mask, batch):
+    arrays = [*inputs(70, 70), jnp.asarray(RNG.normal(size=(batch, H, 70, 70)), jnp.float32)]
+    whole = mask.array(70, 70)
+    expected = with_gradients(lambda q, k, v, bias: as_written(q, k, v, whole, bias), *arrays)
+    assert_equal(with_gradients(lambda q, k, v, bias: blockwise(q, k, v, mask, bias), *arrays), expected)
+    assert_equal(with_gradients(lambda q, k, v, bias: plain(q, k, v, whole, bias), *arrays), expected)
 
 
 def test_blockwise_in_bfloat16_is_as_near_as_plain():

@@ -16,7 +16,7 @@ INPUTS = {
 }
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet"), "image"),
-    **dict.fromkeys(("transformer", "seq2seq"), "pair"),
+    **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt"), "sentence"),
 }
 

@@ -15,7 +15,9 @@ from models.positions import (
     AddPositions,
     AddTokenPositions,
     Kind,
+    RelativeBias,
     RelativePositions,
+    distance_buckets,
     positions_in_segments,
     sinusoid_1d,
     sinusoid_2d,
@@ -197,3 +199,44 @@ def test_relative_positions_score_each_offset_of_a_key_by_its_own_vector(extra):
             offset = table[i // columns - j // columns + rows - 1, i % columns - j % columns + columns - 1]
             expected[0, :, extra + i, extra + j] = query[0, extra + i] @ offset / size**0.5
     np.testing.assert_allclose(bias, expected, rtol=1e-5, atol=1e-7)
+
+
+def bucket(distance: int, buckets: int, furthest: int, both_sides: bool) -> int:
+    """T5's rule for one distance: of the buckets half are for one distance each, and the others' ends grow by a
+    constant factor up to `furthest`."""
+    first = 0
+    if both_sides:
+        buckets //= 2
+        first = buckets if distance > 0 else 0
+        away = abs(distance)
+    else:
+        away = max(-distance, 0)
+    near = buckets // 2
+    if away < near:
+        return first + away
+    ends = [near * (furthest / near) ** (step / (buckets - near)) for step in range(1, buckets - near)]
+    return first + near + sum(away > end - 1e-6 for end in ends)
+
+
+@pytest.mark.parametrize("both_sides", [True, False])
+@pytest.mark.parametrize(("buckets", "furthest"), [(32, 128), (8, 20)])
+def test_a_distance_has_t5s_bucket(buckets, furthest, both_sides):
+    distances = np.arange(-300, 301)
+    found = distance_buckets(distances, buckets, furthest, both_sides)
+    assert found.tolist() == [bucket(d, buckets, furthest, both_sides) for d in distances.tolist()]
+    assert sorted(set(found.tolist())) == [i for i in range(buckets) if not (both_sides and i == buckets // 2)]
+
+
+@pytest.mark.parametrize("both_sides", [True, False])
+def test_a_relative_bias_is_the_tables_number_of_each_head_and_distance(both_sides):
+    heads, buckets, furthest = 2, 8, 10
+    table = np.random.default_rng(0).normal(size=(buckets, heads)).astype(np.float32)
+    module = RelativeBias(heads, both_sides, buckets, furthest, jax.nn.initializers.zeros)
+    variables = {"params": {"embedding": table}}
+    queries, keys = 5, 13
+    number = [[bucket(s - t, buckets, furthest, both_sides) for s in range(keys)] for t in range(queries)]
+    np.testing.assert_array_equal(module.apply(variables, queries, keys), table[number].transpose(2, 0, 1)[None])
+    row = jax.jit(lambda query: module.apply(variables, query, keys, method="row"))
+    for query in (0, 4, keys - 1):
+        expected = [table[bucket(s - query, buckets, furthest, both_sides)] for s in range(keys)]
+        np.testing.assert_array_equal(row(query), np.transpose(expected)[None, :, None])

@@ -1,0 +1,138 @@
+"""Texts with hidden spans, for T5 (1910.10683): windows of tokens, and what is hidden of them.
+
+b this host's rows of a batch, W the tokens of a window, S of an input, T of a target.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Interval
+
+from data import spans
+from data.order import tensorflow
+from data.pipelines import documents, ragged
+from data.pipelines.base import Batch, Section, Spec, Split, Unread
+from data.sources import Example
+from errors import UserError
+from lookup import Size
+from models.tokens import BOS, EOS, PAD, SENTINEL
+
+
+def debug(section: Section) -> dict[str, int]:
+    """What a `:debug` variant changes."""
+    return documents.debug(section)
+
+
+@dataclass(kw_only=True)
+class Pipeline(documents.Pipeline):
+    """Batches: source int32 (b, S), a window of text with sentinels for its hidden spans, and target int32 (b, T), the
+    spans, a sentinel before each; EOS at the end of both, 0 after it. Which are hidden is drawn from the seed and the
+    row's place in the training, so anew each time; in evaluation from the window's number, so always alike.
+
+    Attributes:
+      length: tokens of a window, W. 568 of them make inputs of 512 and targets of 114, as T5 was trained.
+      hidden: the share of them that is hidden.
+      span: mean length of a hidden span.
+      sentinels: ids after the tokenizer's, one for each hidden span: the last is that of the first span.
+    """
+
+    length: Size = 568
+    hidden: Annotated[float, Interval(gt=0, lt=1)] = 0.15
+    span: Annotated[float, Interval(ge=1)] = 3.0
+    sentinels: Size = 100
+
+    item: ClassVar[str] = "a text with <extra_id_0>, <extra_id_1> ... for what is to be filled in"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.special:
+            raise UserError("config.data.special=False leaves no ids for padding and ends: hidden spans need them.")
+        if self.document_mask:
+            raise UserError("config.data.document_mask keeps texts apart in windows for language models only.")
+        if self.length < 2:
+            raise UserError(f"config.data.length={self.length} leaves nothing to hide: take 2 or more.")
+        if self._lengths.spans > self.sentinels:
+            raise UserError(
+                f"a window of config.data.length={self.length} tokens has {self._lengths.spans} hidden spans, which "
+                f"config.data.sentinels={self.sentinels} are too few for: raise it, or lower the length."
+            )
+
+    @property
+    def _lengths(self) -> spans.Lengths:
+        return spans.lengths(self.length, self.hidden, self.span)
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """outputs: the tokenizer's vocabulary and the sentinels."""
+        return {"outputs": self.text_tokenizer.size + self.sentinels}
+
+    @property
+    def spec(self) -> Spec:
+        """source and target."""
+        return {"source": ((1, self._lengths.source), "int32"), "target": ((1, self._lengths.target), "int32")}
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids up to EOS, with sentinels as a person writes them."""
+        text = ""
+        run: list[int] = []
+        last = self.text_tokenizer.size + self.sentinels - 1
+        for token in [*map(int, ids), EOS]:
+            if token == EOS or token >= self.text_tokenizer.size:
+                text, run = text + self.text_tokenizer.decode(run), []
+                if token == EOS:
+                    break
+                text += f"<extra_id_{last - token}>"
+            else:
+                run.append(token)
+        return text
+
+    def describe(self) -> list[str]:
+        """What is hidden, and how much text there is."""
+        source, target, count = self._lengths
+        line = f"{count} spans of each window are hidden: inputs of {source} tokens, targets of {target}."
+        return [*super().describe(), line]
+
+    def finish(self, batch: Example, split: Split, train: bool) -> Example:
+        """Windows with hidden spans."""
+        tf = tensorflow()
+        rows = split.plan.most // self.feed.hosts
+        there = batch["is_token"] & batch["real"][:, None]
+        count = tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
+        key = (2 * self.feed.seed + 1, batch["position"]) if train else (0, batch["index"])
+        # A text's end and the next one's beginning look alike, so that EOS ends a target and nothing else.
+        tokens = tf.where(batch["tokens"] == EOS, BOS, batch["tokens"])
+        tokens = tf.ensure_shape(tokens, (rows, self.length))
+        size = self.text_tokenizer.size + self.sentinels
+        made = spans.hide(tokens, count, key, self.hidden, self.span, size)
+        return {name: tf.ensure_shape(x, (rows, x.shape[1])) for name, x in zip(self.spec, made, strict=True)}
+
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """See Base."""
+        found = super().unread(classes, examples)
+        return replace(found, sizes={"outputs": (found.sizes["outputs"] or 0) + self.sentinels})
+
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """Texts as one batch {"source": (n, S)}, with <extra_id_0>, <extra_id_1> ... where spans are to be filled in.
+
+        Raises:
+          UserError: a text without any, or one that there is no id for.
+        """
+        rows = []
+        last = self.text_tokenizer.size + self.sentinels - 1
+        for text in ragged.typed(items):
+            parts = re.split(SENTINEL, text)  # text, number, text, number, ... text
+            numbers = [int(number) for number in parts[1::2]]
+            if not numbers:
+                raise UserError(f"{text[:60]!r} has no <extra_id_0>: write it where something is to be filled in.")
+            if max(numbers) >= self.sentinels:
+                raise UserError(f"<extra_id_{max(numbers)}> is none of config.data.sentinels={self.sentinels}.")
+            ids = [ids[:-1] for ids in self.text_tokenizer.encode(parts[::2])]
+            row = [*ids[0], *(i for n, part in zip(numbers, ids[1:], strict=True) for i in (last - n, *part)), EOS]
+            if len(row) > self._lengths.source:
+                raise UserError(f"{text[:60]!r} ... is {len(row)} tokens, and the model reads {self._lengths.source}.")
+            rows.append(row)
+        longest = -(-max(map(len, rows)) // ragged.MULTIPLE) * ragged.MULTIPLE
+        return {"source": np.array([row + [PAD] * (longest - len(row)) for row in rows], np.int32)}, []

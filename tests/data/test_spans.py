@@ -1,0 +1,197 @@
+"""Hidden spans: the text comes back from both sides, in T5's lengths, drawn alike each time that it should be."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import input_pipeline
+from data import spans
+from data.pipelines.base import Feed
+from errors import UserError
+from models.tokens import EOS, PAD
+
+V = 1000
+TEXT = "".join(f"{number} is not {number + 1}.\n" for number in range(200))
+
+
+def hidden(tokens: np.ndarray, count: list[int], seed: int = 0, share: float = 0.15, mean: float = 3.0):
+    """Both sides of rows of tokens, each the first `count` of `tokens`."""
+    rows = np.broadcast_to(tokens.astype(np.int32), (len(count), len(tokens)))
+    key = (seed, np.arange(len(count)))
+    made = spans.hide(np.ascontiguousarray(rows), np.array(count, np.int32), key, share, mean, V)
+    return [side.numpy() for side in made]
+
+
+def filled(source: np.ndarray, target: np.ndarray) -> tuple[list[int], list[int]]:
+    """The text that both sides spell, and the lengths of its hidden spans."""
+    source, target = (row[row != PAD].tolist() for row in (source, target))
+    assert source.pop() == EOS
+    assert target.pop() == EOS
+    found: dict[int, list[int]] = {}
+    for token in target:
+        if token > V // 2:
+            assert token == V - 1 - len(found)  # sentinels count down from the end of the vocabulary
+            found[token] = []
+        else:
+            found[V - len(found)].append(token)
+    text = [i for token in source for i in found.pop(token, [token])]
+    return text, [len(span) for span in map(list, _spans(target))]
+
+
+def _spans(target: list[int]):
+    for is_sentinel, run in itertools.groupby(target, lambda token: token > V // 2):
+        if not is_sentinel:
+            yield run
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (568, (512, 114, 28)),  # as T5 was trained
+        (141, (128, 29, 7)),
+        (142, (129, 29, 7)),
+        (4, (5, 3, 1)),
+        (2, (3, 3, 1)),
+    ],
+)
+def test_a_text_has_t5s_lengths(tokens, expected):
+    assert spans.lengths(tokens, 0.15, 3.0) == expected
+    source, target = hidden(np.arange(4, 4 + tokens) % (V // 2 - 4) + 4, [tokens] * 3)
+    assert (source.shape, target.shape) == ((3, expected[0]), (3, expected[1]))
+    assert (source != PAD).all()
+    assert (target != PAD).all()
+
+
+@pytest.mark.parametrize(("share", "mean"), [(0.15, 3.0), (0.5, 1.0), (0.9, 2.5)])
+def test_both_sides_together_are_the_text_whatever_its_length(share, mean):
+    tokens, count = np.arange(4, 44), [40, 39, 23, 7, 2, 1, 0]
+    source, target = hidden(tokens, count, share=share, mean=mean)
+    for row, length in enumerate(count[:-2]):
+        text, of_spans = filled(source[row], target[row])
+        assert text == tokens[:length].tolist()
+        expected = spans.lengths(length, share, mean)
+        assert ((source[row] != PAD).sum(), (target[row] != PAD).sum(), len(of_spans)) == expected
+        assert source[row, 0] == tokens[0]
+        assert source[row, expected.source - 2] >= V // 2
+    assert source[5].tolist()[:3] == [4, EOS, PAD]  # nothing is hidden of a single token
+    assert not source[6].any()
+    assert not target[6].any()
+
+
+def test_every_division_into_spans_is_equally_likely():
+    # Of 12 tokens 6 are hidden, in 3 spans: 10 divisions of the hidden ones, and 10 of the others.
+    rows = 4000
+    source, target = hidden(np.arange(4, 16), [12] * rows, share=0.5, mean=2.0)
+    drawn: Counter[tuple[int, ...]] = Counter()
+    left: Counter[tuple[int, ...]] = Counter()
+    for one, other in zip(source, target, strict=True):
+        drawn[tuple(filled(one, other)[1])] += 1
+        left[tuple(len(list(run)) for there, run in itertools.groupby(one[:-1] < V // 2) if there)] += 1
+    for found in (drawn, left):
+        assert len(found) == 10
+        assert all(abs(n - rows / 10) < 5 * (rows / 10) ** 0.5 for n in found.values())
+
+
+def test_what_is_hidden_depends_on_the_seed_and_the_rows_number_alone():
+    tokens = np.arange(4, 144)
+    first = hidden(tokens, [140] * 5)
+    again = hidden(tokens, [140] * 3)
+    np.testing.assert_array_equal(first[0][:3], again[0])
+    assert len({row.tobytes() for row in first[1]}) == 5
+    assert (hidden(tokens, [140], seed=1)[1][0] != first[1][0]).any()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("text")
+    for split in ("train", "validation"):
+        (root / f"{split}.txt").write_text(TEXT)
+    return root
+
+
+def make(folder, feed: Feed | None = None, **changes):
+    settings = dict(kind="spans", source="files", name=str(folder), tokenizer="char", batch_size=4, length=40)
+    return input_pipeline.build(settings | {"sentinels": 4} | changes, feed or Feed())
+
+
+def first(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def assert_same(left, right):
+    for one, other in zip(left, right, strict=True):
+        for name in ("source", "target"):
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_batches_are_windows_of_the_text_and_any_step_can_be_made_alone(folder):
+    pipeline = make(folder)
+    assert pipeline.sizes == {"outputs": pipeline.text_tokenizer.size + 4}
+    batches = first(pipeline.train_batches(0), 6)
+    assert_same(first(pipeline.train_batches(4), 2), batches[4:])
+    assert_same(first(make(folder).train_batches(0), 6), batches)
+    assert {batch["source"].shape for batch in batches} == {(4, 37)}
+    for batch in batches:
+        for source, target in zip(batch["source"], batch["target"], strict=True):
+            spelled = pipeline.decode(source)
+            for sentinel, span in zip(*_parts(pipeline.decode(target)), strict=True):
+                assert span
+                spelled = spelled.replace(sentinel, span)
+            assert spelled in TEXT
+
+
+def _parts(text: str) -> tuple[list[str], list[str]]:
+    _, *parts = text.replace("<", "\0<").replace(">", ">\0").split("\0")
+    return parts[::2], parts[1::2]
+
+
+def test_an_evaluation_hides_the_same_in_whatever_batches(folder):
+    once = [row for batch in make(folder).eval_batches("validation") for row in batch["target"] if row.any()]
+    other = [
+        row
+        for batch in make(folder, Feed(seed=7), eval_batch_size=16).eval_batches("validation")
+        for row in batch["target"]
+        if row.any()
+    ]
+    np.testing.assert_array_equal(once, other)
+
+
+def test_what_a_person_writes_is_read_as_the_model_was_trained(folder):
+    pipeline = make(folder)
+    batch, notes = pipeline.read(["1 is <extra_id_0> 2.<extra_id_3>", "<extra_id_0>"])
+    last = pipeline.sizes["outputs"] - 1
+    assert [batch["source"][0].tolist().index(last - n) for n in (0, 3)] == [5, 9]
+    assert batch["source"].shape == (2, 16)
+    assert pipeline.decode(batch["source"][0]) == "1 is <extra_id_0> 2.<extra_id_3>"
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 is", "'1 is' has no <extra_id_0>"),
+        ("1 is <extra_id_4>", "<extra_id_4> is none of config.data.sentinels=4"),
+        ("1 is <extra_id_0>" * 9, "is 55 tokens, and the model reads 37"),
+    ],
+)
+def test_a_text_that_cannot_be_filled_in_is_refused(folder, text, message):
+    with pytest.raises(UserError, match=message):
+        make(folder).read([text])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"special": False}, "special=False leaves no ids"),
+        ({"document_mask": True}, "document_mask"),
+        ({"length": 1}, "length=1 leaves nothing to hide"),
+        ({"sentinels": 1}, "has 2 hidden spans, which config.data.sentinels=1 are too few for"),
+        ({"hidden": 1.0}, "config.data.hidden=1.0"),
+        ({"span": 0.5}, "config.data.span=0.5"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(folder, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(folder, **changes)
