@@ -76,3 +76,11 @@ T5: dict[str, dict[str, dict[str, int]]] = {
         "XL": {"width": 2048, "depth": 24, "mlp_dim": 5120, "heads": 32, "head_dim": 64},
     },
 }
+
+# 2103.14030, section 3.3: the width of the first stage, and the layers of each. All heads are 32 wide.
+SWIN: dict[str, dict[str, int | tuple[int, ...]]] = {
+    "T": {"width": 96, "depths": (2, 2, 6, 2)},
+    "S": {"width": 96, "depths": (2, 2, 18, 2)},
+    "B": {"width": 128, "depths": (2, 2, 18, 2)},
+    "L": {"width": 192, "depths": (2, 2, 18, 2)},
+}

@@ -92,6 +92,17 @@ FAMILIES: dict[str, dict[str, object]] = {
         "task.name": "classify",
         **IMAGES,
     },
+    "swin": {
+        "model.name": "swin",
+        "model.width": 8,
+        "model.depths": (2, 1),
+        "model.head_dim": 4,
+        "model.window": 3,
+        "model.patch": 1,
+        "model.stochastic_depth": 0.1,
+        "task.name": "classify",
+        **IMAGES,
+    },
     "mae": {
         "model.name": "mae",
         **VIT,

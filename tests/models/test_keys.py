@@ -15,7 +15,7 @@ INPUTS = {
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
-    **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet"), "image"),
+    **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt"), "sentence"),
 }
