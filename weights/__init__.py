@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, our_vit, schemes
+from weights import beside, files, our_t5, our_vit, schemes
 from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -43,7 +43,7 @@ __all__ = [
 
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
-MODELS = ("vit", "resnet", "mixer", "transformer")  # config.model.name
+MODELS = ("vit", "resnet", "mixer", "transformer", "t5")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -137,7 +137,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     if folder != path and table.scheme == "huggingface" and not said.get("attend") and not beside.exists(path):
         raise UserError(
             f"{folder} lacks config.json, which says how many heads the model has and how it computes: put it there"
-            + (f", or name the file itself, {path}." if table.family is our_vit.FAMILY else ".")
+            + (f", or name the file itself, {path}." if table.family in (our_t5.FAMILY, our_vit.FAMILY) else ".")
         )
     neighbour = beside.read(path, said, table)
     heads = heads or neighbour.heads or _usual_heads(path, table, arrays)
@@ -395,6 +395,8 @@ def _moves(
 
 
 def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+    if table.family is our_t5.FAMILY:
+        return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
     if table.family is not our_vit.FAMILY:
         if any("heads" in row.change.name for row in table.rows):
             raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
