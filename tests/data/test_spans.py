@@ -142,6 +142,13 @@ def test_batches_are_windows_of_the_text_and_any_step_can_be_made_alone(folder):
             assert spelled in TEXT
 
 
+def test_hosts_share_each_batch_out(folder):
+    whole = first(make(folder).train_batches(0), 3)
+    halves = [first(make(folder, Feed(host=host, hosts=2, divisor=2)).train_batches(0), 3) for host in (0, 1)]
+    joined = [{name: np.concatenate([a[name], b[name]]) for name in a} for a, b in zip(*halves, strict=True)]
+    assert_same(joined, whole)
+
+
 def _parts(text: str) -> tuple[list[str], list[str]]:
     _, *parts = text.replace("<", "\0<").replace(">", ">\0").split("\0")
     return parts[::2], parts[1::2]

@@ -12,6 +12,7 @@ from weights import changes, our_resnet, our_vit
 from weights.tables import spell
 
 SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
+TEXT = ("transformer", "t5")
 FORMS = [
     *[(scheme, {}) for scheme in SUFFIX],
     *[(scheme, {"scan": True}) for scheme in SUFFIX],
@@ -29,6 +30,10 @@ FORMS = [
     ("google", {"name": "resnet", "order": "post", "root": "imagenet"}),
     ("google", {"name": "mixer"}),
     ("google", {"name": "mixer", "outputs": 0}),
+    ("huggingface", {"name": "transformer", "outputs": 40}),
+    ("huggingface", {"name": "transformer", "outputs": 40, "decoder_depth": 1, "output_bias": False}),
+    ("huggingface", {"name": "t5", "outputs": 40}),
+    ("huggingface", {"name": "t5", "outputs": 40, "version": "1.1", "decoder_depth": 1, "head_dim": 8}),
 ]
 
 
@@ -39,7 +44,7 @@ def same(a, b):
 
 @pytest.mark.parametrize(("scheme", "settings"), FORMS)
 def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, settings):
-    if settings.get("name") != "resnet":
+    if settings.get("name") not in ("resnet", *TEXT):
         settings = {"activation": "gelu_tanh"} | settings
     params, model = drawn(**settings)
     path, again = tmp_path / f"a{SUFFIX[scheme]}", tmp_path / f"b{SUFFIX[scheme]}"
@@ -50,8 +55,11 @@ def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, setting
         same(params, weights.flat(weights.stacked(found.params)))
     assert found.scheme == scheme
     assert {key: model[key] for key in found.model} == found.model
-    assert (found.classes, found.channels) == (settings.get("outputs", 5), 3)
-    assert found.image_size == (0 if model["name"] == "resnet" else 12)
+    text = model["name"] in TEXT
+    assert (found.classes, found.channels) == ((0, 0) if text else (settings.get("outputs", 5), 3))
+    assert found.image_size == (0 if model["name"] in ("resnet", *TEXT) else 12)
+    of_tokens = ("embedding/embedding", "logits_bias", "head/kernel")
+    assert list(found.vocabulary) == [name for name in of_tokens if text and name in params]
     assert not weights.mismatch(found, params)
     weights.write(again, found.params, scheme, found.model)
     same(weights.files.read(path)[0], weights.files.read(again)[0])
