@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from models import paths
 from models.arrays import AnyArray
-from models.attention import XAVIER, Initialisers, MultiHeadAttention
+from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
 from models.kernel_choice import Kernel
 from models.masks import Mask
 from models.sharding import constrain
@@ -88,6 +88,7 @@ class Block(nn.Module):
       residual: whether a branch is added to x, or takes its place.
       scale: see MultiHeadAttention.
       activation: of the MLP.
+      options: what later models change in attention.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
     """
@@ -106,6 +107,7 @@ class Block(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    options: Options = PLAIN
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
@@ -116,12 +118,14 @@ class Block(nn.Module):
         drop_rate: Float[Array, ""],
         mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
+        position: Int[AnyArray, "#B #N"] | None = None,
     ) -> tuple[Float[Array, "B N D"], None]:
         """The layer's output, and nothing (as nn.scan wants it).
 
         Args:
           drop_rate: the probability that a branch of this layer is dropped.
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
+          position: see MultiHeadAttention.
         """
 
         def add(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
@@ -141,6 +145,7 @@ class Block(nn.Module):
             dropout=self.attention_dropout,
             grid=self.grid,
             scale=self.scale,
+            options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
@@ -149,7 +154,7 @@ class Block(nn.Module):
         x = add(
             x,
             layer_norm(self.dtype, "attention_norm", self.norm_epsilon),
-            lambda y: attention(y, mask=mask, train=train),
+            lambda y: attention(y, mask=mask, position=position, train=train),
         )
         x = add(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
         x = constrain(x)
@@ -168,7 +173,7 @@ class Encoder(nn.Module):
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
       heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual,
-        scale, activation, kernel, dtype: see Block.
+        scale, activation, options, kernel, dtype: see Block.
     """
 
     depth: int
@@ -186,6 +191,7 @@ class Encoder(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    options: Options = PLAIN
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "auto"
@@ -193,12 +199,18 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N D"], mask: Mask | Bool[AnyArray, "..."] | None = None, *, train: bool
+        self,
+        x: Float[Array, "B N D"],
+        mask: Mask | Bool[AnyArray, "..."] | None = None,
+        position: Int[AnyArray, "#B #N"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, "B N D"]:
         """All layers, normalised.
 
         Args:
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
+          position: see MultiHeadAttention.
         """
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
@@ -217,6 +229,7 @@ class Encoder(nn.Module):
             residual=self.residual,
             scale=self.scale,
             activation=self.activation,
+            options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
         )
@@ -225,13 +238,13 @@ class Encoder(nn.Module):
                 block,
                 variable_axes={"params": 0, "probe": 0},
                 split_rngs={"params": True, "dropout": True},
-                in_axes=(0, nn.broadcast, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
                 length=self.depth,
             )
-            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train)
+            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train, position)
         else:
             for layer, rate in enumerate(rates):
-                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train)
+                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train, position)
         return layer_norm(self.dtype, "norm", self.norm_epsilon)(x) if self.norm == "pre" else x
 
 
