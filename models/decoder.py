@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from models import paths
 from models.arrays import AnyArray
 from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
-from models.encoder import Activation, Mlp, Norm, Remat, layer_norm, rematerialised
+from models.encoder import Activation, Mlp, Norm, NormKind, NormLayer, Remat, norm_layer, rematerialised
 from models.kernel_choice import Kernel
 from models.masks import Mask
 from models.sharding import constrain
@@ -35,8 +35,8 @@ class DecoderBlock(nn.Module):
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
       options: what later models change in attention. Distances are those of self-attention alone.
-      heads, mlp_dim, head_dim, value_dim, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual, scale,
-        activation, kernel, dtype: see Block of models/encoder.py.
+      heads, mlp_dim, head_dim, value_dim, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
+        residual, scale, activation, kernel, dtype: see Block of models/encoder.py.
     """
 
     width: int
@@ -46,6 +46,7 @@ class DecoderBlock(nn.Module):
     value_dim: int | None = None
     cross: bool = True
     norm: Norm = "post"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -74,7 +75,7 @@ class DecoderBlock(nn.Module):
             kernel=self.kernel,
             dtype=self.dtype,
         )
-        norm = partial(layer_norm, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
+        norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
         self.self_attention, self.self_norm = attention(options=self.options), norm()
         if self.cross:
             self.cross_attention = attention(options=replace(self.options, distances="none"))
@@ -170,9 +171,7 @@ class DecoderBlock(nn.Module):
             x = self._add(x, self.cross_norm, lambda y: cross(y, *keys_values, cross_mask), False)
         return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache
 
-    def _add(
-        self, x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array], train: bool
-    ) -> jax.Array:
+    def _add(self, x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array], train: bool) -> jax.Array:
         y = self.drop(branch(norm(x) if self.norm == "pre" else x), deterministic=not train)
         x = x + y if self.residual else y
         return norm(x) if self.norm == "post" else x
@@ -184,8 +183,8 @@ class Decoder(nn.Module):
     Attributes:
       depth: the number of blocks.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
-      width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see DecoderBlock.
+      width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_kind, norm_epsilon, dropout, attention_dropout,
+        mlp_dropout, residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see DecoderBlock.
     """
 
     width: int
@@ -196,6 +195,7 @@ class Decoder(nn.Module):
     value_dim: int | None = None
     cross: bool = True
     norm: Norm = "post"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -222,6 +222,7 @@ class Decoder(nn.Module):
                 value_dim=self.value_dim,
                 cross=self.cross,
                 norm=self.norm,
+                norm_kind=self.norm_kind,
                 norm_epsilon=self.norm_epsilon,
                 dropout=self.dropout,
                 attention_dropout=self.attention_dropout,
@@ -239,7 +240,7 @@ class Decoder(nn.Module):
             for layer in range(self.depth)
         ]
         if self.norm == "pre":
-            self.last_norm = layer_norm(self.dtype, "norm", self.norm_epsilon, self.use_bias)
+            self.last_norm = norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)
 
     def __call__(
         self,

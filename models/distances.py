@@ -1,7 +1,7 @@
 """Positions that attention itself sees, as distances: rotary (2104.09864) and ALiBi (2108.12409).
 
-Both change queries and keys, and nothing else: every kernel computes them, decoding keeps keys that know their place, and
-there is no array of T x S. Scores depend on distances alone, so that rows of any length can be computed.
+Both change queries and keys, and nothing else: every kernel computes them, decoding keeps keys that know their place,
+and there is no array of T x S. Scores depend on distances alone, so that rows of any length can be computed.
 
 B batch, N tokens, H heads, K head size.
 """
@@ -9,7 +9,6 @@ B batch, N tokens, H heads, K head size.
 import math
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -41,7 +40,7 @@ def rotated(x: Float[Array, "B N H K"], position: Int[AnyArray, "#B #N"], base: 
 def alibi_slopes(heads: int) -> Float[np.ndarray, " H"]:
     """m of each head: 2^(-8 i / H) for i = 1 ... H (2108.12409, section 3).
 
-    Where H is no power of two: those of the next smaller power P, then every second one of 2 P, as in the authors' code.
+    Where H is no power of two: those of the next smaller power P, then every second one of 2 P, as the authors have it.
     """
     power = 2 ** math.floor(math.log2(heads))
 
@@ -54,8 +53,8 @@ def alibi_slopes(heads: int) -> Float[np.ndarray, " H"]:
 def alibi_query(query: Float[Array, "B T H K"]) -> Float[Array, "B T H K+2"]:
     """Queries whose products with `alibi_key`, over sqrt(K + 2), are QK^T / sqrt(K) + m s for a key at position s.
 
-    ALiBi adds -m (t - s): the same but for m t, which is one number for all keys of a query and so leaves the softmax as
-    it is.
+    ALiBi adds -m (t - s): the same but for m t, which is one number for all keys of a query and so leaves the softmax
+    as it is.
     """
     size = query.shape[-1]
     slope = alibi_slopes(query.shape[2])[:, None] * [WHOLE, 1] * (size + 2) ** 0.5

@@ -21,6 +21,8 @@ from models.kernel_choice import Kernel
 from models.masks import Mask
 from models.sharding import constrain
 
+NormLayer = nn.LayerNorm | nn.RMSNorm
+
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x times the normal distribution's probability of less than x (1606.08415), computed in float32.
@@ -32,20 +34,23 @@ def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 ACTIVATIONS = {"gelu": gelu, "gelu_tanh": nn.gelu, "relu": nn.relu}
-Activation = Literal["gelu", "gelu_tanh", "relu"]
+GATES = {"geglu": gelu, "geglu_tanh": nn.gelu, "swiglu": nn.silu}
+Activation = Literal["gelu", "gelu_tanh", "relu", "geglu", "geglu_tanh", "swiglu"]
 Remat = Literal["none", "dots", "full"]
 Norm = Literal["pre", "post", "none"]
+NormKind = Literal["layer", "rms"]
 
 
 class Mlp(nn.Module):
-    """f(x W1 + b1) W2 + b2, D -> F -> D (1706.03762, equation 2), with dropout between the two layers.
+    """f(x W1 + b1) W2 + b2, D -> F -> D (1706.03762, equation 2), with dropout between the two layers. Gated, the first
+    of them is a product: (f(x Wg + bg) * (x W1 + b1)) W2 + b2 (2002.05202, equation 6).
 
     Attributes:
       mlp_dim: F.
       dropout: rate.
-      activation: f.
-      use_bias: whether there are b1 and b2.
-      initialisers: of W1 (kernel), W2 (residual), b1 and b2 (bias).
+      activation: f. Those of GATES are gated: "geglu" by GELU, "swiglu" by SiLU.
+      use_bias: whether there are b1, bg and b2.
+      initialisers: of W1 and Wg (kernel), W2 (residual), b1, bg and b2 (bias).
       dtype: of the computation; parameters are float32.
     """
 
@@ -61,14 +66,29 @@ class Mlp(nn.Module):
         """The same MLP for each of the N tokens."""
         dense = partial(nn.Dense, use_bias=self.use_bias, bias_init=self.initialisers.bias, dtype=self.dtype)
         width = x.shape[-1]
-        x = dense(self.mlp_dim, kernel_init=self.initialisers.kernel, name="expand")(x)
-        x = nn.Dropout(self.dropout, deterministic=not train)(ACTIVATIONS[self.activation](x))
+        expand = partial(dense, self.mlp_dim, kernel_init=self.initialisers.kernel)
+        y = expand(name="expand")(x)
+        if self.activation in GATES:
+            y = GATES[self.activation](expand(name="gate")(x)) * y
+        else:
+            y = ACTIVATIONS[self.activation](y)
+        x = nn.Dropout(self.dropout, deterministic=not train)(y)
         return dense(width, kernel_init=self.initialisers.residual, name="contract")(x)
 
 
 def layer_norm(dtype: DTypeLike, name: str | None = None, epsilon: float = 1e-6, use_bias: bool = True) -> nn.LayerNorm:
     """LayerNorm (1607.06450) over the last axis. epsilon: what is added to the variance."""
     return nn.LayerNorm(epsilon=epsilon, use_bias=use_bias, dtype=dtype, name=name)
+
+
+def norm_layer(
+    kind: NormKind, dtype: DTypeLike, name: str | None = None, epsilon: float = 1e-6, use_bias: bool = True
+) -> NormLayer:
+    """LayerNorm, or RMSNorm (1910.07467), which has no mean and no bias, over the last axis. epsilon: what is added to
+    the variance, or to the mean square."""
+    if kind == "rms":
+        return nn.RMSNorm(epsilon=epsilon, dtype=dtype, name=name)
+    return layer_norm(dtype, name, epsilon, use_bias)
 
 
 class Block(nn.Module):
@@ -80,7 +100,8 @@ class Block(nn.Module):
       mlp_dim: F.
       head_dim, value_dim, grid: see MultiHeadAttention.
       norm: "pre" or "post": LayerNorm before each branch, or after each sum; "none" of them.
-      norm_epsilon: what LayerNorm adds to the variance.
+      norm_kind: "layer", or "rms" for RMSNorm in its place.
+      norm_epsilon: see norm_layer.
       dropout: on the output of each branch.
       attention_dropout: on the attention weights.
       mlp_dropout: within the MLP.
@@ -88,6 +109,8 @@ class Block(nn.Module):
       residual: whether a branch is added to x, or takes its place.
       scale: see MultiHeadAttention.
       activation: of the MLP.
+      use_bias: whether attention, MLP and LayerNorm have biases.
+      initialisers: of attention and MLP.
       options: what later models change in attention.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
@@ -99,6 +122,7 @@ class Block(nn.Module):
     value_dim: int | None = None
     grid: tuple[int, int] | None = None
     norm: Norm = "pre"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -107,6 +131,8 @@ class Block(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    use_bias: bool = True
+    initialisers: Initialisers = XAVIER
     options: Options = PLAIN
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
@@ -128,7 +154,7 @@ class Block(nn.Module):
           position: see MultiHeadAttention.
         """
 
-        def add(x: jax.Array, norm: nn.LayerNorm, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        def add(x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
             y = branch(norm(x) if self.norm == "pre" else x)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
             if train and self.stochastic_depth:
@@ -145,18 +171,20 @@ class Block(nn.Module):
             dropout=self.attention_dropout,
             grid=self.grid,
             scale=self.scale,
+            use_bias=self.use_bias,
+            initialisers=self.initialisers,
             options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
         )
-        mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, name="mlp")
-        x = add(
-            x,
-            layer_norm(self.dtype, "attention_norm", self.norm_epsilon),
-            lambda y: attention(y, mask=mask, position=position, train=train),
+        mlp = Mlp(
+            *(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, self.use_bias, self.initialisers),
+            name="mlp",
         )
-        x = add(x, layer_norm(self.dtype, "mlp_norm", self.norm_epsilon), lambda y: mlp(y, train=train))
+        norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
+        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, position=position, train=train))
+        x = add(x, norm("mlp_norm"), lambda y: mlp(y, train=train))
         x = constrain(x)
         self.sow("probe", "output", x)
         return x, None
@@ -172,8 +200,8 @@ class Encoder(nn.Module):
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
-      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual,
-        scale, activation, options, kernel, dtype: see Block.
+      heads, mlp_dim, head_dim, value_dim, grid, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
+        residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see Block.
     """
 
     depth: int
@@ -183,6 +211,7 @@ class Encoder(nn.Module):
     value_dim: int | None = None
     grid: tuple[int, int] | None = None
     norm: Norm = "pre"
+    norm_kind: NormKind = "layer"
     norm_epsilon: float = 1e-6
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -191,6 +220,8 @@ class Encoder(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    use_bias: bool = True
+    initialisers: Initialisers = XAVIER
     options: Options = PLAIN
     scan: bool = False
     remat: Remat = "none"
@@ -221,6 +252,7 @@ class Encoder(nn.Module):
             value_dim=self.value_dim,
             grid=self.grid,
             norm=self.norm,
+            norm_kind=self.norm_kind,
             norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
@@ -229,6 +261,8 @@ class Encoder(nn.Module):
             residual=self.residual,
             scale=self.scale,
             activation=self.activation,
+            use_bias=self.use_bias,
+            initialisers=self.initialisers,
             options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
@@ -245,7 +279,9 @@ class Encoder(nn.Module):
         else:
             for layer, rate in enumerate(rates):
                 x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train, position)
-        return layer_norm(self.dtype, "norm", self.norm_epsilon)(x) if self.norm == "pre" else x
+        if self.norm != "pre":
+            return x
+        return norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)(x)
 
 
 def rematerialised(

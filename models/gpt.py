@@ -19,7 +19,7 @@ from models import sizes, variants
 from models.arrays import AnyArray
 from models.attention import Initialisers, Options
 from models.decoder import Cache, Decoder, follow
-from models.encoder import Activation, Norm, Remat
+from models.encoder import GATES, Activation, Norm, NormKind, Remat
 from models.kernel_choice import Kernel
 from models.kernels import capped
 from models.masks import causal_mask, segment_mask
@@ -51,7 +51,7 @@ class Model(nn.Module):
       width: D; replaces the variant's.
       depth: the number of layers; replaces the variant's.
       heads: H; replaces the variant's.
-      mlp_dim: F; 4 D when None.
+      mlp_dim: F; 4 D when None, or 8/3 D of gated MLPs, whose three matrices then have as many parameters (2002.05202).
       positions: "learned" | "rotary" (2104.09864): queries and keys are turned by angles that grow with the position |
         "alibi" (2108.12409): scores fall with the distance | "none".
       rotary_base: of rotary positions' frequencies.
@@ -63,10 +63,11 @@ class Model(nn.Module):
       attention_cap: soft cap of attention's scores: see Options; 0 for none. Gemma 2 has 50.
       output_cap: soft cap of the logits, likewise. Gemma 2 has 30.
       norm: "pre" as GPT-2, "post" as GPT-1, or "none": see Block of models/encoder.py.
+      norm_kind: "layer", or "rms" for RMSNorm in LayerNorm's place (1910.07467).
       use_bias: whether linear layers and LayerNorm have biases. GPT-2 has them; nanoGPT's small models have none.
       dropout: on embeddings, on attention weights and on the output of each branch.
-      activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu".
-      norm_epsilon: what LayerNorm adds to the variance.
+      activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu", LLaMA the gated "swiglu".
+      norm_epsilon: what LayerNorm adds to the variance, or RMSNorm to the mean square.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
@@ -87,6 +88,7 @@ class Model(nn.Module):
     attention_cap: NonNegativeFloat = 0.0
     output_cap: NonNegativeFloat = 0.0
     norm: Norm = "pre"
+    norm_kind: NormKind = "layer"
     use_bias: bool = True
     dropout: Rate = 0.1
     activation: Activation = "gelu_tanh"
@@ -101,7 +103,8 @@ class Model(nn.Module):
         fields = variants.sizes(self.variant, sizes.GPT, width=self.width, depth=self.depth, heads=self.heads)
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
-        return Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
+        mlp_dim = fields["width"] * 8 // 3 if self.activation in GATES else 4 * fields["width"]
+        return Sizes(**fields | {"mlp_dim": self.mlp_dim or mlp_dim})
 
     def setup(self) -> None:
         """Names the parts."""
@@ -120,6 +123,7 @@ class Model(nn.Module):
             size.mlp_dim,
             cross=False,
             norm=self.norm,
+            norm_kind=self.norm_kind,
             norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,
             attention_dropout=self.dropout,

@@ -26,8 +26,8 @@ RULES: tuple[Rule, ...] = (
     # Of Mixer's MLPs over patches one side is the number of patches, which is as it is.
     (".*/token_mlp/expand/kernel", ("fsdp?", "tensor")),
     (".*/token_mlp/contract/kernel", ("tensor", "fsdp?")),
-    (".*/expand/kernel", ("fsdp", "tensor")),
-    (".*/expand/bias", ("tensor",)),
+    (".*/(expand|gate)/kernel", ("fsdp", "tensor")),
+    (".*/(expand|gate)/bias", ("tensor",)),
     (".*/contract/kernel", ("tensor", "fsdp")),
     # Vocabularies and numbers of classes are as they are: split where they divide.
     ("(.*/)?(\\w+_)?embedding/embedding", ("tensor?", "fsdp?")),

@@ -64,8 +64,7 @@ def attention(x, p, mask=1.0):
 
 
 def mlp(x, p):
-    x = x @ p["expand"]["kernel"] + p["expand"]["bias"]
-    x = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    x = erf_gelu(x @ p["expand"]["kernel"] + p["expand"]["bias"])
     return x @ p["contract"]["kernel"] + p["contract"]["bias"]
 
 
@@ -102,6 +101,50 @@ def test_the_mlp_has_the_activation_that_it_is_asked_for(activation, at_minus_on
     mlp = Mlp(mlp_dim=1, activation=activation)
     out = mlp.apply({"params": {"expand": one, "contract": one}}, -jnp.ones((1, 1, 1)), train=False)
     assert float(out[0, 0, 0]) == pytest.approx(at_minus_one, abs=1e-6)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def erf_gelu(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def tanh_gelu(x):
+    return x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize(
+    ("activation", "gate"), [("geglu", erf_gelu), ("geglu_tanh", tanh_gelu), ("swiglu", lambda x: x * sigmoid(x))]
+)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_gated_mlp_is_the_product_of_two_layers_one_of_them_activated(filled, activation, gate, use_bias):
+    model = Mlp(mlp_dim=F, activation=activation, use_bias=use_bias)
+    variables = filled(model, X)
+    out = model.apply(variables, X, train=False)
+    x, p = np.float64(X), jax.tree.map(np.float64, variables["params"])
+    assert ("bias" in p["gate"], p["gate"]["kernel"].shape) == (use_bias, (D, F))
+    bias = {name: layer.get("bias", 0.0) for name, layer in p.items()}
+    y = gate(x @ p["gate"]["kernel"] + bias["gate"]) * (x @ p["expand"]["kernel"] + bias["expand"])
+    close(out, y @ p["contract"]["kernel"] + bias["contract"])
+
+
+def test_blocks_of_rms_norm_without_biases_have_no_mean_and_no_bias(filled):
+    model = encoder(norm_kind="rms", norm_epsilon=0.5, use_bias=False, depth=1)
+    variables = filled(model, X)
+    params, x = jax.tree.map(np.float64, variables["params"]), np.float64(X)
+    assert not [path for path, _ in jax.tree.leaves_with_path(params) if path[-1].key == "bias"]
+
+    def rms(x, p):
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 0.5) * p["scale"]
+
+    p = jax.tree.map(np.float64, params["block_00"])
+    biasless = {name: layer | {"bias": np.zeros((1, 1))} for name, layer in p["attention"].items()}
+    biasless["out"]["bias"] = 0.0
+    x = x + attention(rms(x, p["attention_norm"]), biasless)
+    x = x + mlp(rms(x, p["mlp_norm"]), {name: layer | {"bias": 0.0} for name, layer in p["mlp"].items()})
+    close(jax.jit(lambda v: model.apply(v, X, train=False))(variables), rms(x, params["norm"]))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ TINY = dict(width=D, depth=2, mlp_dim=F, heads=H, max_length=LONGEST, dropout=0.
 # All that later models change, as far as it goes together.
 FORMS = {
     "GPT-2": {},
-    "rotary": dict(positions="rotary", kv_heads=1, qk_norm=True, window=3, attention_cap=2.0, output_cap=3.0),
+    "rotary": dict(positions="rotary", kv_heads=1, qk_norm=True, window=3, attention_cap=2.0, output_cap=3.0)
+    | dict(norm_kind="rms", activation="swiglu", use_bias=False),
     "ALiBi": dict(positions="alibi", kv_heads=1, norm="post"),
     "no positions": dict(positions="none", window=2),
 }

@@ -75,6 +75,7 @@ def test_heads_mlps_and_vocabularies_are_split():
         assert found[f"{block}/self_attention/value/bias"] == P("tensor", None)
         assert found[f"{block}/self_attention/out/kernel"] == P("tensor", None, "fsdp")
         assert found[f"{block}/mlp/expand/kernel"] == P("fsdp", "tensor")
+        assert sharding.spec(f"{block}/mlp/gate/kernel", (32, 64), SIZES) == P("fsdp", "tensor")
         assert found[f"{block}/mlp/contract/kernel"] == P("tensor", "fsdp")
         assert found[f"{block}/mlp_norm/scale"] == P()
         assert found[f"{tree}/embedding/embedding"] == P("tensor", "fsdp")
