@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, our_vit, schemes
+from weights import beside, files, our_gpt, our_vit, schemes
 from weights.ours import Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 SUFFIXES = files.SUFFIXES
-MODELS = ("vit", "resnet", "mixer")  # config.model.name
+MODELS = ("vit", "resnet", "mixer", "gpt")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -122,8 +122,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     places = table.places(known.values())
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
         raise UserError(f"{path} lacks {_first(missing)} of {table.family.words}: nothing was loaded.")
+    for name, original in table.copies.items():
+        if name in arrays and not np.array_equal(arrays[name], arrays[original]):
+            raise UserError(f"{path}: {name} is not {original}, and {table.family.words} has one matrix for both.")
     neighbour = beside.read(path, said, table)
-    heads = heads or neighbour.heads or _usual_heads(table, arrays)
+    heads = heads or neighbour.heads or _usual_heads(path, table, arrays)
     if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
         raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
@@ -287,10 +290,16 @@ def _moves(
     return tuple(moves.values())
 
 
-def _usual_heads(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    if table.family is not our_vit.FAMILY:
+def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+    if table.family is our_vit.FAMILY:
+        return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+    if not any("heads" in row.change.name for row in table.rows):
         return 1
-    return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+    if table.family is our_gpt.FAMILY:
+        width = arrays[spell(table.row("decoder/norm/scale").theirs, ())].shape[0]
+        if found := our_gpt.heads_of(width):
+            return found
+    raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
 
 
 def _first(names: list[str]) -> str:

@@ -62,12 +62,12 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
-    """The notes that make a ViT's file readable again without a guess; other models need none."""
-    query = leaves.get("encoder/block_00/attention/query/bias")
+    """The notes that make a Transformer's file readable again without a guess; other models need none."""
+    query = next((leaf for name, leaf in leaves.items() if name.endswith("attention/query/kernel")), None)
     if query is None:
         return {}
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
     rows, columns = model.get("grid") or (0, 0)
     if rows != columns:
         settings["grid"] = [rows, columns]
-    return {"attend": json.dumps({"heads": query.shape[0]} | settings)}
+    return {"attend": json.dumps({"heads": query.shape[1]} | settings)}

@@ -64,6 +64,7 @@ class Table:
       elsewhere: how each of them is set in the other project.
       optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
+      copies: their names of arrays that a file may hold a second time, and those that they must equal.
     """
 
     scheme: str
@@ -73,6 +74,7 @@ class Table:
     rows: tuple[Row, ...]
     optional: tuple[str, ...] = ()
     ignored: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:
@@ -101,7 +103,7 @@ class Table:
 
     def unused(self, names: Iterable[str]) -> dict[str, str]:
         """Those of their names that are to be left out, and why."""
-        found = {}
+        found = {name: f"the same as {self.copies[name]}" for name in names if name in self.copies}
         for name in names:
             for pattern, why in self.ignored.items():
                 if re.fullmatch(pattern, name):

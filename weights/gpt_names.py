@@ -1,0 +1,47 @@
+"""The names of transformers' GPT2LMHeadModel, and of GPT2Model, which the published files of GPT-2 have.
+
+Their Conv1D keeps matrices as (in, out), which all their other linear layers keep as (out, in).
+"""
+
+import re
+
+from weights import our_gpt
+from weights.changes import COLUMNS_OUT, COLUMNS_QKV, QKV_BIAS, SAME
+from weights.our_gpt import BLOCK, PROJECTIONS
+from weights.tables import Row, Table
+
+SETTINGS = {"activation": "gelu_tanh", "norm_epsilon": 1e-5}
+ELSEWHERE = {
+    "activation": 'GPT2Config(activation_function="gelu" | "relu")',
+    "norm_epsilon": "GPT2Config(layer_norm_epsilon=...)",
+}
+
+
+def _table(prefix: str) -> Table:
+    block = prefix + "h.{block}"
+    attention, mlp = f"{BLOCK}/self_attention", f"{BLOCK}/mlp"
+
+    def norm(ours: str, theirs: str) -> tuple[Row, Row]:
+        return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
+
+    rows = (
+        Row("embedding/embedding", f"{prefix}wte.weight", SAME),
+        Row("positions/embedding", f"{prefix}wpe.weight", SAME),
+        *norm(f"{BLOCK}/self_norm", f"{block}.ln_1"),
+        Row(tuple(f"{attention}/{part}/kernel" for part in PROJECTIONS), f"{block}.attn.c_attn.weight", COLUMNS_QKV),
+        Row(tuple(f"{attention}/{part}/bias" for part in PROJECTIONS), f"{block}.attn.c_attn.bias", QKV_BIAS),
+        Row(f"{attention}/out/kernel", f"{block}.attn.c_proj.weight", COLUMNS_OUT),
+        Row(f"{attention}/out/bias", f"{block}.attn.c_proj.bias", SAME),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.ln_2"),
+        Row(f"{mlp}/expand/kernel", f"{block}.mlp.c_fc.weight", SAME),
+        Row(f"{mlp}/expand/bias", f"{block}.mlp.c_fc.bias", SAME),
+        Row(f"{mlp}/contract/kernel", f"{block}.mlp.c_proj.weight", SAME),
+        Row(f"{mlp}/contract/bias", f"{block}.mlp.c_proj.bias", SAME),
+        *norm("decoder/norm", f"{prefix}ln_f"),
+    )
+    masks = {rf"{re.escape(prefix)}h\.\d+\.attn\.(bias|masked_bias)": "the causal mask, which is computed"}
+    copies = {"lm_head.weight": f"{prefix}wte.weight"}
+    return Table("huggingface", our_gpt.FAMILY, SETTINGS, ELSEWHERE, rows, ignored=masks, copies=copies)
+
+
+TABLES = (_table("transformer."), _table(""))
