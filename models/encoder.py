@@ -33,9 +33,9 @@ def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return (0.5 * y * (1 + jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": nn.gelu, "relu": nn.relu}
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": nn.gelu, "relu": nn.relu, "swish": nn.swish}
 GATES = {"geglu": gelu, "geglu_tanh": nn.gelu, "swiglu": nn.silu}
-Activation = Literal["gelu", "gelu_tanh", "relu", "geglu", "geglu_tanh", "swiglu"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "swish", "geglu", "geglu_tanh", "swiglu"]
 Remat = Literal["none", "dots", "full"]
 Norm = Literal["pre", "post", "none"]
 NormKind = Literal["layer", "rms"]

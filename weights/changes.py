@@ -55,3 +55,5 @@ COLUMNS_OUT = Change(
     lambda a, heads: (a.reshape(heads, -1, a.shape[-1]),),
     lambda a: a.reshape(-1, a.shape[-1]),
 )
+# The bias of the output layer (V,) that transformers keeps as (1, V).
+LOGITS_BIAS = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a[None])

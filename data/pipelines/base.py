@@ -15,6 +15,7 @@ from annotated_types import MinLen
 from data.order import Plan, Tensor
 from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
+from data.tokenizer import Reader
 from errors import UserError
 from lookup import Section as Section
 
@@ -76,6 +77,7 @@ class Unread:
       sizes, spec, shapes: as a pipeline has them.
       epoch: batches of an epoch; None where the number of examples is not known.
       assumed: lines for a person on what is taken for granted.
+      readers: see Base.
     """
 
     sizes: dict[str, int | None]
@@ -83,6 +85,7 @@ class Unread:
     shapes: list[tuple[float, Spec]]
     epoch: float | None
     assumed: tuple[str, ...] = ()
+    readers: tuple[Reader, ...] = ()
 
     def describe(self) -> list[str]:
         """What is taken for granted."""
@@ -199,6 +202,11 @@ class Base(Generic[Opened, S]):
     def fingerprint(self) -> dict[str, str]:
         """What the training split consists of, by name; a kind whose data can change says it."""
         return {}
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers, of a kind that has them: one, or the source's and the target's."""
+        return ()
 
     @property
     def files(self) -> dict[str, bytes]:
