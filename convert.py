@@ -9,8 +9,8 @@
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
 made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
-must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, with the model that the
-weights show. Nothing is converted in part."""
+must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian and configs/gpt2.py for
+GPT-2, with the model that the weights show. Nothing is converted in part."""
 
 import os
 import shutil
@@ -42,7 +42,8 @@ from training.trees import PyTree
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
-DEFAULTS = {"marian": "configs/transformer_opus.py"}  # by the model_type of config.json: the data and task of the run
+# By the model_type of config.json: the data and task of the run.
+DEFAULTS = {"marian": "configs/transformer_opus.py", "gpt2": "configs/gpt2.py"}
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import huggingface_names, marian_names
+from weights import gpt_names, huggingface_names, marian_names
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -16,6 +16,7 @@ KINDS: dict[str, Kind] = {
     "vit": huggingface_names.VIT,
     "deit": huggingface_names.DEIT,
     "marian": marian_names.CONFIG,
+    "gpt2": gpt_names.CONFIG,
 }
 
 
