@@ -156,7 +156,7 @@ class Model(nn.Module):
           UserError: more tokens than learned positions.
         """
         length = tokens.shape[1]
-        self._check(length, f"a row of {length} tokens")
+        self._check(length, f"a row of {length} tokens (config.data.length)")
         mask, position = causal_mask(self.window), jnp.arange(length)[None]
         if segment is not None:
             mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)

@@ -64,7 +64,7 @@ def _table(prefix: str) -> Table:
     )
     masks = {rf"{re.escape(prefix)}h\.\d+\.attn\.(bias|masked_bias)": "the causal mask, which is computed"}
     copies = {"lm_head.weight": f"{prefix}wte.weight"}
-    return Table("huggingface", our_gpt.FAMILY, SETTINGS, ELSEWHERE, rows, (), masks, copies, FIXED)
+    return Table("huggingface", our_gpt.FAMILY, SETTINGS, ELSEWHERE, rows, (), masks, FIXED, copies)
 
 
 TABLES = (_table("transformer."), _table(""))

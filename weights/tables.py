@@ -65,8 +65,8 @@ class Table:
       elsewhere: how each of them is set in the other project.
       optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
-      copies: their names of arrays that a file may hold a second time, and those that they must equal.
       fixed: keys of config.model that cannot be otherwise in the other project.
+      copies: their names of arrays that a file may hold a second time, and those that they must equal.
     """
 
     scheme: str
@@ -76,8 +76,8 @@ class Table:
     rows: tuple[Row, ...]
     optional: tuple[str, ...] = ()
     ignored: Mapping[str, str] = field(default_factory=dict)
-    copies: Mapping[str, str] = field(default_factory=dict)
     fixed: Settings = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:

@@ -38,7 +38,6 @@ def compare(
     inputs: np.ndarray,
     theirs: np.ndarray,
     outputs: int | None = None,
-    heads: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """The file read into our model gives their outputs, and is written again, to `again` beside it, as it was.
@@ -46,11 +45,10 @@ def compare(
     Args:
       inputs: images (B, rows, columns, C) or tokens (B, T).
       outputs: a vocabulary; the head's classes when None.
-      heads: where no file says them.
 
     Returns the row for the record.
     """
-    found = weights.read(path, heads)
+    found = weights.read(path)
     model: Any = models.build(outputs=found.classes if outputs is None else outputs, **found.model, **options)
     params = weights.stacked(found.params) if options.get("scan") else found.params
     ours = np.asarray(jax.jit(lambda params, x: model.apply({"params": params}, x, train=False))(params, inputs))

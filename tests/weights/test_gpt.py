@@ -1,5 +1,7 @@
 """GPT-2 by the names of transformers."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,21 @@ def test_a_copy_of_the_embedding_is_left_out_and_a_matrix_of_its_own_is_refused(
         weights.read(path, heads=2)
 
 
+def test_a_folder_has_the_config_that_transformers_opens(drawn, tmp_path):
+    params, model = drawn(name="gpt", outputs=V, activation="gelu", norm_epsilon=1e-4)
+    weights.write_folder(tmp_path / "gpt", params, model | {"special": {"eos_token_id": 3}})
+    config = json.loads((tmp_path / "gpt" / "config.json").read_text())
+    there = ("n_positions", "n_embd", "n_layer", "n_head", "n_inner", "vocab_size", "activation_function")
+    assert [config[key] for key in there] == [9, 16, 3, 2, 24, V, "gelu"]
+    assert (config["model_type"], config["layer_norm_epsilon"], config["eos_token_id"]) == ("gpt2", 1e-4, 3)
+    found = weights.read(tmp_path / "gpt")
+    assert {key: model[key] for key in found.model} == found.model
+    assert found.vocabulary == {"embedding/embedding": 0}
+    (tmp_path / "gpt" / "config.json").write_text(json.dumps(config | {"scale_attn_by_inverse_layer_idx": True}))
+    with pytest.raises(UserError, match="scale_attn_by_inverse_layer_idx=True, and only False can be read"):
+        weights.read(tmp_path / "gpt")
+
+
 def test_heads_that_nothing_says_are_asked_for(published):
     path, _, _ = published()
     with pytest.raises(UserError, match="does not show how many heads its model has"):
@@ -103,8 +120,10 @@ def test_conv1d_is_our_projections():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"positions": "rotary"}, r"needs 'transformer.wpe.weight'|needs 'positions/embedding'"),
-        ({"use_bias": False}, "needs .*bias"),
+        ({"window": 4}, "config.model.window=4 has no place in a GPT by huggingface, which has 0 always"),
+        ({"kv_heads": 2}, "config.model.kv_heads=2 has no place"),
+        ({"positions": "rotary"}, "config.model.positions='rotary' has no place"),
+        ({"use_bias": False}, "config.model.use_bias=False has no place"),
         ({"activation": "swiglu"}, "'decoder/block_00/mlp/gate/bias' and 5 more of this model has no place"),
         ({"qk_norm": True}, "_norm/scale' and 5 more of this model has no place"),
     ],
