@@ -1,10 +1,12 @@
 """The Transformer's decoder: blocks of causal self-attention, attention to the source (if there is one) and MLP,
 stacked; and the same one token at a time, with the keys and values of the past kept.
 
-B batch, T target tokens, S source tokens, D width, H heads, K beams, P prompt tokens, L the longest continuation.
+B batch, T target tokens, S source tokens, D width, H heads, G heads of keys and values, K beams, P prompt tokens, L the
+longest continuation.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -15,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from models import paths
 from models.arrays import AnyArray
-from models.attention import XAVIER, Initialisers, MultiHeadAttention
+from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
 from models.encoder import Activation, Mlp, Norm, NormKind, NormLayer, Remat, norm_layer, rematerialised
 from models.kernel_choice import Kernel
 from models.masks import Mask
@@ -32,6 +34,7 @@ class DecoderBlock(nn.Module):
       cross: whether the layer attends to a source. Without it this is a layer of a decoder-only model.
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
+      options: what later models change in attention. Distances are those of self-attention alone.
       heads, mlp_dim, head_dim, value_dim, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
         residual, scale, activation, kernel, dtype: see Block of models/encoder.py.
     """
@@ -53,6 +56,7 @@ class DecoderBlock(nn.Module):
     activation: Activation = "relu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
+    options: Options = PLAIN
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
@@ -72,9 +76,10 @@ class DecoderBlock(nn.Module):
             dtype=self.dtype,
         )
         norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
-        self.self_attention, self.self_norm = attention(), norm()
+        self.self_attention, self.self_norm = attention(options=self.options), norm()
         if self.cross:
-            self.cross_attention, self.cross_norm = attention(), norm()
+            self.cross_attention = attention(options=replace(self.options, distances="none"))
+            self.cross_norm = norm()
         self.mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, self.use_bias, self.initialisers)
         self.mlp_norm = norm()
         self.drop = nn.Dropout(self.dropout)
@@ -87,6 +92,7 @@ class DecoderBlock(nn.Module):
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
         bias: Float[Array, "#B H T T"] | None = None,
+        position: Int[AnyArray, "#B #T"] | None = None,
     ) -> Float[Array, "B T D"]:
         """All tokens at once.
 
@@ -95,10 +101,11 @@ class DecoderBlock(nn.Module):
           self_mask, cross_mask: which tokens each may look at; arrays are broadcastable to (B, H, T, T) and (B, H, T,
             S), True where it may.
           bias: added to the scores of self-attention.
+          position: see MultiHeadAttention.
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
-            return self.self_attention(y, mask=self_mask, bias=bias, train=train)
+            return self.self_attention(y, mask=self_mask, bias=bias, position=position, train=train)
 
         x = self._add(x, self.self_norm, self_attention, train)
         if self.cross:
@@ -109,7 +116,7 @@ class DecoderBlock(nn.Module):
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> Cache:
         """What decoding keeps of this layer: the source's keys and values, once for all beams, and room for `rows` =
-        L·K of the target's, keys (B, H, d, L·K) and values (B, H, L·K, d)."""
+        L·K of the target's, keys (B, G, d, L·K) and values (B, G, L·K, d)."""
         key, value = self.cross_attention.kept(memory)
         return {
             "cross_key": key,
@@ -142,6 +149,7 @@ class DecoderBlock(nn.Module):
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
         bias: Float[Array, "#B H #K R"] | None = None,
+        position: Int[AnyArray, "#B #K"] | None = None,
     ) -> tuple[Float[Array, "B K D"], Cache]:
         """The next token of each beam. The beam axis replaces the query axis, so the attention code is reused.
 
@@ -150,13 +158,14 @@ class DecoderBlock(nn.Module):
           self_mask: (B, 1, K, P + L·K), which of all kept tokens are each beam's own.
           cross_mask: (B, 1, 1, S); None without cross-attention.
           bias: added to the scores of self-attention, R = P + L·K.
+          position: of the K tokens, where `options` have distances.
         """
 
         def self_attention(y: jax.Array) -> jax.Array:
-            key, value = self.self_attention.kept(y)
+            key, value = self.self_attention.kept(y, position)
             cache["key"] = jax.lax.dynamic_update_slice_in_dim(cache["key"], key, row, axis=3)
             cache["value"] = jax.lax.dynamic_update_slice_in_dim(cache["value"], value, row, axis=2)
-            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask, bias)
+            return self.self_attention.attend_to_kept(y, cache["key"], cache["value"], self_mask, bias, position)
 
         cache = dict(cache)
         x = self._add(x, self.self_norm, self_attention, False)
@@ -179,7 +188,7 @@ class Decoder(nn.Module):
       depth: the number of blocks.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
       width, heads, mlp_dim, head_dim, value_dim, cross, norm, norm_kind, norm_epsilon, dropout, attention_dropout,
-        mlp_dropout, residual, scale, activation, use_bias, initialisers, kernel, dtype: see DecoderBlock.
+        mlp_dropout, residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see DecoderBlock.
     """
 
     width: int
@@ -200,6 +209,7 @@ class Decoder(nn.Module):
     activation: Activation = "relu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
+    options: Options = PLAIN
     remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
@@ -226,6 +236,7 @@ class Decoder(nn.Module):
                 activation=self.activation,
                 use_bias=self.use_bias,
                 initialisers=self.initialisers,
+                options=self.options,
                 kernel=self.kernel,
                 dtype=self.dtype,
                 name=paths.block(layer),
@@ -242,12 +253,13 @@ class Decoder(nn.Module):
         self_mask: Mask | Bool[AnyArray, "..."],
         cross_mask: Mask | Bool[AnyArray, "..."] | None,
         bias: Float[Array, "#B H T T"] | None = None,
+        position: Int[AnyArray, "#B #T"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B T D"]:
         """All tokens at once, normalised. Arguments as DecoderBlock's."""
         for block in self.blocks:
-            x = block(x, memory, self_mask, cross_mask, train, bias)
+            x = block(x, memory, self_mask, cross_mask, train, bias, position)
         return self._normalised(x)
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> list[Cache]:
@@ -270,11 +282,12 @@ class Decoder(nn.Module):
         self_mask: Bool[AnyArray, "..."],
         cross_mask: Bool[AnyArray, "..."] | None,
         bias: Float[Array, "#B H #K R"] | None = None,
+        position: Int[AnyArray, "#B #K"] | None = None,
     ) -> tuple[Float[Array, "B K D"], list[Cache]]:
         """The next token of each beam, normalised, and the caches with it. Arguments as DecoderBlock's."""
         after = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block.step(x, cache, row, self_mask, cross_mask, bias)
+            x, cache = block.step(x, cache, row, self_mask, cross_mask, bias, position)
             after.append(cache)
         return self._normalised(x), after
 

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from models import paths
 from models.arrays import AnyArray
-from models.attention import XAVIER, Initialisers, MultiHeadAttention
+from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
 from models.kernel_choice import Kernel
 from models.masks import Mask
 from models.sharding import constrain
@@ -111,6 +111,7 @@ class Block(nn.Module):
       activation: of the MLP.
       use_bias: whether attention, MLP and LayerNorm have biases.
       initialisers: of attention and MLP.
+      options: what later models change in attention.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
     """
@@ -132,6 +133,7 @@ class Block(nn.Module):
     activation: Activation = "gelu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
+    options: Options = PLAIN
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
@@ -143,6 +145,7 @@ class Block(nn.Module):
         mask: Mask | Bool[AnyArray, "..."] | None,
         train: bool,
         bias: Float[Array, "#B H N N"] | None = None,
+        position: Int[AnyArray, "#B #N"] | None = None,
     ) -> tuple[Float[Array, "B N D"], None]:
         """The layer's output, and nothing (as nn.scan wants it).
 
@@ -150,6 +153,7 @@ class Block(nn.Module):
           drop_rate: the probability that a branch of this layer is dropped.
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
           bias: added to attention's scores.
+          position: see MultiHeadAttention.
         """
 
         def add(x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
@@ -171,6 +175,7 @@ class Block(nn.Module):
             scale=self.scale,
             use_bias=self.use_bias,
             initialisers=self.initialisers,
+            options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
@@ -180,7 +185,7 @@ class Block(nn.Module):
             name="mlp",
         )
         norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
-        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, bias=bias, train=train))
+        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, bias=bias, position=position, train=train))
         x = add(x, norm("mlp_norm"), lambda y: mlp(y, train=train))
         x = constrain(x)
         self.sow("probe", "output", x)
@@ -198,7 +203,7 @@ class Encoder(nn.Module):
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
       heads, mlp_dim, head_dim, value_dim, grid, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        residual, scale, activation, use_bias, initialisers, kernel, dtype: see Block.
+        residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see Block.
     """
 
     depth: int
@@ -219,6 +224,7 @@ class Encoder(nn.Module):
     activation: Activation = "gelu"
     use_bias: bool = True
     initialisers: Initialisers = XAVIER
+    options: Options = PLAIN
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "auto"
@@ -230,6 +236,7 @@ class Encoder(nn.Module):
         x: Float[Array, "B N D"],
         mask: Mask | Bool[AnyArray, "..."] | None = None,
         bias: Float[Array, "#B H N N"] | None = None,
+        position: Int[AnyArray, "#B #N"] | None = None,
         *,
         train: bool,
     ) -> Float[Array, "B N D"]:
@@ -238,6 +245,7 @@ class Encoder(nn.Module):
         Args:
           mask: which tokens each may look at; arrays are broadcastable to (B, H, N, N), True where it may.
           bias: added to the scores of every layer's attention.
+          position: see MultiHeadAttention.
         """
         rates = np.linspace(self.stochastic_depth, 0, self.depth, dtype=np.float32)[::-1]
         block = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
@@ -259,6 +267,7 @@ class Encoder(nn.Module):
             activation=self.activation,
             use_bias=self.use_bias,
             initialisers=self.initialisers,
+            options=self.options,
             kernel=self.kernel,
             dtype=self.dtype,
         )
@@ -267,13 +276,14 @@ class Encoder(nn.Module):
                 block,
                 variable_axes={"params": 0, "probe": 0},
                 split_rngs={"params": True, "dropout": True},
-                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
                 length=self.depth,
             )
-            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train, bias)
+            x, _ = layers(**arguments, name=paths.STACKED)(x, jnp.asarray(rates), mask, train, bias, position)
         else:
             for layer, rate in enumerate(rates):
-                x, _ = block(**arguments, name=paths.block(layer))(x, jnp.asarray(rate), mask, train, bias)
+                one = block(**arguments, name=paths.block(layer))
+                x, _ = one(x, jnp.asarray(rate), mask, train, bias, position)
         if self.norm != "pre":
             return x
         return norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)(x)

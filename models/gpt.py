@@ -1,6 +1,7 @@
-"""GPT: a decoder-only Transformer that predicts the next token (GPT-2, Radford et al., 2019; nanoGPT).
+"""GPT: a decoder-only Transformer that predicts the next token (GPT-2, Radford et al., 2019; nanoGPT), and by its keys
+the changes of later models.
 
-B batch, T tokens, D width, V vocabulary, K beams, P prompt tokens, L the longest continuation.
+B batch, T tokens, D width, H heads, V vocabulary, K beams, P prompt tokens, L the longest continuation.
 """
 
 from dataclasses import dataclass
@@ -10,16 +11,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
-from pydantic import PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from errors import UserError
 from lookup import Depth, Rate, Size
 from models import sizes, variants
 from models.arrays import AnyArray
-from models.attention import Initialisers
+from models.attention import Initialisers, Options
 from models.decoder import Cache, Decoder, follow
-from models.encoder import Activation, Remat
+from models.encoder import GATES, Activation, Norm, NormKind, Remat
 from models.kernel_choice import Kernel
+from models.kernels import capped
 from models.masks import causal_mask, segment_mask
 from models.positions import positions_in_segments
 
@@ -49,12 +51,23 @@ class Model(nn.Module):
       width: D; replaces the variant's.
       depth: the number of layers; replaces the variant's.
       heads: H; replaces the variant's.
-      mlp_dim: F; 4 D when None.
-      max_length: the number of positions, and so the most tokens of a row, or of a prompt and its continuation.
+      mlp_dim: F; 4 D when None, or 8/3 D of gated MLPs, whose three matrices then have as many parameters (2002.05202).
+      positions: "learned" | "rotary" (2104.09864): queries and keys are turned by angles that grow with the position |
+        "alibi" (2108.12409): scores fall with the distance | "none".
+      rotary_base: of rotary positions' frequencies.
+      max_length: the number of learned positions, and so the most tokens of a row, or of a prompt and its continuation.
+        The others have no such end: there it is the length that the model is trained on.
+      kv_heads: heads of keys and values (2305.13245), a divisor of H, which is all that decoding keeps; H when None.
+      qk_norm: whether queries and keys are normalised: see Options of models/attention.py.
+      window: how many tokens one sees at most, itself the last of them (2004.05150); 0 for all before it.
+      attention_cap: soft cap of attention's scores: see Options; 0 for none. Gemma 2 has 50.
+      output_cap: soft cap of the logits, likewise. Gemma 2 has 30.
+      norm: "pre" as GPT-2, "post" as GPT-1, or "none": see Block of models/encoder.py.
+      norm_kind: "layer", or "rms" for RMSNorm in LayerNorm's place (1910.07467).
       use_bias: whether linear layers and LayerNorm have biases. GPT-2 has them; nanoGPT's small models have none.
       dropout: on embeddings, on attention weights and on the output of each branch.
-      activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu".
-      norm_epsilon: what LayerNorm adds to the variance.
+      activation: of the MLPs. GPT-2 has "gelu_tanh", nanoGPT "gelu", LLaMA the gated "swiglu".
+      norm_epsilon: what LayerNorm adds to the variance, or RMSNorm to the mean square.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
@@ -66,7 +79,16 @@ class Model(nn.Module):
     depth: Depth | None = None
     heads: Size | None = None
     mlp_dim: Size | None = None
+    positions: Literal["learned", "rotary", "alibi", "none"] = "learned"
+    rotary_base: PositiveFloat = 10_000.0
     max_length: Size = 1024
+    kv_heads: Size | None = None
+    qk_norm: bool = False
+    window: NonNegativeInt = 0
+    attention_cap: NonNegativeFloat = 0.0
+    output_cap: NonNegativeFloat = 0.0
+    norm: Norm = "pre"
+    norm_kind: NormKind = "layer"
     use_bias: bool = True
     dropout: Rate = 0.1
     activation: Activation = "gelu_tanh"
@@ -81,7 +103,8 @@ class Model(nn.Module):
         fields = variants.sizes(self.variant, sizes.GPT, width=self.width, depth=self.depth, heads=self.heads)
         if fields["width"] % fields["heads"]:
             raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
-        return Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
+        mlp_dim = fields["width"] * 8 // 3 if self.activation in GATES else 4 * fields["width"]
+        return Sizes(**fields | {"mlp_dim": self.mlp_dim or mlp_dim})
 
     def setup(self) -> None:
         """Names the parts."""
@@ -89,20 +112,31 @@ class Model(nn.Module):
         normal = nn.initializers.normal(DEVIATION)
         residual = nn.initializers.normal(DEVIATION / (2 * size.depth) ** 0.5)
         self.embedding = nn.Embed(self.outputs, size.width, embedding_init=normal, dtype=dtype)
-        self.positions = nn.Embed(self.max_length, size.width, embedding_init=normal, dtype=dtype)
+        if self.positions == "learned":
+            self.position_embedding = nn.Embed(
+                self.max_length, size.width, embedding_init=normal, dtype=dtype, name="positions"
+            )
         self.decoder = Decoder(
             size.width,
             size.depth,
             size.heads,
             size.mlp_dim,
             cross=False,
-            norm="pre",
+            norm=self.norm,
+            norm_kind=self.norm_kind,
             norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,
             attention_dropout=self.dropout,
             activation=self.activation,
             use_bias=self.use_bias,
             initialisers=Initialisers(kernel=normal, residual=residual, bias=nn.initializers.zeros),
+            options=Options(
+                kv_heads=self.kv_heads,
+                distances="none" if self.positions == "learned" else self.positions,
+                rotary_base=self.rotary_base,
+                qk_norm=self.qk_norm,
+                cap=self.attention_cap,
+            ),
             remat=self.remat,
             kernel=self.kernel,
             dtype=dtype,
@@ -119,15 +153,15 @@ class Model(nn.Module):
             is nothing. Documents see only themselves, and positions begin anew with each.
 
         Raises:
-          UserError: more tokens than positions.
+          UserError: more tokens than learned positions.
         """
         length = tokens.shape[1]
-        self._check(length, f"a row of {length} tokens")
-        mask, position = causal_mask(), jnp.arange(length)[None]
+        self._check(length, f"a row of {length} tokens (config.data.length)")
+        mask, position = causal_mask(self.window), jnp.arange(length)[None]
         if segment is not None:
             mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)
         x = self.drop(self._embed(tokens, position), deterministic=not train)
-        return self._logits(self.decoder(x, None, mask, None, train=train))
+        return self._logits(self.decoder(x, None, mask, None, position, train=train))
 
     def context(self) -> int:
         """How many tokens the model sees at most."""
@@ -145,7 +179,7 @@ class Model(nn.Module):
           length: L, the most calls of `step`.
 
         Raises:
-          UserError: a prompt and its continuation need more positions than there are.
+          UserError: a prompt and its continuation need more learned positions than there are.
         """
         batch, longest = tokens.shape
         self._check(longest + length, f"a prompt of {longest} tokens and a continuation of {length}")
@@ -153,7 +187,7 @@ class Model(nn.Module):
         last = jnp.maximum(real.sum(1) - 1, 0)  # where the last token of each prompt stands
         x = self._embed(tokens, jnp.arange(longest)[None])
         return {
-            "layers": self.decoder.prefill(x, causal_mask(), length * beams),
+            "layers": self.decoder.prefill(x, causal_mask(self.window), length * beams),
             # The first step computes the last token again, for the logits after it.
             "prompt": (jnp.arange(longest) < last[:, None])[:, None, None],
             "position": last,
@@ -177,23 +211,29 @@ class Model(nn.Module):
         writer, written = follow(cache["writer"], parents, index)
         prompt = jnp.broadcast_to(cache["prompt"], (*written.shape[:3], cache["prompt"].shape[3]))
         mask = jnp.concatenate([prompt, written], axis=3)
-        x = self._embed(tokens, (cache["position"] + index)[:, None])
-        row = prompt.shape[3] + index * beams
-        x, layers = self.decoder.step(x, cache["layers"], row, mask, None)
+        longest, first = prompt.shape[3], cache["position"][:, None]
+        position = first + index
+        if self.window:
+            places = jnp.arange(mask.shape[3])[None]
+            kept = jnp.where(places < longest, places, first + (places - longest) // beams)  # positions of kept tokens
+            mask &= (position - kept < self.window)[:, None, None]
+        x = self._embed(tokens, position)
+        x, layers = self.decoder.step(x, cache["layers"], longest + index * beams, mask, None, position)
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
     def _check(self, tokens: int, what: str) -> None:
-        if tokens > self.max_length:
+        if self.positions == "learned" and tokens > self.max_length:
             raise UserError(
                 f"{what} has no positions beyond config.model.max_length={self.max_length}: raise it before "
                 "training, or take fewer tokens."
             )
 
     def _embed(self, tokens: AnyArray, position: jax.Array) -> jax.Array:
-        return self.embedding(jnp.maximum(tokens, 0)) + self.positions(position)
+        x = self.embedding(jnp.maximum(tokens, 0))
+        return x + self.position_embedding(position) if self.positions == "learned" else x
 
     def _logits(self, x: jax.Array) -> jax.Array:
-        return self.embedding.attend(x).astype(jnp.float32)
+        return capped(self.embedding.attend(x).astype(jnp.float32), self.output_cap)
 
 
 def debug(section: dict) -> dict:

@@ -36,6 +36,7 @@ class Case(NamedTuple):
       mask_of_keys: whether that says the same to every head and to every query of a segment.
       bias: whether scores have a bias; every bias here is learned.
       dropout: the rate.
+      cap: of the scores; 0 for none.
     """
 
     batch: int
@@ -50,6 +51,7 @@ class Case(NamedTuple):
     mask_of_keys: bool = True
     bias: bool = False
     dropout: float = 0.0
+    cap: float = 0.0
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Case(NamedTuple):
         mask: Mask,
         bias: jax.Array | None,
         dropout: float,
+        cap: float,
     ) -> "Case":
         """The case of these arrays, queries (B, T, H, K), keys (B, S, H, K) and values (B, S, H, V)."""
         batch, queries, heads, head_dim = query.shape
@@ -71,11 +74,13 @@ class Case(NamedTuple):
             mask_of_keys=mask.of_keys,
             bias=bias is not None,
             dropout=dropout,
+            cap=cap,
         )
 
     def __str__(self) -> str:
         parts = [f"{self.queries:,} x {self.keys:,} tokens", f"head size {self.head_dim}", self.dtype]
         parts += ["causal"] * self.causal + ["masked"] * self.masked + ["relative positions"] * self.bias
+        parts += [f"soft cap {self.cap:g}"] * (self.cap > 0)
         return ", ".join(parts + [f"dropout {self.dropout:g}"] * (self.dropout > 0))
 
 
@@ -90,6 +95,8 @@ def lacks_cudnn(case: Case, platform: str, devices: int) -> str:
         return "all heads must have one size, at most 128, that divides by 8"
     if case.dropout:
         return "it has no dropout of attention weights"
+    if case.cap:
+        return "it has no soft cap of scores"
     if case.bias and case.batch > 1:
         return "it has a gradient of relative positions for a batch of one only"
     if (case.bias or case.masked) and (case.queries % 2 or case.keys % 2):

@@ -37,6 +37,7 @@ def attention(
     mask: Mask | Bool[AnyArray, "..."] | None = None,
     bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
+    cap: float = 0.0,
     kernel: Kernel = "auto",
 ) -> Float[Array, "B T H V"]:
     """Attention(Q, K, V) = softmax(QK^T / sqrt(K) + bias) V (equation 1), by the quickest way there is.
@@ -46,6 +47,7 @@ def attention(
         gets zeros.
       bias: added to the scores, one for each example or one for all.
       dropout: of the weights; None for none.
+      cap: c of c tanh(scores / c), before the bias; 0 for none.
       kernel: see kernel_choice.KERNELS.
 
     Returns:
@@ -55,16 +57,16 @@ def attention(
       UserError: a kernel that cannot compute this.
     """
     mask = as_mask(mask)
-    case = Case.of(query, key, value, mask, bias, dropout.rate if dropout else 0.0)
+    case = Case.of(query, key, value, mask, bias, dropout.rate if dropout else 0.0, cap)
     match kernel_choice.choose(kernel, case):
         case "blockwise":
-            return blockwise(query, key, value, mask, bias, dropout)
+            return blockwise(query, key, value, mask, bias, dropout, cap)
         case "cudnn":
             return cudnn(query, key, value, mask, bias)
         case "splash":
-            return splash(query, key, value, mask)
+            return splash(query, key, value, mask, cap)
         case _:
-            return plain(query, key, value, mask.array(query.shape[1], key.shape[1]), bias, dropout)
+            return plain(query, key, value, mask.array(query.shape[1], key.shape[1]), bias, dropout, cap)
 
 
 def plain(
@@ -74,12 +76,13 @@ def plain(
     mask: Bool[AnyArray, "..."] | None = None,
     bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
+    cap: float = 0.0,
 ) -> Float[Array, "B T H V"]:
     """Equation 1 with all weights at once. Arguments as of `attention`."""
-    if dropout is None:
+    if dropout is None and not cap:
         query, key, value = query.swapaxes(1, 2), key.swapaxes(1, 2), value.swapaxes(1, 2)
         return softmax_values(query * query.shape[-1] ** -0.5, key, value, mask, bias).swapaxes(1, 2)
-    weights = attention_weights(query, key, mask, bias)
+    weights = attention_weights(query, key, mask, bias, cap)
     return weighted_values(dropped(weights, dropout), value)
 
 
@@ -88,18 +91,20 @@ def attention_weights(
     key: Float[Array, "B S H K"],
     mask: Bool[AnyArray, "..."] | None = None,
     bias: Float[Array, "#B H T S"] | None = None,
+    cap: float = 0.0,
 ) -> Float[Array, "B H T S"]:
     """softmax(QK^T / sqrt(K) + bias), equation 1 before the values.
 
     Args:
       mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
       bias: added to the scores, one for each example or one for all.
+      cap: see `attention`.
 
     Returns:
       the weights in the query's dtype; the softmax itself is taken in float32.
     """
     # Heads before tokens: on a CPU these products are then up to 1.4 times as fast; elsewhere the compiler decides.
-    return heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask, bias)
+    return heads_first_weights(query.swapaxes(1, 2), key.swapaxes(1, 2), mask, bias, cap)
 
 
 def heads_first_weights(
@@ -107,16 +112,22 @@ def heads_first_weights(
     key: Float[Array, "B H S K"],
     mask: Bool[AnyArray, "..."] | None = None,
     bias: Float[Array, "#B H T S"] | None = None,
+    cap: float = 0.0,
 ) -> Float[Array, "B H T S"]:
     """attention_weights of heads that come before tokens."""
     query = query * query.shape[-1] ** -0.5
-    scores = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32)
+    scores = capped(jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32), cap)
     if bias is not None:
         scores += bias
     if mask is None:
         return jax.nn.softmax(scores).astype(query.dtype)
     weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
     return jnp.where(mask, weights, 0.0).astype(query.dtype)
+
+
+def capped(x: Float[Array, "..."], cap: float) -> Float[Array, "..."]:
+    """c tanh(x / c), which is about x where x is small and never exceeds c (2408.00118, section 2); x for a c of 0."""
+    return cap * jnp.tanh(x / cap) if cap else x
 
 
 def weighted_values(weights: Float[Array, "B H T S"], value: Float[Array, "B S H V"]) -> Float[Array, "B T H V"]:
@@ -139,12 +150,13 @@ def blockwise(
     mask: Mask,
     bias: Float[Array, "#B H T S"] | None = None,
     dropout: Dropout | None = None,
+    cap: float = 0.0,
 ) -> Float[Array, "B T H V"]:
     """`plain` for one block of queries after the other; the backward pass computes each block's weights again. Memory
     grows with T + S instead of T x S. Arguments as of `attention`."""
     queries, keys = query.shape[1], key.shape[1]
     if not mask.causal or queries != keys or queries < CAUSAL_PARTS * BLOCK:
-        return _blocks(query, key, value, mask, bias, dropout, 0)
+        return _blocks(query, key, value, mask, bias, dropout, cap, 0)
     # A causal mask hides from each part of the queries the keys after it: these are left out.
     ends = [round(queries * (part + 1) / CAUSAL_PARTS / BLOCK) * BLOCK for part in range(CAUSAL_PARTS - 1)] + [queries]
     starts = [0, *ends[:-1]]
@@ -156,6 +168,7 @@ def blockwise(
             mask,
             None if bias is None else bias[:, :, start:end, :end],
             dropout,
+            cap,
             start,
         )
         for start, end in zip(starts, ends, strict=True)
@@ -170,6 +183,7 @@ def _blocks(
     mask: Mask,
     bias: jax.Array | None,
     dropout: Dropout | None,
+    cap: float,
     first: int,
 ) -> jax.Array:
     """`blockwise` of some of the queries. first: the place of the first of them in the mask."""
@@ -187,7 +201,7 @@ def _blocks(
 
     @partial(jax.checkpoint, prevent_cse=False)  # which a loop does by itself
     def block(query: jax.Array, bias: jax.Array | None, number: jax.Array) -> jax.Array:
-        weights = heads_first_weights(query, key, mask.rows(first + number * size, size, keys), bias)
+        weights = heads_first_weights(query, key, mask.rows(first + number * size, size, keys), bias, cap)
         if dropout is not None:
             block_key = jax.random.fold_in(dropout.key, first + number)
             weights = dropped(weights, dropout._replace(key=block_key))
@@ -226,6 +240,7 @@ def splash(
     key: Float[Array, "B S H K"],
     value: Float[Array, "B S H V"],
     mask: Mask,
+    cap: float = 0.0,
     interpret: bool = False,
 ) -> Float[Array, "B T H V"]:
     """The flash attention that jax has for TPUs. Arguments as of `attention`; `mask.allowed` may speak of keys alone.
@@ -259,11 +274,15 @@ def splash(
     query, key, value = padded(query * size**-0.5), padded(key), padded(value)
     shape = (query.shape[2], key.shape[2])
     q, kv = block(shape[0]), block(shape[1])
+    visible = pallas.CausalMask(shape) if mask.causal else pallas.FullMask(shape)
+    if mask.window:
+        visible = pallas.LocalMask(shape, (mask.window - 1, 0), 0)
     kernel = pallas.make_splash_mha_single_device(
-        pallas.MultiHeadMask([(pallas.CausalMask if mask.causal else pallas.FullMask)(shape)] * heads),
+        pallas.MultiHeadMask([visible] * heads),
         block_sizes=pallas.BlockSizes(
             block_q=q, block_kv=kv, block_q_dkv=q, block_kv_dkv=kv, block_q_dq=q, block_kv_dq=kv
         ),
+        attn_logits_soft_cap=cap or None,
         interpret=interpret,
     )
     out = jax.vmap(kernel)(query, key, value, segments)[:, :, :queries].swapaxes(1, 2)

@@ -24,25 +24,28 @@ class Mask:
       segments: the number 1, 2, ... of each query's and of each key's segment, (B, T) and (B, S), which must be the
         same; 0 where there is nothing.
       allowed: any other mask, broadcastable to (B, H, T, S), True where allowed.
+      window: of a causal mask, how many keys a query sees at most, its own the last of them; 0 for all.
     """
 
     causal: bool = flax.struct.field(pytree_node=False, default=False)
     segments: tuple[Int[AnyArray, "B T"], Int[AnyArray, "B S"]] | None = None
     allowed: Bool[AnyArray, "..."] | None = None
+    window: int = flax.struct.field(pytree_node=False, default=0)
 
     def __and__(self, other: "Mask | AnyArray") -> "Mask":
-        """What both allow. Only one of them may have segments."""
+        """What both allow. Only one of them may have segments, or a window."""
         other = as_mask(other)
         if self.segments and other.segments:
             raise ValueError("two masks of segments: combine the segments.")
         allowed = [x for x in (self.allowed, other.allowed) if x is not None]
         both = reduce(jnp.logical_and, allowed) if allowed else None
-        return Mask(self.causal or other.causal, self.segments or other.segments, both)
+        window = self.window or other.window
+        return Mask(self.causal or other.causal, self.segments or other.segments, both, window)
 
     @property
     def more(self) -> bool:
         """Whether there is more to it than `causal`."""
-        return self.segments is not None or self.allowed is not None
+        return self.segments is not None or self.allowed is not None or self.window > 0
 
     @property
     def of_keys(self) -> bool:
@@ -57,14 +60,15 @@ class Mask:
         if allowed is not None and allowed.shape[-2] > 1:
             spare = ((0, 0),) * (allowed.ndim - 2) + ((0, max(0, queries - allowed.shape[-2])), (0, 0))
             allowed = jnp.pad(allowed, spare)
-        return Mask(self.causal, segments, allowed)
+        return Mask(self.causal, segments, allowed, self.window)
 
     def rows(self, start: jax.typing.ArrayLike, queries: int, keys: int) -> Bool[Array, "..."] | None:
         """The mask of the queries start ... start + queries - 1 and of all keys, broadcastable to (B, H, queries,
         keys); None if they see everything."""
         parts = []
         if self.causal:
-            parts.append(jnp.arange(queries)[:, None] + start >= jnp.arange(keys))
+            before = jnp.arange(queries)[:, None] + start - jnp.arange(keys)
+            parts += [before >= 0] + [before < self.window] * (self.window > 0)
         if self.segments is not None:
             of_query = jax.lax.dynamic_slice_in_dim(jnp.asarray(self.segments[0]), start, queries, axis=1)[:, :, None]
             of_key = jnp.asarray(self.segments[1])[:, None, :keys]
@@ -86,9 +90,9 @@ def as_mask(mask: Mask | AnyArray | None) -> Mask:
     return mask if isinstance(mask, Mask) else Mask(allowed=mask)
 
 
-def causal_mask() -> Mask:
-    """Position t may attend to positions s <= t."""
-    return Mask(causal=True)
+def causal_mask(window: int = 0) -> Mask:
+    """Position t may attend to positions s <= t; with a window W to t - W < s <= t alone (2004.05150, section 3.1)."""
+    return Mask(causal=True, window=window)
 
 
 def segment_mask(query: Int[AnyArray, "B T"], key: Int[AnyArray, "B S"]) -> Mask:

@@ -195,7 +195,7 @@ class WindowAttention(nn.Module):
             self.sow("probe", "window_attention", weights)
             y = weighted_values(dropped(weights, dropout), value)
         else:
-            y = attention(query, key, value, mask, bias, dropout, self.kernel)
+            y = attention(query, key, value, mask, bias, dropout, kernel=self.kernel)
         return nn.DenseGeneral(width, axis=(-2, -1), kernel_init=NORMAL, dtype=self.dtype, name="out")(y)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, our_t5, our_vit, schemes
+from weights import beside, files, our_gpt, our_t5, our_vit, schemes
 from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -33,6 +33,8 @@ __all__ = [
     "flat",
     "is_published",
     "mismatch",
+    "model_type",
+    "nested",
     "numbered",
     "read",
     "stacked",
@@ -42,8 +44,8 @@ __all__ = [
 ]
 
 SUFFIXES = files.SUFFIXES
-find, is_published = files.find, files.is_published
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5")  # config.model.name
+find, is_published, model_type = files.find, files.is_published, files.model_type
+MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -134,6 +136,9 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     places = table.places(known.values())
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
         raise UserError(f"{path} lacks {_first(missing)} of {table.family.words}: nothing was loaded.")
+    for name, original in table.copies.items():
+        if name in arrays and not np.array_equal(arrays[name], arrays[original]):
+            raise UserError(f"{path}: {name} is not {original}, and {table.family.words} has one matrix for both.")
     if folder != path and table.scheme == "huggingface" and not said.get("attend") and not beside.exists(path):
         raise UserError(
             f"{folder} lacks config.json, which says how many heads the model has and how it computes: put it there"
@@ -397,11 +402,15 @@ def _moves(
 def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
-    if table.family is not our_vit.FAMILY:
-        if any("heads" in row.change.name for row in table.rows):
-            raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
+    if table.family is our_vit.FAMILY:
+        return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+    if not any("heads" in row.change.name for row in table.rows):
         return 1
-    return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+    if table.family is our_gpt.FAMILY:
+        width = arrays[spell(table.row("decoder/norm/scale").theirs, ())].shape[0]
+        if found := our_gpt.heads_of(width):
+            return found
+    raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
 
 
 def _first(names: list[str]) -> str:

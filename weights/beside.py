@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import huggingface_names, marian_names, t5_names
+from weights import gpt_names, huggingface_names, marian_names, t5_names
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -18,6 +18,7 @@ KINDS: dict[str, Kind] = {
     "marian": marian_names.CONFIG,
     "t5": t5_names.CONFIG,
     "mt5": t5_names.CONFIG,
+    "gpt2": gpt_names.CONFIG,
 }
 
 
@@ -119,11 +120,11 @@ def written(table: Table, model: Settings, names: Sequence[str], sizes: Mapping[
 
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     """The notes that make a Transformer's file readable again without a guess; other models need none."""
-    query = leaves.get("encoder/block_00/attention/query/bias")
+    query = next((leaf for name, leaf in leaves.items() if name.endswith("attention/query/kernel")), None)
     if query is None:
         return {}
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
     rows, columns = model.get("grid") or (0, 0)
     if rows != columns:
         settings["grid"] = [rows, columns]
-    return {"attend": json.dumps({"heads": query.shape[0]} | settings)}
+    return {"attend": json.dumps({"heads": query.shape[1]} | settings)}

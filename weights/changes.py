@@ -44,5 +44,16 @@ QKV_BIAS = Change(
     lambda a, heads: tuple(part.reshape(heads, -1) for part in np.split(a, 3)),
     lambda *parts: np.concatenate([part.reshape(-1) for part in parts]),
 )
+# The same of a layer that keeps its matrix as (in, out): (D, 3 H K), and back (H K, D).
+COLUMNS_QKV = Change(
+    "split in three and heads",
+    lambda a, heads: tuple(part.reshape(len(a), heads, -1) for part in np.split(a, 3, axis=1)),
+    lambda *parts: np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1),
+)
+COLUMNS_OUT = Change(
+    "split in heads",
+    lambda a, heads: (a.reshape(heads, -1, a.shape[-1]),),
+    lambda a: a.reshape(-1, a.shape[-1]),
+)
 # The bias of the output layer (V,) that transformers keeps as (1, V).
 LOGITS_BIAS = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a[None])

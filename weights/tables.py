@@ -66,6 +66,7 @@ class Table:
       optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
       fixed: keys of config.model that cannot be otherwise in the other project.
+      copies: their names of arrays that a file may hold a second time, and those that they must equal.
     """
 
     scheme: str
@@ -76,6 +77,7 @@ class Table:
     optional: tuple[str, ...] = ()
     ignored: Mapping[str, str] = field(default_factory=dict)
     fixed: Settings = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:
@@ -111,7 +113,7 @@ class Table:
 
     def unused(self, names: Iterable[str]) -> dict[str, str]:
         """Those of their names that are to be left out, and why."""
-        found = {}
+        found = {name: f"the same as {self.copies[name]}" for name in names if name in self.copies}
         for name in names:
             for pattern, why in self.ignored.items():
                 if re.fullmatch(pattern, name):

@@ -15,6 +15,14 @@ from models import decoding, sizes
 
 B, T, K, V, D, H, F, LONGEST = 3, 6, 2, 11, 8, 2, 12, 10
 TINY = dict(width=D, depth=2, mlp_dim=F, heads=H, max_length=LONGEST, dropout=0.0)
+# All that later models change, as far as it goes together.
+FORMS = {
+    "GPT-2": {},
+    "rotary": dict(positions="rotary", kv_heads=1, qk_norm=True, window=3, attention_cap=2.0, output_cap=3.0)
+    | dict(norm_kind="rms", activation="swiglu", use_bias=False),
+    "ALiBi": dict(positions="alibi", kv_heads=1, norm="post"),
+    "no positions": dict(positions="none", window=2),
+}
 TOKENS = np.random.default_rng(0).integers(0, V, (B, T))
 
 
@@ -90,6 +98,7 @@ COUNTS = {  # shared/REFERENCE.md and the models as published; biases and 1,024 
     "medium": (354_823_168, 50_257, {}),
     "large": (774_030_080, 50_257, {}),
     "XL": (1_557_611_200, 50_257, {}),
+    "GPT-1": (116_534_784, 40_478, dict(variant="small", max_length=512, norm="post")),
     "nanoGPT's Shakespeare": (10_745_088, 65, NANO | dict(depth=6, width=384, heads=6)),
     "nanoGPT's on a CPU": (804_096, 65, NANO | dict(max_length=64, depth=4, width=128, heads=4)),
 }
@@ -131,10 +140,8 @@ LENGTHS = (PROMPT >= 0).sum(1)
 BOS, STEPS = 2, 5
 
 
-@pytest.fixture(scope="module")
-def decoded(whole):
-    """decoded(tokens (L, B, K), parents) -> logits of every step (L, B, K, V) after PROMPT, compiled."""
-    model, variables = gpt(), whole()[1]
+def decoded(model, variables, tokens, parents):
+    """The logits of every step (L, B, K, V) after PROMPT, given tokens and parents (L, B, K)."""
 
     @jax.jit
     def run(tokens, parents):
@@ -147,7 +154,7 @@ def decoded(whole):
         cache = apply(PROMPT, beams=tokens.shape[-1], length=STEPS + 1, method="start")
         return jax.lax.scan(step, cache, (tokens, parents))[1]
 
-    return run
+    return np.asarray(run(tokens, parents))
 
 
 def alone(run, variables, prompt, written):
@@ -158,13 +165,13 @@ def alone(run, variables, prompt, written):
     return run(variables, row)[0, len(tokens) - 1]
 
 
-@pytest.mark.parametrize("beams", [1, K])
-def test_token_by_token_after_a_prompt_is_the_same_as_all_at_once(whole, decoded, beams):
-    run, variables = whole()
+@pytest.mark.parametrize(("form", "beams"), [("GPT-2", 1), *((form, K) for form in FORMS)])
+def test_token_by_token_after_a_prompt_is_the_same_as_all_at_once(whole, form, beams):
+    run, variables = whole(**FORMS[form])
     draw = np.random.default_rng(beams)
     tokens, parents = (draw.integers(0, high, (STEPS, B, beams)) for high in (V, beams))
     tokens[0] = BOS
-    steps = np.asarray(decoded(tokens, parents))
+    steps = decoded(gpt(**FORMS[form]), variables, tokens, parents)
     written = np.zeros((B, beams, 0), int)
     for t in range(STEPS):
         written = np.take_along_axis(written, parents[t, :, :, None], axis=1)
@@ -209,8 +216,9 @@ def test_a_later_token_changes_no_earlier_logits(whole):
         assert np.abs(after[:, t] - before[:, t]).max(-1).min() > 1e-2
 
 
-def test_documents_in_one_row_get_the_logits_that_each_gets_alone(whole):
-    run, variables = whole()
+@pytest.mark.parametrize("form", FORMS)
+def test_documents_in_one_row_get_the_logits_that_each_gets_alone(whole, form):
+    run, variables = whole(**FORMS[form])
     first, second = TOKENS[0, :2], TOKENS[1, :3]
     packed = np.array([[*first, *second, 0], [*second, *first, 0], [0] * T])
     segment = np.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 2, 2, 0], [0] * T])
@@ -221,11 +229,13 @@ def test_documents_in_one_row_get_the_logits_that_each_gets_alone(whole):
     assert np.isfinite(found).all()
 
 
-def test_computing_activations_again_changes_no_loss_and_no_gradient(filled):
-    variables, rngs = filled(gpt(depth=1), TOKENS), {"dropout": jax.random.key(0, impl="rbg")}
+@pytest.mark.parametrize("form", ["GPT-2", "rotary"])
+def test_computing_activations_again_changes_no_loss_and_no_gradient(filled, form):
+    arguments = FORMS[form] | {"depth": 1}
+    variables, rngs = filled(gpt(**arguments), TOKENS), {"dropout": jax.random.key(0, impl="rbg")}
 
     def gradients(remat):
-        model = gpt(depth=1, dropout=0.2, remat=remat)
+        model = gpt(**arguments, dropout=0.2, remat=remat)
         loss = lambda v: jnp.sum(jnp.sin(model.apply(v, TOKENS, train=True, rngs=rngs)))  # noqa: E731
         return jax.jit(jax.value_and_grad(loss))(variables)
 
@@ -264,6 +274,10 @@ def test_in_bfloat16_parameters_and_logits_are_float32_and_the_cache_is_not():
         ({"depth": None}, r"depth is not set.*config.model.variant"),
         ({"heads": 3}, "width=8 does not divide by heads=3"),
         ({"heads": 0}, "config.model.heads=0"),
+        ({"kv_heads": 3}, "config.model.kv_heads=3 does not divide 2 heads"),
+        ({"positions": "alibi", "attention_cap": 5.0}, "a soft cap of scores would cap ALiBi's distances too"),
+        ({"positions": "rotary", "heads": 8}, "heads have an odd size, 1"),
+        ({"window": -1}, "config.model.window=-1"),
         ({"dropout": 1.5}, "config.model.dropout=1.5"),
         ({"max_length": T - 1}, rf"a row of {T} tokens .* config.model.max_length={T - 1}"),
     ],
@@ -278,6 +292,29 @@ def test_a_continuation_ends_where_positions_do():
     jax.eval_shape(functools.partial(start, length=LONGEST - 4))
     with pytest.raises(UserError, match=r"prompt of 4 tokens and a continuation of 7 .*max_length=10"):
         jax.eval_shape(functools.partial(start, length=LONGEST - 3))
+
+
+@pytest.mark.parametrize("form", ["rotary", "ALiBi", "no positions"])
+def test_only_learned_positions_have_an_end(form):
+    model, longer = gpt(**FORMS[form]), np.zeros((1, LONGEST + 5), int)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), longer, train=False))
+    assert "positions" not in variables["params"]
+    jax.eval_shape(lambda v: model.apply(v, PROMPT, beams=1, length=LONGEST, method="start"), variables)
+
+
+def test_the_cache_keeps_the_heads_of_keys_and_values_alone():
+    model = models.build("gpt", V, **TINY | {"heads": 4, "kv_heads": 2})
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), TOKENS, train=False))
+    start = jax.eval_shape(lambda v: model.apply(v, PROMPT, beams=K, length=5, method="start"), variables)
+    kept = [cache[name].shape for cache in start["layers"] for name in ("key", "value")]
+    assert kept == [(B, 2, 2, 4 + 5 * K), (B, 2, 4 + 5 * K, 2)] * 2
+
+
+def test_logits_stay_below_their_cap(whole):
+    run, variables = whole(output_cap=0.5)
+    plain = whole()[0](variables, TOKENS)
+    assert np.abs(plain).max() > 0.5
+    close(run(variables, TOKENS), 0.5 * np.tanh(plain / 0.5))
 
 
 def test_a_size_that_is_given_replaces_the_variants():

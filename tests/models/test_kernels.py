@@ -37,7 +37,8 @@ def masks(queries: int, keys: int) -> dict[str, Mask]:
     found = {"nothing": Mask(), "causal": causal_mask()}
     found["padding"] = Mask() & padding_mask(RNG.random((B, keys)) < 0.7)
     found["segments"] = segment_mask(segments(queries), segments(keys))
-    found["all"] = found["causal"] & found["padding"] & found["segments"]
+    found["window"] = causal_mask(9)
+    found["all"] = causal_mask(20) & found["padding"] & found["segments"]
     for shape in [(1, 1, queries, keys), (B, 1, queries, keys), (1, H, queries, keys), (B, H, queries, keys)]:
         found[str(shape)] = Mask(allowed=RNG.random(shape) < 2 / keys)
     found["no axis of examples"] = Mask(allowed=RNG.random((queries, keys)) < 0.5)
@@ -154,12 +155,15 @@ def test_memory_of_blockwise_grows_with_the_length_and_not_its_square():
     assert temporaries(1024) < 2.5 * temporaries(512)
 
 
-@pytest.mark.parametrize("name", ["nothing", "causal", "padding", "segments", "all"])
-def test_splash_equals_plain(name):
+@pytest.mark.parametrize(
+    ("name", "cap"),
+    [("nothing", 0), ("causal", 0), ("padding", 0), ("segments", 0), ("window", 0), ("all", 0), ("causal", 0.7)],
+)
+def test_splash_equals_plain(name, cap):
     arrays, mask = inputs(200, 200), masks(200, 200)[name]
-    found = with_gradients(lambda q, k, v: splash(q, k, v, mask, interpret=True), *arrays)
+    found = with_gradients(lambda q, k, v: splash(q, k, v, mask, cap, interpret=True), *arrays)
     whole = mask.array(200, 200)
-    assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole), *arrays), 1e-5)
+    assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole, cap=cap), *arrays), 1e-5)
 
 
 def test_cudnn_gets_a_mask_for_each_head_or_a_causal_flag(monkeypatch):

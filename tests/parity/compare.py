@@ -32,15 +32,26 @@ def images(size: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
 
 
-def compare(name: str, path: Path, image: np.ndarray, theirs: np.ndarray, **options: Any) -> dict[str, Any]:
+def compare(
+    name: str,
+    path: Path,
+    inputs: np.ndarray,
+    theirs: np.ndarray,
+    outputs: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """The file read into our model gives their outputs, and is written again, to `again` beside it, as it was.
+
+    Args:
+      inputs: images (B, rows, columns, C) or tokens (B, T).
+      outputs: a vocabulary; the head's classes when None.
 
     Returns the row for the record.
     """
     found = weights.read(path)
-    model: Any = models.build(outputs=found.classes, **found.model, **options)
+    model: Any = models.build(outputs=found.classes if outputs is None else outputs, **found.model, **options)
     params = weights.stacked(found.params) if options.get("scan") else found.params
-    ours = np.asarray(jax.jit(lambda params, x: model.apply({"params": params}, x, train=False))(params, image))
+    ours = np.asarray(jax.jit(lambda params, x: model.apply({"params": params}, x, train=False))(params, inputs))
     assert ours.shape == theirs.shape
     error, spread = float(np.abs(ours - theirs).max()), float(theirs.std())
     assert spread > 0.05, "outputs so small that any error would pass"
@@ -55,7 +66,7 @@ def compare(name: str, path: Path, image: np.ndarray, theirs: np.ndarray, **opti
     return {
         "weights": name,
         "read as": f"{found.words}, {found.scheme}",
-        "image": image.shape[1],
+        "image" if inputs.ndim == 4 else "tokens": inputs.shape[1],
         "largest error": error,
         "spread of outputs": spread,
     }

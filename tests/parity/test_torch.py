@@ -2,9 +2,11 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 
-from tests.parity.compare import CLASSES, compare, draw, images
+import weights
+from tests.parity.compare import CLASSES, compare, draw, images, same
 
 
 def filled(torch, model):
@@ -77,3 +79,26 @@ def test_transformers(torch, measured, tmp_path, kind, size, options):
     assert not any(told.values())
     for name, value in again.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
+
+
+def test_gpt_2(torch, measured, tmp_path):
+    import transformers
+
+    transformers.logging.disable_progress_bar()
+    config = transformers.GPT2Config(vocab_size=301, n_positions=40, n_embd=96, n_layer=3, n_head=4)
+    model, bare = filled(torch, transformers.GPT2LMHeadModel(config)), tmp_path / "bare"
+    model.save_pretrained(tmp_path)
+    model.transformer.save_pretrained(bare)  # with the names that the hub's files of GPT-2 have
+    tokens = np.random.default_rng(0).integers(0, 301, (2, 33))
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(tokens)).logits.numpy()
+    path = tmp_path / "model.safetensors"
+    measured.append(compare("transformers GPT2LMHeadModel", path, tokens, theirs, outputs=301))
+    found = weights.read(tmp_path)
+    same(*(weights.flat(one.params) for one in (found, weights.read(bare))))
+    weights.write_folder(tmp_path / "ours", found.params, found.model | {"dropout": 0.1})
+    for kind, whole in ((transformers.GPT2LMHeadModel, model), (transformers.GPT2Model, model.transformer)):
+        again, told = kind.from_pretrained(tmp_path / "ours", output_loading_info=True)
+        assert not any(told.values())
+        for name, value in again.state_dict().items():
+            assert torch.equal(value, whole.state_dict()[name]), name
