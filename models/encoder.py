@@ -88,6 +88,7 @@ class Block(nn.Module):
       residual: whether a branch is added to x, or takes its place.
       scale: see MultiHeadAttention.
       activation: of the MLP.
+      initialisers: of attention and MLP.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
     """
@@ -106,6 +107,7 @@ class Block(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    initialisers: Initialisers = XAVIER
     kernel: Kernel = "auto"
     dtype: DTypeLike = jnp.float32
 
@@ -141,11 +143,16 @@ class Block(nn.Module):
             dropout=self.attention_dropout,
             grid=self.grid,
             scale=self.scale,
+            initialisers=self.initialisers,
             kernel=self.kernel,
             dtype=self.dtype,
             name="attention",
         )
-        mlp = Mlp(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype, name="mlp")
+        mlp = Mlp(
+            *(self.mlp_dim, self.mlp_dropout, self.activation, self.dtype),
+            initialisers=self.initialisers,
+            name="mlp",
+        )
         x = add(
             x,
             layer_norm(self.dtype, "attention_norm", self.norm_epsilon),
@@ -168,7 +175,7 @@ class Encoder(nn.Module):
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
       heads, mlp_dim, head_dim, value_dim, grid, norm, norm_epsilon, dropout, attention_dropout, mlp_dropout, residual,
-        scale, activation, kernel, dtype: see Block.
+        scale, activation, initialisers, kernel, dtype: see Block.
     """
 
     depth: int
@@ -186,6 +193,7 @@ class Encoder(nn.Module):
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
+    initialisers: Initialisers = XAVIER
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "auto"
@@ -217,6 +225,7 @@ class Encoder(nn.Module):
             residual=self.residual,
             scale=self.scale,
             activation=self.activation,
+            initialisers=self.initialisers,
             kernel=self.kernel,
             dtype=self.dtype,
         )
