@@ -1,5 +1,6 @@
 """Which examples a batch holds: the order is drawn anew each epoch, and any place of it can be computed alone."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +57,21 @@ def shuffled(place: Tensor, size: Tensor | int, *seed: Tensor | int) -> Tensor:
     return tf.where(size > 1, index, tf.zeros_like(place))
 
 
+def uniform(*words: Tensor | int) -> Tensor:
+    """Numbers in [0, 1), float32, each of which depends on all of its integers and on nothing else.
+
+    Args:
+      words: int64, broadcastable to one another.
+    """
+    tf = tensorflow()
+    parts = [tf.cast(word, tf.int64) for word in words]
+    shape = functools.reduce(tf.broadcast_dynamic_shape, map(tf.shape, parts))
+    bits = _mixed([tf.broadcast_to(part, shape) for part in parts])
+    return tf.cast(tf.bitwise.right_shift(bits, 31 - 24), tf.float32) / 2**24
+
+
 def _mixed(words: list[Tensor]) -> Tensor:
-    """int64 tensors (n,) -> one of 31 bits; each bit depends on every bit given (the finaliser of splitmix64)."""
+    """int64 tensors of one shape -> one of 31 bits; each bit depends on every bit given (the finaliser of splitmix64)."""
     tf = tensorflow()
     state = tf.zeros_like(words[0])
     for word in words:

@@ -166,6 +166,7 @@ class Pipeline(Base[list[str], Text]):
     eval_batch_size: NonNegativeInt = 0
 
     item: ClassVar[str] = "a prompt"
+    hides: ClassVar[bool] = False  # whether a token of the vocabulary stands for hidden ones
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
@@ -197,7 +198,7 @@ class Pipeline(Base[list[str], Text]):
             texts = (document for split in splits for document in self.opened(split))
             return Characters.train(texts, "char", self.vocabulary_size, self.special)
         lines = (line for document in self.opened(self.train_split) for line in document.splitlines(keepends=True))
-        return ragged.learn(lines, self.tokenizer, self.vocabulary_size, True, COVERAGE, exact=True)
+        return ragged.learn(lines, self.tokenizer, self.vocabulary_size, True, COVERAGE, exact=True, mask=self.hides)
 
     @property
     def sizes(self) -> dict[str, int | None]:

@@ -43,16 +43,17 @@ def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int]
 
 
 def documents(name: str, split: str, data_dir: str) -> list[str]:
-    """The texts of a set with a feature `text`, such as "tiny_shakespeare"."""
+    """The texts of a set with a feature `text` or `sentence`, such as "tiny_shakespeare"."""
     tf = tensorflow()
-    source = Source(name, split, data_dir, wanted=("text",))
+    key = "sentence" if "sentence" in _texts(_prepared(name, data_dir).info.features) else "text"
+    source = Source(name, split, data_dir, wanted=(key,))
     if source.random_access:
         raw = tf.data.Dataset.range(source.size).batch(BATCH).map(source.read).unbatch()
     else:
         raw = source.in_order(0, 1).map(lambda raw, _: raw)
     with damage_said(f"{name} {split}", data_dir or "TFDS's folder"):
         texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return [example["text"].decode() for example in texts.as_numpy_iterator()]
+        return [example[key].decode() for example in texts.as_numpy_iterator()]
 
 
 def _pairs(builder: Tfds, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
