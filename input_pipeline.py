@@ -12,6 +12,7 @@ import numpy as np
 
 import lookup
 from data.pipelines.base import Feed, Known, Section
+from data.tokenizer import Reader
 
 Batch = dict[str, np.ndarray]
 SIZES = ("outputs", "vocabulary", "source_vocabulary")  # what a model may be sized to by its data
@@ -44,6 +45,10 @@ class Pipeline(Protocol):
     def fingerprint(self) -> dict[str, str]:
         """What the training split consists of, by name: sizes or digests. Another split has another. See
         data/fingerprint.py."""
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers, of a kind that has them: one, or the source's and the target's."""
 
     @property
     def files(self) -> dict[str, bytes]:

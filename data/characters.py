@@ -20,8 +20,12 @@ class Characters:
 
     `model`: the bytes to store. `size`: V, the number of ids. `digest`: a name for the model's content, 16 hexadecimal
     digits. `special`: whether the ids of models/tokens.py come first; without them ids begin at 0, no text has an end
-    of its own, and a character that is not in the alphabet is an error.
+    of its own, and a character that is not in the alphabet is an error. `order`, `lacks`, `mask`: see Reader of
+    data/tokenizer.py.
     """
+
+    order: np.ndarray | None = None
+    mask: int | None = None
 
     def __init__(self, model: bytes):
         try:
@@ -34,6 +38,7 @@ class Characters:
         self.model = model
         self.digest = digest_of(model)
         self._first = len(SPECIAL) if self.special else 0
+        self.lacks: tuple[str, ...] = () if self.special else ("pad", "unknown", "bos", "eos")
         self._alphabet: str | None = alphabet
         self._codes = np.array([ord(c) for c in alphabet or ""], np.uint32)
         self.size = self._first + (BYTES if alphabet is None else len(alphabet))
@@ -113,6 +118,10 @@ class Characters:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for, special ones included ("</s>"); bytes as "<0x0A>"."""
         return [self._piece(int(i)) for i in ids]
+
+    def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
+        """How many ids are UNKNOWN."""
+        return int((np.asarray(ids) == UNKNOWN).sum()) if self.special else 0
 
     def _piece(self, i: int) -> str:
         if i < self._first:

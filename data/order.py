@@ -71,7 +71,7 @@ def uniform(*words: Tensor | int) -> Tensor:
 
 
 def _mixed(words: list[Tensor]) -> Tensor:
-    """int64 tensors of one shape -> one of 31 bits; each bit depends on every bit given (the finaliser of splitmix64)."""
+    """int64 tensors of one shape -> one of 31 bits; each depends on every bit given (the finaliser of splitmix64)."""
     tf = tensorflow()
     state = tf.zeros_like(words[0])
     for word in words:

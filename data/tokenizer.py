@@ -32,11 +32,17 @@ class Reader(Protocol):
       model: the bytes to store.
       size: V, the number of ids.
       digest: a name for the model's content, 16 hexadecimal digits.
+      order: of a tokenizer from elsewhere, int32 (V,), its own id of each of ours; None where they are the same.
+      lacks: those of "pad", "unknown", "bos" and "eos" for which there is no id.
+      mask: the id of the token that stands for a hidden one; None where there is none.
     """
 
     model: bytes
     size: int
     digest: str
+    order: np.ndarray | None
+    lacks: tuple[str, ...]
+    mask: int | None
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text and EOS after them, int32."""
@@ -46,6 +52,9 @@ class Reader(Protocol):
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for."""
+
+    def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
+        """How many ids stand for what is not in the vocabulary."""
 
 
 class Tokenizer:
@@ -57,15 +66,21 @@ class Tokenizer:
     characters that are not in the vocabulary.
     """
 
+    order: np.ndarray | None = None
+    lacks: tuple[str, ...] = ()
+
     def __init__(self, model: bytes):
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
-            raise UserError(f"this is no tokenizer, or a damaged one: {_reason(error)}.") from None
+            raise UserError(f"this is no tokenizer, or a damaged one: {reason(error)}.") from None
         p = self._processor
         if (p.pad_id(), p.unk_id(), p.bos_id(), p.eos_id()) != (PAD, UNKNOWN, BOS, EOS):
-            raise UserError("this tokenizer was not made here: its padding, unknown, begin and end are not ids 0 to 3.")
+            raise UserError(
+                "this tokenizer was not made here: its padding, unknown, begin and end are not ids 0 to 3. Name it by "
+                "config.data.tokenizer."
+            )
         self.model = model
         self.size: int = p.vocab_size()
         self.digest = digest_of(model)
@@ -135,12 +150,12 @@ class Tokenizer:
                     f"a {kind} tokenizer of size={size} cannot hold these texts' alphabet: it needs {least[1]} at "
                     f"least, or a coverage below {coverage}."
                 ) from None
-            raise UserError(f"no {kind} tokenizer of size={size} can be learned: {_reason(error)}.") from None
+            raise UserError(f"no {kind} tokenizer of size={size} can be learned: {reason(error)}.") from None
         return cls(model.getvalue())
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text and EOS after them, int32 (length + 1,), read-only. An empty text is EOS alone."""
-        return self._processor.encode(list(texts), add_eos=True, return_type="numpy", num_threads=_cores())
+        return self._processor.encode(list(texts), add_eos=True, return_type="numpy", num_threads=cores())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text up to EOS. PAD and BOS are passed over, UNKNOWN is shown as ⁇.
@@ -154,9 +169,9 @@ class Tokenizer:
         """What each id stands for, special ones included ("</s>"); "▁" marks the beginning of a word."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
-    def unknown(self, ids: Iterable[int]) -> int:
+    def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
         """How many ids are UNKNOWN."""
-        return sum(int(i) == UNKNOWN for i in ids)
+        return int((np.asarray(ids) == UNKNOWN).sum())
 
     @property
     def vocabulary(self) -> list[str]:
@@ -180,10 +195,11 @@ def _sample(texts: Iterable[str], most: int) -> list[str]:
     return kept
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """sentencepiece's message in one line, without the place in its source."""
     return " ".join(re.sub(r"^\w+: \S+\.cc\(\d+\) ", "", str(error)).split()).rstrip(".")

@@ -15,6 +15,7 @@ from annotated_types import MinLen
 from data.order import Plan, Tensor
 from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
+from data.tokenizer import Reader
 from errors import UserError
 from lookup import Section as Section
 
@@ -199,6 +200,11 @@ class Base(Generic[Opened, S]):
     def fingerprint(self) -> dict[str, str]:
         """What the training split consists of, by name; a kind whose data can change says it."""
         return {}
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers, of a kind that has them: one, or the source's and the target's."""
+        return ()
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ b this host's rows of a batch, T the length of a window.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, cast
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -20,7 +20,7 @@ from data.sources import Example, Feature, Features, Indexed
 from data.tokenizer import Reader, Tokenizer
 from errors import UserError
 from lookup import Size
-from models.tokens import BOS, EOS, UNKNOWN
+from models.tokens import BOS, EOS
 
 NOTHING = -1  # the target where none is scored, and what comes after a prompt
 COVERAGE = 0.9995  # of the characters, by subwords; the others are spelled as bytes
@@ -144,9 +144,11 @@ class Pipeline(Base[list[str], Text]):
       source: "files" for files of text, "tfds" for a set with a feature `text`, "python" for the source of Python's
         standard library: a module of data/text that defines `documents`.
       name: files, folders and globs with commas between; a set; packages of the library, "" for all of it.
-      tokenizer: "char" and "byte" keep text exactly, as "bpe" and "unigram" do here. See data/characters.py.
+      tokenizer: "char" and "byte" keep text exactly, as "bpe" and "unigram" do here: see data/characters.py. Or the
+        file or folder of one that is published: see data/published.py.
       vocabulary_size: ids of a subword tokenizer, the special ones included; of "char" the most.
-      special: whether ids of padding, unknown characters and a document's ends come before the others.
+      special: whether ids of padding, unknown characters and a document's ends come before the others. A published
+        tokenizer that has no id for a text's beginning (GPT-2's) is as without, but that EOS ends each document.
       document_mask: whether attention is kept within a document: batches have `segment`, and no target is across
         documents.
       length: tokens of a window, T.
@@ -157,7 +159,7 @@ class Pipeline(Base[list[str], Text]):
     source: str = "files"
     name: str = ""
     eval_splits: Splits = ("validation",)
-    tokenizer: Literal["char", "byte", "bpe", "unigram"] = "char"
+    tokenizer: str = "char"
     vocabulary_size: ragged.Vocabulary = 8000
     special: bool = True
     document_mask: bool = False
@@ -166,31 +168,32 @@ class Pipeline(Base[list[str], Text]):
     eval_batch_size: NonNegativeInt = 0
 
     item: ClassVar[str] = "a prompt"
+    learned: ClassVar[tuple[str, ...]] = ("char", "byte", "bpe", "unigram")
     hides: ClassVar[bool] = False  # whether a token of the vocabulary stands for hidden ones
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
-        if not self.special and not self._exact:
+        if not self.special and self.tokenizer in ("bpe", "unigram"):
             raise UserError(
                 f"config.data.special=False is for the tokenizers 'char' and 'byte': {self.tokenizer!r} has special "
                 "ids."
             )
-        known = self.feed.known
-        make = Characters if self._exact else Tokenizer
-        self._trained = ragged.load(known["tokenizers"], self.feed.folder, make) if known else ()
+        make = Characters if self.tokenizer in ("char", "byte") else Tokenizer
+        self._trained = ragged.trained(self.feed.known, self.feed.folder, self.tokenizer, self.learned, make)
 
     @property
-    def _exact(self) -> bool:
-        return self.tokenizer in ("char", "byte")
+    def _begins(self) -> bool:
+        """Whether every document begins with BOS."""
+        return self.special and not {"bos", "eos"} & set(self.text_tokenizer.lacks)
 
     @cached_property
     def text_tokenizer(self) -> Reader:
-        """That of the run, or one learned from the training split.
+        """That of the run, the one that is named, or one learned from the training split.
 
         Without special ids there is none for an unknown character: the evaluation splits give theirs too.
         """
-        if self._trained:
-            return self._trained[0]
+        if there := self._trained or ragged.from_files(self.tokenizer, self.learned):
+            return ragged.only(there, self.tokenizer)
         if self.tokenizer == "byte":
             return Characters.train([], "byte", special=self.special)
         if self.tokenizer == "char":
@@ -198,7 +201,13 @@ class Pipeline(Base[list[str], Text]):
             texts = (document for split in splits for document in self.opened(split))
             return Characters.train(texts, "char", self.vocabulary_size, self.special)
         lines = (line for document in self.opened(self.train_split) for line in document.splitlines(keepends=True))
-        return ragged.learn(lines, self.tokenizer, self.vocabulary_size, True, COVERAGE, exact=True, mask=self.hides)
+        kind = cast(ragged.Kind, self.tokenizer)
+        return ragged.learn(lines, kind, self.vocabulary_size, True, COVERAGE, exact=True, mask=self.hides)
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizer."""
+        return (self.text_tokenizer,)
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -265,7 +274,7 @@ class Pipeline(Base[list[str], Text]):
         """A split as one long row of tokens, and its windows."""
         documents = self.opened(split)
         ids = self.text_tokenizer.encode(documents)
-        begin = [BOS] if self.special else []
+        begin = [BOS] if self._begins else []
         starts = np.cumsum([0] + [len(i) + len(begin) for i in ids])[:-1]
         dtype = np.min_scalar_type(self.text_tokenizer.size) if self.text_tokenizer.size < 2**16 else np.dtype(np.int32)
         tokens = np.concatenate([part for i in ids for part in (np.array(begin, dtype), i.astype(dtype))])
@@ -281,11 +290,11 @@ class Pipeline(Base[list[str], Text]):
                 "of the training split: lower it."
             )
         # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
-        first = np.array([], int) if self.special else starts if self.document_mask else starts[:1]
-        lost = sum(len(self.decode([i]).encode()) if self.tokenizer == "char" else 1 for i in tokens[first].tolist())
-        targets = len(tokens) - len(documents) if self.special else len(tokens) - len(first)
+        first = np.array([], int) if self._begins else starts if self.document_mask else starts[:1]
+        lost = sum(1 if self.tokenizer == "byte" else len(self.decode([i]).encode()) for i in tokens[first].tolist())
+        targets = len(tokens) - len(documents) if self._begins else len(tokens) - len(first)
         notes = []
-        if self.special and (unknown := int((tokens == UNKNOWN).sum())):
+        if unknown := self.text_tokenizer.unknown(tokens):
             notes.append(f"{split}: {unknown:,} tokens that are not in the vocabulary.")
         source = Windows(tokens, starts, self.length, 1 if train else self.length)
         return Text(
@@ -311,7 +320,7 @@ class Pipeline(Base[list[str], Text]):
         rows = split.plan.most // self.feed.hosts
         real = batch["real"][:, None]
         is_token, is_target = batch["is_token"] & real, batch["is_target"] & real
-        if self.special:
+        if self._begins:
             is_target &= batch["target"] != BOS  # which always comes after EOS
         elif self.document_mask:
             is_target &= ~batch["ends"]
@@ -325,7 +334,9 @@ class Pipeline(Base[list[str], Text]):
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
-        size = 2**8 + (EOS + 1) * self.special if self.tokenizer == "byte" else self.vocabulary_size
+        there = ragged.from_files(self.tokenizer, self.learned)
+        size = there[0].size if there else self.vocabulary_size
+        size = 2**8 + (EOS + 1) * self.special if self.tokenizer == "byte" else size
         return Unread({"outputs": size}, self.spec, self.shapes, None, ("a full vocabulary",))
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
@@ -334,14 +345,18 @@ class Pipeline(Base[list[str], Text]):
         With special ids a prompt begins with BOS. Of a prompt that is too long the end is kept.
         """
         rows, notes = [], []
+        ends = "eos" not in self.text_tokenizer.lacks
         for prompt, ids in zip(items, self.text_tokenizer.encode(ragged.typed(items)), strict=True):
-            row = np.concatenate([[BOS], ids[:-1]]) if self.special else ids
-            if not len(row):
+            row = np.concatenate([np.array([BOS] if self._begins else [], np.int32), ids[:-1] if ends else ids])
+            if not len(row) and ends:
+                row = ids
+                notes.append("an empty prompt: the text begins after the end of another.")
+            elif not len(row):
                 row = self._line_feed()
                 notes.append("an empty prompt: the text begins with a new line.")
             if len(row) > self.length:
                 notes.append(f"the last {self.length} of {len(row)} tokens are kept: ... {prompt[-60:]!r}")
-            if self.special and (unknown := int((row == UNKNOWN).sum())):
+            if unknown := self.text_tokenizer.unknown(row):
                 notes.append(f"{unknown} tokens that are not in the vocabulary in: {prompt[:60]!r}")
             rows.append(row[-self.length :])
         longest = min(-(-max(map(len, rows)) // ragged.MULTIPLE) * ragged.MULTIPLE, self.length)

@@ -6,7 +6,7 @@ b this host's rows of a batch, T the length of a row, M the most hidden tokens o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Interval
@@ -87,9 +87,9 @@ class Segments(Indexed):
 
 @dataclass(kw_only=True)
 class Pipeline(documents.Pipeline):
-    """Batches: tokens int32 (b, T), some of them hidden; place int32 (b, M), where those are, 0 after them; target int32
-    (b, M), what they were, −1 after them. Which are hidden is drawn from the seed and the row's place in the training,
-    so anew each time; in evaluation from the window's number, so always alike.
+    """Batches: tokens int32 (b, T), some of them hidden; place int32 (b, M), where those are, 0 after them; target
+    int32 (b, M), what they were, −1 after them. Which are hidden is drawn from the seed and the row's place in the
+    training, so anew each time; in evaluation from the window's number, so always alike.
 
     Rows are windows of the documents, as documents.Pipeline has them, each text with BOS ([CLS]) before it and EOS
     ([SEP]) after it: a window that begins within a text has BOS in place of its first token. With `document_mask`,
@@ -100,25 +100,25 @@ class Pipeline(documents.Pipeline):
     where the second is of another document (half of the time), and −1 for rows that fill up a batch.
 
     Attributes:
-      tokenizer: "bpe" or "unigram": see documents.Pipeline. One of its tokens is [MASK].
+      tokenizer: "bpe" or "unigram", or the file or folder of one that is published: see documents.Pipeline. One of its
+        tokens is [MASK].
       masked: the share of a row's tokens that are hidden: 80 % of them become [MASK], 10 % a random token.
       whole_words: whether the tokens of a word are hidden together.
       next_sentence: whether rows are pairs of segments.
     """
 
-    tokenizer: Literal["char", "byte", "bpe", "unigram"] = "bpe"
+    tokenizer: str = "bpe"
     masked: Annotated[float, Interval(gt=0, le=0.5)] = 0.15
     whole_words: bool = False
     document_mask: bool = True
     next_sentence: bool = False
 
     item: ClassVar[str] = f"a text with {MASK}"
+    learned: ClassVar[tuple[str, ...]] = ("bpe", "unigram")
     hides: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tokenizer in ("char", "byte"):
-            raise UserError(f"config.data.tokenizer={self.tokenizer!r} has no [MASK]: take 'bpe' or 'unigram'.")
         if self.length < 8:
             raise UserError(f"config.data.length={self.length} is too short to hide anything: take 8 or more.")
 
@@ -130,13 +130,18 @@ class Pipeline(documents.Pipeline):
           UserError: the tokenizer has no [MASK].
         """
         tokenizer = self.text_tokenizer
-        if (mask := getattr(tokenizer, "mask", None)) is None:
-            raise UserError(f"the tokenizer of {self.feed.folder or self.tokenizer} has no {MASK}: take another.")
-        return cloze.vocabulary(tokenizer.pieces(range(tokenizer.size)), SPECIAL, mask)
+        missing = [role for role in ("pad", "bos", "eos") if role in tokenizer.lacks]
+        if tokenizer.mask is None or missing:
+            raise UserError(
+                f"config.data.tokenizer={self.tokenizer} has no special id for {(missing or ['mask'])[0]!r}, which hidden "
+                "tokens need: take another."
+            )
+        return cloze.vocabulary(tokenizer.pieces(range(tokenizer.size)), SPECIAL, tokenizer.mask)
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """outputs and vocabulary: the tokenizer's."""
+        """outputs and vocabulary: the tokenizer's, which must have a [MASK]."""
+        _ = self._vocabulary
         size = self.text_tokenizer.size
         return {"outputs": size, "vocabulary": size}
 
@@ -258,9 +263,8 @@ class Pipeline(documents.Pipeline):
 
     def _without_spaces(self, ids: np.ndarray) -> np.ndarray:
         """Ids without the pieces that are the space before a [MASK] alone, as the hidden word has it."""
-        pieces = self.text_tokenizer.pieces(ids)
-        before = [piece == "▁" and after == MASK for piece, after in zip(pieces, [*pieces[1:], ""], strict=True)]
-        return ids[~np.array(before)]
+        alone = np.array([piece in ("▁", "Ġ") for piece in self.text_tokenizer.pieces(ids)])
+        return ids[~(alone & (np.append(ids[1:], EOS) == self._vocabulary.mask))]
 
 
 def _padded(rows: Iterable[np.ndarray], length: int, value: int) -> np.ndarray:

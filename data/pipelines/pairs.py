@@ -17,7 +17,7 @@ from data.packing import pack
 from data.pipelines import ragged
 from data.pipelines.base import Batch, Known, Section, Spec, Splits, Unread
 from data.pipelines.ragged import Ids, Padded, Ragged, Sentences
-from data.tokenizer import Tokenizer
+from data.tokenizer import Reader
 from errors import UserError
 
 
@@ -48,7 +48,8 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
       eval_batch_tokens: of a global evaluation batch; 0 for as in training.
       max_length: the most tokens of a sentence, its end included. Longer training pairs, and those with an empty side,
         are left out; longer sentences to be evaluated are cut. Both are counted and said.
-      joint: one tokenizer for both languages, learned from both, instead of one for each.
+      joint: one tokenizer for both languages, learned from both, instead of one for each. Published ones are joint:
+        they share a vocabulary.
       packing: fill rows of max_length with several sentences, instead of one a row in padded lengths.
     """
 
@@ -73,26 +74,36 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
                     "raise it."
                 )
         known = self.feed.known
-        self._trained = ragged.load(known["tokenizers"], self.feed.folder) if known else ()
+        if not self.joint and self.tokenizer not in self.learned:
+            raise UserError(
+                f"config.data.joint=False is for tokenizers that are learned here: {self.tokenizer} has one vocabulary "
+                "for both languages."
+            )
+        self._trained = ragged.trained(known, self.feed.folder, self.tokenizer, self.learned)
 
     @cached_property
-    def tokenizers(self) -> tuple[Tokenizer, ...]:
-        """One for both languages, or the source's and the target's: those of the run, or learned from the training
-        split.
+    def tokenizers(self) -> tuple[Reader, ...]:
+        """One for both languages, or the source's and the target's: those of the run, those that are named, or learned
+        from the training split.
         """
-        if self._trained:
-            return self._trained
+        if there := self._trained or self.from_files():
+            return there
         sides = list(zip(*self.opened(self.train_split), strict=True))
         corpora = [[*sides[0], *sides[1]]] if self.joint else sides
         return tuple(self.learn(corpus) for corpus in corpora)
 
     @property
-    def source_tokenizer(self) -> Tokenizer:
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizers."""
+        return self.tokenizers
+
+    @property
+    def source_tokenizer(self) -> Reader:
         """Of the source language."""
         return self.tokenizers[0]
 
     @property
-    def target_tokenizer(self) -> Tokenizer:
+    def target_tokenizer(self) -> Reader:
         """Of the target language."""
         return self.tokenizers[-1]
 
@@ -117,8 +128,9 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
         """The tokenizers."""
         return {name: tokenizer.model for name, tokenizer in self._named().items()}
 
-    def _named(self) -> dict[str, Tokenizer]:
-        names = ["tokenizer.model"] if self.joint else [f"tokenizer.{language}.model" for language in self.languages]
+    def _named(self) -> dict[str, Reader]:
+        names = [f"tokenizer.{language}.model" for language in self.languages]
+        names = ["tokenizer.model"] if len(self.tokenizers) == 1 else names
         return dict(zip(names, self.tokenizers, strict=True))
 
     @property
@@ -202,8 +214,10 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
         return Buckets(lengths, bounds, rows)
 
     def _notes(self, split: str, sides: tuple[Ids, Ids]) -> tuple[str, ...]:
-        both = zip(sides, self.languages, strict=True)
-        return tuple(note for side, of in both for note in ragged.notes(side, self.max_length, f"{split} ({of})"))
+        both = zip((self.source_tokenizer, self.target_tokenizer), sides, self.languages, strict=True)
+        return tuple(
+            note for reader, side, of in both for note in ragged.notes(reader, side, self.max_length, f"{split} ({of})")
+        )
 
     def _encode(self, pairs: Sequence[tuple[str, str]]) -> tuple[Ids, Ids]:
         sources, targets = zip(*pairs, strict=True)
@@ -212,7 +226,8 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base. Sentences have the greatest length: no batch takes more memory."""
         plan = self._plan(np.array([self.max_length]), (self.max_length,), train=True)
-        size = self.vocabulary_size
+        there = self.from_files()
+        size = there[0].size if there else self.vocabulary_size
         sizes: dict[str, int | None] = {"outputs": size, "source_vocabulary": None if self.joint else size}
         return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None, self.assumed)
 

@@ -7,22 +7,23 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from annotated_types import Interval
 from pydantic import PositiveInt
 
+from data import published
 from data.buckets import Buckets
 from data.order import Tensor, tensorflow
-from data.pipelines.base import Base, Opened, Spec, Split, of_rows
+from data.pipelines.base import Base, Known, Opened, Spec, Split, of_rows
+from data.published import Published
 from data.sources import Example, Feature, Features, Indexed
 from data.tokenizer import Normalisation, Reader, Tokenizer, digest_of
-from errors import UserError, shown
-from models.tokens import UNKNOWN
+from errors import UserError, nearest, shown
 
-R = TypeVar("R", bound=Reader)
 Ids: TypeAlias = list[np.ndarray]
+Kind: TypeAlias = Literal["bpe", "unigram", "char", "word"]
 
 Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
 NON_JOINER = "\u200c"
@@ -84,7 +85,9 @@ class Ragged(Base[Opened, P]):
     """Kinds of sentences: each batch has sentences of like length and is padded to one of a few lengths.
 
     Attributes:
-      tokenizer: how text becomes tokens. See data/tokenizer.py. It is learned from the training split.
+      tokenizer: how text becomes tokens: "bpe", "unigram", "char" or "word", learned from the training split (see
+        data/tokenizer.py); or the file or folder of one that is published (see data/published.py), to which the next
+        four keys do not apply.
       vocabulary_size: ids of a tokenizer, its four special ones included.
       normalisation: what is done to characters first. "nmt_nfkc" makes one of those that look alike, and a space of the
         zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes nothing but white space.
@@ -95,7 +98,7 @@ class Ragged(Base[Opened, P]):
       buckets: padded lengths, which are chosen so that the least is padding.
     """
 
-    tokenizer: Literal["bpe", "unigram", "char", "word"] = "bpe"
+    tokenizer: str = "bpe"
     vocabulary_size: Vocabulary = 8000
     normalisation: Normalisation = "nmt_nfkc"
     byte_fallback: bool = False
@@ -103,6 +106,8 @@ class Ragged(Base[Opened, P]):
     max_length: Annotated[int, Interval(ge=2, le=2**20)] = 128
     buckets: PositiveInt = 6
     _respelled: int = field(default=0, init=False, repr=False)  # texts that the tokenizer gives back in other words
+
+    learned: ClassVar[tuple[str, ...]] = ("bpe", "unigram", "char", "word")
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -123,8 +128,17 @@ class Ragged(Base[Opened, P]):
         """A tokenizer of these texts. Errors speak of the keys of config.data."""
         texts = list(texts)
         self._respelled += self.normalisation == "nmt_nfkc" and sum(NON_JOINER in text for text in texts)
-        settings = (self.tokenizer, self.vocabulary_size, self.byte_fallback, self.coverage)
+        settings = (cast(Kind, self.tokenizer), self.vocabulary_size, self.byte_fallback, self.coverage)
         return learn(texts, *settings, normalisation=self.normalisation)
+
+    def from_files(self) -> tuple[Published, ...]:
+        """The tokenizers that `tokenizer` names, of a run that is new; none where one is to be learned."""
+        if self.normalisation != "nmt_nfkc" and self.tokenizer not in self.learned:
+            raise UserError(
+                f"config.data.normalisation={self.normalisation!r} is for tokenizers that are learned here: "
+                f"{self.tokenizer} says itself how it normalises."
+            )
+        return from_files(self.tokenizer, self.learned, ("pad", "eos"))
 
     def describe(self) -> list[str]:
         """See Base."""
@@ -152,7 +166,7 @@ class Ragged(Base[Opened, P]):
 
 def learn(
     texts: Iterable[str],
-    kind: Literal["bpe", "unigram", "char", "word"],
+    kind: Kind,
     size: int,
     byte_fallback: bool,
     coverage: float,
@@ -168,11 +182,58 @@ def learn(
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
 
 
-def load(
-    digests: Mapping[str, str],
-    folder: Path,
-    make: Callable[[bytes], R] = Tokenizer,  # type: ignore[assignment]  # mypy wants no default for a type variable
-) -> tuple[R, ...]:
+def from_files(name: str, learned: Sequence[str], needs: Sequence[str] = ()) -> tuple[Published, ...]:
+    """The published tokenizers that config.data.tokenizer names; none where it names one of those `learned` here.
+
+    Args:
+      needs: the special ids that this kind of data cannot be without.
+
+    Raises:
+      UserError: there is no such file, or it has no such ids.
+    """
+    if name in learned:
+        return ()
+    if not Path(name).expanduser().exists():
+        raise UserError(
+            f"config.data.tokenizer={name!r} is no file or folder, nor one that is learned: {nearest(name, learned)}"
+        )
+    found = published.read(name)
+    if missing := [role for role in needs if role in found[0].lacks]:
+        raise UserError(
+            f"config.data.tokenizer={name} has no special id for {missing[0]!r}, which this kind of data needs: say "
+            f'which token it is in tokenizer_config.json beside it, {{"{published.KEYS[missing[0]][0]}": "..."}}.'
+        )
+    return found
+
+
+def trained(
+    known: Known | None, folder: Path, name: str, learned: Sequence[str], make: Callable[[bytes], Reader] = Tokenizer
+) -> tuple[Reader, ...]:
+    """The tokenizers of a trained run; none of a new one.
+
+    Args:
+      known: what the run knows of its data.
+      name: its config.data.tokenizer.
+      learned: the names of those that `make` makes from their bytes; others are published.
+    """
+    return load(known["tokenizers"], folder, make if name in learned else Published) if known else ()
+
+
+def only(tokenizers: Sequence[Reader], name: str) -> Reader:
+    """The tokenizer of a kind that has one.
+
+    Raises:
+      UserError: it is that of a source and a target.
+    """
+    if len(tokenizers) > 1:
+        raise UserError(
+            f"config.data.tokenizer={name} is two, for a source and a target, as config.data.kind=pairs has them: name "
+            "a file of one."
+        )
+    return tokenizers[0]
+
+
+def load(digests: Mapping[str, str], folder: Path, make: Callable[[bytes], Reader] = Tokenizer) -> tuple[Reader, ...]:
     """The tokenizers that a run was trained with, from its workdir.
 
     Args:
@@ -210,10 +271,10 @@ def cut(ids: Ids, most: int) -> Ids:
     return [i if len(i) <= most else np.append(i[: most - 1], i[-1:]) for i in ids]
 
 
-def notes(ids: Ids, most: int, what: str) -> list[str]:
+def notes(tokenizer: Reader, ids: Ids, most: int, what: str) -> list[str]:
     """Lines on what the model will not see of these sentences: unknown tokens, and what is beyond the first `most`."""
     found = []
-    if unknown := sum(int((i == UNKNOWN).sum()) for i in ids):
+    if unknown := sum(map(tokenizer.unknown, ids)):
         found.append(f"{what}: {unknown:,} tokens that are not in the vocabulary.")
     if long := sum(len(i) > most for i in ids):
         found.append(f"{what}: {long:,} sentences cut to max_length={most} tokens.")
@@ -243,13 +304,13 @@ def typed(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
-def one_batch(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[np.ndarray, list[str]]:
+def one_batch(tokenizer: Reader, texts: Sequence[str], most: int) -> tuple[np.ndarray, list[str]]:
     """Sentences as one batch int32 (n, S), S a multiple of 8 or `most`; and what was done to them, as lines."""
     ids, found = tokenizer.encode(typed(texts)), []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:
             found.append(f"cut from {len(sentence)} to max_length={most} tokens: {text[:60]!r} ...")
-        if unknown := int((sentence == UNKNOWN).sum()):
+        if unknown := tokenizer.unknown(sentence):
             found.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
     ids = cut(ids, most)
     length = min(-(-max(map(len, ids)) // MULTIPLE) * MULTIPLE, most)

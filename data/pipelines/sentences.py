@@ -18,7 +18,7 @@ from data.pipelines import ragged
 from data.pipelines.base import Batch, Known, Section, Spec, Split, Splits, Unread, check_batch
 from data.pipelines.ragged import Padded, Ragged, Sentences
 from data.sources import Example
-from data.tokenizer import Tokenizer
+from data.tokenizer import Reader
 from errors import UserError, nearest
 
 Texts: TypeAlias = tuple[list[str], list[int], tuple[str, ...]]  # texts, labels, names of the classes
@@ -56,7 +56,7 @@ class Pipeline(Ragged[Texts, _Split]):
         check_batch(self.batch_size, self.feed)
         known = self.feed.known
         self._trained = tuple(known["classes"]) if known else ()
-        self._trained_tokenizers = ragged.load(known["tokenizers"], self.feed.folder) if known else ()
+        self._trained_tokenizers = ragged.trained(known, self.feed.folder, self.tokenizer, self.learned)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -64,9 +64,16 @@ class Pipeline(Ragged[Texts, _Split]):
         return self._trained or self.opened(self.train_split)[2]
 
     @cached_property
-    def text_tokenizer(self) -> Tokenizer:
-        """That of the run, or one learned from the training split."""
-        return self._trained_tokenizers[0] if self._trained_tokenizers else self.learn(self.opened(self.train_split)[0])
+    def text_tokenizer(self) -> Reader:
+        """That of the run, the one that is named, or one learned from the training split."""
+        if there := self._trained_tokenizers or self.from_files():
+            return ragged.only(there, self.tokenizer)
+        return self.learn(self.opened(self.train_split)[0])
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """The tokenizer."""
+        return (self.text_tokenizer,)
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -128,7 +135,7 @@ class Pipeline(Ragged[Texts, _Split]):
         # A split may lack a class: its labels count its own.
         place = np.array([self.classes.index(name) for name in classes], np.int32)
         ids = self.text_tokenizer.encode(texts)
-        notes = ragged.notes(ids, self.max_length, split)
+        notes = ragged.notes(self.text_tokenizer, ids, self.max_length, split)
         ids = ragged.cut(ids, self.max_length)
         lengths = np.array([len(i) for i in ids])
         rows = self.batch_size
@@ -143,7 +150,9 @@ class Pipeline(Ragged[Texts, _Split]):
         if classes is None:
             raise UserError(f"{self.name} is not here and its number of classes is not known.")
         plan = Buckets(np.array([self.max_length]), (self.max_length,), (self.batch_size,))
-        sizes: dict[str, int | None] = {"outputs": classes, "vocabulary": self.vocabulary_size}
+        there = self.from_files()
+        size = there[0].size if there else self.vocabulary_size
+        sizes: dict[str, int | None] = {"outputs": classes, "vocabulary": size}
         epoch = examples / self.batch_size if examples else None
         return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), epoch, self.assumed)
 

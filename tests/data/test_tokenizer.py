@@ -249,6 +249,6 @@ def test_threads_do_not_change_what_is_encoded(tokenizers, monkeypatch):
     texts = [" ".join(chance.choices(" ".join(TEXTS).split(), k=chance.randint(0, 9))) for _ in range(500)]
     tok = tokenizers["unigram"]
     expected = [i.tolist() for i in tok.encode(texts)]
-    monkeypatch.setattr(tokenizer, "_cores", lambda: 1)
+    monkeypatch.setattr(tokenizer, "cores", lambda: 1)
     assert [i.tolist() for i in tok.encode(texts)] == expected
     assert [tok.encode([t])[0].tolist() for t in texts] == expected
