@@ -45,7 +45,7 @@ def vocabulary(pieces: Sequence[str], special: Sequence[int], mask: int) -> Voca
 def hide(
     tokens: Tensor, key: tuple[Tensor | int, Tensor], share: float, most: int, words: bool, known: Vocabulary
 ) -> dict[str, Tensor]:
-    """Hides a share of each row's ordinary tokens, at least one: 80 % become [MASK], 10 % a random token, and 10 % stay.
+    """Hides a share of each row's ordinary tokens, at least one: 80 % become [MASK], 10 % a random one, and 10 % stay.
 
     Args:
       tokens: int32 (b, T), with special ids where nothing may be hidden.

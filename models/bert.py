@@ -19,7 +19,7 @@ from models.arrays import AnyArray
 from models.attention import Initialisers
 from models.encoder import ACTIVATIONS, Activation, Encoder, Remat, layer_norm
 from models.kernel_choice import Kernel
-from models.masks import padding_mask, segment_mask
+from models.masks import as_mask, padding_mask, segment_mask
 from models.positions import positions_in_segments
 
 NORMAL = nn.initializers.truncated_normal(0.02)  # cut at two deviations; of every matrix at the beginning
@@ -145,7 +145,7 @@ class Model(nn.Module):
             )
 
         if segment is None:
-            mask, position = padding_mask(tokens != self.padding), jnp.arange(length)[None]
+            mask, position = as_mask(padding_mask(tokens != self.padding)), jnp.arange(length)[None]
         else:
             mask, position = segment_mask(segment, segment), positions_in_segments(segment)
         x += self._embed(self.max_length + self.first_position, "positions")(position + self.first_position)

@@ -93,7 +93,12 @@ class Task(tasks.Task):
         found = []
         for probability in row["probability"][row["place"] >= 0]:
             likeliest = np.argsort(-probability)[:most]
-            found.append([{"token": data.decode([i]).strip(), "probability": float(probability[i])} for i in likeliest])
+            found.append(
+                [
+                    {"token": data.decode(likeliest[[n]]).strip(), "probability": float(probability[i])}
+                    for n, i in enumerate(likeliest)
+                ]
+            )
         lines = [
             "\n".join(f"  {one['probability']:7.2%}  {one['token']}" for one in candidates) for candidates in found
         ]

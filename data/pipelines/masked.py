@@ -3,7 +3,7 @@
 b this host's rows of a batch, T the length of a row, M the most hidden tokens of a row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, ClassVar
@@ -25,7 +25,7 @@ SPECIAL = (PAD, UNKNOWN, BOS, EOS)
 HIDDEN, FOLLOWS, OTHER = range(3)  # what a row's random numbers are for
 
 
-def debug(section: Section) -> dict[str, object]:
+def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
     return documents.debug(section)
 
@@ -130,10 +130,9 @@ class Pipeline(documents.Pipeline):
           UserError: the tokenizer has no [MASK].
         """
         tokenizer = self.text_tokenizer
-        missing = [role for role in ("pad", "bos", "eos") if role in tokenizer.lacks]
-        if tokenizer.mask is None or missing:
+        if tokenizer.mask is None or {"pad", "bos", "eos"} & set(tokenizer.lacks):
             raise UserError(
-                f"config.data.tokenizer={self.tokenizer} has no special id for {(missing or ['mask'])[0]!r}, which hidden "
+                f"config.data.tokenizer={self.tokenizer} has not all of [PAD], [CLS], [SEP] and {MASK}, which hidden "
                 "tokens need: take another."
             )
         return cloze.vocabulary(tokenizer.pieces(range(tokenizer.size)), SPECIAL, tokenizer.mask)
@@ -258,14 +257,9 @@ class Pipeline(documents.Pipeline):
                 notes.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
             rows.append(row)
         places = [np.flatnonzero(row == mask) for row in rows]
-        length = min(-(-max(map(len, rows)) // ragged.MULTIPLE) * ragged.MULTIPLE, self.length)
-        return {"tokens": _padded(rows, length, PAD), "place": _padded(places, max(map(len, places)), -1)}, notes
+        return {"tokens": ragged.padded(rows, self.length), "place": ragged.padded(places, self.length, -1)}, notes
 
     def _without_spaces(self, ids: np.ndarray) -> np.ndarray:
         """Ids without the pieces that are the space before a [MASK] alone, as the hidden word has it."""
         alone = np.array([piece in ("▁", "Ġ") for piece in self.text_tokenizer.pieces(ids)])
         return ids[~(alone & (np.append(ids[1:], EOS) == self._vocabulary.mask))]
-
-
-def _padded(rows: Iterable[np.ndarray], length: int, value: int) -> np.ndarray:
-    return np.stack([np.pad(row, (0, length - len(row)), constant_values=value) for row in rows]).astype(np.int32)
