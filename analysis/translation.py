@@ -5,6 +5,7 @@ n or B sentences, S source tokens, T target tokens, H heads.
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,8 @@ from analysis import attention
 from analysis.links import Gold, word_weights
 from analysis.subject import Subject, TextPipeline, Tokenizer, apply
 from errors import UserError
-from models.tokens import PAD
-from tasks.translate import shift_right
+from models.tokens import BOS, PAD
+from tasks.translate import Task, shift_right
 from training.trees import by_name
 
 ROWS = 16  # of a batch of given pairs
@@ -25,15 +26,20 @@ MULTIPLE = 16  # lengths of given pairs are padded to a multiple of this, so tha
 Names = list[list[str]]
 
 
-def alignment(apply: tasks.Apply, source: Int[Array, "B S"], target: Int[Array, "B T"]) -> Float[Array, "B T S"]:
+def alignment(
+    apply: tasks.Apply, source: Int[Array, "B S"], target: Int[Array, "B T"], first: int = BOS
+) -> Float[Array, "B T S"]:
     """The weight of each source token for each target token.
 
     Of a Transformer, the mean over the heads of the last layer but one, which aligns best (1909.02074).
 
+    Args:
+      first: what targets begin after.
+
     Raises:
       UserError: the model has no cross-attention.
     """
-    inputs = shift_right(target, (target != PAD).astype(jnp.int32))
+    inputs = shift_right(target, (target != PAD).astype(jnp.int32), first)
     _, sown = apply(source, inputs, train=False, mutable="probe")
     probes: dict[str, Array] = by_name(sown.get("probe", {}))
     layers = attention.by_layer(probes, "cross_attention/attention/0") or [
@@ -74,8 +80,8 @@ def aligner(
     subject: Subject,
 ) -> Callable[[Int[np.ndarray, "n S"], Int[np.ndarray, "n T"]], Float[np.ndarray, "n T S"]]:
     """`alignment` of the subject's model, compiled: (source, target) -> float32 weights."""
-    model = subject.run.model
-    align = jax.jit(lambda variables, source, target: alignment(apply(model, variables), source, target))
+    model, first = subject.run.model, cast(Task, subject.run.task).first
+    align = jax.jit(lambda variables, source, target: alignment(apply(model, variables), source, target, first))
     return lambda source, target: np.asarray(align(subject.variables, source, target), np.float32)
 
 

@@ -66,6 +66,8 @@ def build(
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
     task.check(pipeline.sizes.get("outputs"))
+    for reader in pipeline.readers:
+        task.check_vocabulary(reader.lacks)
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
     if not 1 <= steps < MOST_STEPS:
         count = f"{steps:,}, too many" if steps else "no"

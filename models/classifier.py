@@ -15,7 +15,7 @@ from models.arrays import AnyArray
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.kernel_choice import Kernel
 from models.masks import padding_mask
-from models.positions import AddTokenPositions
+from models.positions import AddTokenPositions, TokenKind
 
 
 class Model(nn.Module):
@@ -48,7 +48,7 @@ class Model(nn.Module):
     mlp_dim: Size = 256
     heads: Size = 4
     pooling: Literal["mean", "token"] = "mean"
-    positions: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
+    positions: TokenKind = "sinusoid_1d"
     max_length: Size = 256
     norm: Norm = "pre"
     dropout: Rate = 0.1

@@ -31,8 +31,8 @@ def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return (0.5 * y * (1 + jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
 
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": nn.gelu, "relu": nn.relu}
-Activation = Literal["gelu", "gelu_tanh", "relu"]
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": nn.gelu, "relu": nn.relu, "swish": nn.swish}
+Activation = Literal["gelu", "gelu_tanh", "relu", "swish"]
 Remat = Literal["none", "dots", "full"]
 Norm = Literal["pre", "post", "none"]
 

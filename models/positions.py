@@ -15,6 +15,7 @@ from errors import UserError
 from models.arrays import AnyArray
 
 Kind = Literal["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "none"]
+TokenKind = Literal["sinusoid_1d", "sinusoid_halves", "learned", "none"]
 
 
 def sinusoid_1d(length: int, width: int) -> Float32[np.ndarray, "N D"]:
@@ -27,6 +28,12 @@ def sinusoid_1d(length: int, width: int) -> Float32[np.ndarray, "N D"]:
         raise ValueError(f"sinusoidal positions need an even width, not {width}.")
     angle = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
     return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(length, width).astype(np.float32)
+
+
+def sinusoid_halves(length: int, width: int) -> Float32[np.ndarray, "N D"]:
+    """The same with all sines before all cosines, as in tensor2tensor and Marian."""
+    both = sinusoid_1d(length, width)
+    return np.concatenate([both[:, 0::2], both[:, 1::2]], axis=-1)
 
 
 def sinusoid_2d(rows: int, columns: int, width: int) -> Float32[np.ndarray, "N D"]:
@@ -42,6 +49,9 @@ def sinusoid_2d(rows: int, columns: int, width: int) -> Float32[np.ndarray, "N D
     return grid.astype(np.float32)
 
 
+SINUSOIDS = {"sinusoid_1d": sinusoid_1d, "sinusoid_halves": sinusoid_halves}  # of a sentence's tokens
+
+
 def positions_in_segments(segment: Int[AnyArray, "B N"]) -> Int32[Array, "B N"]:
     """The distance of each token of a packed row from the beginning of its sentence, given the numbers of sentences."""
     index = jnp.broadcast_to(jnp.arange(segment.shape[1], dtype=jnp.int32), segment.shape)
@@ -53,11 +63,12 @@ class AddTokenPositions(nn.Module):
     """x + the positions of a sentence's tokens.
 
     Attributes:
-      kind: "sinusoid_1d", "learned" (1706.03762, table 3 E), or "none".
+      kind: "sinusoid_1d"; "sinusoid_halves", all sines first, as published translation models have them; "learned"
+        (1706.03762, table 3 E); or "none".
       max_length: the number of learned positions; sinusoids have no end.
     """
 
-    kind: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
+    kind: TokenKind = "sinusoid_1d"
     max_length: int = 0
 
     @nn.compact
@@ -73,8 +84,8 @@ class AddTokenPositions(nn.Module):
         width = x.shape[-1]
         if self.kind == "none":
             return x
-        if self.kind == "sinusoid_1d":
-            table = jnp.asarray(sinusoid_1d(length, width))
+        if self.kind in SINUSOIDS:
+            table = jnp.asarray(SINUSOIDS[self.kind](length, width))
         elif length > self.max_length:
             raise UserError(
                 f"a sentence of {length} tokens has no learned positions beyond {self.max_length} (a translation may "

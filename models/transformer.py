@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
+from pydantic import PositiveFloat
 
 from errors import UserError
 from lookup import Depth, Rate, Size
@@ -21,7 +22,7 @@ from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.kernel_choice import Kernel
 from models.masks import as_mask, causal_mask, padding_mask, segment_mask
-from models.positions import AddTokenPositions, positions_in_segments
+from models.positions import AddTokenPositions, TokenKind, positions_in_segments
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Model(nn.Module):
       positions: see AddTokenPositions of models/positions.py.
       max_length: the number of learned positions; sinusoids have no end.
       tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |
-        "none". Embeddings are multiplied by sqrt(D); the output layer has no bias.
+        "none". Embeddings are multiplied by sqrt(D).
+      output_bias: whether the output layer has a bias, as Marian's has; the paper's has none.
       dropout: on the output of each sub-layer and on embeddings with positions (section 5.4).
       attention_dropout: on attention weights, where the paper has none and its later code has.
       mlp_dropout: within MLPs, likewise.
       activation: of the MLPs.
+      norm_epsilon: what LayerNorm adds to the variance.
       remat: what the backward pass computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
@@ -79,13 +82,15 @@ class Model(nn.Module):
     residual: bool = True
     scale: bool = True
     causal: bool = True
-    positions: Literal["sinusoid_1d", "learned", "none"] = "sinusoid_1d"
+    positions: TokenKind = "sinusoid_1d"
     max_length: Size = 256
     tie: Literal["all", "target", "none"] = "all"
+    output_bias: bool = False
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.0
     mlp_dropout: Rate = 0.0
     activation: Activation = "relu"
+    norm_epsilon: PositiveFloat = 1e-6
     remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -119,6 +124,8 @@ class Model(nn.Module):
             self.head = nn.Dense(
                 self.outputs, use_bias=False, kernel_init=nn.initializers.xavier_uniform(), dtype=dtype
             )
+        if self.output_bias:
+            self.bias = self.param("logits_bias", nn.initializers.zeros, (self.outputs,))
         self.source_positions = AddTokenPositions(self.positions, self.max_length)
         self.target_positions = AddTokenPositions(self.positions, self.max_length)
         layers: dict[str, Any] = dict(  # arguments of Encoder and Decoder
@@ -127,6 +134,7 @@ class Model(nn.Module):
             head_dim=self.head_dim,
             value_dim=self.value_dim,
             norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.mlp_dropout,
@@ -221,7 +229,8 @@ class Model(nn.Module):
         return self.drop(positions(x, position, tokens.shape[1]), deterministic=not train)
 
     def _logits(self, x: jax.Array) -> jax.Array:
-        return (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)
+        logits = (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)
+        return logits + self.bias if self.output_bias else logits
 
 
 def debug(section: dict) -> dict:

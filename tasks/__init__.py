@@ -4,7 +4,7 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 `sums` have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,6 +98,17 @@ class Task:
           UserError: a key that does not fit these data.
         """
         del outputs
+
+    def check_vocabulary(self, lacks: Collection[str]) -> None:
+        """That the task can do with a vocabulary from elsewhere.
+
+        Args:
+          lacks: those of "pad", "unknown", "bos" and "eos" for which there is no id.
+
+        Raises:
+          UserError: it needs one of them.
+        """
+        del lacks
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """The loss, as "loss", and metrics of one batch, on the devices.

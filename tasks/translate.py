@@ -4,7 +4,7 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +33,7 @@ class Task(tasks.Task):
     """Cross-entropy of every next target token (teacher forcing); decoding, scored by BLEU and chrF.
 
     Attributes:
+      start: what the target begins after: "bos", or "pad" where the vocabulary has no id for a beginning (Marian, T5).
       label_smoothing: share of the target that is spread evenly over the vocabulary, in training.
       beams: K of beam search; 1 is greedy search.
       alpha: exponent of beam search's length penalty.
@@ -44,6 +45,7 @@ class Task(tasks.Task):
       bleu_lowercase: whether BLEU ignores case.
     """
 
+    start: Literal["bos", "pad"] = "bos"
     label_smoothing: Probability = 0.1
     beams: Size = 4
     alpha: NonNegativeFloat = 0.6
@@ -61,6 +63,18 @@ class Task(tasks.Task):
         if outputs and self.beams > outputs:
             raise UserError(f"config.task.beams={self.beams} are more than the {outputs} tokens of the vocabulary.")
 
+    def check_vocabulary(self, lacks: Collection[str]) -> None:
+        """A target begins after an id that is no word."""
+        if self.start in lacks:
+            raise UserError(
+                f"this tokenizer has no id for config.task.start={self.start!r}: set --config.task.start=pad."
+            )
+
+    @property
+    def first(self) -> int:
+        """The id that a target begins after."""
+        return BOS if self.start == "bos" else PAD
+
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Losses and accuracies.
 
@@ -75,7 +89,7 @@ class Task(tasks.Task):
         target = batch["target"]
         segments = [batch[name] for name in ("source_segment", "target_segment") if name in batch]
         segment = segments[1] if segments else (target != PAD).astype(jnp.int32)
-        logits = apply(batch["source"], shift_right(target, segment), *segments)
+        logits = apply(batch["source"], shift_right(target, segment, self.first), *segments)
         tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         mask = (target != PAD).astype(jnp.float32)
 
@@ -119,11 +133,19 @@ class Task(tasks.Task):
 
         def step(tokens: jax.Array, parents: jax.Array, cache: decoding.Cache) -> tuple[jax.Array, decoding.Cache]:
             logits, cache = apply(tokens, parents, cache, method="step")
-            return logits.at[..., PAD].set(-jnp.inf).at[..., BOS].set(-jnp.inf), cache
+            return logits.at[..., jnp.array([PAD, self.first])].set(-jnp.inf), cache
 
         if beams > 1:
             tokens, _ = decoding.beam(
-                step, cache, limit=limit, length=length, bos=BOS, eos=EOS, pad=PAD, beams=beams, alpha=self.alpha
+                step,
+                cache,
+                limit=limit,
+                length=length,
+                bos=self.first,
+                eos=EOS,
+                pad=PAD,
+                beams=beams,
+                alpha=self.alpha,
             )
             return {"tokens": tokens[:, 0]}
         tokens, _ = decoding.sample(
@@ -131,7 +153,7 @@ class Task(tasks.Task):
             cache,
             limit=limit,
             length=length,
-            bos=BOS,
+            bos=self.first,
             eos=EOS,
             pad=PAD,
             key=key,
@@ -188,8 +210,8 @@ class Quality:
         return metrics, [f"BLEU {bleu.get_signature()}", f"chrF {chrf.get_signature()}"]
 
 
-def shift_right(target: Int[Array, "B T"], segment: Int[Array, "B T"]) -> Int[Array, "B T"]:
-    """The decoder's input: each sentence's tokens one place later, after BOS."""
+def shift_right(target: Int[Array, "B T"], segment: Int[Array, "B T"], first: int = BOS) -> Int[Array, "B T"]:
+    """The decoder's input: each sentence's tokens one place later, after `first`."""
     before = jnp.pad(target[:, :-1], ((0, 0), (1, 0)))
     begins = segment != jnp.pad(segment[:, :-1], ((0, 0), (1, 0)))
-    return jnp.where(segment > 0, jnp.where(begins, BOS, before), PAD)
+    return jnp.where(segment > 0, jnp.where(begins, first, before), PAD)

@@ -5,7 +5,10 @@ scheme; `.model` holds the keys of config.model that the weights decide. Blocks 
 config.model.scan. Of our models this room knows the sizes and the names of layers; it computes with NumPy alone.
 """
 
-from collections.abc import Mapping
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 
 from errors import UserError, nearest
 from weights import beside, files, our_vit, schemes
-from weights.ours import Described, Settings
+from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested, stacked, unstacked
@@ -26,16 +29,21 @@ __all__ = [
     "SUFFIXES",
     "Move",
     "Weights",
+    "find",
     "flat",
+    "is_published",
     "mismatch",
+    "numbered",
     "read",
     "stacked",
     "unstacked",
     "write",
+    "write_folder",
 ]
 
 SUFFIXES = files.SUFFIXES
-MODELS = ("vit", "resnet", "mixer")  # config.model.name
+find, is_published = files.find, files.is_published
+MODELS = ("vit", "resnet", "mixer", "transformer")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -74,6 +82,7 @@ class Weights:
       grid: rows and columns of the patches; None where there are none, or nothing says it.
       side: of a patch in pixels.
       moves: every row of the table that was used.
+      vocabulary: the parameters with an axis of tokens, by flat name, and which axis that is.
       left_out: names in the file that no parameter comes from, and why.
       notes: further lines for a person.
     """
@@ -91,12 +100,13 @@ class Weights:
     grid: tuple[int, int] | None
     side: int
     moves: tuple[Move, ...]
+    vocabulary: dict[str, int]
     left_out: dict[str, str]
     notes: tuple[str, ...]
 
 
 def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | None = None) -> Weights:
-    """The weights of a .npz or .safetensors file, whole or not at all.
+    """The weights of a .npz or .safetensors file, or of a folder that holds one or its parts; whole or not at all.
 
     Args:
       heads: of a ViT whose matrices do not show it (timm, huggingface). When None, the number in the file or in
@@ -107,14 +117,16 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
       UserError: the file cannot be read or is unsafe, has names of no known scheme, lacks some or has others, or its
         shapes contradict one another.
     """
-    path = Path(path)
+    folder, path = Path(path), files.find(Path(path))
     arrays, said = files.read(path)
     arrays, prefix = schemes.without_prefix(arrays)
     table = schemes.table(arrays)
     known, unknown = table.by_theirs(arrays)
     if 2 * len(known) < len(arrays):
         raise UserError(
-            f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is {next(iter(arrays))!r}."
+            beside.unknown(path)
+            or f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is "
+            f"{next(iter(arrays))!r}."
         )
     left_out = table.unused(unknown)
     if odd := [name for name in unknown if name not in left_out]:
@@ -122,14 +134,20 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     places = table.places(known.values())
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
         raise UserError(f"{path} lacks {_first(missing)} of {table.family.words}: nothing was loaded.")
+    if folder != path and table.scheme == "huggingface" and not said.get("attend") and not beside.exists(path):
+        raise UserError(
+            f"{folder} lacks config.json, which says how many heads the model has and how it computes: put it there"
+            + (f", or name the file itself, {path}." if table.family is our_vit.FAMILY else ".")
+        )
     neighbour = beside.read(path, said, table)
-    heads = heads or neighbour.heads or _usual_heads(table, arrays)
+    heads = heads or neighbour.heads or _usual_heads(path, table, arrays)
     if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
         raise UserError(f"{path} is damaged: {_first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
     params: Leaves = {}
     for row, index in places:
         params |= _ours(path, table, row, index, arrays, heads, sizes)
+    beside.check(path, table, sizes | table.layers(places))
     try:
         model = table.family.describe(sizes, {index for _, index in places}, {name.split("/")[0] for name in params})
     except UserError as error:
@@ -141,8 +159,8 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     return Weights(
         params=nested(params),
         scheme=table.scheme,
-        model={**model.settings, **table.settings, **neighbour.settings},
-        settings=tuple(table.settings),
+        model={**model.settings, **table.fixed, **table.settings, **neighbour.settings},
+        settings=(*table.settings, *table.fixed),
         variant=model.variant,
         words=model.words,
         classes=model.classes,
@@ -152,6 +170,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         grid=_grid(path, model, grid, neighbour.grid),
         side=model.side,
         moves=_moves(places, arrays, params),
+        vocabulary=_vocabulary(table, places),
         left_out=left_out,
         notes=(
             *neighbour.notes,
@@ -161,8 +180,19 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     )
 
 
+def numbered(params: Mapping[str, Leaf], vocabulary: Mapping[str, int], order: np.ndarray) -> Leaves:
+    """Flat parameters with their tokens in another order.
+
+    Args:
+      vocabulary: see Weights.
+      order: int (V,), which token comes to each place.
+    """
+    leaves = flat(params)
+    return leaves | {name: np.take(leaves[name], order, axis) for name, axis in vocabulary.items() if name in leaves}
+
+
 def write(
-    path: Path | str, params: Mapping[str, Leaf], scheme: str, model: Settings
+    path: Path | str, params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.ndarray | None = None
 ) -> tuple[tuple[Move, ...], list[str]]:
     """Writes our parameters under another scheme's names, whole or not at all.
 
@@ -171,6 +201,7 @@ def write(
       params: nested or flat; scanned blocks are written out.
       scheme: one of SCHEMES.
       model: the config.model of the parameters.
+      order: int (V,), the other project's id of each of our tokens, where they differ.
 
     Returns:
       what became of the arrays, and notes on what must be set where the file is used.
@@ -178,6 +209,58 @@ def write(
     Raises:
       UserError: the scheme has no place for a parameter, or needs one that is not there, or the file cannot be written.
     """
+    found = _theirs(params, scheme, model, order)
+    files.write(Path(path), found.arrays, beside.said(found.leaves, model))
+    return found.moves, found.notes
+
+
+def write_folder(
+    folder: Path,
+    params: Mapping[str, Leaf],
+    model: Settings,
+    names: Sequence[str] = (),
+    order: np.ndarray | None = None,
+    others: Mapping[str, bytes] | None = None,
+) -> tuple[tuple[Move, ...], list[str]]:
+    """Writes a folder that transformers opens, whole or not at all: the weights, config.json and `others`.
+
+    Args:
+      params, model, order: see `write`.
+      names: of the classes.
+      others: further files, by name: those of the tokenizer.
+
+    Raises:
+      UserError: see `write`.
+    """
+    found = _theirs(params, "huggingface", model, order)
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        config = beside.written(found.table, model, names, found.sizes)
+        fresh.mkdir(parents=True)
+        files.write(fresh / files.WHOLE, found.arrays, {})
+        for name, content in {"config.json": json.dumps(config, indent=2).encode(), **(others or {})}.items():
+            (fresh / name).write_bytes(content)
+        if folder.exists():
+            folder.rmdir()
+        fresh.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return found.moves, found.notes
+
+
+class _Theirs(NamedTuple):
+    table: Table
+    leaves: Leaves
+    arrays: dict[str, np.ndarray]
+    sizes: dict[str, int]
+    moves: tuple[Move, ...]
+    notes: list[str]
+
+
+def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.ndarray | None) -> _Theirs:
+    """Our parameters by another scheme's names."""
     if scheme not in SCHEMES:
         raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
@@ -188,23 +271,36 @@ def write(
         raise UserError(
             f"{_first(unknown)} of this model has no place in {table.family.words} by {scheme}: nothing was written."
         )
+    for key, value in table.fixed.items():
+        if model.get(key, value) != value:
+            raise UserError(
+                f"config.model.{key}={model[key]!r} has no place in {table.family.words} by {scheme}, which has "
+                f"{value!r} always: nothing was written."
+            )
     places = table.places(known.values())
     wanted = [spell(name, index) for row, index in places for name in row.names]
     if missing := [name for name in wanted if name not in leaves]:
         raise UserError(
             f"{table.family.words} by {scheme} needs {_first(missing)}, which this model lacks: nothing was written."
         )
+    if order is not None:
+        leaves |= numbered(leaves, _vocabulary(table, places), np.argsort(order))
     arrays = {
         spell(row.theirs, index): row.change.theirs(*(leaves[spell(name, index)] for name in row.names))
         for row, index in places
     }
-    files.write(Path(path), arrays, beside.said(leaves, model))
+    sizes = {
+        letter: size
+        for row, index in places
+        for name in row.names
+        for letter, size in zip(_letters(table, name, index), leaves[spell(name, index)].shape, strict=True)
+    }
     notes = [
         f"{key} is {model[key]} here and usually {usual} there: {table.elsewhere[key]}"
         for key, usual in table.settings.items()
         if model[key] != usual
     ]
-    return _moves(places, arrays, leaves), notes
+    return _Theirs(table, leaves, arrays, sizes | table.layers(places), _moves(places, arrays, leaves), notes)
 
 
 def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] = ()) -> str:
@@ -260,8 +356,7 @@ def _ours(
             + (f" with {heads} heads: give --heads." if "heads" in row.change.name else ".")
         ) from None
     for part, pattern in zip(parts, row.names, strict=True):
-        shape = table.family.shapes[pattern]
-        letters = (shape if isinstance(shape, str) else shape(dict(index))).split()
+        letters = _letters(table, pattern, index)
         want = [int(x) if x.isdigit() else sizes.get(x) for x in letters]
         if len(want) != part.ndim or any(w not in (None, size) for w, size in zip(want, part.shape, strict=True)):
             expected = ", ".join(str(w or letter) for w, letter in zip(want, letters, strict=True))
@@ -270,6 +365,18 @@ def _ours(
             )
         sizes |= {x: n for x, n in zip(letters, part.shape, strict=True) if not x.isdigit()}
     return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
+
+
+def _letters(table: Table, pattern: str, index: Index) -> list[str]:
+    """The shape of one of our parameters."""
+    shape = table.family.shapes[pattern]
+    return (shape if isinstance(shape, str) else shape(dict(index))).split()
+
+
+def _vocabulary(table: Table, places: list[tuple[Row, Index]]) -> dict[str, int]:
+    """See Weights."""
+    shapes = {spell(name, index): _letters(table, name, index) for row, index in places for name in row.names}
+    return {name: letters.index(TOKENS) for name, letters in shapes.items() if TOKENS in letters}
 
 
 def _moves(
@@ -287,8 +394,10 @@ def _moves(
     return tuple(moves.values())
 
 
-def _usual_heads(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
     if table.family is not our_vit.FAMILY:
+        if any("heads" in row.change.name for row in table.rows):
+            raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
         return 1
     return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
 

@@ -1,68 +1,122 @@
 """What is known of weights besides their arrays: notes within a .safetensors file, and Hugging Face's config.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from errors import UserError
+from errors import UserError, nearest
+from weights import huggingface_names, marian_names
 from weights.ours import Settings
-from weights.tables import Table
+from weights.tables import Beside, Json, Kind, Table
 
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
-
-
-class Beside(NamedTuple):
-    """heads: H or None. settings: of config.model. names: of the classes. notes: for a person. grid: rows and columns
-    of an image's patches, or None."""
-
-    heads: int | None = None
-    settings: Settings = {}
-    names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    grid: tuple[int, int] | None = None
+# By the model_type of config.json.
+KINDS: dict[str, Kind] = {
+    "vit": huggingface_names.VIT,
+    "deit": huggingface_names.DEIT,
+    "marian": marian_names.CONFIG,
+}
 
 
 def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
-    """said: the notes within the file, which `said` below wrote."""
+    """said: the notes within the file, which `said` below wrote.
+
+    Raises:
+      UserError: config.json is of a model that is not known here, or of another than the names in the file.
+    """
     try:
         if "attend" in said:
             own = json.loads(said["attend"])
             settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
-            grid = _pair(own["grid"]) if "grid" in own else None
+            rows, columns = own.get("grid", (0, 0))
+            grid = (int(rows), int(columns)) if "grid" in own else None
             return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
-        other = path.parent / "config.json"
-        if table.scheme != "huggingface" or not other.is_file():
+        found = config(path)
+        if table.scheme != "huggingface" or not found:
             return Beside()
-        config = json.loads(other.read_text())
-        if "hidden_act" not in config:
+        kind = kind_of(path, found, table)
+        if "model_type" not in found and not kind.sizes.keys() & found.keys() and "hidden_act" not in found:
             return Beside()  # another's config.json
-        labels = config.get("id2label", {})
-        settings = {
-            "activation": ACTIVATIONS[config["hidden_act"]],
-            "norm_epsilon": float(config["layer_norm_eps"]),
-        }
-        names = tuple(str(labels[str(i)]) for i in range(len(labels)))
-        grid = None
-        if {"image_size", "patch_size"} <= config.keys():
-            image, patch = _pair(config["image_size"]), _pair(config["patch_size"])
-            grid = (image[0] // patch[0], image[1] // patch[1])
-        notes = (f"heads, GELU and classes as {other} says",)
-        return Beside(int(config["num_attention_heads"]), settings, names, notes, grid)
+        beside = kind.read(found)
+        return beside._replace(notes=(*beside.notes, f"heads, GELU and classes as {path.parent / 'config.json'} says"))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    """A height and a width, which are one number where they are the same."""
-    height, width = value if isinstance(value, list) else (value, value)
-    return int(height), int(width)
+def config(path: Path) -> Json:
+    """The config.json beside a file; empty where there is none.
+
+    Raises:
+      ValueError: it is no JSON object.
+    """
+    other = path.parent / "config.json"
+    if not other.is_file():
+        return {}
+    found = json.loads(other.read_bytes())
+    if not isinstance(found, dict):
+        raise ValueError("config.json is no JSON object")
+    return found
+
+
+def unknown(path: Path) -> str:
+    """Why the config.json beside a file is of no use, if it is of a model that is not known here; "" otherwise."""
+    try:
+        name = config(path).get("model_type")
+    except (ValueError, OSError, RecursionError):
+        return ""  # which `read` says
+    if name is None or name in KINDS:
+        return ""
+    return f"{path.parent / 'config.json'} is of a model_type={name!r}, which is not known here: {nearest(name, KINDS)}"
+
+
+def kind_of(path: Path, found: Json, table: Table) -> Kind:
+    """What a config.json is of: its model_type or, where it has none, the model that the names are of.
+
+    Raises:
+      UserError: it is of another model than the names, or of one that is not known here.
+    """
+    if why := unknown(path):
+        raise UserError(why)
+    kind = KINDS.get(found.get("model_type", "")) or next(kind for kind in KINDS.values() if table in kind.tables)
+    if table not in kind.tables:
+        raise UserError(
+            f"{path.parent / 'config.json'} is of a model_type={found['model_type']!r}, and the weights beside it have "
+            f"the names of {table.family.words}."
+        )
+    return kind
+
+
+def check(path: Path, table: Table, sizes: Mapping[str, int]) -> None:
+    """That weights have the sizes that config.json says. sizes: by the letter of shapes, or the index of names.
+
+    Raises:
+      UserError: they have others.
+    """
+    try:
+        found = config(path) if table.scheme == "huggingface" else {}
+    except (ValueError, OSError, RecursionError):
+        return  # which `read` says, where the file does not say it itself
+    for key, letter in kind_of(path, found, table).sizes.items() if found else ():
+        if isinstance(found.get(key), int) and letter in sizes and found[key] != sizes[letter]:
+            raise UserError(
+                f"{path.parent / 'config.json'} says {key}={found[key]}, and the weights beside it have "
+                f"{sizes[letter]}: they are not of one model."
+            )
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a config.json beside a file."""
+    return (path.parent / "config.json").is_file()
+
+
+def written(table: Table, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
+    """The config.json that transformers opens a model by. Arguments as those of Kind.write."""
+    return next(kind for kind in KINDS.values() if table in kind.tables).write(model, names, sizes)
 
 
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
-    """The notes that make a ViT's file readable again without a guess; other models need none."""
+    """The notes that make a Transformer's file readable again without a guess; other models need none."""
     query = leaves.get("encoder/block_00/attention/query/bias")
     if query is None:
         return {}

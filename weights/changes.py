@@ -44,3 +44,5 @@ QKV_BIAS = Change(
     lambda a, heads: tuple(part.reshape(heads, -1) for part in np.split(a, 3)),
     lambda *parts: np.concatenate([part.reshape(-1) for part in parts]),
 )
+# The bias of the output layer (V,) that transformers keeps as (1, V).
+LOGITS_BIAS = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a[None])

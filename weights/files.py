@@ -1,5 +1,6 @@
 """Weights in files, .npz and .safetensors, as a flat dict name -> array; nothing in a file runs or leaves it."""
 
+import json
 import os
 import zipfile
 import zlib
@@ -15,18 +16,54 @@ import safetensors.numpy
 from errors import UserError
 
 SUFFIXES = (".npz", ".safetensors")
+WHOLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"  # of a folder
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
 ALWAYS_ALLOWED = 1 << 30  # bytes, whatever they grew from
 
 
+def is_published(folder: Path) -> bool:
+    """Whether a folder holds weights as they are published, and not a run."""
+    if not folder.is_dir() or (folder / "checkpoints").is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return bool({INDEX, PICKLE} & names) or any(Path(name).suffix in SUFFIXES for name in names) or _says_type(folder)
+
+
+def find(path: Path) -> Path:
+    """The file of weights that a folder holds; a file is itself.
+
+    Raises:
+      UserError: there is none, or there are several; the line says how to mend it.
+    """
+    if not path.is_dir():
+        return path
+    for name in (WHOLE, INDEX):
+        if (path / name).is_file():
+            return path / name
+    found = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES)
+    if len(found) == 1:
+        return path / found[0]
+    if found:
+        raise UserError(f"{path} holds several files of weights, {', '.join(found[:3])}: name one of them.")
+    if (path / PICKLE).is_file():
+        raise UserError(
+            f"{path} holds {PICKLE}, a pickle, which is not loaded. Where you trust it, write it anew with PyTorch: "
+            'python -c "import torch, safetensors.torch as s; s.save_file({k: v.clone() for k, v in '
+            f"torch.load('{path / PICKLE}', weights_only=True).items()}}, '{path / WHOLE}')\""
+        )
+    raise UserError(f"{path} holds no weights: {WHOLE}, or {INDEX} with its parts.")
+
+
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a file, and the notes that a .safetensors file carries.
+    """The arrays of a file, or of the parts that an index names, and the notes that a .safetensors file carries.
 
     Raises:
       UserError: there is no such file, it is not what its name says, it is damaged, or unsafe to read.
     """
+    if path.name.endswith(".safetensors.index.json"):
+        return _parts(path), {}
     if path.suffix not in SUFFIXES:
         raise UserError(
             f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they "
@@ -74,6 +111,39 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]
         raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}.") from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _says_type(folder: Path) -> bool:
+    """Whether there is a config.json with a model_type, which a run's has not."""
+    try:
+        return "model_type" in json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError, RecursionError, TypeError):
+        return False
+
+
+def _parts(index: Path) -> dict[str, np.ndarray]:
+    """The arrays of all files that an index names, each of which has those that the index says and no others."""
+    try:
+        places = json.loads(index.read_bytes())["weight_map"]
+        names: dict[str, set[str]] = {}
+        for name, part in places.items():
+            names.setdefault(str(part), set()).add(name)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{index} is no index of parts, or a damaged one ({' '.join(str(error).split())}).") from None
+    except OSError as error:
+        raise UserError(f"cannot read {index}: {error.strerror}.") from None
+    arrays: dict[str, np.ndarray] = {}
+    for part, wanted in sorted(names.items()):
+        if Path(part).name != part or Path(part).suffix != ".safetensors":
+            raise UserError(f"{index} is unsafe: it names {part!r}, which is no .safetensors file beside it.")
+        if not (index.parent / part).is_file():
+            raise UserError(f"{index} names {part}, which is not there: fetch all of its {len(names)} parts.")
+        found, _ = read(index.parent / part)
+        if differ := sorted(wanted ^ found.keys()):
+            has = "lacks" if differ[0] in wanted else "has besides"
+            raise UserError(f"{index.parent / part} {has} {differ[0]!r}, and is not the part that {index.name} is of.")
+        arrays |= found
+    return arrays
 
 
 def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -1,15 +1,28 @@
 """The names of transformers (PyTorch): ViTForImageClassification, DeiTForImageClassificationWithTeacher, and ViTModel
 with its pooler. A DeiT without distillation is published as a ViT."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from weights import our_vit
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
 from weights.our_vit import BLOCK, PROJECTIONS
-from weights.tables import Row, Table
+from weights.ours import Settings
+from weights.tables import Beside, Json, Kind, Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-12}
 ELSEWHERE = {
     "activation": 'ViTConfig(hidden_act="gelu_pytorch_tanh" | "relu")',
     "norm_epsilon": "ViTConfig(layer_norm_eps=...)",
+}
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+SIZES = {
+    "hidden_size": "D",
+    "num_hidden_layers": "block",
+    "intermediate_size": "F",
+    "patch_size": "P",
+    "num_channels": "E",
 }
 
 
@@ -64,3 +77,46 @@ TABLES = (
     ),
     _table(_encoder("") + _linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
 )
+
+
+def _read(config: Json) -> Beside:
+    labels = config.get("id2label", {})
+    grid = None
+    if {"image_size", "patch_size"} <= config.keys():
+        image, patch = _pair(config["image_size"]), _pair(config["patch_size"])
+        grid = (image[0] // patch[0], image[1] // patch[1])
+    return Beside(
+        heads=int(config["num_attention_heads"]),
+        settings={
+            "activation": ACTIVATIONS[config["hidden_act"]],
+            "norm_epsilon": float(config["layer_norm_eps"]),
+        },
+        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+        grid=grid,
+    )
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """A height and a width, which are one number where they are the same."""
+    height, width = value if isinstance(value, list) else (value, value)
+    return int(height), int(width)
+
+
+def _write(model_type: str, architecture: str, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
+    rows, columns = model["grid"]
+    return {
+        "architectures": [architecture if names else "ViTModel"],
+        "model_type": model_type,
+        **{key: sizes[letter] for key, letter in SIZES.items()},
+        "num_attention_heads": sizes["H"],
+        "image_size": rows * sizes["P"] if rows == columns else [rows * sizes["P"], columns * sizes["P"]],
+        "hidden_act": {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}[model["activation"]],
+        "layer_norm_eps": model["norm_epsilon"],
+        "hidden_dropout_prob": model["dropout"],
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
+
+
+VIT = Kind((TABLES[0], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTForImageClassification"))
+DEIT = Kind((TABLES[1],), SIZES, _read, partial(_write, "deit", "DeiTForImageClassificationWithTeacher"))

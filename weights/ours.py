@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
+TOKENS = "V"  # the letter of a vocabulary, and of nothing else
 Settings = dict[str, Any]  # keys of config.model
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import numpy as np
 
-from weights import google_names, huggingface_names, timm_names
+from weights import google_names, huggingface_names, marian_names, timm_names
 from weights.tables import Table
 
-TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES
+TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES + marian_names.TABLES
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
 

@@ -4,16 +4,17 @@ A pattern is a name with places for indices that count from 0: "encoder/block_{b
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from weights.ours import Family, Settings
 
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
+Json = dict[str, Any]
 Index = tuple[tuple[str, int], ...]  # (("block", 3),)
 
 
@@ -64,6 +65,7 @@ class Table:
       elsewhere: how each of them is set in the other project.
       optional: the parts (first words of our names) that a file may be without.
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
+      fixed: keys of config.model that cannot be otherwise in the other project.
     """
 
     scheme: str
@@ -73,6 +75,7 @@ class Table:
     rows: tuple[Row, ...]
     optional: tuple[str, ...] = ()
     ignored: Mapping[str, str] = field(default_factory=dict)
+    fixed: Settings = field(default_factory=dict)
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:
@@ -94,6 +97,13 @@ class Table:
     def by_ours(self, names: Iterable[str]) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
         """The same of our names."""
         return _sorted_out(self._ours, names)
+
+    def layers(self, places: Iterable[tuple[Row, Index]]) -> dict[str, int]:
+        """How many layers there are, by the index that counts them."""
+        counts: dict[str, int] = {}
+        for _, index in places:
+            counts |= {name: max(counts.get(name, 0), number + 1) for name, number in index}
+        return counts
 
     def row(self, ours: str) -> Row:
         """The row of one of our parameters."""
@@ -126,6 +136,40 @@ class Table:
                 if row.needed(dict(index)):
                     places.append((row, index))
         return places
+
+
+class Beside(NamedTuple):
+    """What is known of weights besides their arrays.
+
+    Attributes:
+      heads: H, or None.
+      settings: keys of config.model.
+      names: of the classes.
+      notes: for a person.
+      grid: rows and columns of an image's patches, or None.
+    """
+
+    heads: int | None = None
+    settings: Settings = {}
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    grid: tuple[int, int] | None = None
+
+
+class Kind(NamedTuple):
+    """A model_type of Hugging Face's config.json.
+
+    Attributes:
+      tables: of its names, one for each form in which it is published.
+      sizes: keys of config.json, and the letter of our shapes, or the index of our names, that each is the size of.
+      read: what a config.json says of the model. A key that is missing or of another type may raise.
+      write: (config.model, names of the classes, sizes by letter) -> the config.json that transformers opens.
+    """
+
+    tables: tuple[Table, ...]
+    sizes: Mapping[str, str]
+    read: Callable[[Json], Beside]
+    write: Callable[[Settings, Sequence[str], Mapping[str, int]], Json]
 
 
 def spell(pattern: str, index: Index) -> str:

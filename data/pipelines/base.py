@@ -77,6 +77,7 @@ class Unread:
       sizes, spec, shapes: as a pipeline has them.
       epoch: batches of an epoch; None where the number of examples is not known.
       assumed: lines for a person on what is taken for granted.
+      readers: see Base.
     """
 
     sizes: dict[str, int | None]
@@ -84,6 +85,7 @@ class Unread:
     shapes: list[tuple[float, Spec]]
     epoch: float | None
     assumed: tuple[str, ...] = ()
+    readers: tuple[Reader, ...] = ()
 
     def describe(self) -> list[str]:
         """What is taken for granted."""

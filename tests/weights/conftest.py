@@ -15,6 +15,17 @@ SIZES = {
     "vit": VIT,
     "resnet": dict(depths=(1, 2), width=8, root="cifar"),
     "mixer": dict(width=16, depth=3, mlp_dim=24, token_mlp_dim=10, patch=4),
+    "transformer": dict(
+        width=16,
+        depth=2,
+        mlp_dim=24,
+        heads=2,
+        norm_epsilon=1e-5,
+        positions="sinusoid_halves",
+        activation="swish",
+        output_bias=True,
+        source_vocabulary=None,
+    ),
 }
 
 
@@ -24,8 +35,9 @@ def drawn() -> Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]]:
 
     def draw(name: str = "vit", outputs: int = 5, **settings: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         model = models.build(name, outputs, **SIZES[name] | settings)
-        image = np.zeros((1, 12, 12, 3), np.float32)
-        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))["params"]
+        image, tokens = np.zeros((1, 12, 12, 3), np.float32), np.ones((1, 4), np.int32)
+        inputs = (tokens, tokens) if name == "transformer" else (image,)
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))["params"]
         rng = np.random.default_rng(0)
         flat = {path: rng.normal(size=leaf.shape).astype(np.float32) for path, leaf in weights.flat(shapes).items()}
         fields = {field: getattr(model, field) for field in model.__dataclass_fields__}

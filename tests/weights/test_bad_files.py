@@ -68,7 +68,7 @@ def test_other_kinds_missing_files_and_folders(tmp_path, npz):
     refused(tmp_path / "none.npz", "there is no file")
     refused(npz.rename(tmp_path / "model.bin"), "pickles, which run what they hold, and are not loaded")
     (tmp_path / "folder.npz").mkdir()
-    refused(tmp_path / "folder.npz", "there is no file")
+    refused(tmp_path / "folder.npz", "folder.npz holds no weights")
 
 
 def test_a_pickle_is_refused_and_does_not_run(tmp_path):

@@ -29,6 +29,8 @@ FORMS = [
     ("google", {"name": "resnet", "order": "post", "root": "imagenet"}),
     ("google", {"name": "mixer"}),
     ("google", {"name": "mixer", "outputs": 0}),
+    ("huggingface", {"name": "transformer", "outputs": 40}),
+    ("huggingface", {"name": "transformer", "outputs": 40, "decoder_depth": 1, "output_bias": False}),
 ]
 
 
@@ -39,7 +41,7 @@ def same(a, b):
 
 @pytest.mark.parametrize(("scheme", "settings"), FORMS)
 def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, settings):
-    if settings.get("name") != "resnet":
+    if settings.get("name") not in ("resnet", "transformer"):
         settings = {"activation": "gelu_tanh"} | settings
     params, model = drawn(**settings)
     path, again = tmp_path / f"a{SUFFIX[scheme]}", tmp_path / f"b{SUFFIX[scheme]}"
@@ -50,8 +52,10 @@ def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, setting
         same(params, weights.flat(weights.stacked(found.params)))
     assert found.scheme == scheme
     assert {key: model[key] for key in found.model} == found.model
-    assert (found.classes, found.channels) == (settings.get("outputs", 5), 3)
-    assert found.image_size == (0 if model["name"] == "resnet" else 12)
+    text = model["name"] == "transformer"
+    assert (found.classes, found.channels) == ((0, 0) if text else (settings.get("outputs", 5), 3))
+    assert found.image_size == (0 if model["name"] in ("resnet", "transformer") else 12)
+    assert list(found.vocabulary) == ["embedding/embedding", "logits_bias"][: text + text * model.get("output_bias", 0)]
     assert not weights.mismatch(found, params)
     weights.write(again, found.params, scheme, found.model)
     same(weights.files.read(path)[0], weights.files.read(again)[0])
