@@ -16,7 +16,7 @@ from train import train
 from training import log
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
-ITEMS = {"images": "a.png", "pairs": "1 2 3", "sentences": "good and bad", "documents": "1 2"}
+ITEMS = {"images": "a.png", "pairs": "1 2 3", "sentences": "good and bad", "documents": "1 2", "masked": "1 [MASK] 3"}
 FIGURES = {
     "vit": "filters",
     "transformer": "sinusoids",
