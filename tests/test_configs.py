@@ -38,7 +38,6 @@ DEFAULT = {  # a variant of each config that has no default
     "encoder_sst2": "mean",
     "recall": "gru+16",
     "gpt_shakespeare": "cpu",
-    "bert_pretrain": "sst2+Tiny",
 }
 
 
