@@ -151,7 +151,7 @@ class Published:
         self.order = np.array([*first, *others], np.int32)
         self._ours = np.argsort(self.order).astype(np.int32)
         self._pieces = {i: piece for piece, i in self._engine.vocabulary.items()}
-        self.mask = int(self._ours[special["mask"]]) if "mask" in special else None
+        self.mask: int | None = int(self._ours[special["mask"]]) if "mask" in special else None
         self.model = model
         self.digest = digest_of(model)
 

@@ -22,6 +22,7 @@ ITEMS = {
     "sentences": "good and bad",
     "documents": "1 2",
     "spans": "1 <extra_id_0>",
+    "masked": "1 [MASK] 3",
 }
 FIGURES = {
     "vit": "filters",

@@ -86,6 +86,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         arrays, notes = _npz(path) if path.suffix == ".npz" else _safetensors(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    # A buffer that older versions of transformers wrote: 0, 1, 2, ...
+    arrays = {name: array for name, array in arrays.items() if name.split(".")[-1] != "position_ids"}
     if not arrays:
         raise UserError(f"{path} holds no arrays.")
     for name, array in arrays.items():

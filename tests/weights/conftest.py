@@ -28,6 +28,7 @@ SIZES = {
         source_vocabulary=None,
     ),
     "t5": dict(width=16, depth=2, mlp_dim=24, heads=2, head_dim=6, buckets=8),
+    "bert": dict(width=16, depth=2, mlp_dim=24, heads=2, vocabulary=9, max_length=6),
 }
 
 
@@ -38,7 +39,8 @@ def drawn() -> Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]]:
     def draw(name: str = "vit", outputs: int = 5, **settings: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         model = models.build(name, outputs, **SIZES[name] | settings)
         image, tokens = np.zeros((1, 12, 12, 3), np.float32), np.ones((1, 4), np.int32)
-        inputs = (tokens, tokens) if name in ("transformer", "t5") else (tokens if name == "gpt" else image,)
+        text = {"transformer": (tokens, tokens), "t5": (tokens, tokens), "gpt": (tokens,), "bert": (tokens,)}
+        inputs = text.get(name, (image,))
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))["params"]
         rng = np.random.default_rng(0)
         flat = {path: rng.normal(size=leaf.shape).astype(np.float32) for path, leaf in weights.flat(shapes).items()}
