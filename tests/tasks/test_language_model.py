@@ -86,16 +86,20 @@ def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, tem
     for prompt in PROMPTS:
         batch = {"tokens": jnp.asarray(prompt[None])}
         whole = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
-        np.testing.assert_array_equal(np.concatenate(list(task.stream(apply, batch, key))), whole)
+        rows = list(task.stream(apply, batch, key))
+        assert [len(row["tokens"]) for row in rows] == [*range(length + 1)]
+        np.testing.assert_array_equal(rows[-1]["tokens"], whole)
+        np.testing.assert_array_equal(rows[0]["prompt"], prompt)
 
 
 def test_a_continuation_ends_with_the_stop_token(variables, apply):
     batch, key = {"tokens": PROMPTS[:1]}, jax.random.key(3)
-    free = np.concatenate(list(Task(length=LENGTH, temperature=1.0).stream(apply, batch, key)))
+    *_, free = (row["tokens"] for row in Task(length=LENGTH, temperature=1.0).stream(apply, batch, key))
     stop = int(free[4])
     first = int(np.argmax(free == stop))
     task = Task(length=LENGTH, temperature=1.0, stop=stop)
-    assert np.concatenate(list(task.stream(apply, batch, key))).tolist() == free[: first + 1].tolist()
+    *_, stopped = (row["tokens"] for row in task.stream(apply, batch, key))
+    assert stopped.tolist() == free[: first + 1].tolist()
     rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)
     assert rows["tokens"][0].tolist() == [*free[: first + 1], *[NONE] * (LENGTH - first - 1)]
 
