@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import input_pipeline
+from data.pipelines.base import Feed
 from models import gpt
 from tasks.language_model import NONE, Task, ending
 
@@ -115,3 +117,30 @@ def test_the_end_of_a_prompt_is_kept():
     rows = np.array([[1, 2, 3, 4, 5], [1, 2, NONE, NONE, NONE]], np.int32)
     assert ending(jnp.asarray(rows), 3).tolist() == [[3, 4, 5], [1, 2, NONE]]
     assert ending(jnp.asarray(rows), 9).tolist() == rows.tolist()
+
+
+def counts(tokens):
+    """The logits of a model that has learned nothing: how often each token was in the window, and once more."""
+    return jnp.log(1 + jnp.cumsum(jax.nn.one_hot(tokens, 256), axis=1))
+
+
+@pytest.mark.parametrize("stride", [0, 1, 5])
+def test_overlapping_windows_give_the_loss_of_a_loop_and_less_than_windows_apart(tmp_path, stride):
+    text, length = "abcabcabdabbabcabcaddabcab" * 3, 16
+    (tmp_path / "text").write_text(text)
+    data = dict(kind="documents", source="files", name=str(tmp_path / "text"), tokenizer="byte", special=False)
+    pipeline = input_pipeline.build(
+        data | dict(length=length, batch_size=4, eval_splits=("train",), eval_stride=stride), Feed()
+    )
+    task, loss = Task(), np.zeros(2)
+    for batch in pipeline.eval_batches("train"):
+        loss += np.array(task.sums(counts, batch, train=False)["loss"])
+    expected, apart = [], []
+    for place in range(1, len(text)):
+        for losses, step in ((expected, stride or length), (apart, length)):
+            start = 0 if place <= length else -(-(place - length) // step) * step
+            seen = text[start:place]
+            losses.append(math.log((256 + len(seen)) / (1 + seen.count(text[place]))))
+    assert loss[1] == len(expected)
+    assert loss[0] == pytest.approx(sum(expected), rel=1e-5)
+    assert (sum(expected) < sum(apart)) == bool(stride)
