@@ -9,7 +9,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float, Float32, Int
 from pydantic import PositiveFloat
 
 from errors import UserError
@@ -181,6 +181,10 @@ class Model(nn.Module):
         row = prompt.shape[3] + index * beams
         x, layers = self.decoder.step(x, cache["layers"], row, mask, None)
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
+
+    def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:
+        """The logits that the output layer makes of the decoder's residual stream after any of its layers."""
+        return self._logits(self.decoder.normalised(x))
 
     def _check(self, tokens: int, what: str) -> None:
         if tokens > self.max_length:
