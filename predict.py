@@ -4,8 +4,9 @@
     python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
 
-How a model writes is set by its task: --config.task.beams=1, --config.task.temperature=0.8 ... Answers that a picture
-shows best go to RUN/predictions, or to --out=FOLDER."""
+A text is printed word by word while it is written, if one item is given; --stream does so for each of several, and with
+--json. How a model writes is set by its task: --config.task.beams=1, --config.task.temperature=0.8 ... Answers that a
+picture shows best go to RUN/predictions, or to --out=FOLDER."""
 
 import json
 import queue
@@ -27,6 +28,7 @@ if __name__ == "__main__":
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
     commands.weights_flag()
     commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
+    commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for every piece")
 
 import jax
 import numpy as np
@@ -56,11 +58,12 @@ def main(arguments: list[str]) -> int:
         items = iter([only(items)])
     folder = commands.path(flags.out) if flags.out else workdir / "predictions"
     count, refused = 0, 0
-    for batch in batches(items):
+    for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
         refused += len(batch) - len(readable)
-        for item, answer in answers(run, variables, readable, data, count, flags.top, flags.json):
-            show(shown(item), answer, flags.json, folder / f"{count}.png")
+        parts = flags.stream or not flags.json
+        for item, answer, printed in answers(run, variables, readable, data, count, flags.top, parts, flags.json):
+            show(shown(item), answer, flags.json, folder / f"{count}.png", printed)
             count += 1
         if flags.alignment and readable:
             draw(run, variables, readable[0], commands.path(flags.alignment))
@@ -113,15 +116,16 @@ def refuse(item: str, error: UserError, as_json: bool) -> None:
 
 
 def answers(
-    run: Run, variables: Variables, items: list[str], batch: Batch, first: int, most: int, silent: bool
-) -> Iterator[tuple[str, Answer | None]]:
-    """The items of one batch with their answers; None for an answer that was printed as it was made.
+    run: Run, variables: Variables, items: list[str], batch: Batch, first: int, most: int, parts: bool, as_json: bool
+) -> Iterator[tuple[str, Answer, str]]:
+    """The items of one batch with their answers, and what of an answer's text was printed as it was made.
 
     Args:
       batch: of these items.
       first: the number of the first item.
       most: how many alternatives an answer names.
-      silent: whether nothing may be printed as it is made.
+      parts: whether the answer of a single item is printed as it is made, where its task can.
+      as_json: whether parts are printed as JSON.
     """
     if not items:
         return
@@ -129,27 +133,30 @@ def answers(
     index = np.arange(first, first + rows, dtype=np.int32)
     full = {
         name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
-    }
-    if not silent and len(items) == 1 and (parts := run.stream(variables, full | {"index": index})):
-        print(items[0], end="", flush=True)
-        ids, printed = np.zeros(0, np.int32), ""
-        for part in parts:
-            ids = np.concatenate([ids, part])
-            text = run.data.decode(ids).removesuffix("\ufffd")  # the first bytes of a character
-            print(text[len(printed) :], end="", flush=True)
-            printed = text
-        print(flush=True)
-        yield items[0], None
+    } | {"index": index}
+    if parts and len(items) == 1 and (stream := run.stream(variables, full)):
+        yield items[0], *grown((run.task.answer(row, run.data, most) for row in stream), shown(items[0]), as_json)
         return
-    predicted = jax.device_get(run.predict_few(variables, full | {"index": index}))
+    predicted = jax.device_get(run.predict_few(variables, full))
     for place, item in enumerate(items):
-        yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.data, most)
+        yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.data, most), ""
 
 
-def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
-    """Prints an answer; its picture, if it has one, goes to `path`."""
-    if answer is None:
-        return
+def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, str]:
+    """The last of the answers, each of which goes on where the one before ends; and what was printed of them."""
+    printed = ""
+    for answer in answers:
+        text = answer.text.rstrip("\ufffd")  # the first bytes of a character, whose others are still to come
+        if text.startswith(printed) and text != printed:
+            piece = text[len(printed) :]
+            line = json.dumps({"input": item, "piece": piece}, ensure_ascii=False) + "\n" if as_json else piece
+            print(line, end="", flush=True)
+            printed = text
+    return answer, printed
+
+
+def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = "") -> None:
+    """Prints an answer, of which some may be printed already; its picture, if it has one, goes to `path`."""
     if answer.picture is not None:
         from analysis import picture
 
@@ -158,9 +165,9 @@ def show(item: str, answer: Answer | None, as_json: bool, path: Path) -> None:
     if as_json:
         print(json.dumps({"input": item} | answer.data | where, ensure_ascii=False), flush=True)
         return
-    if answer.text.startswith(" "):  # lines under a heading
+    if answer.text.startswith(" ") and not printed:  # lines under a heading
         print(item)
-    print(answer.text, *(f"  {path}" for path in where.values()), sep="\n", flush=True)
+    print(answer.text.removeprefix(printed), *(f"  {path}" for path in where.values()), sep="\n", flush=True)
 
 
 def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:
@@ -203,9 +210,8 @@ def lines(path: str) -> Iterator[Item]:
         raise UserError(f"cannot read {path}: {error.strerror}.") from None
 
 
-def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """What has come in so far, up to the largest batch: a slow source is answered line by line, a quick one in
-    batches."""
+def batches(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+    """What has come in so far, up to `most`: a slow source is answered line by line, a quick one in batches."""
     waiting: queue.Queue[Item | Exception | None] = queue.Queue(4 * ROWS[-1])
 
     def read() -> None:
@@ -220,7 +226,7 @@ def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     end, broken = False, None
     while not end:
         batch: list[Item] = []
-        while not end and (not batch or (len(batch) < ROWS[-1] and not waiting.empty())):
+        while not end and (not batch or (len(batch) < most and not waiting.empty())):
             item = waiting.get()
             if isinstance(item, str | UserError):
                 batch.append(item)

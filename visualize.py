@@ -2,8 +2,8 @@
 that this model supports.
 
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
-Of translation:  [--sentence="ein Satz" ...], or pairs whose words were linked by hand: --gold=LINKS --source=FILE
-                 --target=FILE
+Of text:         [--sentence="ein Satz" ...], else of the run's evaluation split; the word to follow: [--word=Satz]
+Of translation:  pairs whose words were linked by hand: --gold=LINKS --source=FILE --target=FILE
 Of training:     [--with=RUN2,RUN3]: curves, gradients by token or BLEU by length of other runs beside this one's
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
@@ -15,7 +15,8 @@ if __name__ == "__main__":
     commands.begin()
     commands.workdir_flags()
     commands.flag("list", "images", [], "Image files to look at")
-    commands.flag("multi_string", "sentence", [], "A sentence to translate; may be given several times")
+    commands.flag("multi_string", "sentence", [], "A sentence or a prompt; may be given several times")
+    commands.flag("string", "word", "", "The word of the sentence whose attention is shown (default: the last one)")
     commands.flag("string", "gold", None, "Links between words, a line a pair: 0-0 1-2 where sure, 1?3 where possible")
     commands.flag("string", "source", None, "The source sentences of --gold, line by line")
     commands.flag("string", "target", None, "The target sentences of --gold, line by line")
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> None:
         ),
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
+        word=flags.word,
         gold=gold(flags.gold, flags.source, flags.target),
         beside=tuple(commands.path(path) for path in flags["with"].value or ()),
         load=restore.latest,
@@ -86,10 +88,10 @@ def check(subject: Subject) -> None:
     """Checks that what the user gave is there and of use to the model, before anything is computed."""
     if subject.image_files and not subject.reads_images:
         raise UserError(f"--images is for models of images: this one reads {subject.run.pipeline.item}.")
-    if (subject.sentences or subject.gold) and "source" not in subject.run.pipeline.spec:
-        raise UserError(
-            f"--sentence and --gold are for models that translate: this one reads {subject.run.pipeline.item}."
-        )
+    if (subject.sentences or subject.word) and not subject.reads_tokens:
+        raise UserError(f"--sentence and --word are for models of text: this one reads {subject.run.pipeline.item}.")
+    if subject.gold and not subject.reads_pairs:
+        raise UserError(f"--gold is for models that translate: this one reads {subject.run.pipeline.item}.")
     for workdir in subject.beside:
         record.read(workdir)
     if subject.image_files:

@@ -17,6 +17,7 @@ from models import paths
 from training.trees import Variables, by_name
 
 PROBE = "attention/attention/0"  # where an encoder block sows the weights of its self-attention
+SELF = ("attention/", "self_attention/")  # where a block of an encoder and one of a decoder attend to themselves
 POOLING = f"pooling/{PROBE}"
 MEMORY = 2**28  # bytes of attention weights held at once
 

@@ -3,7 +3,7 @@
 Without pyplot, which keeps every figure alive until it is closed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,40 @@ def begin(width: float, height: float, title: str) -> Figure:
 def literal(text: object) -> str:
     """A text for a picture as it stands: two dollar signs, as in file names and prices, do not enclose a formula."""
     return str(text).replace("$", r"\$")
+
+
+def spelled(piece: object) -> str:
+    """A token as it stands in a text: a space for sentencepiece's mark and GPT-2's, a sign for line feed and tab."""
+    text = str(piece).replace("▁", " ").replace("Ġ", " ")
+    return text.replace("Ċ", "⏎").replace("\n", "⏎").replace("\t", "⇥")
+
+
+def token(piece: object) -> str:
+    """A token as a label, without the space before a word."""
+    text = spelled(piece)
+    return literal(text.strip(" ") or "␣" * len(text))
+
+
+def name_rows(axes: Axes, tokens: Iterable[object], size: float) -> None:
+    """Writes tokens at the rows of a matrix. size: of the letters, in points."""
+    labels = [token(piece) for piece in tokens]
+    axes.set_yticks(range(len(labels)), labels, fontsize=size)
+    axes.tick_params(axis="y", length=0, pad=2)
+
+
+def name_columns(axes: Axes, tokens: Iterable[object], size: float, top: bool = False) -> None:
+    """Writes tokens at the columns of a matrix, upright. size: of the letters, in points."""
+    labels = [token(piece) for piece in tokens]
+    axes.set_xticks(range(len(labels)), labels, fontsize=size, rotation=90)
+    axes.tick_params(axis="x", length=0, pad=2)
+    if top:
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+
+
+def letters(side: float) -> float:
+    """The size of letters, in points, that stand in rows of `side` inches."""
+    return min(10.0, 0.85 * 72 * side)
 
 
 def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:

@@ -1,10 +1,11 @@
 """What figures look at: a trained run, and the images or sentences it is shown."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -12,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from analysis import attention
 from analysis.links import Gold
@@ -22,6 +23,8 @@ from models import paths, vit
 from training import step
 from training.trees import Variables, by_name
 from weights import transplant
+
+LONGEST = 256  # tokens of a text that figures look at: attention of all layers and heads has their square
 
 
 class ImagePipeline(Protocol):
@@ -46,14 +49,19 @@ class Tokenizer(Protocol):
 
 
 class TextPipeline(Protocol):
-    """What figures ask of a pipeline of sentences or sentence pairs, beyond what every pipeline offers.
+    """What figures ask of a pipeline of texts or sentence pairs, beyond what every pipeline offers.
 
     Attributes:
       max_length: the most tokens of a sentence.
+      text_tokenizer: of texts.
       source_tokenizer, target_tokenizer: of pairs.
     """
 
     max_length: int
+
+    @property
+    def text_tokenizer(self) -> Tokenizer:
+        """Of texts."""
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -81,6 +89,7 @@ class Subject:
       restore: returns the variables of `run`'s model, State.eval_variables.
       load: workdir -> the parts of another run and its variables.
       image_files, sentences: the user's own inputs; without any, the run's evaluation split is read.
+      word: the word of a sentence whose attention is shown; "" for the last.
       gold: the user's sentence pairs with links between their words.
       beside: workdirs of other runs to compare with.
     """
@@ -90,6 +99,7 @@ class Subject:
     load: Callable[[Path], tuple[Run, Variables]]
     image_files: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    word: str = ""
     gold: Gold | None = None
     beside: tuple[Path, ...] = ()
 
@@ -164,6 +174,16 @@ class Subject:
         return f"a {self.name} has no attention"
 
     @property
+    def lacks_self_attention(self) -> str:
+        """Why a figure of attention between tokens cannot be drawn; "" if it can."""
+        if not self.reads_tokens:
+            return "the model reads no sentences"
+        layers = (paths.layer(path) for path in self.shapes)
+        if any(layer and layer.after.startswith(attention.SELF) for layer in layers):
+            return ""
+        return f"a {self.name} has no self-attention"
+
+    @property
     def model(self) -> nn.Module:
         """The run's model without its head. A model that hides patches while it trains then sees the whole image."""
         return self.run.model.clone(outputs=0)
@@ -224,6 +244,41 @@ class Subject:
         with _suggesting("--sentence='...'"):
             pairs = self.pipeline_of_texts.opened(self._split)
         return tuple(source for source, _ in pairs[:most])
+
+    def rows(self, most: int) -> list[Mapping[str, np.ndarray]]:
+        """Token ids (N,) by entry of a batch: of the user's sentences, with the translations that the model writes; or
+        of the first `most` examples of the evaluation split, with their references. As the pipeline pads them, but of
+        texts that are longer the first LONGEST tokens."""
+        run = self.run
+        names = [name for name in run.task.inputs if name in run.pipeline.spec]
+        if self.sentences:
+            batch, notes = run.pipeline.read(self.sentences)
+            for note in notes:
+                print(f"note: {note}", file=sys.stderr)
+            if self.reads_pairs:
+                index = {"index": np.arange(len(self.sentences), dtype=np.int32)}
+                batch = batch | {"target": np.asarray(run.predict_few(self.variables, batch | index)["tokens"])}
+            return [{name: batch[name][row][:LONGEST] for name in names} for row in range(len(self.sentences))]
+        found: list[Mapping[str, np.ndarray]] = []
+        with _suggesting("--sentence='...'"):
+            for batch in run.pipeline.eval_batches(self._split):
+                rows = np.flatnonzero(batch["index"] >= 0)
+                found += [{name: batch[name][row][:LONGEST] for name in names} for row in rows]
+                if len(found) >= most:
+                    break
+        return found[:most]
+
+    @cached_property
+    def probed(self) -> Callable[..., tuple[Array, dict[str, Array]]]:
+        """Compiled (*inputs) -> what the model returns, not in training, and its probes by path."""
+        model, variables = self.run.model, self.variables
+
+        @jax.jit
+        def probed(variables: Variables, *inputs: jax.Array) -> tuple[Array, dict[str, Array]]:
+            output, sown = model.apply(variables, *inputs, train=False, mutable="probe")
+            return output, by_name(sown["probe"])
+
+        return partial(probed, variables)
 
     @property
     def _split(self) -> str:

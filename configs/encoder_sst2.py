@@ -2,14 +2,15 @@
 
     python train.py --config=configs/encoder_sst2.py --config.data.data_dir=...
 
-Trained from scratch on 67,349 phrases; the validation split has 872 sentences. `mean` and `token` are two ways to pool.
+Trained from scratch on 67,349 phrases; the validation split has 872 sentences. Three ways to pool: `mean`, `token` (a
+class token) and `last` (the last token).
 """
 
 from ml_collections import ConfigDict
 
 from configs import base
 
-VARIANTS = {"pooling": ("mean", "token")}
+VARIANTS = {"pooling": ("mean", "token", "last")}
 
 
 def get_config(pooling: str = "mean") -> ConfigDict:

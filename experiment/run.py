@@ -274,8 +274,8 @@ class Run:
         """The same of one batch of a user's examples, too few to be split over devices."""
         return jax.jit(partial(self._rows, axis=parallel.WHOLE))
 
-    def stream(self, variables: Variables, batch: Batch) -> Iterator[np.ndarray] | None:
-        """The parts of one example's answer as they are made; None if its task answers at once."""
+    def stream(self, variables: Variables, batch: Batch) -> Iterator[tasks.Row] | None:
+        """The same of one example again and again as it grows; None if its task answers at once."""
         key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
         return self.task.stream(partial(self._apply, variables), jax.tree.map(jnp.asarray, batch), key)
 

@@ -28,7 +28,8 @@ class Model(nn.Module):
       depth: the number of layers.
       mlp_dim: F.
       heads: H.
-      pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805).
+      pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805) | "last": the
+        sentence's last token, its end (as decoder-only models are read).
       positions: see AddTokenPositions of models/positions.py.
       max_length: the number of learned positions, the class token's included; sinusoids have no end.
       norm: "pre", "post" or "none": see Block of models/encoder.py.
@@ -47,7 +48,7 @@ class Model(nn.Module):
     depth: Depth = 2
     mlp_dim: Size = 256
     heads: Size = 4
-    pooling: Literal["mean", "token"] = "mean"
+    pooling: Literal["mean", "token", "last"] = "mean"
     positions: TokenKind = "sinusoid_1d"
     max_length: Size = 256
     norm: Norm = "pre"
@@ -99,6 +100,8 @@ class Model(nn.Module):
         )(x, padding_mask(valid), train=train)
         if self.pooling == "token":
             x = x[:, 0]
+        elif self.pooling == "last":
+            x = jnp.take_along_axis(x, jnp.maximum(valid.sum(1) - 1, 0)[:, None, None], axis=1)[:, 0]
         else:
             x = jnp.sum(x, axis=1, where=valid[..., None]) / jnp.maximum(valid.sum(1), 1)[:, None].astype(dtype)
         self.sow("probe", "representation", x)

@@ -260,7 +260,7 @@ class Decoder(nn.Module):
         """All tokens at once, normalised. Arguments as DecoderBlock's."""
         for block in self.blocks:
             x = block(x, memory, self_mask, cross_mask, train, bias, position)
-        return self._normalised(x)
+        return self.normalised(x)
 
     def start(self, memory: Float[Array, "B S D"], rows: int) -> list[Cache]:
         """The cache of each layer: see DecoderBlock."""
@@ -289,9 +289,10 @@ class Decoder(nn.Module):
         for block, cache in zip(self.blocks, caches, strict=True):
             x, cache = block.step(x, cache, row, self_mask, cross_mask, bias, position)
             after.append(cache)
-        return self._normalised(x), after
+        return self.normalised(x), after
 
-    def _normalised(self, x: jax.Array) -> jax.Array:
+    def normalised(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """What the output layer reads of the residual stream, after the last block or any other."""
         return self.last_norm(x) if self.norm == "pre" else x
 
 

@@ -1,6 +1,7 @@
 """Decoding with an incremental decoder: greedy search, sampling and beam search.
 
-B batch, K beams, L length, V vocabulary. All of it can be jitted; the loop stops as soon as every sentence is done.
+B batch, K beams, L length, V vocabulary. `run` is to be jitted, and stops as soon as every sentence is done;
+`stream` shows one sentence as it is written.
 
 A model is known only by its step(tokens, parents, cache) -> (logits, cache):
   tokens: int32 (B, K), what was written last; BOS in the first call.
@@ -10,13 +11,16 @@ A model is known only by its step(tokens, parents, cache) -> (logits, cache):
 """
 
 import functools
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from annotated_types import Interval
-from jaxtyping import Array, Float, Float32, Int, Int32, PyTree
+from flax.struct import field
+from jaxtyping import Array, Float, Float32, Int, Int32
 
 from errors import UserError
 from models.arrays import AnyArray
@@ -27,63 +31,151 @@ Cache = Any  # a pytree that only the model understands
 Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 
-def sample(
-    step: Step,
-    cache: Cache,
-    *,
-    limit: Int[AnyArray, " B"],
-    length: int,
-    bos: int,
-    eos: int,
-    pad: int,
-    key: Array | None = None,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> tuple[Int32[Array, "B L"], Float32[Array, " B"]]:
-    """One continuation of each sentence: the likeliest token at every step, or one drawn from softmax(logits / T).
+class State(Protocol):
+    """What a search knows after some steps.
 
-    Args:
-      step, cache: the model, called with K = 1.
-      limit: the most tokens, EOS counted, of each sentence; one that reaches it just stops.
+    Attributes:
+      last, parents: int32 (B, K), what the next call of the model is told.
+      done: bool (B,), which sentences need no further step.
+    """
+
+    @property
+    def last(self) -> jax.Array:
+        """See above."""
+
+    @property
+    def parents(self) -> jax.Array:
+        """See above."""
+
+    @property
+    def done(self) -> jax.Array:
+        """See above."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class Search(Protocol[S]):
+    """How tokens are chosen by the model's logits: `Sampling` or `BeamSearch`."""
+
+    def begin(self) -> S:
+        """Before the first step."""
+
+    def advance(self, state: S, logits: Float[Array, "B K V"]) -> S:
+        """With one more token of each row."""
+
+    def result(self, state: S) -> tuple[Int32[Array, "..."], Float32[Array, "..."]]:
+        """Tokens and scores, when all are done."""
+
+    def certain(self, state: S) -> Int32[np.ndarray, " n"]:
+        """The tokens of the first sentence's (best) result that no further step changes."""
+
+
+def run(step: Step, cache: Cache, search: Search[S]) -> tuple[Int32[Array, "..."], Float32[Array, "..."]]:
+    """The result of a search, to be compiled."""
+
+    def body(carry: tuple[S, Cache]) -> tuple[S, Cache]:
+        state, cache = carry
+        logits, cache = step(state.last, state.parents, cache)
+        return search.advance(state, logits), cache
+
+    state, _ = jax.lax.while_loop(lambda carry: ~carry[0].done.all(), body, (search.begin(), cache))
+    return search.result(state)
+
+
+def stream(step: Step, cache: Cache, search: Search[S]) -> Iterator[Int32[np.ndarray, " n"]]:
+    """The tokens of one sentence, all that are certain, after every step of the same search; at last all that `run`
+    returns. step: compiled."""
+    state, certain = search.begin(), np.zeros(0, np.int32)
+    while not state.done.all():
+        logits, cache = step(state.last, state.parents, cache)
+        state = _advance(search, state, logits)
+        certain = search.certain(state)
+        yield certain
+
+
+@jax.jit
+def _advance(search: Search[S], state: S, logits: Float[Array, "B K V"]) -> S:
+    return search.advance(state, logits)
+
+
+class _Sampled(NamedTuple):
+    """The state of sampling: see State."""
+
+    t: jax.Array  # how many tokens there are
+    last: jax.Array
+    parents: jax.Array
+    tokens: jax.Array  # (B, L)
+    log_probability: jax.Array  # (B,)
+    done: jax.Array
+
+
+@flax.struct.dataclass
+class Sampling:
+    """One continuation of each sentence: the likeliest token at every step, or one drawn from softmax(logits / T). The
+    model is called with K = 1.
+
+    The result is tokens int32 (B, L), `pad` after EOS; and the model's own log-probability of them, float32 (B,),
+    whatever T.
+
+    Attributes:
+      limit: int (B,), the most tokens, EOS counted, of each sentence; one that reaches it just stops.
+      key: for drawing.
       length: L.
       bos, eos, pad: ids of tokens.
-      key: for drawing.
       temperature: T; 0 is greedy search and needs no key.
       top_k: only the k likeliest tokens are drawn; 0 is all.
       top_p: of these, only the nucleus (1904.09751, equation 2): the fewest likeliest whose probability reaches p.
-
-    Returns:
-      Tokens, `pad` after EOS; and the model's own log-probability of them, whatever T.
-
-    Raises:
-      UserError: a negative temperature or top_k, or a top_p outside (0, 1].
-      ValueError: a temperature above 0 without a key.
     """
-    batch, limit = limit.shape[0], jnp.minimum(limit, length)
-    parents = jnp.zeros((batch, 1), jnp.int32)
 
-    def body(state: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
-        t, last, tokens, log_probability, done, cache = state
-        logits, cache = step(last[:, None], parents, cache)
-        logits = logits[:, 0]
-        drawn = None if key is None else jax.random.fold_in(key, t)
-        token = next_token(logits, drawn, temperature, top_k, top_p)
+    limit: Int[AnyArray, " B"]
+    key: Array | None = None
+    length: int = field(pytree_node=False, kw_only=True)
+    bos: int = field(pytree_node=False, kw_only=True)
+    eos: int = field(pytree_node=False, kw_only=True)
+    pad: int = field(pytree_node=False, kw_only=True)
+    temperature: float = field(pytree_node=False, default=0.0)
+    top_k: int = field(pytree_node=False, default=0)
+    top_p: float = field(pytree_node=False, default=1.0)
+
+    def begin(self) -> _Sampled:
+        """See Search."""
+        batch = self.limit.shape[0]
+        return _Sampled(
+            t=jnp.int32(0),
+            last=jnp.full((batch, 1), self.bos, jnp.int32),
+            parents=jnp.zeros((batch, 1), jnp.int32),
+            tokens=jnp.full((batch, self.length), self.pad, jnp.int32),
+            log_probability=jnp.zeros(batch),
+            done=jnp.asarray(self.limit) <= 0,
+        )
+
+    def advance(self, state: _Sampled, logits: Float[Array, "B 1 V"]) -> _Sampled:
+        """See Search.
+
+        Raises:
+          UserError: a negative temperature or top_k, or a top_p outside (0, 1].
+          ValueError: a temperature above 0 without a key.
+        """
+        t, logits, limit = state.t, logits[:, 0], jnp.minimum(self.limit, self.length)
+        drawn = None if self.key is None else jax.random.fold_in(self.key, t)
+        token = next_token(logits, drawn, self.temperature, self.top_k, self.top_p)
         chosen = _take(logits, token[:, None])[:, 0] - jax.nn.logsumexp(logits, axis=-1)
-        tokens = tokens.at[:, t].set(jnp.where(done, pad, token))
-        log_probability += jnp.where(done, 0.0, chosen)
-        return t + 1, token, tokens, log_probability, done | (token == eos) | (t + 1 >= limit), cache
+        return state._replace(
+            t=t + 1,
+            last=token[:, None],
+            tokens=state.tokens.at[:, t].set(jnp.where(state.done, self.pad, token)),
+            log_probability=state.log_probability + jnp.where(state.done, 0.0, chosen),
+            done=state.done | (token == self.eos) | (t + 1 >= limit),
+        )
 
-    start = (
-        jnp.int32(0),
-        jnp.full(batch, bos, jnp.int32),
-        jnp.full((batch, length), pad, jnp.int32),
-        jnp.zeros(batch),
-        limit <= 0,
-        cache,
-    )
-    _, _, tokens, log_probability, _, _ = jax.lax.while_loop(lambda state: ~state[4].all(), body, start)
-    return tokens, log_probability
+    def result(self, state: _Sampled) -> tuple[Int32[Array, "B L"], Float32[Array, " B"]]:
+        """See above."""
+        return state.tokens, state.log_probability
+
+    def certain(self, state: _Sampled) -> Int32[np.ndarray, " n"]:
+        """All that were drawn."""
+        return np.asarray(state.tokens)[0, : int(state.t)]
 
 
 @functools.partial(jax.jit, static_argnames=("temperature", "top_k", "top_p"))
@@ -94,7 +186,7 @@ def next_token(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Int32[Array, " B"]:
-    """The likeliest token of each row, or one drawn from softmax(logits / T). Compiled; arguments as `sample`'s.
+    """The likeliest token of each row, or one drawn from softmax(logits / T). Compiled; arguments as Sampling's.
 
     Raises:
       UserError: a negative temperature or top_k, or a top_p outside (0, 1].
@@ -119,63 +211,72 @@ def next_token(
 
 
 class _Beams(NamedTuple):
-    """The state of a beam search. Alive and finished hypotheses are both kept best first."""
+    """The state of a beam search: see State. Alive and finished hypotheses are both kept best first."""
 
     t: jax.Array  # how many tokens the alive ones have
-    last: jax.Array  # (B, K), with parents what the next call of the model is told
-    parents: jax.Array  # (B, K)
+    last: jax.Array
+    parents: jax.Array
     alive: jax.Array  # (B, K, L)
     log_probability: jax.Array  # (B, K), of the alive ones
     finished: jax.Array  # (B, K, L)
     score: jax.Array  # (B, K), of the finished ones; -inf where there is none yet
-    done: jax.Array  # (B,)
-    cache: Cache
+    done: jax.Array
 
 
-def beam(
-    step: Step,
-    cache: Cache,
-    *,
-    limit: Int[AnyArray, " B"],
-    length: int,
-    bos: int,
-    eos: int,
-    pad: int,
-    beams: int,
-    alpha: float,
-) -> tuple[Int32[Array, "B K L"], Float32[Array, "B K"]]:
+@flax.struct.dataclass
+class BeamSearch:
     """The K best finished hypotheses by s(Y, X) = log P(Y|X) / lp(Y), lp(Y) = ((5 + |Y|) / 6)^alpha.
 
     The length normalisation is that of Wu et al. (1609.08144, equation 14) without the coverage penalty; |Y| counts
     EOS. Of the continuations of the K alive hypotheses, those among the K likeliest that end in EOS become finished,
     and the K likeliest that do not stay alive. A sentence is done when K have finished; when no alive one can still
     beat the best finished one; or at its limit, where the alive ones count as finished if nothing else has. With one
-    beam this is greedy search.
+    beam this is greedy search. Of the first call's K rows, which are equal, only row 0 counts.
 
-    Args:
-      step, cache: the model; of the first call's K rows, which are equal, only row 0 counts.
-      limit: the most tokens, EOS counted, of each sentence; nothing is found where it is 0.
+    The result is tokens int32 (B, K, L), `pad` after EOS, and scores float32 (B, K), best first. Rows that were not
+    found are all `pad` with a score of -inf.
+
+    Attributes:
+      limit: int (B,), the most tokens, EOS counted, of each sentence; nothing is found where it is 0.
       length: L.
       bos, eos, pad: ids of tokens.
       beams: K.
       alpha: the exponent of lp; 0 compares log-probabilities, a larger one favours longer hypotheses.
-
-    Returns:
-      Tokens, `pad` after EOS, and scores, best first. Rows that were not found are all `pad` with a score of -inf.
-
-    Raises:
-      UserError: beams below 1, or a negative alpha, with which a hypothesis could gain by growing shorter.
     """
-    if beams < 1 or alpha < 0:
-        raise UserError(f"beams={beams} must be at least 1, and alpha={alpha} at least 0.")
-    batch, limit = limit.shape[0], jnp.minimum(limit, length)
 
-    def penalty(tokens: jax.Array) -> jax.Array:
-        return ((5 + tokens) / 6) ** alpha
+    limit: Int[AnyArray, " B"]
+    length: int = field(pytree_node=False, kw_only=True)
+    bos: int = field(pytree_node=False, kw_only=True)
+    eos: int = field(pytree_node=False, kw_only=True)
+    pad: int = field(pytree_node=False, kw_only=True)
+    beams: int = field(pytree_node=False, kw_only=True)
+    alpha: float = field(pytree_node=False, kw_only=True)
 
-    def body(state: _Beams) -> _Beams:
-        t = state.t + 1
-        logits, cache = step(state.last, state.parents, state.cache)
+    def begin(self) -> _Beams:
+        """See Search.
+
+        Raises:
+          UserError: beams below 1, or a negative alpha, with which a hypothesis could gain by growing shorter.
+        """
+        if self.beams < 1 or self.alpha < 0:
+            raise UserError(f"beams={self.beams} must be at least 1, and alpha={self.alpha} at least 0.")
+        batch, beams = self.limit.shape[0], self.beams
+        rows = jnp.broadcast_to(jnp.arange(beams), (batch, beams))
+        blank = jnp.full((batch, beams, self.length), self.pad, jnp.int32)
+        return _Beams(
+            t=jnp.int32(0),
+            last=jnp.full((batch, beams), self.bos, jnp.int32),
+            parents=rows,
+            alive=blank,
+            log_probability=jnp.where(rows == 0, 0.0, -jnp.inf),
+            finished=blank,
+            score=jnp.full((batch, beams), -jnp.inf),
+            done=jnp.asarray(self.limit) <= 0,
+        )
+
+    def advance(self, state: _Beams, logits: Float[Array, "B K V"]) -> _Beams:
+        """See Search."""
+        batch, beams, limit, t = logits.shape[0], self.beams, jnp.minimum(self.limit, self.length), state.t + 1
 
         # Normalising changes no order within a row: the 2K best logits of each are enough to find the 2K best of all.
         best, token = largest(logits, min(2 * beams, logits.shape[-1]))
@@ -185,40 +286,42 @@ def beam(
         tokens = _take(state.alive, parents).at[:, :, state.t].set(token)
 
         # At most one continuation of each row is EOS: of 2K, K are left.
-        ends = token == eos
+        ends = token == self.eos
         alive_log_probability, kept = jax.lax.top_k(jnp.where(ends, -jnp.inf, log_probability), beams)
         alive = _take(tokens, kept)
 
         ended = ends[:, :beams] & ~state.done[:, None]
-        ended_score = jnp.where(ended, log_probability[:, :beams] / penalty(t), -jnp.inf)
+        ended_score = jnp.where(ended, log_probability[:, :beams] / self._penalty(t), -jnp.inf)
         none = jnp.isneginf(jnp.maximum(state.score[:, 0], ended_score.max(-1)))
         stopped = ((t == limit) & none)[:, None]
-        stopped_score = jnp.where(stopped, alive_log_probability / penalty(t), -jnp.inf)
+        stopped_score = jnp.where(stopped, alive_log_probability / self._penalty(t), -jnp.inf)
         # Equal scores keep their order: a sentence that is done stays as it is, and a row without a score all pad.
         score, kept_finished = jax.lax.top_k(jnp.concatenate([state.score, ended_score, stopped_score], 1), beams)
         finished = _take(jnp.concatenate([state.finished, tokens[:, :beams], alive], 1), kept_finished)
 
         # A log-probability is negative and only falls, so the most it can still give is itself over the largest lp.
-        bound = alive_log_probability[:, 0] / penalty(limit)
+        bound = alive_log_probability[:, 0] / self._penalty(limit)
         done = state.done | (score[:, -1] > -jnp.inf) | (bound <= score[:, 0]) | (t >= limit)
         last, parents = _take(token, kept), _take(parents, kept)
-        return _Beams(t, last, parents, alive, alive_log_probability, finished, score, done, cache)
+        return _Beams(t, last, parents, alive, alive_log_probability, finished, score, done)
 
-    rows = jnp.broadcast_to(jnp.arange(beams), (batch, beams))
-    blank = jnp.full((batch, beams, length), pad, jnp.int32)
-    start = _Beams(
-        t=jnp.int32(0),
-        last=jnp.full((batch, beams), bos, jnp.int32),
-        parents=rows,
-        alive=blank,
-        log_probability=jnp.where(rows == 0, 0.0, -jnp.inf),
-        finished=blank,
-        score=jnp.full((batch, beams), -jnp.inf),
-        done=limit <= 0,
-        cache=cache,
-    )
-    end = jax.lax.while_loop(lambda state: ~state.done.all(), body, start)
-    return end.finished, end.score
+    def result(self, state: _Beams) -> tuple[Int32[Array, "B K L"], Float32[Array, "B K"]]:
+        """See above."""
+        return state.finished, state.score
+
+    def certain(self, state: _Beams) -> Int32[np.ndarray, " n"]:
+        """What all alive hypotheses and the best finished one begin with: one of these, or what continues one, wins."""
+        alive, finished, log_probability, score, t, done = jax.device_get(
+            (state.alive[0], state.finished[0, 0], state.log_probability[0], state.score[0, 0], state.t, state.done[0])
+        )
+        rows = [] if done else list(alive[log_probability > -np.inf, :t])
+        if score > -np.inf:
+            rows.append(finished[:t])
+        differ = np.flatnonzero((np.array(rows) != rows[0]).any(0))
+        return rows[0][: differ[0] if len(differ) else t]
+
+    def _penalty(self, tokens: AnyArray) -> jax.Array:
+        return ((5 + jnp.asarray(tokens)) / 6) ** self.alpha
 
 
 def likeliest(logits: Float[Array, "B V"]) -> Int32[Array, " B"]:

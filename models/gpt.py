@@ -10,7 +10,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float, Float32, Int
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from errors import UserError
@@ -220,6 +220,10 @@ class Model(nn.Module):
         x = self._embed(tokens, position)
         x, layers = self.decoder.step(x, cache["layers"], longest + index * beams, mask, None, position)
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
+
+    def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:
+        """The logits that the output layer makes of the decoder's residual stream after any of its layers."""
+        return self._logits(self.decoder.normalised(x))
 
     def _check(self, tokens: int, what: str) -> None:
         if self.positions == "learned" and tokens > self.max_length:

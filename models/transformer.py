@@ -216,6 +216,10 @@ class Model(nn.Module):
         x, layers = self.decoder.step(x, cache["layers"], index * tokens.shape[1], mask, cache["source_mask"])
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
+    def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:
+        """The logits that the output layer makes of the decoder's residual stream after any of its layers."""
+        return self._logits(self.decoder.normalised(x))
+
     def _embed(
         self,
         embedding: nn.Embed,

@@ -18,6 +18,7 @@ Batch = Mapping[str, jax.Array]
 Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
 Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
 Rows = dict[str, jax.Array]  # one row an example
+Row = Mapping[str, np.ndarray]  # one of them, on the host
 Method = Callable[..., Any]  # of a model, with its variables: see Apply
 
 
@@ -141,8 +142,8 @@ class Task:
         """
         raise NotImplementedError
 
-    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
-        """The parts of one example's answer as they are made, such as token ids; None if it is made at once.
+    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row] | None:
+        """One example's row of `predict`, again and again as it grows, at last whole; None if it is made at once.
 
         Args:
           apply: as for `predict`, every method compiled.
@@ -155,7 +156,7 @@ class Task:
         del data, split
         return None
 
-    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+    def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """One row of `predict` for a person.
 
         Args:

@@ -4,7 +4,7 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from lookup import Section, Size
 from models import decoding
 from models.arrays import AnyArray
 from models.tokens import BOS
-from tasks import Answer, Apply, Batch, Data, Method, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
 
 NONE = -1  # where a row of tokens has ended
 
@@ -101,7 +101,8 @@ class Task(tasks.Task):
             state: tuple[jax.Array, jax.Array], number: jax.Array
         ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
             prompt, done = state
-            written = self._write(apply, prompt, room, done, jax.random.fold_in(key, number))
+            limit = jnp.where(done, 0, room)
+            written, _ = decoding.run(*self._decoder(apply, prompt, room, limit, jax.random.fold_in(key, number)))
             return (written[:, -keep:], done | (written == self.stop).any(1)), written
 
         first, written = part((ending(prompt, keep), done), jnp.int32(0))
@@ -112,28 +113,24 @@ class Task(tasks.Task):
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
 
-    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[np.ndarray]:
-        """The continuation of one prompt as `predict` writes it, int32 (1,) at a time."""
+    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row]:
+        """The same of one prompt, after every token."""
         prompt = batch["tokens"]
         keep, room = self._rooms(apply, prompt)
-        prompt, parents = ending(prompt, keep), jnp.zeros((1, 1), jnp.int32)
-        written: list[np.ndarray] = []
-        while len(written) < self.length:
-            number, place = divmod(len(written), room)
-            if place == 0:
-                if written:
-                    prompt = jnp.asarray(np.concatenate(written[-keep:])[None])
-                cache = apply(prompt, beams=1, length=room, method="start")
-                token, drawn = jnp.full((1,), BOS, jnp.int32), jax.random.fold_in(key, number)
-            logits, cache = apply(token[:, None], parents, cache, method="step")
-            options = (self.temperature, self.top_k, self.top_p)
-            token = decoding.next_token(logits[:, 0], jax.random.fold_in(drawn, place), *options)
-            written.append(np.asarray(token))
-            yield written[-1]
-            if written[-1][0] == self.stop:
+        row = {"prompt": np.asarray(prompt[0]), "tokens": np.zeros(0, np.int32)}
+        yield row
+        prompt = ending(prompt, keep)
+        while (before := row["tokens"]).size < self.length:
+            limit, number = jnp.full(1, self.length - before.size), before.size // room
+            drawn = jax.random.fold_in(key, number)
+            for tokens in decoding.stream(*self._decoder(apply, prompt, room, limit, drawn)):
+                row = row | {"tokens": np.concatenate([before, tokens])}
+                yield row
+            if row["tokens"][-1] == self.stop:
                 return
+            prompt = jnp.asarray(row["tokens"][None, -keep:])
 
-    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+    def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """The prompt with its continuation. data: with `decode`."""
         del most
         prompt, text = (data.decode(row[name][row[name] >= 0]) for name in ("prompt", "tokens"))
@@ -147,25 +144,23 @@ class Task(tasks.Task):
         keep = context // 2
         return keep, context - keep
 
-    def _write(
-        self, apply: Apply, prompt: jax.Array, length: int, done: Bool[Array, " B"], key: jax.Array
-    ) -> jax.Array:
-        """`length` tokens after each prompt, (B, length); none where it is done."""
-        limit = jnp.where(done, 0, length)
-        tokens, _ = decoding.sample(
-            lambda tokens, parents, cache: apply(tokens, parents, cache, method="step"),
-            apply(prompt, beams=1, length=length, method="start"),
-            limit=limit,
+    def _decoder(
+        self, apply: Method, prompt: Int32[Array, "B P"], length: int, limit: Int32[Array, " B"], key: jax.Array
+    ) -> tuple[decoding.Step, decoding.Cache, decoding.Search]:
+        """The model's step, its cache with the prompts, and how at most `length` tokens are drawn after each."""
+        search = decoding.Sampling(
+            limit,
+            key,
             length=length,
             bos=BOS,
             eos=self.stop,
             pad=NONE,
-            key=key,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
         )
-        return tokens
+        cache = apply(prompt, beams=1, length=length, method="start")
+        return lambda tokens, parents, cache: apply(tokens, parents, cache, method="step"), cache, search
 
 
 def scored(

@@ -4,7 +4,7 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,7 +19,7 @@ from errors import UserError
 from lookup import Probability, Section, Size
 from models import decoding
 from models.tokens import BOS, EOS, PAD
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
 
 
 def debug(section: Section) -> dict[str, object]:
@@ -124,50 +124,53 @@ class Task(tasks.Task):
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`tokens` int32 (B, L): a translation of `source` int (B, S), EOS at its end and 0 after it; L = S +
         extra_length. A source of EOS alone has an empty translation."""
-        source = batch["source"]
+        step, cache, search = self._decoder(apply, batch["source"], key)
+        tokens, _ = decoding.run(step, cache, search)
+        return {"tokens": tokens if tokens.ndim == 2 else tokens[:, 0]}
+
+    def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row]:
+        """The same of one sentence, as far as it is certain: of a beam search, what all beams agree on."""
+        yield {"tokens": np.zeros(0, np.int32)}
+        for tokens in decoding.stream(*self._decoder(apply, batch["source"], key)):
+            yield {"tokens": tokens}
+
+    def _decoder(
+        self, apply: Method, source: Int[Array, "B S"], key: jax.Array
+    ) -> tuple[decoding.Step, decoding.Cache, decoding.Search]:
+        """The model's step, which writes no padding and no second beginning; its cache; and how it is searched."""
         size = (source != PAD).sum(-1)
         length = source.shape[1] + self.extra_length
         limit = jnp.where(size > 1, size + self.extra_length, 0)
         beams = 1 if self.temperature else self.beams
-        cache = apply(source, beams=beams, length=length, method="start")
 
         def step(tokens: jax.Array, parents: jax.Array, cache: decoding.Cache) -> tuple[jax.Array, decoding.Cache]:
             logits, cache = apply(tokens, parents, cache, method="step")
             return logits.at[..., jnp.array([PAD, self.first])].set(-jnp.inf), cache
 
+        search: decoding.Search
         if beams > 1:
-            tokens, _ = decoding.beam(
-                step,
-                cache,
-                limit=limit,
+            search = decoding.BeamSearch(
+                limit, length=length, bos=self.first, eos=EOS, pad=PAD, beams=beams, alpha=self.alpha
+            )
+        else:
+            search = decoding.Sampling(
+                limit,
+                key,
                 length=length,
                 bos=self.first,
                 eos=EOS,
                 pad=PAD,
-                beams=beams,
-                alpha=self.alpha,
+                temperature=self.temperature,
+                top_k=self.top_k,
+                top_p=self.top_p,
             )
-            return {"tokens": tokens[:, 0]}
-        tokens, _ = decoding.sample(
-            step,
-            cache,
-            limit=limit,
-            length=length,
-            bos=self.first,
-            eos=EOS,
-            pad=PAD,
-            key=key,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-        )
-        return {"tokens": tokens}
+        return step, apply(source, beams=beams, length=length, method="start"), search
 
     def metrics(self, data: Data, split: str) -> "Quality":
         """BLEU and chrF. data: with `decode`, and `texts`, the references."""
         return Quality(self, data, data.texts(split))
 
-    def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
+    def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """The translation. data: with `decode`."""
         del most
         text = data.decode(row["tokens"])

@@ -16,6 +16,7 @@ from PIL import Image
 
 import commands
 import predict
+from tasks import Answer
 from tests.commandline import ROOT, command
 from tests.conftest import tiny
 from train import train
@@ -190,6 +191,23 @@ def test_predict_names_a_file_it_cannot_read(trained, tmp_path):
         assert done.returncode == 2
         assert str(path) in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_answer_that_grows_is_printed_piece_by_piece_and_characters_whole(as_json, capsys):
+    """As bytes: two of the euro's three, and one that begins no character."""
+    data = "1 €\n".encode() + b"\xff"
+    answers = [Answer(data[:end].decode(errors="replace"), {"n": end}) for end in range(len(data) + 1)]
+    last, printed = predict.grown(iter(answers), "x", as_json)
+    assert (last, printed) == (answers[-1], "1 €\n")
+    predict.show("x", last, as_json, Path("x.png"), printed)
+    lines = capsys.readouterr().out
+    if as_json:
+        *pieces, whole = map(json.loads, lines.splitlines())
+        assert [piece["piece"] for piece in pieces] == ["1", " ", "€", "\n"]
+        assert whole == {"input": "x", "n": len(data)}
+    else:
+        assert lines == "1 €\n\ufffd\n"
 
 
 def test_closed_standard_streams_are_empty_ones(monkeypatch):

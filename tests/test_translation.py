@@ -115,6 +115,12 @@ def test_predict_translates_standard_input_line_by_line(whole, texts):
     assert [row["input"] for row in rows] == [*sentences, "", "☃"]
     assert rows[3]["translation"] == ""
     assert "1 tokens that are not in the vocabulary in: '☃'" in done.stderr
+    streamed = command("predict.py", f"--workdir={whole}", "--json", "--stream", *sentences, "")
+    found = [json.loads(line) for line in streamed.stdout.splitlines()]
+    assert [row for row in found if "piece" not in row] == rows[:4]
+    for row in rows[:3]:
+        pieces = [one["piece"] for one in found if "piece" in one and one["input"] == row["input"]]
+        assert "".join(pieces) == row["translation"], pieces
     run, state, _ = restore.load(whole, from_data=True)
     written = {}
     for batch in run.predict(state.eval_variables, run.pipeline.eval_batches("test")):

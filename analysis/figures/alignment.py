@@ -19,6 +19,8 @@ from analysis.subject import Subject, apply
 from errors import UserError
 from training.trees import Variables
 
+CELL, WIDEST = 0.3, 15  # inches of a token, and of the maps: those of long sentences have smaller tokens
+MOST = 100  # tokens of a side
 SENTENCES = 3  # of the evaluation split, or of the pairs that are linked by hand
 
 
@@ -82,34 +84,37 @@ def _padded(names: list[list[str]], length: int) -> np.ndarray:
 
 
 def draw(arrays: Arrays) -> Figure:
-    """A map for each sentence, and squares around the links by hand."""
+    """A map for each sentence, of its first MOST tokens, and squares around the links by hand."""
     sides = zip(arrays["target"], arrays["source"], strict=True)
-    lengths = [(int((target != "").sum()), int((source != "").sum())) for target, source in sides]
+    whole = [(int((target != "").sum()), int((source != "").sum())) for target, source in sides]
+    lengths = [(min(rows, MOST), min(columns, MOST)) for rows, columns in whole]
     title = "What each target token attends to"
     if "alignment_error_rate" in arrays:
         rate, pairs = arrays["alignment_error_rate"], arrays["pairs"]
         title = f"Attention against links by hand: error rate {rate:.1%}, {pairs} pairs"
-    width, heights = 0.3 * max(s for _, s in lengths) + 3, [0.3 * t + 1.3 for t, _ in lengths]
+    cell = min(CELL, WIDEST / max(map(max, lengths)))
+    width, heights = cell * max(s for _, s in lengths) + 3, [cell * t + 1.3 for t, _ in lengths]
     figure = picture.begin(max(width, 6), sum(heights) + 0.5, title)
     grid = figure.subplots(len(lengths), 1, squeeze=False, height_ratios=heights)
     for n, (axes, (rows, columns)) in enumerate(zip(grid[:, 0], lengths, strict=True)):
         image = axes.imshow(arrays["weights"][n, :rows, :columns], cmap="gray", vmin=0, vmax=1)
-        axes.set_xticks(range(columns), map(picture.literal, arrays["source"][n, :columns]), rotation=90)
-        axes.set_yticks(range(rows), map(picture.literal, arrays["target"][n, :rows]))
-        axes.xaxis.tick_top()
-        axes.xaxis.set_label_position("top")
+        picture.name_columns(axes, arrays["source"][n, :columns], picture.letters(cell), top=True)
+        picture.name_rows(axes, arrays["target"][n, :rows], picture.letters(cell))
+        if lengths[n] != whole[n]:
+            axes.set_title(f"the first {rows} x {columns} of {whole[n][0]} x {whole[n][1]} tokens", fontsize="small")
         axes.set(xlabel="source", ylabel="target", anchor="W")
         if "sure" in arrays:
-            _mark(axes, arrays["sure"][n], "sure", "-")
-            _mark(axes, arrays["possible"][n] & ~arrays["sure"][n], "possible", ":")
+            sure, possible = (arrays[name][n, :rows, :columns] for name in ("sure", "possible"))
+            _mark(axes, sure, "sure", "-", cell)
+            _mark(axes, possible & ~sure, "possible", ":", cell)
     if "sure" in arrays:
         grid[0, 0].legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="links by hand", frameon=False)
     figure.colorbar(image, ax=list(grid[:, 0]), label="attention", shrink=0.5, panchor=False)
     return figure
 
 
-def _mark(axes: Axes, links: Bool[np.ndarray, "T S"], label: str, line: str) -> None:
-    """Draws squares around links."""
+def _mark(axes: Axes, links: Bool[np.ndarray, "T S"], label: str, line: str, cell: float) -> None:
+    """Draws squares around links. cell: inches of a token."""
     y, x = np.nonzero(links)
-    squares = axes.scatter(x, y, s=110, marker="s", linewidths=1.6, label=label, linestyle=line)
+    squares = axes.scatter(x, y, s=110 * (cell / CELL) ** 2, marker="s", linewidths=1.6, label=label, linestyle=line)
     squares.set(facecolors="none", edgecolors="tab:orange")

@@ -67,11 +67,12 @@ class Windows(Indexed):
       starts: where each document begins, int64 (d,), in order.
       length: T.
       stride: window i begins at token i * stride.
+      scored: how many targets at the end of each window but the first are its own; those before are another window's.
     """
 
-    def __init__(self, tokens: np.ndarray, starts: np.ndarray, length: int, stride: int):
-        self.tokens, self.starts, self.length, self.stride = tokens, starts, length, stride
-        self.size = -(-(len(tokens) - 1) // stride)
+    def __init__(self, tokens: np.ndarray, starts: np.ndarray, length: int, stride: int, scored: int):
+        self.tokens, self.starts, self.length, self.stride, self.scored = tokens, starts, length, stride, scored
+        self.size = 1 + -(-max(0, len(tokens) - 1 - length) // stride)
         self.features: Features = {
             name: Feature("array", (length,))
             for name in ("tokens", "target", "document", "is_token", "is_target", "ends")
@@ -83,7 +84,8 @@ class Windows(Indexed):
 
         Returns:
           tokens, target and document int32 (b, T): ids, the ids that follow, and the number of each token's document.
-          is_token, is_target, ends bool (b, T): what is not beyond the end, and whether a token is its document's last.
+          is_token, is_target, ends bool (b, T): what is not beyond the end, which targets of it are the window's own,
+            and whether a token is its document's last.
         """
         tf = tensorflow()
         if self._tensors is None:
@@ -96,12 +98,13 @@ class Windows(Indexed):
         ids = tf.cast(tf.gather(tokens, place), tf.int32)
         document = tf.searchsorted(starts, tf.reshape(place, [-1]), side="right")
         document = tf.reshape(document, tf.shape(place))
+        own = (index[:, None] == 0) | (tf.range(self.length, dtype=tf.int64) >= self.length - self.scored)
         return {
             "tokens": ids[:, :-1],
             "target": ids[:, 1:],
             "document": document[:, :-1],
             "is_token": there[:, :-1],
-            "is_target": there[:, 1:],
+            "is_target": there[:, 1:] & own,
             "ends": document[:, :-1] != document[:, 1:],
         }
 
@@ -132,8 +135,9 @@ class Pipeline(Base[list[str], Text]):
     """Batches: tokens int32 (b, T); target int32 (b, T), the token that follows each; where `document_mask` is set,
     segment int32 (b, T), the number 1, 2, ... of each token's document in its window, 0 for padding.
 
-    Training windows begin at random places, drawn from the seed and the step. Evaluation windows do not overlap and
-    hold the whole split once. A target that there is not (beyond the end, or across documents) is −1.
+    Training windows begin at random places, drawn from the seed and the step. Evaluation predicts every token of a
+    split once, in windows that do not overlap or, with `eval_stride`, do. A target that there is not (beyond the end,
+    across documents, or another window's) is −1.
 
     With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids
     begin
@@ -152,6 +156,8 @@ class Pipeline(Base[list[str], Text]):
       document_mask: whether attention is kept within a document: batches have `segment`, and no target is across
         documents.
       length: tokens of a window, T.
+      eval_stride: tokens from one evaluation window to the next, at most T; 0 for T. A smaller one gives every token
+        but the first T at least T - eval_stride tokens before it, and takes T / eval_stride times as long.
       batch_size: windows of a global training batch.
       eval_batch_size: of a global evaluation batch; 0 for the same as training.
     """
@@ -164,6 +170,7 @@ class Pipeline(Base[list[str], Text]):
     special: bool = True
     document_mask: bool = False
     length: Size = 256
+    eval_stride: NonNegativeInt = 0
     batch_size: PositiveInt
     eval_batch_size: NonNegativeInt = 0
 
@@ -177,6 +184,11 @@ class Pipeline(Base[list[str], Text]):
             raise UserError(
                 f"config.data.special=False is for the tokenizers 'char' and 'byte': {self.tokenizer!r} has special "
                 "ids."
+            )
+        if self.eval_stride > self.length:
+            raise UserError(
+                f"config.data.eval_stride={self.eval_stride} would leave tokens out: it is at most "
+                f"config.data.length={self.length}."
             )
         make = Characters if self.tokenizer in ("char", "byte") else Tokenizer
         self._trained = ragged.trained(self.feed.known, self.feed.folder, self.tokenizer, self.learned, make)
@@ -296,7 +308,8 @@ class Pipeline(Base[list[str], Text]):
         notes = []
         if unknown := self.text_tokenizer.unknown(tokens):
             notes.append(f"{split}: {unknown:,} tokens that are not in the vocabulary.")
-        source = Windows(tokens, starts, self.length, 1 if train else self.length)
+        stride = self.eval_stride or self.length
+        source = Windows(tokens, starts, self.length, *((1, self.length) if train else (stride, stride)))
         return Text(
             source=source,
             plan=self._plan(source, train),

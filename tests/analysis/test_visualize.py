@@ -12,6 +12,7 @@ from PIL import Image
 
 import experiment
 import visualize
+from analysis import links
 from analysis.figures import distance, rollout
 from analysis.subject import Subject
 from errors import UserError
@@ -31,7 +32,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 
 def subject(workdir: Path, **changes: object) -> Subject:
     """As the command builds it."""
-    fields = {name: changes.pop(name) for name in ("image_files", "sentences", "beside") if name in changes}
+    fields = {name: changes.pop(name) for name in ("image_files", "sentences", "beside", "gold") if name in changes}
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
     config.update_from_flattened_dict(changes)
@@ -99,11 +100,8 @@ def test_all_figures_of_a_transformer_with_its_error_rate(transformer, texts, tm
     done = command(f"--workdir={transformer}", f"--out={tmp_path}", *pairs)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()} == {
-        "alignment",
-        "bleu_by_length",
-        "curves",
-        "gradients",
-        "sinusoids",
+        *("alignment", "bleu_by_length", "curves", "gradients", "sinusoids"),
+        *("attended_words", "head_roles", "logit_lens", "sentence_heads", "sentence_rollout"),
     }
     saved = np.load(tmp_path / "alignment.npz")
     assert f"alignment error rate: {saved['alignment_error_rate']:.4f}  pairs: 20" in done.stdout
@@ -174,8 +172,10 @@ def test_a_mistake_is_one_line_and_exit_status_2(vit):
 
 
 def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
-    with pytest.raises(UserError, match="--sentence and --gold are for models that translate: this one reads an image"):
+    with pytest.raises(UserError, match="--sentence and --word are for models of text: this one reads an image"):
         visualize.check(subject(vit, sentences=("x",)))
+    with pytest.raises(UserError, match="--gold is for models that translate: this one reads an image"):
+        visualize.check(subject(vit, gold=links.Gold([], [], [], [])))
     with pytest.raises(UserError, match="--images is for models of images: this one reads a sentence"):
         visualize.check(subject(transformer, image_files=("x.png",)))
     with pytest.raises(UserError, match="--gold=FILE, --source=FILE and --target=FILE go together: give all three"):

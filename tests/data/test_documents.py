@@ -103,6 +103,26 @@ def test_evaluation_without_special_ids_predicts_all_but_the_first_character_onc
     assert pipeline.bytes_of(split) == len(held_out[1:].encode())
 
 
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_overlapping_windows_predict_every_token_once_from_enough_others(folder, special, mask, stride):
+    settings = dict(special=special, document_mask=mask, eval_splits=("train",))
+    apart, pipeline = make(folder, **settings), make(folder, **settings, eval_stride=stride)
+    assert predicted(pipeline, "train") == predicted(apart, "train")
+    assert (pipeline.tokens_of("train"), pipeline.bytes_of("train")) == (
+        apart.tokens_of("train"),
+        apart.bytes_of("train"),
+    )
+    least = min(
+        int(np.argmax(target != documents.NOTHING))
+        for batch in pipeline.eval_batches("train")
+        for target, index in zip(batch["target"], batch["index"].tolist(), strict=True)
+        if index > 0 and (target != documents.NOTHING).any()
+    )
+    assert least == 8 - stride
+
+
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe"])
 @pytest.mark.parametrize("mask", [False, True])
 def test_evaluation_with_special_ids_predicts_every_token_of_every_document_once(folder, tokenizer, mask):
@@ -318,6 +338,7 @@ def test_a_tfds_text_in_three_splits_is_nanogpts_two(folder, tmp_path):
         (dict(batch_size=20, divisor=8, accumulate=2), r"8 devices x 2 .*try --config.data.batch_size=16"),
         (dict(tokenizer="bpe", special=False), "config.data.special=False is for the tokenizers 'char' and 'byte'"),
         (dict(length=1000), r"config.data.length=1000 needs 1,001 or more"),
+        (dict(eval_stride=9), "config.data.eval_stride=9 would leave tokens out: it is at most config.data.length=8"),
         (dict(source="tsv"), "there is no 'tsv' in data/text/"),
     ],
 )

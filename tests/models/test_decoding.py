@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from models.decoding import beam, largest, likeliest, sample
+from models.decoding import BeamSearch, Sampling, largest, likeliest, run, stream
 
 B, V, L = 6, 5, 6
 STATES = 257  # of the model: a rolling hash of the prefix
@@ -62,10 +62,10 @@ def draw(table, limit=LIMIT, length=L, seed=0, **arguments):
 
 
 beaming = jax.jit(
-    lambda cache, **how: beam(step, cache, **SPECIAL, **how), static_argnames=("length", "beams", "alpha")
+    lambda cache, **how: run(step, cache, BeamSearch(**SPECIAL, **how)), static_argnames=("length", "beams", "alpha")
 )
 sampling = jax.jit(
-    lambda cache, **how: sample(step, cache, **SPECIAL, **how),
+    lambda cache, **how: run(step, cache, Sampling(**SPECIAL, **how)),
     static_argnames=("length", "temperature", "top_k", "top_p"),
 )
 
@@ -256,8 +256,10 @@ def frequencies(**how):
     """How often each token is drawn first, and each pair first and second, from a model of PROBABILITY alone."""
     many = 20_000
     table = jnp.broadcast_to(jnp.log(PROBABILITY), (many, 1, V))
-    decode = functools.partial(sample, step, length=2, bos=BOS, eos=V, pad=PAD, **how)  # none of the V tokens is EOS
-    tokens, _ = jax.jit(decode)(cache(table), limit=np.full(many, 2), key=jax.random.key(0))
+    drawing = Sampling(
+        np.full(many, 2), jax.random.key(0), length=2, bos=BOS, eos=V, pad=PAD, **how
+    )  # none of the V tokens is EOS
+    tokens, _ = jax.jit(functools.partial(run, step))(cache(table), drawing)
     pairs = np.zeros((V, V))
     np.add.at(pairs, tuple(np.asarray(tokens).T), 1 / many)
     return pairs.sum(1), pairs
@@ -304,7 +306,8 @@ def recorded(calls):
 
 def test_the_model_is_told_what_was_chosen_and_called_until_all_are_done():
     table, calls = tables(0, eos=1.0), []
-    jax.block_until_ready(beam(recorded(calls), cache(table, 3), limit=LIMIT, length=L, beams=3, alpha=0.6, **SPECIAL))
+    beams = BeamSearch(LIMIT, length=L, beams=3, alpha=0.6, **SPECIAL)
+    jax.block_until_ready(run(recorded(calls), cache(table, 3), beams))
     jax.effects_barrier()
     steps = [plain_beam(table[b], LIMIT[b], 3, 0.6, early=True)[1] for b in range(B)]
     assert len(calls) == max(steps) < L
@@ -314,7 +317,7 @@ def test_the_model_is_told_what_was_chosen_and_called_until_all_are_done():
     assert (calls[1][1] == 0).all()  # all go on from row 0
 
     calls.clear()
-    jax.block_until_ready(sample(recorded(calls), cache(table), limit=LIMIT, length=L, **SPECIAL))
+    jax.block_until_ready(run(recorded(calls), cache(table), Sampling(LIMIT, length=L, **SPECIAL)))
     jax.effects_barrier()
     assert len(calls) == max(len(unpadded(row)) for row in draw(table)[0]) < L
     assert all((parents == 0).all() and parents.shape == (B, 1) for _, parents in calls)
@@ -350,6 +353,27 @@ def test_drawing_needs_a_key():
 def test_a_beam_search_refuses_what_means_nothing(how):
     with pytest.raises(UserError, match=next(iter(how))):
         search(tables(0), **how)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_stream_never_takes_back_a_token_and_ends_with_the_result(beams):
+    later = 0
+    for seed in range(4):
+        table = tables(seed, batch=1, eos=(-2.0, 0.0)[seed % 2])
+        limit = np.array([L])
+        if beams == 1:
+            searched, expected = Sampling(limit, length=L, **SPECIAL), draw(table, limit)[0][0]
+        else:
+            searched = BeamSearch(limit, length=L, beams=beams, alpha=0.6, **SPECIAL)
+            expected = search(table, beams, limit=limit)[0][0, 0]
+        seen = [tuple(tokens.tolist()) for tokens in stream(jax.jit(step), cache(table, beams), searched)]
+        assert unpadded(np.array(seen[-1])) == unpadded(expected)
+        for t, (one, two) in enumerate(itertools.pairwise(seen), 1):
+            assert two[: len(one)] == one
+            assert len(one) <= t
+            later += len(one) < t
+    assert (later > 0) == (beams > 1)
+    assert not list(stream(step, cache(table, beams), searched.replace(limit=np.array([0]))))
 
 
 @pytest.mark.parametrize("vocabulary", [1000, 64 * 16, 100])

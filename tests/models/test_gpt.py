@@ -191,7 +191,7 @@ def test_sampling_and_a_loop_over_next_token_continue_a_prompt_alike(whole):
         apply = functools.partial(model.apply, variables)
         cache = apply(PROMPT, beams=1, length=STEPS, method="start")
         step = functools.partial(apply, method="step")
-        return decoding.sample(step, cache, limit=limit, length=STEPS, bos=BOS, eos=V, pad=-1, key=key, **how)[0]
+        return decoding.run(step, cache, decoding.Sampling(limit, key, length=STEPS, bos=BOS, eos=V, pad=-1, **how))[0]
 
     step = jax.jit(functools.partial(model.apply, variables, method="step"))
     cache = model.apply(variables, PROMPT, beams=1, length=STEPS, method="start")

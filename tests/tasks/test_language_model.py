@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import input_pipeline
+from data.pipelines.base import Feed
 from models import gpt
 from tasks.language_model import NONE, Task, ending
 
@@ -86,16 +88,20 @@ def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, tem
     for prompt in PROMPTS:
         batch = {"tokens": jnp.asarray(prompt[None])}
         whole = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
-        np.testing.assert_array_equal(np.concatenate(list(task.stream(apply, batch, key))), whole)
+        rows = list(task.stream(apply, batch, key))
+        assert [len(row["tokens"]) for row in rows] == [*range(length + 1)]
+        np.testing.assert_array_equal(rows[-1]["tokens"], whole)
+        np.testing.assert_array_equal(rows[0]["prompt"], prompt)
 
 
 def test_a_continuation_ends_with_the_stop_token(variables, apply):
     batch, key = {"tokens": PROMPTS[:1]}, jax.random.key(3)
-    free = np.concatenate(list(Task(length=LENGTH, temperature=1.0).stream(apply, batch, key)))
+    *_, free = (row["tokens"] for row in Task(length=LENGTH, temperature=1.0).stream(apply, batch, key))
     stop = int(free[4])
     first = int(np.argmax(free == stop))
     task = Task(length=LENGTH, temperature=1.0, stop=stop)
-    assert np.concatenate(list(task.stream(apply, batch, key))).tolist() == free[: first + 1].tolist()
+    *_, stopped = (row["tokens"] for row in task.stream(apply, batch, key))
+    assert stopped.tolist() == free[: first + 1].tolist()
     rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)
     assert rows["tokens"][0].tolist() == [*free[: first + 1], *[NONE] * (LENGTH - first - 1)]
 
@@ -111,3 +117,30 @@ def test_the_end_of_a_prompt_is_kept():
     rows = np.array([[1, 2, 3, 4, 5], [1, 2, NONE, NONE, NONE]], np.int32)
     assert ending(jnp.asarray(rows), 3).tolist() == [[3, 4, 5], [1, 2, NONE]]
     assert ending(jnp.asarray(rows), 9).tolist() == rows.tolist()
+
+
+def counts(tokens):
+    """The logits of a model that has learned nothing: how often each token was in the window, and once more."""
+    return jnp.log(1 + jnp.cumsum(jax.nn.one_hot(tokens, 256), axis=1))
+
+
+@pytest.mark.parametrize("stride", [0, 1, 5])
+def test_overlapping_windows_give_the_loss_of_a_loop_and_less_than_windows_apart(tmp_path, stride):
+    text, length = "abcabcabdabbabcabcaddabcab" * 3, 16
+    (tmp_path / "text").write_text(text)
+    data = dict(kind="documents", source="files", name=str(tmp_path / "text"), tokenizer="byte", special=False)
+    pipeline = input_pipeline.build(
+        data | dict(length=length, batch_size=4, eval_splits=("train",), eval_stride=stride), Feed()
+    )
+    task, loss = Task(), np.zeros(2)
+    for batch in pipeline.eval_batches("train"):
+        loss += np.array(task.sums(counts, batch, train=False)["loss"])
+    expected, apart = [], []
+    for place in range(1, len(text)):
+        for losses, step in ((expected, stride or length), (apart, length)):
+            start = 0 if place <= length else -(-(place - length) // step) * step
+            seen = text[start:place]
+            losses.append(math.log((256 + len(seen)) / (1 + seen.count(text[place]))))
+    assert loss[1] == len(expected)
+    assert loss[0] == pytest.approx(sum(expected), rel=1e-5)
+    assert (sum(expected) < sum(apart)) == bool(stride)

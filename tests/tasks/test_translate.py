@@ -12,7 +12,7 @@ import pytest
 import lookup
 import models
 from errors import UserError
-from models.decoding import beam
+from models import decoding
 from tasks.translate import BOS, EOS, PAD, Task, shift_right
 
 V, D, S, EXTRA, SEEDS = 12, 8, 5, 4, (1, 4, 5, 6, 9)
@@ -176,6 +176,21 @@ def test_one_beam_writes_the_likeliest_token_after_all_that_it_wrote(drawn, gree
     assert ends == {True, False}
 
 
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_stream_is_the_translation_word_by_word(drawn, beams):
+    apply = jax.jit(MODEL.apply, static_argnames=("method", "beams", "length"))
+    task, key = Task(beams=beams, extra_length=EXTRA), jax.random.key(0)
+    parts = set()
+    for variables in drawn[:2]:
+        for row in np.flatnonzero(SIZE):
+            source = SOURCE[row : row + 1]
+            rows = list(task.stream(functools.partial(apply, variables), {"source": jnp.asarray(source)}, key))
+            whole = np.asarray(translated(variables, beams))[row]
+            assert rows[-1]["tokens"][rows[-1]["tokens"] != PAD].tolist() == whole[whole != PAD].tolist()
+            parts |= {len(row["tokens"]) for row in rows}
+    assert {0, 1, 2} <= parts
+
+
 @jax.jit
 def recomputed(variables):
     """The beam search of four by a model that remembers nothing but the tokens."""
@@ -190,7 +205,8 @@ def recomputed(variables):
 
     limit = jnp.where(SIZE > 0, SIZE + EXTRA, 0)
     cache = jnp.int32(0), jnp.zeros((B, 4, L), jnp.int32)
-    tokens, _ = beam(step, cache, limit=limit, length=L, bos=BOS, eos=EOS, pad=PAD, beams=4, alpha=0.6)
+    beams = decoding.BeamSearch(limit, length=L, bos=BOS, eos=EOS, pad=PAD, beams=4, alpha=0.6)
+    tokens, _ = decoding.run(step, cache, beams)
     return tokens[:, 0]
 
 

@@ -1,0 +1,102 @@
+"""What a model of text does with a sentence: self-attention and the residual stream of each of its stacks of layers.
+
+L layers, H heads, N tokens, D width.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from analysis.attention import SELF, by_layer
+from analysis.picture import Arrays
+from analysis.subject import Subject, Tokenizer
+from models import paths
+from models.tokens import PAD
+from tasks.translate import shift_right
+
+PADDING = ("<pad>", "[PAD]")  # as tokenizers write it
+LEARNED = "[class]"  # a token that the model adds before the sentence
+
+
+class Stack(NamedTuple):
+    """An encoder or a decoder, and what it did with one sentence.
+
+    Attributes:
+      name: its path in the model, "encoder" or "decoder".
+      tokens: what it reads, as text.
+      attention: float32 weights of all layers; rows are queries and sum to 1.
+      outputs: float32, the residual stream after each layer.
+    """
+
+    name: str
+    tokens: list[str]
+    attention: Float[np.ndarray, "L H N N"]
+    outputs: Float[np.ndarray, "L N D"]
+
+
+def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[Stack]:
+    """What each stack did with one row of `Subject.rows`, without padding.
+
+    A decoder of translations reads its target one place later, after its beginning.
+    """
+    pipeline = subject.pipeline_of_texts
+    ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
+    if subject.reads_pairs:
+        ids["target"] = shift_right(ids["target"], (ids["target"] != PAD).astype(jnp.int32))
+        names = {
+            "encoder": _pieces(pipeline.source_tokenizer, row["source"]),
+            "decoder": _pieces(pipeline.target_tokenizer, np.asarray(ids["target"][0])),
+        }
+    else:
+        names = dict.fromkeys(("encoder", "decoder"), _pieces(pipeline.text_tokenizer, row["tokens"]))
+    _, probes = subject.probed(*(ids[name] for name in subject.run.task.inputs))
+    found = []
+    for name, tokens in names.items():
+        own = {path: x for path, x in probes.items() if (layer := paths.layer(path)) and layer.before == name}
+        weights = [x for module in SELF for x in by_layer(own, f"{module}attention/0")]
+        if weights:
+            read = ids[{"encoder": "source", "decoder": "target"}[name] if subject.reads_pairs else "tokens"]
+            tokens = [LEARNED] * (weights[0].shape[-1] - read.shape[1]) + tokens
+            attention, outputs = jax.device_get((jnp.stack(weights)[:, 0], jnp.stack(by_layer(own, "output/0"))[:, 0]))
+            n = len(tokens)
+            found.append(Stack(name, tokens, np.float32(attention[..., :n, :n]), np.float32(outputs[:, :n])))
+    return found
+
+
+def _pieces(tokenizer: Tokenizer, ids: Int[np.ndarray, " N"]) -> list[str]:
+    """The text of each token, without padding at the end."""
+    pieces = tokenizer.pieces(np.maximum(ids, 0))
+    real = [i for i, (piece, id_) in enumerate(zip(pieces, ids, strict=True)) if id_ >= 0 and piece not in PADDING]
+    return pieces[: real[-1] + 1 if real else 0]
+
+
+def cut(stack: Stack, most: int) -> Stack:
+    """The first `most` tokens of a sentence that is longer. What they attend to beyond is not shown."""
+    attention, outputs = stack.attention[..., :most, :most], stack.outputs[:, :most]
+    return Stack(stack.name, stack.tokens[:most], attention, outputs)
+
+
+def arrays(found: list[Stack], most: int) -> Arrays:
+    """The attention (L, H, N, N) and the tokens (N,) of each stack by name, cut to the first `most`; and how many there
+    were."""
+    arrays: Arrays = {}
+    for stack in found:
+        shown = cut(stack, most)
+        arrays[f"{stack.name}_attention"], arrays[f"{stack.name}_tokens"] = shown.attention, np.array(shown.tokens)
+        arrays[f"{stack.name}_length"] = np.array(len(stack.tokens))
+    return arrays
+
+
+def names(arrays: Arrays) -> list[str]:
+    """The stacks that `arrays` of a figure are of."""
+    return [key.removesuffix("_tokens") for key in arrays if key.endswith("_tokens")]
+
+
+def title(name: str, arrays: Arrays) -> str:
+    """A stack, and what is shown of a sentence that was cut."""
+    shown, length = len(arrays[f"{name}_tokens"]), int(arrays[f"{name}_length"])
+    return name if shown == length else f"{name}: the first {shown} of {length} tokens"
