@@ -73,15 +73,9 @@ class Task(tasks.Task):
             logits, cache = apply(tokens, parents, cache, method="step")
             return logits.at[..., PAD].set(-jnp.inf), cache
 
-        tokens, _ = decoding.sample(
-            step,
-            apply(source, beams=1, length=self.length, method="start"),
-            limit=jnp.where(source[:, 0] == PAD, 0, self.length),
-            length=self.length,
-            bos=BOS,
-            eos=EOS,
-            pad=PAD,
-        )
+        limit = jnp.where(source[:, 0] == PAD, 0, self.length)
+        search = decoding.Sampling(limit, length=self.length, bos=BOS, eos=EOS, pad=PAD)
+        tokens, _ = decoding.run(step, apply(source, beams=1, length=self.length, method="start"), search)
         return {"source": source, "tokens": tokens}
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
