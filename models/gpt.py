@@ -161,7 +161,7 @@ class Model(nn.Module):
         if segment is not None:
             mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)
         x = self.drop(self._embed(tokens, position), deterministic=not train)
-        return self._logits(self.decoder(x, None, mask, None, position, train=train))
+        return self._logits(self.decoder(x, None, mask, None, position=position, train=train))
 
     def context(self) -> int:
         """How many tokens the model sees at most."""
@@ -218,7 +218,7 @@ class Model(nn.Module):
             kept = jnp.where(places < longest, places, first + (places - longest) // beams)  # positions of kept tokens
             mask &= (position - kept < self.window)[:, None, None]
         x = self._embed(tokens, position)
-        x, layers = self.decoder.step(x, cache["layers"], longest + index * beams, mask, None, position)
+        x, layers = self.decoder.step(x, cache["layers"], longest + index * beams, mask, None, position=position)
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
     def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import bert_names, gpt_names, huggingface_names, marian_names, t5_names
+from weights import bert_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -22,6 +22,8 @@ KINDS: dict[str, Kind] = {
     "gpt2": gpt_names.CONFIG,
     "bert": bert_names.BERT_CONFIG,
     "roberta": bert_names.ROBERTA_CONFIG,
+    "swin": swin_names.SWIN,
+    "swinv2": swin_names.SWIN_V2,
 }
 
 
@@ -134,7 +136,7 @@ def written(table: Table, model: Settings, names: Sequence[str], sizes: Mapping[
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     """The notes that make a Transformer's file readable again without a guess; other models need none."""
     query = next((leaf for name, leaf in leaves.items() if name.endswith("attention/query/kernel")), None)
-    if query is None:
+    if query is None or "activation" not in model:
         return {}
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
     if model.get("first_position"):

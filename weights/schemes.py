@@ -6,7 +6,16 @@ from collections.abc import Collection
 
 import numpy as np
 
-from weights import bert_names, google_names, gpt_names, huggingface_names, marian_names, t5_names, timm_names
+from weights import (
+    bert_names,
+    google_names,
+    gpt_names,
+    huggingface_names,
+    marian_names,
+    swin_names,
+    t5_names,
+    timm_names,
+)
 from weights.tables import Table
 
 TABLES = (
@@ -17,6 +26,7 @@ TABLES = (
     *t5_names.TABLES,
     *gpt_names.TABLES,
     *bert_names.TABLES,
+    *swin_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."

@@ -28,6 +28,7 @@ SIZES = {
         source_vocabulary=None,
     ),
     "t5": dict(width=16, depth=2, mlp_dim=24, heads=2, head_dim=6, buckets=8),
+    "swin": dict(width=8, depths=(2, 1), head_dim=4, window=3, patch=2),
     "bert": dict(width=16, depth=2, mlp_dim=24, heads=2, vocabulary=9, max_length=6),
 }
 

@@ -13,6 +13,8 @@ from weights.tables import spell
 
 SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
 TEXT = ("transformer", "t5")
+ANY_IMAGE = ("resnet", "swin")
+SWIN = ({}, {"version": "2", "window": 8})
 FORMS = [
     *[(scheme, {}) for scheme in SUFFIX],
     *[(scheme, {"scan": True}) for scheme in SUFFIX],
@@ -33,6 +35,7 @@ FORMS = [
     ("huggingface", {"name": "transformer", "outputs": 40}),
     ("huggingface", {"name": "transformer", "outputs": 40, "decoder_depth": 1, "output_bias": False}),
     ("huggingface", {"name": "t5", "outputs": 40}),
+    *[(scheme, {"name": "swin"} | version) for scheme in ("timm", "huggingface") for version in SWIN],
     ("huggingface", {"name": "t5", "outputs": 40, "version": "1.1", "decoder_depth": 1, "head_dim": 8}),
 ]
 
@@ -44,7 +47,7 @@ def same(a, b):
 
 @pytest.mark.parametrize(("scheme", "settings"), FORMS)
 def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, settings):
-    if settings.get("name") not in ("resnet", *TEXT):
+    if settings.get("name") not in (*ANY_IMAGE, *TEXT):
         settings = {"activation": "gelu_tanh"} | settings
     params, model = drawn(**settings)
     path, again = tmp_path / f"a{SUFFIX[scheme]}", tmp_path / f"b{SUFFIX[scheme]}"
@@ -57,7 +60,7 @@ def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, setting
     assert {key: model[key] for key in found.model} == found.model
     text = model["name"] in TEXT
     assert (found.classes, found.channels) == ((0, 0) if text else (settings.get("outputs", 5), 3))
-    assert found.image_size == (0 if model["name"] in ("resnet", *TEXT) else 12)
+    assert found.image_size == (0 if model["name"] in (*ANY_IMAGE, *TEXT) else 12)
     of_tokens = ("embedding/embedding", "logits_bias", "head/kernel")
     assert list(found.vocabulary) == [name for name in of_tokens if text and name in params]
     assert not weights.mismatch(found, params)
