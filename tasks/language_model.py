@@ -19,7 +19,6 @@ import tasks
 from errors import UserError
 from lookup import Section, Size
 from models import decoding
-from models.arrays import AnyArray
 from models.tokens import BOS
 from tasks import Answer, Apply, Batch, Data, Method, Rows, Sums, Totals
 
@@ -168,9 +167,7 @@ class Task(tasks.Task):
         return tokens
 
 
-def scored(
-    logits: Float[Array, "B T V"], target: Int[AnyArray, "B T"]
-) -> tuple[Float[Array, "B T"], Bool[Array, "B T"]]:
+def scored(logits: Float[Array, "B T V"], target: Int[Array, "B T"]) -> tuple[Float[Array, "B T"], Bool[Array, "B T"]]:
     """The negative log-likelihood of each target, and whether it is the only likeliest token."""
     here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
     chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
