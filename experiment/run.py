@@ -109,6 +109,11 @@ class Run:
         return grid(np.broadcast_to(np.float32(0), shape)) if shape and grid else None
 
     @property
+    def token_order(self) -> np.ndarray | None:
+        """The id that each token has where its tokenizer was published, int32 (V,); None where that is the same."""
+        return next((reader.order for reader in self.pipeline.readers), None)
+
+    @property
     def data(self) -> tasks.Data:
         """The pipeline, as tasks see it: with what its kind of data has."""
         return cast(tasks.Data, self.pipeline)

@@ -33,6 +33,8 @@ __all__ = [
     "flat",
     "is_published",
     "mismatch",
+    "model_type",
+    "nested",
     "numbered",
     "read",
     "stacked",
@@ -42,7 +44,7 @@ __all__ = [
 ]
 
 SUFFIXES = files.SUFFIXES
-find, is_published = files.find, files.is_published
+find, is_published, model_type = files.find, files.is_published, files.model_type
 MODELS = ("vit", "resnet", "mixer", "transformer", "bert")  # config.model.name
 
 

@@ -27,8 +27,16 @@ def is_published(folder: Path) -> bool:
     """Whether a folder holds weights as they are published, and not a run."""
     if not folder.is_dir() or (folder / "checkpoints").is_dir():
         return False
-    names = {path.name for path in folder.iterdir()}
-    return bool({INDEX, PICKLE} & names) or any(Path(name).suffix in SUFFIXES for name in names) or _says_type(folder)
+    there = [path for path in folder.iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, PICKLE)]
+    return bool(there or model_type(folder))
+
+
+def model_type(path: Path) -> str:
+    """What the config.json in a folder, or beside a file, calls its model; "" without one, as a run's is."""
+    try:
+        return str(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())["model_type"])
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return ""
 
 
 def find(path: Path) -> Path:
@@ -113,14 +121,6 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]
         raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}.") from None
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _says_type(folder: Path) -> bool:
-    """Whether there is a config.json with a model_type, which a run's has not."""
-    try:
-        return "model_type" in json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError, RecursionError, TypeError):
-        return False
 
 
 def _parts(index: Path) -> dict[str, np.ndarray]:
