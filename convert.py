@@ -1,15 +1,19 @@
 """Published weights into a run, a run into published names, or one scheme of names into another.
 
     python convert.py ViT-B_16.npz runs/published [--classes=names.txt] [--config.data.mean=...]
+    python convert.py opus-mt-de-en runs/opus                        a folder as it is downloaded, with its tokenizer
     python convert.py runs/vit_imagenet-B_16 vit.safetensors [--as=timm|huggingface] [--step=best]
+    python convert.py runs/vit_imagenet-B_16 FOLDER                  that transformers opens
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
 
-FROM and TO are a run's workdir, a .npz or a .safetensors file: Google's names (.npz), timm's or Hugging Face's. What a
-file holds is recognised by its names and shapes. A run made of it can be scored, used, and started from
-(--config.init_from). Its config is --config, into which the weights must fit; left out, it is configs/vit_imagenet.py
-with the model that the weights show. Nothing is converted in part."""
+FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
+timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
+made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
+must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, with the model that the
+weights show. Nothing is converted in part."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -30,14 +34,22 @@ from ml_collections import ConfigDict
 
 import experiment
 import weights
+from data import published
 from errors import UserError
+from experiment import Run, init_from, record, restore
 from experiment import config as configs
-from experiment import record, restore
 from training import step
 from training.trees import PyTree
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
+DEFAULTS = {"marian": "configs/transformer_opus.py"}  # by the model_type of config.json: the data and task of the run
+HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
+    "ForMaskedLM": "configs/bert_pretrain.py",
+    "ForPreTraining": "configs/bert_pretrain.py",
+    "ForSequenceClassification": "configs/bert_finetune.py",
+    "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
+}
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 
@@ -46,39 +58,39 @@ def main(arguments: list[str]) -> None:
     """Converts one of the three ways."""
     if len(arguments) != 2:
         raise UserError(
-            "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file."
+            "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file, or a "
+            "folder of published weights."
         )
     flags = commands.FLAGS
     if url := next((a for a in arguments if "://" in a), None):
         raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
     source, target = map(commands.path, arguments)
     check(source, target)
-    if source.is_dir():
-        params, model = of_run(source, flags.step, flags.average)
-        export(params, model, target, flags["as"].value)
+    if source.is_dir() and not weights.is_published(source):
+        export(*of_run(source, flags.step, flags.average), target, flags["as"].value)
         return
     found = weights.read(source, flags.heads)
     print(f"{source}: {found.words} by the names of {found.scheme}")
     if target.suffix in USUAL:
         print(summary(found.moves))
-        export(found.params, found.model, target, flags["as"].value)
+        export(found.params, found.model, None, target, flags["as"].value)
     else:
-        given = commands.config_name() != DEFAULT
+        given = commands.config_name() != default([str(source)])
         if not given and (key := next((a for a in sys.argv if a.startswith("--config.model")), None)):
             raise UserError(
                 f"{key}: the model is what the weights show. Give a --config that it fits to change how it computes."
             )
-        config = config_of(found, flags.config, given)
-        make_run(found, config, class_names(found, flags.classes), source, target)
+        config = config_of(found, flags.config, given, source)
+        classes = class_names(found, flags.classes) if found.classes or found.channels else None
+        make_run(found, config, classes, source, target)
         show(found.moves)
     for name, why in found.left_out.items():
         print(f"left out: {name}: {why}.")
     for note in found.notes:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
-        print(
-            f"{target} is a run. Next: python predict.py --workdir={target} image.jpg, or --config.init_from={target}"
-        )
+        item = "image.jpg" if found.channels else '"..."'
+        print(f"{target} is a run. Next: python predict.py --workdir={target} {item}, or --config.init_from={target}")
 
 
 def check(source: Path, target: Path) -> None:
@@ -89,13 +101,24 @@ def check(source: Path, target: Path) -> None:
         raise UserError(f"{target} exists: choose another name, or remove it.")
     if target.suffix in PICKLED:
         raise UserError(f"{target} should be a workdir, or end in .npz or .safetensors.")
-    if source.is_dir() and target.suffix not in USUAL:
+    if source.is_dir() and not weights.is_published(source) and not (source / record.FILE).exists():
         raise UserError(
-            f"{source} and {target} are both workdirs: one of them should be a .npz or a .safetensors file."
+            f"{source} holds neither a run nor published weights: model.safetensors, or its index and parts, with "
+            "config.json."
         )
 
 
-def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings]:
+def default(arguments: list[str]) -> str:
+    """The config of a run that is made of these, where none is given."""
+    for path in map(Path, arguments):
+        kind = weights.model_type(path)
+        head = re.sub("^(Bert|Roberta)", "", weights.architecture(path))
+        if found := DEFAULTS.get(kind) or (kind in ("bert", "roberta") and HEADS.get(head)):
+            return found
+    return DEFAULT
+
+
+def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
     """The weights that a run is evaluated with, and the settings of its model."""
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
@@ -107,39 +130,73 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings]:
     run, state, number = restore.load(workdir, config, which, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
-    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid}
+    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid}, run
 
 
-def export(params: PyTree, model: Settings, target: Path, scheme: str | None) -> None:
-    """Writes parameters under another scheme's names, and says how."""
-    scheme = scheme or USUAL[target.suffix]
-    moves, notes = weights.write(target, params, scheme, model)
+def export(params: PyTree, model: Settings, run: Run | None, target: Path, scheme: str | None) -> None:
+    """Writes parameters under another scheme's names, and says how.
+
+    Args:
+      run: whose they are, which has the tokens in an order of its own; None for those of a file.
+      target: a file, or a folder that transformers opens.
+    """
+    scheme = scheme or USUAL.get(target.suffix, "huggingface")
+    order = run.token_order if run else None
+    if target.suffix in USUAL:
+        moves, notes = weights.write(target, params, scheme, model, order)
+    elif not run or scheme != "huggingface":
+        raise UserError(f"{target} should end in .npz or .safetensors: a folder has the names of huggingface.")
+    else:
+        classes = run.pipeline.known.get("classes", ())
+        readers = run.pipeline.readers
+        model = model | {"special": special_ids(run)} if readers else model
+        moves, notes = weights.write_folder(target, params, model, classes, order, published.files(readers))
     show(moves)
     for note in notes:
         print(f"note: {note}.")
     print(f"{target} has the names of {scheme}.")
 
 
-def config_of(found: weights.Weights, config: ConfigDict, given: bool) -> ConfigDict:
-    """The config of a run that these weights are: a given one's model keeps its size, which must be theirs."""
+def special_ids(run: Run) -> dict[str, int]:
+    """The special ids of a run's vocabulary as config.json calls them, by the numbers of where it was published."""
+    target = run.pipeline.readers[-1]
+    ids = {role: i for role, i in published.special(target).items() if role != "unknown"}
+    if run.config["task"]["name"] == "translate":
+        ids["decoder_start"] = ids[run.config["task"]["start"]]
+        ids["forced_eos"] = ids["eos"]
+    return {f"{role}_token_id": int(i if target.order is None else target.order[i]) for role, i in ids.items()}
+
+
+def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: Path) -> ConfigDict:
+    """The config of a run that these weights are: a given one's model keeps its size, which must be theirs. The
+    tokenizer is that beside them."""
     if not given:
         if found.image_size is None and not found.grid and not config.data.image_width:
             raise UserError(
                 "the positions are of no square image: say its shape with --config.data.image_size=HEIGHT and "
                 f"--config.data.image_width=WIDTH, of patches of {found.side} pixels."
             )
+        if not found.channels and config.data.kind == "images":
+            raise UserError(
+                f"these weights are a {found.words}, which reads text: give a --config for its data, such as "
+                f"{', '.join(dict.fromkeys([*DEFAULTS.values(), *HEADS.values()]))}."
+            )
         config.model = ConfigDict(found.model)
         configs.complete(config)
-        if config.data.image_size == configs.load(DEFAULT).data.image_size:
+        if found.channels and config.data.image_size == configs.load(DEFAULT).data.image_size:
             config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
             if found.grid and found.grid[0] != found.grid[1]:
                 config.data.image_width = found.grid[1] * found.side
-        if len(config.data.mean) != found.channels:
+        if found.channels and len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:
         raise UserError(f"the config's model is a {config.model.name}, and the file holds a {found.words}.")
     else:
         config.model.update({key: found.model[key] for key in found.settings})
+    config = ConfigDict(config.to_dict())  # whose keys follow one another no more
+    if "tokenizer" in config.data and not any(a.startswith("--config.data.tokenizer") for a in sys.argv):
+        config.data.tokenizer = str(source if source.is_dir() else source.parent)
+    config.init_from = ""
     # A run that has ended, and keeps nothing that it could continue with.
     config.steps, config.step.ema_decay, config.checkpoint.keep_best = 1, 0.0, ""
     configs.choose(config, "optim.name", "sgd")
@@ -168,20 +225,30 @@ def class_names(found: weights.Weights, path: str | None) -> list[str]:
     return names
 
 
-def make_run(found: weights.Weights, config: ConfigDict, classes: list[str], source: Path, workdir: Path) -> None:
-    """A workdir that holds the weights as the last checkpoint of a run; it is there whole or not at all."""
+def make_run(
+    found: weights.Weights, config: ConfigDict, classes: list[str] | None, source: Path, workdir: Path
+) -> None:
+    """A workdir that holds the weights as the last checkpoint of a run; it is there whole or not at all.
+
+    Args:
+      classes: names of them; None for a model that tells none apart.
+    """
     fresh = workdir.with_name(f".{workdir.name}.{os.getpid()}")
-    run = experiment.build(config, fresh, {"classes": classes})
+    run = experiment.build(config, fresh, {"tokenizers": {}} | ({} if classes is None else {"classes": classes}))
+    numbered = weights.nested(init_from.numbered(run, found, str(source)))
     if differs := weights.mismatch(found, run.abstract_state.params):
         raise UserError(f"{source} does not fit: {differs}.")
-    params = weights.stacked(found.params) if getattr(run.model, "scan", False) else found.params
+    params = weights.stacked(numbered) if getattr(run.model, "scan", False) else numbered
     state = step.State(jax.numpy.int32(run.steps), params, run.optimiser.init(params), {}, step.nothing_usual())
     try:
         fresh.mkdir(parents=True)
         run.checkpoints.check_space(run.abstract_state)
-        record.write(fresh, run.record | {"converted": {"from": str(source), "names": found.scheme}})
+        for name, content in run.pipeline.files.items():
+            (fresh / name).write_bytes(content)
+        about = run.record if found.channels else run.described  # a text's steps are as long as its sentences
+        record.write(fresh, about | {"converted": {"from": str(source), "names": found.scheme}})
         with run.checkpoints as checkpoints:
-            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), run.record)
+            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), about)
         if workdir.exists():
             workdir.rmdir()
         fresh.rename(workdir)
@@ -217,4 +284,4 @@ def summary(moves: tuple[weights.Move, ...]) -> str:
 
 
 if __name__ == "__main__":
-    commands.run(main, __doc__ or "", config=DEFAULT)
+    commands.run(main, __doc__ or "", config=default(sys.argv[1:]))

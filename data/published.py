@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import sentencepiece
 
-from data.tokenizer import cores, digest_of, reason
+from data.tokenizer import Reader, Tokenizer, cores, digest_of, reason
 from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
@@ -151,7 +151,7 @@ class Published:
         self.order = np.array([*first, *others], np.int32)
         self._ours = np.argsort(self.order).astype(np.int32)
         self._pieces = {i: piece for piece, i in self._engine.vocabulary.items()}
-        self.mask = int(self._ours[special["mask"]]) if "mask" in special else None
+        self.mask: int | None = int(self._ours[special["mask"]]) if "mask" in special else None
         self.model = model
         self.digest = digest_of(model)
 
@@ -203,6 +203,33 @@ def read(path: Path | str) -> tuple[Published, ...]:
         raise UserError(f"cannot read {error.filename or path}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is no tokenizer, or a damaged one: {reason(error)}.") from None
+
+
+def files(readers: Sequence[Reader]) -> dict[str, bytes]:
+    """The files that a folder of published weights has of its tokenizer, from which `read` makes it again: one, or the
+    source's and the target's. None of a tokenizer of characters, which no other project reads."""
+    found: dict[str, bytes] = {}
+    for name, reader in zip(("source", "target"), readers, strict=False):
+        content = json.loads(reader.model) if isinstance(reader, Published) else {}
+        if content.get("vocabulary"):
+            found |= {f"{name}.spm": base64.b64decode(content["content"])}
+            vocabulary = dict(sorted(content["vocabulary"].items(), key=lambda item: item[1]))
+            found |= {"vocab.json": json.dumps(vocabulary, ensure_ascii=False, indent=2).encode()}
+        elif content.get("published") == "sentencepiece":
+            found["spiece.model"] = base64.b64decode(content["content"])
+        elif content:
+            found["tokenizer.json"] = content["content"].encode()
+        elif isinstance(reader, Tokenizer):
+            found["spiece.model"] = reader.model
+    if found:
+        said = {KEYS[role][0]: readers[0].pieces([place])[0] for role, place in special(readers[0]).items()}
+        found["tokenizer_config.json"] = json.dumps(said, ensure_ascii=False, indent=2).encode()
+    return found
+
+
+def special(reader: Reader) -> dict[str, int]:
+    """Our id of each role that a tokenizer has."""
+    return {role: place for role, place in PLACES.items() if role not in reader.lacks}
 
 
 def _of_folder(folder: Path) -> list[Json]:

@@ -18,14 +18,10 @@ import sentencepiece
 from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
+MASK = "[MASK]"  # the token that stands for a hidden one
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
 Normalisation: TypeAlias = Literal["nmt_nfkc", "nfkc", "identity"]
-EXACT = dict(
-    normalization_rule_name="identity",
-    remove_extra_whitespaces=False,
-    add_dummy_prefix=False,
-    user_defined_symbols=["\n"],
-)
+EXACT = dict(normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=False)
 THREADS = 16  # of training: a part of the model, so not the machine's own number
 
 
@@ -38,6 +34,7 @@ class Reader(Protocol):
       digest: a name for the model's content, 16 hexadecimal digits.
       order: of a tokenizer from elsewhere, int32 (V,), its own id of each of ours; None where they are the same.
       lacks: those of "pad", "unknown", "bos" and "eos" for which there is no id.
+      mask: the id of the token that stands for a hidden one; None where there is none.
     """
 
     model: bytes
@@ -45,6 +42,7 @@ class Reader(Protocol):
     digest: str
     order: np.ndarray | None
     lacks: tuple[str, ...]
+    mask: int | None
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text and EOS after them, int32."""
@@ -61,7 +59,7 @@ class Reader(Protocol):
 
 class Tokenizer:
     """`model`: the bytes to store. `size`: V, the number of ids, the four special ones included. `digest`: a name for
-    the model's content, 16 hexadecimal digits.
+    the model's content, 16 hexadecimal digits. `mask`: the id of the token that stands for a hidden one, or None.
 
     Text is normalised first, unless the tokenizer is `exact`: by one of sentencepiece's rules for characters, and white
     space becomes single spaces and falls away at both ends. decode(encode(text)) is the normalised text, but for
@@ -86,6 +84,7 @@ class Tokenizer:
         self.model = model
         self.size: int = p.vocab_size()
         self.digest = digest_of(model)
+        self.mask: int | None = p.piece_to_id(MASK) if p.piece_to_id(MASK) != UNKNOWN else None
 
     @classmethod
     def train(
@@ -97,6 +96,7 @@ class Tokenizer:
         coverage: float = 1.0,
         exact: bool = False,
         normalisation: Normalisation = "nmt_nfkc",
+        mask: bool = False,
     ) -> "Tokenizer":
         """A tokenizer of these texts; the same texts give the same bytes.
 
@@ -109,6 +109,7 @@ class Tokenizer:
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
           normalisation: "nmt_nfkc" is NFKC, without control characters and with every kind of space as a space, among
             them the zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes no character.
+          mask: whether a token stands for hidden ones.
           exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
@@ -129,6 +130,8 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
+                control_symbols=[MASK] * mask,  # which no text spells
+                user_defined_symbols=["\n"] * exact,
                 **(EXACT if exact else dict(normalization_rule_name=normalisation)),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
                 num_threads=THREADS,

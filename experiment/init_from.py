@@ -1,5 +1,5 @@
-"""A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP, or a file of weights,
-FILE:ROWSxCOLUMNS where its positions are of a grid that is not square.
+"""A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP, a folder of published
+weights, or a file of them, FILE:ROWSxCOLUMNS where its positions are of a grid that is not square.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
@@ -28,13 +28,14 @@ def weights(run: Run) -> tuple[Weights, str]:
     source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
     check(source)
     path, detail = _parts(source)
-    if path.suffix not in published.SUFFIXES:
-        params, grid = read(source)
+    if not _published(path):
+        params, grid = read(source, run, fresh)
         return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
     rows, _, columns = detail.partition("x")
     file = published.read(path, grid=(int(rows), int(columns)) if detail else None)
     try:
-        taken, line = transplant.fit(published.flat(file.params), run.shapes(), (file.grid, run.grid), source, fresh)
+        params = numbered(run, file, source, fresh)
+        taken, line = transplant.fit(params, run.shapes(), (file.grid, run.grid), source, fresh)
     except UserError as error:
         fits = f": take --config.model.variant={file.variant}" if file.variant else ""
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
@@ -48,26 +49,74 @@ def check(source: str) -> None:
     if not isinstance(source, str):
         return  # which experiment.build refuses
     path, _ = _parts(source)
-    if path.suffix in published.SUFFIXES and not os.path.isfile(path):
+    if path.suffix in published.SUFFIXES and not os.path.exists(path):
         raise UserError(f"config.init_from={source}: there is no such file.")
-    if source and path.suffix not in published.SUFFIXES:
+    if _published(path):
+        published.find(path)
+    elif source:
         if os.path.isfile(path):
             published.read(path)  # which says why a file of another kind is not loaded
         if not os.path.isdir(path):
             raise UserError(
                 f"config.init_from={source}: there is no such folder. Weights that are published elsewhere are "
-                "downloaded first, as .npz or .safetensors."
+                "downloaded first, as a folder, .npz or .safetensors."
             )
         record.read(path)
 
 
-def read(source: str) -> tuple[Weights, transplant.Grid | None]:
+def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tuple[Weights, transplant.Grid | None]:
     """The weights of a workdir (its moving average where it has one) or of one of its steps, and the grid of its
-    patches."""
+    patches.
+
+    Args:
+      new: the run that takes them over.
+      fresh: patterns over paths that it does not take over.
+
+    Raises:
+      UserError: the two have other tokenizers, so that words would get the embeddings of others.
+    """
     folder, step = _parts(source)
     run, state, _ = restore.load(folder, which=step or "last")
+    anew = any(re.fullmatch(pattern, "embedding/embedding") for pattern in fresh)
+    if new and not anew and (new.pipeline.readers and run.pipeline.readers) and _words(new) != _words(run):
+        raise UserError(
+            f"config.init_from={source} has another tokenizer than config.data: its words would get the embeddings of "
+            f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
+        )
     params = jax.device_get(run.devices.get_state(state).eval_params)
     return transplant.written_out(published.flat(params)), run.grid
+
+
+def _words(run: Run) -> list[list[str]]:
+    """The vocabularies of a run."""
+    return [reader.pieces(range(reader.size)) for reader in run.pipeline.readers]
+
+
+def _published(path: Path) -> bool:
+    """Whether a path is of published weights and not of a run."""
+    return path.suffix in published.SUFFIXES or published.is_published(path)
+
+
+def numbered(run: Run, file: published.Weights, source: str, fresh: tuple[str, ...] = ()) -> Weights:
+    """The parameters of a file with their tokens in the order of the run's own tokenizer.
+
+    Args:
+      fresh: patterns over paths that the run does not take over.
+
+    Raises:
+      UserError: they are of another number of tokens.
+    """
+    params, order = published.flat(file.params), run.token_order
+    kept = {name: axis for name, axis in file.vocabulary.items() if not any(re.fullmatch(p, name) for p in fresh)}
+    ids = run.pipeline.readers[0].size if run.pipeline.readers else None
+    for name, axis in kept.items():
+        if ids not in (None, size := params[name].shape[axis]):
+            tokenizer = run.config["data"].get("tokenizer")
+            raise UserError(
+                f"{source} has a vocabulary of {size:,} tokens, and config.data.tokenizer={tokenizer} one of {ids:,}: "
+                f"take that of the weights, --config.data.tokenizer=FOLDER, or add {name} to config.init_fresh."
+            )
+    return params if order is None else published.numbered(params, kept, order)
 
 
 def _parts(source: str) -> tuple[Path, str]:

@@ -83,12 +83,16 @@ class Run:
 
     @cached_property
     def _begun(self) -> _Record:
+        return self.described | {"step_flops": self.mean_step_flops()}
+
+    @cached_property
+    def described(self) -> _Record:
+        """The record without what only the training data tell."""
         return self.config | {
             "format": record.FORMAT,
             "known": self.pipeline.known,
             "total_steps": self.steps,
             "parameters": self.parameters(),
-            "step_flops": self.mean_step_flops(),
             **record.provenance(),
             "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
             "command": " ".join(sys.argv),
@@ -107,6 +111,11 @@ class Run:
         """Rows and columns of an image's patches, where the model has patches."""
         shape, grid = self.pipeline.spec.get("image", ((), ""))[0], getattr(self.model, "grid", None)
         return grid(np.broadcast_to(np.float32(0), shape)) if shape and grid else None
+
+    @property
+    def token_order(self) -> np.ndarray | None:
+        """The id that each token has where its tokenizer was published, int32 (V,); None where that is the same."""
+        return next((reader.order for reader in self.pipeline.readers), None)
 
     @property
     def data(self) -> tasks.Data:

@@ -76,3 +76,13 @@ T5: dict[str, dict[str, dict[str, int]]] = {
         "XL": {"width": 2048, "depth": 24, "mlp_dim": 5120, "heads": 32, "head_dim": 64},
     },
 }
+
+# BERT (1810.04805, section 3; the small ones are of 1908.08962). MLPs are four times as wide as the model.
+BERT = {
+    "Tiny": {"width": 128, "depth": 2, "mlp_dim": 512, "heads": 2},
+    "Mini": {"width": 256, "depth": 4, "mlp_dim": 1024, "heads": 4},
+    "Small": {"width": 512, "depth": 4, "mlp_dim": 2048, "heads": 8},
+    "Medium": {"width": 512, "depth": 8, "mlp_dim": 2048, "heads": 8},
+    "Base": {"width": 768, "depth": 12, "mlp_dim": 3072, "heads": 12},
+    "Large": {"width": 1024, "depth": 24, "mlp_dim": 4096, "heads": 16},
+}

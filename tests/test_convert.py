@@ -68,8 +68,8 @@ def test_the_run_has_the_weights_the_model_and_the_classes(published, converted)
 
 
 def test_the_run_becomes_the_file_again(published, converted, tmp_path):
-    params, model = convert.of_run(converted, "last", 1)
-    convert.export(params, model, tmp_path / "again.safetensors", None)
+    params, model, run = convert.of_run(converted, "last", 1)
+    convert.export(params, model, run, tmp_path / "again.safetensors", None)
     assert contents(tmp_path / "again.safetensors") == contents(published)
 
 
@@ -81,19 +81,21 @@ def test_scanned_and_in_another_configs_words(published, tmp_path):
         width=16, depth=3, mlp_dim=24, heads=2, patch=4, head="token", positions="learned", scan=True, activation="relu"
     )
     config.data.update(image_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
-    convert.make_run(found, convert.config_of(found, config, True), list("abcde"), published, tmp_path / "run")
+    convert.make_run(
+        found, convert.config_of(found, config, True, published), list("abcde"), published, tmp_path / "run"
+    )
     run, state, _ = load(tmp_path / "run")
     assert (run.model.scan, run.model.activation) == (True, "gelu")
     again = weights.flat(weights.unstacked(jax.device_get(state.params)))
     assert all((again[name] == leaf).all() for name, leaf in weights.flat(found.params).items())
-    params, model = convert.of_run(tmp_path / "run", "last", 1)
-    convert.export(params, model, tmp_path / "again.safetensors", "timm")
+    params, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(params, model, run, tmp_path / "again.safetensors", "timm")
     assert contents(tmp_path / "again.safetensors") == contents(published)
 
 
 def test_weights_that_do_not_fit_a_config_name_the_mismatch_and_what_would(published, tmp_path):
     found = weights.read(published)
-    config = convert.config_of(found, configs.load("configs/vit_imagenet.py:S/16"), True)
+    config = convert.config_of(found, configs.load("configs/vit_imagenet.py:S/16"), True, published)
     message = r"vit.safetensors does not fit: token is \[1, 1, 16\] in the file and \[1, 1, 384\] in the model"
     with pytest.raises(UserError, match=message):
         convert.make_run(found, config, list("abcde"), published, tmp_path / "run")
@@ -129,7 +131,7 @@ def test_what_cannot_be_written(published, tmp_path):
         (published, published, "exists: choose another name"),
         (published, published.parent, "exists: choose another name"),
         (published, tmp_path / "a.pt", "should be a workdir, or end in .npz or .safetensors"),
-        (tmp_path, tmp_path / "run", "are both workdirs"),
+        (tmp_path, tmp_path / "new", "holds neither a run nor published weights"),
     ):
         with pytest.raises(UserError, match=message):
             convert.check(source, target)
@@ -144,13 +146,13 @@ def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F
         params, model = drawn(name=name, **{"activation": "gelu_tanh"} if name == "mixer" else {})
     weights.write(tmp_path / "a.npz", params, "google", model)
     found = weights.read(tmp_path / "a.npz")
-    config = convert.config_of(found, configs.load("configs/vit_imagenet.py"), False)
+    config = convert.config_of(found, configs.load("configs/vit_imagenet.py"), False, tmp_path)
     run = experiment.build(config, tmp_path / "run", {"classes": list("abcde")})
     assert not weights.mismatch(found, run.abstract_state.params)
     if name == "resnet":
         convert.make_run(found, config, list("abcde"), tmp_path / "a.npz", tmp_path / "run")
-        written, model = convert.of_run(tmp_path / "run", "last", 1)
-        convert.export(written, model, tmp_path / "again.npz", None)
+        written, model, run = convert.of_run(tmp_path / "run", "last", 1)
+        convert.export(written, model, run, tmp_path / "again.npz", None)
         assert contents(tmp_path / "again.npz") == contents(tmp_path / "a.npz")
 
 
@@ -186,8 +188,8 @@ def test_a_model_of_images_that_are_not_square_becomes_a_run_once_their_shape_is
     assert done.returncode == 0, done.stderr
     run = load(tmp_path / "run")[0]
     assert (run.grid, run.pipeline.image_shape) == ((2, 5), (8, 20, 3))
-    written, settings = convert.of_run(tmp_path / "run", "last", 1)
-    convert.export(written, settings, tmp_path / "again.safetensors", None)
+    written, settings, run = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(written, settings, run, tmp_path / "again.safetensors", None)
     assert weights.read(tmp_path / "again.safetensors").grid == (2, 5)
     taken, line = begun(f"{tmp_path / 'plain.npz'}:2x5", tmp_path / "new")
     assert taken["positions/embedding"].shape == (1, 10, 16)

@@ -21,6 +21,7 @@ ITEMS = {
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
+    "masked": "1 [MASK] 3",
     "spans": "1 <extra_id_0>",
 }
 FIGURES = {

@@ -29,10 +29,13 @@ __all__ = [
     "SUFFIXES",
     "Move",
     "Weights",
+    "architecture",
     "find",
     "flat",
     "is_published",
     "mismatch",
+    "model_type",
+    "nested",
     "numbered",
     "read",
     "stacked",
@@ -43,7 +46,8 @@ __all__ = [
 
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5")  # config.model.name
+model_type, architecture = files.model_type, files.architecture
+MODELS = ("vit", "resnet", "mixer", "transformer", "bert", "t5")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -119,8 +123,8 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     """
     folder, path = Path(path), files.find(Path(path))
     arrays, said = files.read(path)
-    arrays, prefix = schemes.without_prefix(arrays)
-    table = schemes.table(arrays)
+    arrays, prefix = schemes.without_prefix(schemes.respelled(arrays))
+    table = schemes.table(arrays, beside.tables(path))
     known, unknown = table.by_theirs(arrays)
     if 2 * len(known) < len(arrays):
         raise UserError(
@@ -265,7 +269,7 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
         raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
     tables = [t for t in TABLES if t.scheme == scheme]
-    table = min(tables, key=lambda t: len(t.by_ours(leaves)[1]))
+    table = min(tables, key=lambda t: (len(t.by_ours(leaves)[1]), t.clashes(model)))
     known, unknown = table.by_ours(leaves)
     if unknown:
         raise UserError(

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import huggingface_names, marian_names, t5_names
+from weights import bert_names, huggingface_names, marian_names, t5_names
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
+POSITIONS = ("max_length", "first_position")  # of a BERT whose positions begin in the middle of their table
 # By the model_type of config.json.
 KINDS: dict[str, Kind] = {
     "vit": huggingface_names.VIT,
@@ -18,6 +19,8 @@ KINDS: dict[str, Kind] = {
     "marian": marian_names.CONFIG,
     "t5": t5_names.CONFIG,
     "mt5": t5_names.CONFIG,
+    "bert": bert_names.BERT_CONFIG,
+    "roberta": bert_names.ROBERTA_CONFIG,
 }
 
 
@@ -30,7 +33,8 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
     try:
         if "attend" in said:
             own = json.loads(said["attend"])
-            settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
+            settings: Settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
+            settings |= {key: int(own[key]) for key in POSITIONS if key in own}
             rows, columns = own.get("grid", (0, 0))
             grid = (int(rows), int(columns)) if "grid" in own else None
             return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
@@ -41,9 +45,20 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
         if "model_type" not in found and not kind.sizes.keys() & found.keys() and "hidden_act" not in found:
             return Beside()  # another's config.json
         beside = kind.read(found)
-        return beside._replace(notes=(*beside.notes, f"heads, GELU and classes as {path.parent / 'config.json'} says"))
+        return beside._replace(
+            notes=(*beside.notes, f"heads, activation and classes as {path.parent / 'config.json'} says")
+        )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
+
+
+def tables(path: Path) -> tuple[Table, ...]:
+    """Those of the model_type of the config.json beside a file."""
+    try:
+        kind = KINDS.get(config(path).get("model_type", ""))
+    except (ValueError, TypeError, OSError, RecursionError):
+        return ()  # which `read` says
+    return kind.tables if kind else ()
 
 
 def config(path: Path) -> Json:
@@ -123,6 +138,8 @@ def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     if query is None:
         return {}
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
+    if model.get("first_position"):
+        settings |= {key: model[key] for key in POSITIONS}
     rows, columns = model.get("grid") or (0, 0)
     if rows != columns:
         settings["grid"] = [rows, columns]

@@ -4,9 +4,9 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -27,8 +27,25 @@ def is_published(folder: Path) -> bool:
     """Whether a folder holds weights as they are published, and not a run."""
     if not folder.is_dir() or (folder / "checkpoints").is_dir():
         return False
-    names = {path.name for path in folder.iterdir()}
-    return bool({INDEX, PICKLE} & names) or any(Path(name).suffix in SUFFIXES for name in names) or _says_type(folder)
+    there = [path for path in folder.iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, PICKLE)]
+    return bool(there or model_type(folder))
+
+
+def model_type(path: Path) -> str:
+    """What the config.json in a folder, or beside a file, calls its model; "" without one, as a run's is."""
+    return _config(path, lambda config: config["model_type"])
+
+
+def architecture(path: Path) -> str:
+    """The class that config.json names, "BertForMaskedLM"; "" without one."""
+    return _config(path, lambda config: config["architectures"][0])
+
+
+def _config(path: Path, said: Callable[[Any], Any]) -> str:
+    try:
+        return str(said(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())))
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return ""
 
 
 def find(path: Path) -> Path:
@@ -78,6 +95,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         arrays, notes = _npz(path) if path.suffix == ".npz" else _safetensors(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    # A buffer that older versions of transformers wrote: 0, 1, 2, ...
+    arrays = {name: array for name, array in arrays.items() if name.split(".")[-1] != "position_ids"}
     if not arrays:
         raise UserError(f"{path} holds no arrays.")
     for name, array in arrays.items():
@@ -111,14 +130,6 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]
         raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}.") from None
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _says_type(folder: Path) -> bool:
-    """Whether there is a config.json with a model_type, which a run's has not."""
-    try:
-        return "model_type" in json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError, RecursionError, TypeError):
-        return False
 
 
 def _parts(index: Path) -> dict[str, np.ndarray]:

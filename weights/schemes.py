@@ -6,17 +6,26 @@ from collections.abc import Collection
 
 import numpy as np
 
-from weights import google_names, huggingface_names, marian_names, t5_names, timm_names
+from weights import bert_names, google_names, huggingface_names, marian_names, t5_names, timm_names
 from weights.tables import Table
 
-TABLES = google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES + marian_names.TABLES + t5_names.TABLES
+TABLES = (
+    *(google_names.TABLES + timm_names.TABLES + huggingface_names.TABLES),
+    *(marian_names.TABLES + bert_names.TABLES + t5_names.TABLES),
+)
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
 
 
-def table(names: Collection[str]) -> Table:
-    """The table that these names fit best."""
-    return max(TABLES, key=lambda one: one.fit(names))
+def table(names: Collection[str], likely: Collection[Table] = ()) -> Table:
+    """The table that these names fit best; one of the likely ones where others fit as well."""
+    return max(TABLES, key=lambda one: (one.fit(names), one in likely))
+
+
+def respelled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays by today's names: the first BERT that was published has TensorFlow's for a norm's scale and bias."""
+    new = {"gamma": "weight", "beta": "bias"}
+    return {re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda m: new[m[1]], name): a for name, a in arrays.items()}
 
 
 def without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:

@@ -98,6 +98,10 @@ class Table:
         """The same of our names."""
         return _sorted_out(self._ours, names)
 
+    def clashes(self, model: Settings) -> int:
+        """How many keys of config.model are otherwise than the other project always has them."""
+        return sum(model.get(key, value) != value for key, value in self.fixed.items())
+
     def layers(self, places: Iterable[tuple[Row, Index]]) -> dict[str, int]:
         """How many layers there are, by the index that counts them."""
         counts: dict[str, int] = {}

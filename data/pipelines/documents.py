@@ -169,6 +169,7 @@ class Pipeline(Base[list[str], Text]):
 
     item: ClassVar[str] = "a prompt"
     learned: ClassVar[tuple[str, ...]] = ("char", "byte", "bpe", "unigram")
+    hides: ClassVar[bool] = False  # whether a token of the vocabulary stands for hidden ones
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
@@ -200,7 +201,8 @@ class Pipeline(Base[list[str], Text]):
             texts = (document for split in splits for document in self.opened(split))
             return Characters.train(texts, "char", self.vocabulary_size, self.special)
         lines = (line for document in self.opened(self.train_split) for line in document.splitlines(keepends=True))
-        return ragged.learn(lines, cast(ragged.Kind, self.tokenizer), self.vocabulary_size, True, COVERAGE, exact=True)
+        kind = cast(ragged.Kind, self.tokenizer)
+        return ragged.learn(lines, kind, self.vocabulary_size, True, COVERAGE, exact=True, mask=self.hides)
 
     @property
     def readers(self) -> tuple[Reader, ...]:

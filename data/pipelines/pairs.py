@@ -23,8 +23,8 @@ from errors import UserError
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
-    del section
-    return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
+    tokenizer = section["tokenizer"] if section["tokenizer"] in Pipeline.learned else "bpe"
+    return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300, "tokenizer": tokenizer}
 
 
 @dataclass(frozen=True)

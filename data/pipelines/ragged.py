@@ -35,7 +35,7 @@ class Sentences(Indexed):
 
     Args:
       ids: n sentences each, int32; sentence i of all of them is one example.
-      numbers: int32 (n,).
+      numbers: int32 or float32 (n,).
     """
 
     def __init__(self, ids: Mapping[str, Ids], numbers: Mapping[str, np.ndarray] | None = None):
@@ -54,7 +54,10 @@ class Sentences(Indexed):
                 self._tensors = {
                     name: tf.RaggedTensor.from_row_lengths(np.concatenate(ids).astype(np.int32), [len(i) for i in ids])
                     for name, ids in self._ids.items()
-                } | {name: tf.constant(numbers, tf.int32) for name, numbers in self._numbers.items()}
+                } | {
+                    name: tf.constant(numbers, tf.float32 if numbers.dtype.kind == "f" else tf.int32)
+                    for name, numbers in self._numbers.items()
+                }
         return {name: tf.gather(tensor, index) for name, tensor in self._tensors.items()}
 
     def labels(self) -> np.ndarray | None:
@@ -172,10 +175,11 @@ def learn(
     coverage: float,
     exact: bool = False,
     normalisation: Normalisation = "nmt_nfkc",
+    mask: bool = False,
 ) -> Tokenizer:
     """Tokenizer.train, whose errors speak of the keys of config.data."""
     try:
-        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact, normalisation)
+        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact, normalisation, mask)
     except UserError as error:
         message = re.sub(r"\bsize=", "config.data.vocabulary_size=", str(error))
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None
@@ -305,12 +309,22 @@ def typed(texts: Sequence[str]) -> Sequence[str]:
 
 def one_batch(tokenizer: Reader, texts: Sequence[str], most: int) -> tuple[np.ndarray, list[str]]:
     """Sentences as one batch int32 (n, S), S a multiple of 8 or `most`; and what was done to them, as lines."""
-    ids, found = tokenizer.encode(typed(texts)), []
+    ids = tokenizer.encode(typed(texts))
+    return padded(cut(ids, most), most), notes_of(tokenizer, texts, ids, most)
+
+
+def notes_of(tokenizer: Reader, texts: Sequence[str], ids: Ids, most: int) -> list[str]:
+    """The same lines as `notes` of each of a person's texts."""
+    found = []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:
             found.append(f"cut from {len(sentence)} to max_length={most} tokens: {text[:60]!r} ...")
         if unknown := tokenizer.unknown(sentence):
             found.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
-    ids = cut(ids, most)
+    return found
+
+
+def padded(ids: Ids, most: int, value: int = 0) -> np.ndarray:
+    """Rows no longer than `most` as one int32 (n, S), S a multiple of 8 or `most`."""
     length = min(-(-max(map(len, ids)) // MULTIPLE) * MULTIPLE, most)
-    return np.stack([np.pad(sentence, (0, length - len(sentence))) for sentence in ids]), found
+    return np.stack([np.pad(row, (0, length - len(row)), constant_values=value) for row in ids]).astype(np.int32)

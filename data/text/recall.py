@@ -13,9 +13,12 @@ MOST = 2**28  # symbols in memory
 SPLITS = {"train": None, "validation": 1_000, "test": 2_000}  # None: as many as `name` says
 
 
-def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
+def labelled(
+    name: str, split: str, data_dir: str, field: str, label: str
+) -> tuple[list[str], list[int], tuple[str, ...]]:
     """`name` is SYMBOLS,LENGTH or SYMBOLS,LENGTH,EXAMPLES: sentences of exactly LENGTH numbers, drawn uniformly from
-    those below SYMBOLS, and how many of them the training split has ("" is "8,32,20000"); `data_dir` is not used.
+    those below SYMBOLS, and how many of them the training split has ("" is "8,32,20000"); `data_dir`, `field` and
+    `label` are not used.
 
     The classes are the symbols. Each split is drawn by itself, so short sentences may stand in several of them.
     """

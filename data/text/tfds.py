@@ -11,6 +11,7 @@ from errors import UserError, nearest
 
 Value: TypeAlias = Any  # a text, or a label
 
+TEXTS = ("sentence", "text")  # what sets call their text
 BATCH = 10_000  # examples that leave TensorFlow at a time
 
 
@@ -25,34 +26,51 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
     return _pairs(builder, name, _part(builder.info, name, split), languages)
 
 
-def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """A set with a feature `sentence` or `text` and a class `label`, such as "glue/sst2"."""
+def labelled(
+    name: str, split: str, data_dir: str, field: str, label: str
+) -> tuple[list[str], list[int], tuple[str, ...]]:
+    """A set with a feature `sentence` or `text`, or `field`, and a class `label`, such as "glue/sst2"."""
     builder = _prepared(name, data_dir)
     part, features = _part(builder.info, name, split), dict(builder.info.features)
-    text = next((key for key in ("sentence", "text") if key in _texts(features)), None)
-    if text is None or not hasattr(features.get("label"), "names"):
-        raise UserError(f"config.data.name={name!r} has no sentence or text with a label, only {', '.join(features)}.")
-    texts, labels = _read(builder, name, part, (text, "label"))
-    unlabelled = next((i for i, label in enumerate(labels) if label < 0), None)
+    text = field or next((key for key in TEXTS if key in _texts(features)), "")
+    if text not in _texts(features) or not hasattr(features.get(label), "names"):
+        wanted = f"{field or ' or '.join(TEXTS)} with a {label}"
+        raise UserError(f"config.data.name={name!r} has no {wanted}, only {', '.join(features)}.")
+    texts, labels = _read(builder, name, part, (text, label))
+    unlabelled = next((i for i, one in enumerate(labels) if one < 0), None)
     if unlabelled is not None:  # GLUE keeps its test labels to itself
         raise UserError(
             f"{name} {split} is not labelled: example {unlabelled} has label {labels[unlabelled]}. "
             f"Take another of {', '.join(builder.info.splits)}."
         )
-    return texts, labels, tuple(features["label"].names)
+    return texts, labels, tuple(features[label].names)
+
+
+def column(name: str, split: str, data_dir: str, field: str) -> list[Value]:
+    """A feature of texts or of single numbers."""
+    builder = _prepared(name, data_dir)
+    features = dict(builder.info.features)
+    field = field or next((key for key in TEXTS if key in features), TEXTS[0])
+    if field not in features or features[field].shape != ():
+        single = [key for key, feature in features.items() if feature.shape == ()]
+        raise UserError(f"config.data.name={name!r} has no text or number {field!r}: {nearest(field, single)}")
+    return _read(builder, name, _part(builder.info, name, split), (field,))[0]
 
 
 def documents(name: str, split: str, data_dir: str) -> list[str]:
-    """The texts of a set with a feature `text`, such as "tiny_shakespeare"."""
+    """The texts of a set with a feature `text` or `sentence`, such as "tiny_shakespeare"."""
     tf = tensorflow()
-    source = Source(name, split, data_dir, wanted=("text",))
+    there = _texts(_prepared(name, data_dir).info.features)
+    key = next((key for key in TEXTS if key in there), TEXTS[-1])
+    source = Source(name, split, data_dir, wanted=(key,))
     if source.random_access:
         raw = tf.data.Dataset.range(source.size).batch(BATCH).map(source.read).unbatch()
     else:
         raw = source.in_order(0, 1).map(lambda raw, _: raw)
     with damage_said(f"{name} {split}", data_dir or "TFDS's folder"):
         texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return [example["text"].decode() for example in texts.as_numpy_iterator()]
+        batches = texts.map(lambda example: example[key]).batch(BATCH).as_numpy_iterator()
+        return [one.decode() for batch in batches for one in batch]
 
 
 def _pairs(builder: Tfds, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
@@ -90,14 +108,14 @@ def _texts(features: Tfds) -> list[str]:
     return [key for key, feature in features.items() if isinstance(feature, tfds.features.Text)]
 
 
-def _read(builder: Tfds, name: str, split: str, keys: tuple[str, str]) -> list[list[Value]]:
+def _read(builder: Tfds, name: str, split: str, keys: tuple[str, ...]) -> list[list[Value]]:
     """The features of these names, each a list over the examples; bytes are decoded."""
     import tensorflow_datasets as tfds
 
     in_order = tfds.ReadConfig(interleave_cycle_length=1)  # else the examples of several files are mixed
     with damage_said(f"{name} {split}", builder.data_dir):
         dataset = builder.as_dataset(split=split, read_config=in_order)
-    columns: list[list[Value]] = [[], []]
+    columns: list[list[Value]] = [[] for _ in keys]
     with damage_said(f"{name} {split}", builder.data_dir):
         for batch in dataset.map(lambda example: {key: example[key] for key in keys}).batch(BATCH).as_numpy_iterator():
             for column, key in zip(columns, keys, strict=True):

@@ -19,26 +19,42 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
     return cut(_columns(path, lines(path), two(languages)), split, str(path))
 
 
-def labelled(name: str, split: str, data_dir: str) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """Columns `text` (or `sentence`) and `label`. Labels are all integers from 0 on, or else names, which are
-    sorted.
+def labelled(
+    name: str, split: str, data_dir: str, field: str, label: str
+) -> tuple[list[str], list[int], tuple[str, ...]]:
+    """Columns `text` (or `sentence`, or `field`) and `label`. Labels are all integers from 0 on, or else names, which
+    are sorted.
     """
     path = _path(name, split, data_dir)
     found = lines(path)
-    text = "sentence" if "sentence" in _cells(found[0]) else "text"
-    texts, names = zip(*_columns(path, found, (text, "label")), strict=True)
-    if all(re.fullmatch("-?[0-9]{1,18}", label) for label in names):
-        labels = [int(label) for label in names]
+    texts, names = zip(*_columns(path, found, (field or _text(found), label)), strict=True)
+    if all(re.fullmatch("-?[0-9]{1,18}", one) for one in names):
+        labels = [int(one) for one in names]
         classes = numbered(max(labels), str(path))
     else:
         classes = tuple(sorted(set(names)))
-        place = {label: i for i, label in enumerate(classes)}
-        labels = [place[label] for label in names]
+        place = {one: i for i, one in enumerate(classes)}
+        labels = [place[one] for one in names]
     if min(labels) < 0 or "" in classes:
-        unlabelled = next(i for i, label in enumerate(names) if label == "" or labels[i] < 0)
+        unlabelled = next(i for i, one in enumerate(names) if one == "" or labels[i] < 0)
         raise UserError(f"{path}: example {unlabelled} has label {names[unlabelled]!r}: this split is not labelled.")
     part = cut(list(zip(texts, labels, strict=True)), split, str(path))  # after the classes, which are the whole's
-    return [text for text, _ in part], [label for _, label in part], classes
+    return [text for text, _ in part], [number for _, number in part], classes
+
+
+def column(name: str, split: str, data_dir: str, field: str) -> list[str | float]:
+    """The texts of a column that the first line names."""
+    path = _path(name, split, data_dir)
+    found = lines(path)
+    field = field or _text(found)
+    if field.lower() not in _cells(found[0]):
+        raise UserError(f"{path}: its first line names no column {field!r}: {nearest(field.lower(), _cells(found[0]))}")
+    return cut([value for value, _ in _columns(path, found, (field, field))], split, str(path))
+
+
+def _text(found: list[str]) -> str:
+    """What a file calls its texts."""
+    return "sentence" if "sentence" in _cells(found[0]) else "text"
 
 
 def _path(name: str, split: str, data_dir: str) -> Path:

@@ -27,6 +27,7 @@ SIZES = {
         source_vocabulary=None,
     ),
     "t5": dict(width=16, depth=2, mlp_dim=24, heads=2, head_dim=6, buckets=8),
+    "bert": dict(width=16, depth=2, mlp_dim=24, heads=2, vocabulary=9, max_length=6),
 }
 
 
@@ -37,7 +38,7 @@ def drawn() -> Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]]:
     def draw(name: str = "vit", outputs: int = 5, **settings: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         model = models.build(name, outputs, **SIZES[name] | settings)
         image, tokens = np.zeros((1, 12, 12, 3), np.float32), np.ones((1, 4), np.int32)
-        inputs = (tokens, tokens) if name in ("transformer", "t5") else (image,)
+        inputs = {"transformer": (tokens, tokens), "bert": (tokens,), "t5": (tokens, tokens)}.get(name, (image,))
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))["params"]
         rng = np.random.default_rng(0)
         flat = {path: rng.normal(size=leaf.shape).astype(np.float32) for path, leaf in weights.flat(shapes).items()}

@@ -1,0 +1,149 @@
+"""The names of transformers' BERT and RoBERTa: the models alone (BertModel), for masked words (BertForMaskedLM,
+BertForPreTraining, RobertaForMaskedLM), and for the classes of sentences and of tokens."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from weights import our_bert
+from weights.changes import DENSE, HEADS, HEADS_BIAS, OUT, SAME
+from weights.our_bert import BLOCK, PROJECTIONS
+from weights.ours import Settings
+from weights.tables import Beside, Json, Kind, Row, Table
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+ELSEWHERE = {
+    "activation": 'BertConfig(hidden_act="gelu_new" | "relu")',
+    "norm_epsilon": "BertConfig(layer_norm_eps=...)",
+}
+SIZES = {
+    "vocab_size": "V",
+    "hidden_size": "D",
+    "num_hidden_layers": "block",
+    "intermediate_size": "F",
+    "max_position_embeddings": "N",
+    "type_vocab_size": "Y",
+}
+
+
+def _linear(ours: str, theirs: str) -> tuple[Row, Row]:
+    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
+    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def _encoder(prefix: str) -> tuple[Row, ...]:
+    block = prefix + "encoder.layer.{block}"
+    return (
+        *(
+            Row(f"{ours}/embedding", f"{prefix}embeddings.{theirs}_embeddings.weight", SAME)
+            for ours, theirs in (("embedding", "word"), ("positions", "position"), ("types", "token_type"))
+        ),
+        *_norm("embedding_norm", f"{prefix}embeddings.LayerNorm"),
+        *(
+            row
+            for part in PROJECTIONS
+            for row in (
+                Row(f"{BLOCK}/attention/{part}/kernel", f"{block}.attention.self.{part}.weight", HEADS),
+                Row(f"{BLOCK}/attention/{part}/bias", f"{block}.attention.self.{part}.bias", HEADS_BIAS),
+            )
+        ),
+        Row(f"{BLOCK}/attention/out/kernel", f"{block}.attention.output.dense.weight", OUT),
+        Row(f"{BLOCK}/attention/out/bias", f"{block}.attention.output.dense.bias", SAME),
+        *_norm(f"{BLOCK}/attention_norm", f"{block}.attention.output.LayerNorm"),
+        *_linear(f"{BLOCK}/mlp/expand", f"{block}.intermediate.dense"),
+        *_linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
+        *_norm(f"{BLOCK}/mlp_norm", f"{block}.output.LayerNorm"),
+    )
+
+
+POOLER = _linear("pooler", "pooler.dense")
+TIED = "the same as the word embeddings, or as the bias of the words"
+UNUSED = {r"roberta\.pooler\.dense\.(weight|bias)": "no head uses this pooler"}
+
+
+def _bert(rows: tuple[Row, ...], optional: tuple[str, ...], ignored: Mapping[str, str]) -> Table:
+    settings, fixed = {"activation": "gelu", "norm_epsilon": 1e-12}, {"first_position": 0}
+    return Table("huggingface", our_bert.FAMILY, settings, ELSEWHERE, rows, optional, ignored, fixed)
+
+
+def _roberta(rows: tuple[Row, ...], optional: tuple[str, ...], ignored: Mapping[str, str]) -> Table:
+    settings, fixed = {"activation": "gelu", "norm_epsilon": 1e-5}, {"first_position": our_bert.FIRST}
+    return Table("huggingface", our_bert.ROBERTA, settings, ELSEWHERE, rows, optional, ignored, fixed)
+
+
+BERT = (
+    _bert(_encoder("") + POOLER, ("pooler",), {}),
+    _bert(
+        (
+            *_encoder("bert."),
+            *_linear("pooler", "bert.pooler.dense"),
+            *_linear("words", "cls.predictions.transform.dense"),
+            *_norm("words_norm", "cls.predictions.transform.LayerNorm"),
+            Row("words_bias", "cls.predictions.bias", SAME),
+            *_linear("following", "cls.seq_relationship"),
+            *_linear("head", "classifier"),
+        ),
+        our_bert.OPTIONAL,
+        {r"cls\.predictions\.decoder\.(weight|bias)": TIED},
+    ),
+)
+ROBERTA = (
+    _roberta(_encoder("") + POOLER, ("pooler",), {}),
+    _roberta(
+        (
+            *_encoder("roberta."),
+            *_linear("words", "lm_head.dense"),
+            *_norm("words_norm", "lm_head.layer_norm"),
+            Row("words_bias", "lm_head.bias", SAME),
+            *_linear("head", "classifier"),
+        ),
+        (*sorted(our_bert.WORDS), "head"),
+        {r"lm_head\.decoder\.(weight|bias)": TIED} | UNUSED,
+    ),
+    _roberta(
+        (*_encoder("roberta."), *_linear("pooler", "classifier.dense"), *_linear("head", "classifier.out_proj")),
+        (),
+        UNUSED,
+    ),
+)
+TABLES = BERT + ROBERTA
+
+
+def _read(config: Json) -> Beside:
+    labels = config.get("id2label", {})
+    return Beside(
+        heads=int(config["num_attention_heads"]),
+        settings={
+            "activation": ACTIVATIONS[config["hidden_act"]],
+            "norm_epsilon": float(config["layer_norm_eps"]),
+        },
+        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+    )
+
+
+def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
+    head = {
+        "words": "ForPreTraining" if model["next_sentence"] else "ForMaskedLM",
+        "sentence": "ForSequenceClassification" if "C" in sizes else "Model",
+        "tokens": "ForTokenClassification" if "C" in sizes else "Model",
+    }[model["head"]]
+    labels = {"id2label": {str(i): name for i, name in enumerate(names)}} if names else {}
+    return {
+        "architectures": [("Bert" if kind == "bert" else "Roberta") + head],
+        "model_type": kind,
+        **{key: sizes[letter] for key, letter in SIZES.items()},
+        "num_attention_heads": sizes["H"],
+        "hidden_act": {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}[model["activation"]],
+        "layer_norm_eps": model["norm_epsilon"],
+        "hidden_dropout_prob": model["dropout"],
+        "attention_probs_dropout_prob": model["attention_dropout"],
+        **labels,
+        **({"label2id": {name: int(i) for i, name in labels["id2label"].items()}} if labels else {}),
+        **model.get("special", {}),
+    }
+
+
+BERT_CONFIG = Kind(BERT, SIZES, _read, partial(_write, "bert"))
+ROBERTA_CONFIG = Kind(ROBERTA, SIZES, _read, partial(_write, "roberta"))
