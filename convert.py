@@ -13,6 +13,7 @@ must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.p
 GPT-2, with the model that the weights show. Nothing is converted in part."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ from weights.ours import Settings
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json: the data and task of the run.
 DEFAULTS = {"marian": "configs/transformer_opus.py", "gpt2": "configs/gpt2.py"}
+HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
+    "ForMaskedLM": "configs/bert_pretrain.py",
+    "ForPreTraining": "configs/bert_pretrain.py",
+    "ForSequenceClassification": "configs/bert_finetune.py",
+    "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
+}
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 
@@ -104,7 +111,12 @@ def check(source: Path, target: Path) -> None:
 
 def default(arguments: list[str]) -> str:
     """The config of a run that is made of these, where none is given."""
-    return next((DEFAULTS[kind] for a in arguments if (kind := weights.model_type(Path(a))) in DEFAULTS), DEFAULT)
+    for path in map(Path, arguments):
+        kind = weights.model_type(path)
+        head = re.sub("^(Bert|Roberta)", "", weights.architecture(path))
+        if found := DEFAULTS.get(kind) or (kind in ("bert", "roberta") and HEADS.get(head)):
+            return found
+    return DEFAULT
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
@@ -168,7 +180,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
         if not found.channels and config.data.kind == "images":
             raise UserError(
                 f"these weights are a {found.words}, which reads text: give a --config for its data, such as "
-                f"{', '.join(DEFAULTS.values())}."
+                f"{', '.join(dict.fromkeys([*DEFAULTS.values(), *HEADS.values()]))}."
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)

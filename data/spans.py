@@ -5,6 +5,8 @@ b this host's rows of a batch, W tokens of a text, S of an input, T of a target.
 
 from typing import NamedTuple
 
+import numpy as np
+
 from data.order import Tensor, tensorflow, uniform
 from models.tokens import EOS, PAD
 
@@ -31,7 +33,7 @@ def lengths(tokens: int, share: float, mean: float) -> Lengths:
 
 
 def hide(
-    tokens: Tensor, count: Tensor, key: tuple[Tensor | int, Tensor], share: float, mean: float, size: int
+    tokens: Tensor, count: Tensor, key: tuple[Tensor | int, Tensor], share: float, mean: float, sentinels: np.ndarray
 ) -> tuple[Tensor, Tensor]:
     """Hides spans of each row. How a row's tokens are divided into hidden ones and others is fixed by `lengths`; the
     lengths of the spans, and of what is left between them, are drawn: every division is equally likely.
@@ -43,7 +45,7 @@ def hide(
       count: of each row's tokens, int32 (b,); a row of none stays empty, and of one nothing is hidden.
       key: a number, and one for each row, int64 (b,): what is drawn depends on these alone.
       share, mean: see `lengths`.
-      size: V; the sentinel of the first span is V − 1, of the second V − 2 ...
+      sentinels: ids, that of the first span first, int32.
 
     Returns:
       source int32 (b, S) and target int32 (b, T), of the lengths of a full row, PAD after their ends.
@@ -76,7 +78,7 @@ def hide(
     real = item < count
     is_hidden = real & (turn % 2 == 1)
     first = is_hidden & (turn != tf.pad(turn[:, :-1], [[0, 0], [1, 0]], constant_values=-1))
-    sentinel = size - 1 - turn // 2
+    sentinel = tf.gather(tf.constant(sentinels), tf.minimum(turn // 2, len(sentinels) - 1))
 
     def packed(values: Tensor, kept: Tensor, length: int) -> Tensor:
         """The kept values of each row and EOS, in as many places."""

@@ -18,7 +18,7 @@ import sentencepiece
 from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
-MASK = "[MASK]"  # how the token is written that stands for a hidden one
+MASK = "[MASK]"  # the token that stands for a hidden one
 SENTENCES = 5_000_000  # learned from at most; of more, a sample drawn always the same way
 Normalisation: TypeAlias = Literal["nmt_nfkc", "nfkc", "identity"]
 EXACT = dict(normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=False)
@@ -109,7 +109,7 @@ class Tokenizer:
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
           normalisation: "nmt_nfkc" is NFKC, without control characters and with every kind of space as a space, among
             them the zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes no character.
-          mask: whether a token stands for hidden ones, which a text spells [MASK].
+          mask: whether a token stands for hidden ones.
           exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
@@ -130,7 +130,8 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
-                user_defined_symbols=[MASK] * mask + ["\n"] * exact,
+                control_symbols=[MASK] * mask,  # which no text spells
+                user_defined_symbols=["\n"] * exact,
                 **(EXACT if exact else dict(normalization_rule_name=normalisation)),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over
                 num_threads=THREADS,

@@ -29,7 +29,7 @@ def weights(run: Run) -> tuple[Weights, str]:
     check(source)
     path, detail = _parts(source)
     if not _published(path):
-        params, grid = read(source)
+        params, grid = read(source, run, fresh)
         return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
     rows, _, columns = detail.partition("x")
     file = published.read(path, grid=(int(rows), int(columns)) if detail else None)
@@ -64,13 +64,32 @@ def check(source: str) -> None:
         record.read(path)
 
 
-def read(source: str) -> tuple[Weights, transplant.Grid | None]:
+def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tuple[Weights, transplant.Grid | None]:
     """The weights of a workdir (its moving average where it has one) or of one of its steps, and the grid of its
-    patches."""
+    patches.
+
+    Args:
+      new: the run that takes them over.
+      fresh: patterns over paths that it does not take over.
+
+    Raises:
+      UserError: the two have other tokenizers, so that words would get the embeddings of others.
+    """
     folder, step = _parts(source)
     run, state, _ = restore.load(folder, which=step or "last")
+    anew = any(re.fullmatch(pattern, "embedding/embedding") for pattern in fresh)
+    if new and not anew and (new.pipeline.readers and run.pipeline.readers) and _words(new) != _words(run):
+        raise UserError(
+            f"config.init_from={source} has another tokenizer than config.data: its words would get the embeddings of "
+            f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
+        )
     params = jax.device_get(run.devices.get_state(state).eval_params)
     return transplant.written_out(published.flat(params)), run.grid
+
+
+def _words(run: Run) -> list[list[str]]:
+    """The vocabularies of a run."""
+    return [reader.pieces(range(reader.size)) for reader in run.pipeline.readers]
 
 
 def _published(path: Path) -> bool:

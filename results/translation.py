@@ -25,6 +25,7 @@ MULTI30K = "configs/transformer_multi30k.py"
 RUNS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "dates": ("configs/transformer_dates.py", (), "at least 99 % exact match within 5 minutes"),
     "reverse": ("configs/transformer_reverse.py", (), "at least 99 % exact match"),
+    "dates t5": ("configs/t5_dates.py", (), "at least 99 % exact match within 5 minutes"),
     "multi30k de-en": (f"{MULTI30K}:de-en", ("--config.task.beams=5",), "at least 34 BLEU within 90 minutes"),
     "multi30k en-de": (f"{MULTI30K}:en-de", ("--config.task.beams=5",), "at least 36 BLEU within 90 minutes"),
     "multi30k de-en gru+bahdanau": (

@@ -14,7 +14,7 @@ import numpy as np
 import tasks
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
-WORDS, FOLLOWING = (None, None, None), (None, 2)  # shapes of what a model returns
+FOLLOWING = (None, 2)  # the shape of what a model says of pairs
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Task(tasks.Task):
 
         Args:
           apply: (tokens (B, T)[, types (B, T)], segment=(B, T) or None, place=(B, M)) -> logits (B, M, V), and with
-            `unrelated` (B, 2) too.
+            `unrelated` (B, 2) too. A model that has both is asked for the first alone where there is no `unrelated`.
           batch: `tokens` int (B, T); `place` and `target` int (B, M), the target −1 where there is none; of rows that
             hold several texts `segment` int (B, T); of pairs `types` int (B, T) and `unrelated` int (B,), −1 for rows
             that fill up a batch.
@@ -53,8 +53,9 @@ class Task(tasks.Task):
         mask = (target >= 0).astype(jnp.float32)
         weight = mask.sum()
         if "unrelated" not in batch:
-            tasks.returned(logits, "logits of the hidden tokens", (*target.shape, None))
-            nll, right = _scored(logits, target)
+            words = logits[0] if isinstance(logits, tuple) else logits
+            tasks.returned(words, "logits of the hidden tokens", (*target.shape, None))
+            nll, right = _scored(words, target)
             return {"loss": (jnp.sum(nll * mask), weight), "accuracy": (jnp.sum(right * mask), weight)}
         words, following = tasks.returned(
             logits, "logits of the hidden tokens and of the next sentence", (*target.shape, None), FOLLOWING

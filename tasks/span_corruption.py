@@ -5,8 +5,9 @@ B batch, S tokens of an input, T of a target, L that are written, V vocabulary.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,10 @@ import numpy as np
 import tasks
 from lookup import Section, Size
 from models import decoding
-from models.tokens import BOS, EOS, PAD, SENTINEL
+from models.tokens import EOS, PAD, SENTINEL
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 from tasks.language_model import scored
-from tasks.translate import shift_right
+from tasks.translate import FIRST, check_start, shift_right
 
 
 def debug(section: Section) -> dict[str, object]:
@@ -32,12 +33,18 @@ class Task(tasks.Task):
     """Cross-entropy of every token of the hidden spans and of their sentinels (teacher forcing).
 
     Attributes:
+      start: what the target begins after: "bos", or "pad" where the vocabulary has no id for a beginning (T5).
       length: L, the most tokens of all spans that a trained model fills in, sentinels counted.
     """
 
+    start: Literal["bos", "pad"] = "bos"
     length: Size = 114
     inputs = ("source", "target")
     unit = "target tokens"
+
+    def check_vocabulary(self, lacks: Collection[str]) -> None:
+        """A target begins after an id that is no word."""
+        check_start(self.start, lacks)
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Loss and accuracy over target tokens.
@@ -52,7 +59,7 @@ class Task(tasks.Task):
         del train
         target = batch["target"]
         real = target != PAD
-        logits = apply(batch["source"], shift_right(target, real.astype(jnp.int32)))
+        logits = apply(batch["source"], shift_right(target, real.astype(jnp.int32), FIRST[self.start]))
         tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         nll, right = scored(logits, target)
         weight = real.sum().astype(jnp.float32)
@@ -74,7 +81,7 @@ class Task(tasks.Task):
             return logits.at[..., PAD].set(-jnp.inf), cache
 
         limit = jnp.where(source[:, 0] == PAD, 0, self.length)
-        search = decoding.Sampling(limit, length=self.length, bos=BOS, eos=EOS, pad=PAD)
+        search = decoding.Sampling(limit, length=self.length, bos=FIRST[self.start], eos=EOS, pad=PAD)
         tokens, _ = decoding.run(step, apply(source, beams=1, length=self.length, method="start"), search)
         return {"source": source, "tokens": tokens}
 

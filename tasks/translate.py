@@ -21,6 +21,8 @@ from models import decoding
 from models.tokens import BOS, EOS, PAD
 from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
 
+FIRST = {"bos": BOS, "pad": PAD}  # the id that a target begins after, by config.task.start
+
 
 def debug(section: Section) -> dict[str, object]:
     """What `:debug` changes."""
@@ -65,15 +67,12 @@ class Task(tasks.Task):
 
     def check_vocabulary(self, lacks: Collection[str]) -> None:
         """A target begins after an id that is no word."""
-        if self.start in lacks:
-            raise UserError(
-                f"this tokenizer has no id for config.task.start={self.start!r}: set --config.task.start=pad."
-            )
+        check_start(self.start, lacks)
 
     @property
     def first(self) -> int:
         """The id that a target begins after."""
-        return BOS if self.start == "bos" else PAD
+        return FIRST[self.start]
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Losses and accuracies.
@@ -211,6 +210,16 @@ class Quality:
             "exact_match": sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(references),
         }
         return metrics, [f"BLEU {bleu.get_signature()}", f"chrF {chrf.get_signature()}"]
+
+
+def check_start(start: str, lacks: Collection[str]) -> None:
+    """That a vocabulary has the id that targets begin after.
+
+    Raises:
+      UserError: it is among those that the vocabulary `lacks`.
+    """
+    if start in lacks:
+        raise UserError(f"this tokenizer has no id for config.task.start={start!r}: set --config.task.start=pad.")
 
 
 def shift_right(target: Int[Array, "B T"], segment: Int[Array, "B T"], first: int = BOS) -> Int[Array, "B T"]:

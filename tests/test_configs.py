@@ -253,3 +253,16 @@ def test_the_recurrent_models_are_variants_of_one_config(variant):
     assert (config.data, config.epochs, config.optim) == (others.data, others.epochs, others.optim)
     config.data.batch_tokens = (transformer := load("transformer_multi30k", "de-en")).data.batch_tokens
     assert config.data == transformer.data
+
+
+@pytest.mark.parametrize(("task", "fields"), [("sst2", 0), ("mnli", 2), ("stsb", 2), ("conll", 0)])
+def test_berts_tasks_have_the_inputs_of_their_data(task, fields, workdir, tmp_path):
+    config = load("bert_finetune", f"{task}+Tiny", small=True)
+    assert len(config.data.get("fields", ())) == fields
+    (tmp_path / "train.txt").write_text("Ada B-PER\nwalks O\n\n" * 20)
+    config.data.tokenizer, config.parallel.mode = "char", "mesh"
+    if task == "conll":
+        config.data.update(name=str(tmp_path), eval_splits=("train[:10]",))
+        config.checkpoint.keep_best = "train[:10]/accuracy"
+    with tfds.testing.mock_data(80):
+        takes_its_steps(config, workdir)

@@ -21,8 +21,8 @@ ITEMS = {
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
-    "spans": "1 <extra_id_0>",
     "masked": "1 [MASK] 3",
+    "spans": "1 <extra_id_0>",
 }
 FIGURES = {
     "vit": "filters",

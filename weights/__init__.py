@@ -29,6 +29,7 @@ __all__ = [
     "SUFFIXES",
     "Move",
     "Weights",
+    "architecture",
     "find",
     "flat",
     "is_published",
@@ -44,7 +45,8 @@ __all__ = [
 ]
 
 SUFFIXES = files.SUFFIXES
-find, is_published, model_type = files.find, files.is_published, files.model_type
+find, is_published = files.find, files.is_published
+model_type, architecture = files.model_type, files.architecture
 MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin")  # config.model.name
 
 

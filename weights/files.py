@@ -4,9 +4,9 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -33,8 +33,17 @@ def is_published(folder: Path) -> bool:
 
 def model_type(path: Path) -> str:
     """What the config.json in a folder, or beside a file, calls its model; "" without one, as a run's is."""
+    return _config(path, lambda config: config["model_type"])
+
+
+def architecture(path: Path) -> str:
+    """The class that config.json names, "BertForMaskedLM"; "" without one."""
+    return _config(path, lambda config: config["architectures"][0])
+
+
+def _config(path: Path, said: Callable[[Any], Any]) -> str:
     try:
-        return str(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())["model_type"])
+        return str(said(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())))
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return ""
 

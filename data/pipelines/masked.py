@@ -246,8 +246,11 @@ class Pipeline(documents.Pipeline):
         """
         mask = self._vocabulary.mask
         rows, notes = [], []
-        for text, ids in zip(items, self.text_tokenizer.encode(ragged.typed(items)), strict=True):
-            row = np.concatenate([[BOS], self._without_spaces(ids)])
+        for text in ragged.typed(items):
+            row = np.array([BOS])
+            for number, part in enumerate(self.text_tokenizer.encode(text.split(MASK))):
+                row = np.concatenate([*([self._without_space(row), [mask]] if number else [row]), part[:-1]])
+            row = np.append(row, EOS)
             if len(row) > self.length:
                 notes.append(f"cut from {len(row)} to length={self.length} tokens: {text[:60]!r} ...")
                 row = np.append(row[: self.length - 1], EOS)
@@ -259,7 +262,6 @@ class Pipeline(documents.Pipeline):
         places = [np.flatnonzero(row == mask) for row in rows]
         return {"tokens": ragged.padded(rows, self.length), "place": ragged.padded(places, self.length, -1)}, notes
 
-    def _without_spaces(self, ids: np.ndarray) -> np.ndarray:
-        """Ids without the pieces that are the space before a [MASK] alone, as the hidden word has it."""
-        alone = np.array([piece in ("▁", "Ġ") for piece in self.text_tokenizer.pieces(ids)])
-        return ids[~(alone & (np.append(ids[1:], EOS) == self._vocabulary.mask))]
+    def _without_space(self, ids: np.ndarray) -> np.ndarray:
+        """Ids without a last piece that is a space alone: the word that [MASK] hides begins with it."""
+        return ids[: -1 if self.text_tokenizer.pieces(ids[-1:])[0] in ("▁", "Ġ") else None]

@@ -3,9 +3,11 @@
 b this host's rows of a batch, W the tokens of a window, S of an input, T of a target.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -36,7 +38,8 @@ class Pipeline(documents.Pipeline):
       length: tokens of a window, W. 568 of them make inputs of 512 and targets of 114, as T5 was trained.
       hidden: the share of them that is hidden.
       span: mean length of a hidden span.
-      sentinels: ids after the tokenizer's, one for each hidden span: the last is that of the first span.
+      sentinels: ids after the tokenizer's, one for each hidden span: the last is that of the first span. A published
+        tokenizer that has <extra_id_0>, <extra_id_1> ... by itself keeps to these.
     """
 
     length: Size = 568
@@ -54,20 +57,40 @@ class Pipeline(documents.Pipeline):
             raise UserError("config.data.document_mask keeps texts apart in windows for language models only.")
         if self.length < 2:
             raise UserError(f"config.data.length={self.length} leaves nothing to hide: take 2 or more.")
-        if self._lengths.spans > self.sentinels:
+        self._check(self.sentinels)
+
+    def _check(self, sentinels: int) -> None:
+        if self._lengths.spans > sentinels:
             raise UserError(
-                f"a window of config.data.length={self.length} tokens has {self._lengths.spans} hidden spans, which "
-                f"config.data.sentinels={self.sentinels} are too few for: raise it, or lower the length."
+                f"a window of config.data.length={self.length} tokens has {self._lengths.spans} hidden spans, for "
+                f"which {sentinels} sentinels are too few: raise config.data.sentinels, or lower the length."
             )
 
     @property
     def _lengths(self) -> spans.Lengths:
         return spans.lengths(self.length, self.hidden, self.span)
 
+    @cached_property
+    def _sentinels(self) -> np.ndarray:
+        """Their ids, that of the first span first, int32.
+
+        Raises:
+          UserError: a tokenizer without ids for padding and ends, or with too few sentinels.
+        """
+        tokenizer = self.text_tokenizer
+        if {"pad", "eos"} & set(tokenizer.lacks):
+            raise UserError(f"config.data.tokenizer={self.tokenizer} has no ids for padding and ends: take another.")
+        pieces = map(partial(re.fullmatch, SENTINEL), tokenizer.pieces(range(tokenizer.size)))
+        found = sorted((int(match[1]), i) for i, match in enumerate(pieces) if match)
+        if not found:
+            return np.arange(tokenizer.size, tokenizer.size + self.sentinels, dtype=np.int32)[::-1].copy()
+        self._check(len(found))
+        return np.array([i for _, i in found], np.int32)
+
     @property
     def sizes(self) -> dict[str, int | None]:
         """outputs: the tokenizer's vocabulary and the sentinels."""
-        return {"outputs": self.text_tokenizer.size + self.sentinels}
+        return {"outputs": max(self.text_tokenizer.size, int(self._sentinels.max()) + 1)}
 
     @property
     def spec(self) -> Spec:
@@ -76,18 +99,21 @@ class Pipeline(documents.Pipeline):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids up to EOS, with sentinels as a person writes them."""
-        text = ""
-        run: list[int] = []
-        last = self.text_tokenizer.size + self.sentinels - 1
-        for token in [*map(int, ids), EOS]:
-            if token == EOS or token >= self.text_tokenizer.size:
-                text, run = text + self.text_tokenizer.decode(run), []
-                if token == EOS:
-                    break
-                text += f"<extra_id_{last - token}>"
+        numbers = {token: n for n, token in enumerate(self._sentinels.tolist())}
+        parts: list[list[int]] = [[]]
+        found = []
+        for token in itertools.takewhile(lambda token: token != EOS, map(int, ids)):
+            if token in numbers:
+                found.append(f"<extra_id_{numbers[token]}>")
+                parts.append([])
             else:
-                run.append(token)
-        return text
+                parts[-1].append(token)
+        # After some text, as the space is kept then that a part begins with.
+        before = self.text_tokenizer.encode(["a"])[0][:-1].tolist()
+        length = len(self.text_tokenizer.decode(before))
+        texts = (self.text_tokenizer.decode(before + part)[length:] for part in parts[1:])
+        first = self.text_tokenizer.decode(parts[0])
+        return first + "".join(sentinel + text for sentinel, text in zip(found, texts, strict=True))
 
     def describe(self) -> list[str]:
         """What is hidden, and how much text there is."""
@@ -102,17 +128,18 @@ class Pipeline(documents.Pipeline):
         there = batch["is_token"] & batch["real"][:, None]
         count = tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
         key = (2 * self.feed.seed + 1, batch["position"]) if train else (0, batch["index"])
-        # A text's end and the next one's beginning look alike, so that EOS ends a target and nothing else.
-        tokens = tf.where(batch["tokens"] == EOS, BOS, batch["tokens"])
-        tokens = tf.ensure_shape(tokens, (rows, self.length))
-        size = self.text_tokenizer.size + self.sentinels
-        made = spans.hide(tokens, count, key, self.hidden, self.span, size)
+        tokens = tf.ensure_shape(batch["tokens"], (rows, self.length))
+        if self._begins:  # a text's end and the next one's beginning look alike: EOS ends targets and nothing else
+            tokens = tf.where(tokens == EOS, BOS, tokens)
+        made = spans.hide(tokens, count, key, self.hidden, self.span, self._sentinels)
         return {name: tf.ensure_shape(x, (rows, x.shape[1])) for name, x in zip(self.spec, made, strict=True)}
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
         found = super().unread(classes, examples)
-        return replace(found, sizes={"outputs": (found.sizes["outputs"] or 0) + self.sentinels})
+        there = self.tokenizer not in self.learned  # a published one, which may have sentinels of its own
+        outputs = self.sizes["outputs"] if there else (found.sizes["outputs"] or 0) + self.sentinels
+        return replace(found, sizes={"outputs": outputs})
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Texts as one batch {"source": (n, S)}, with <extra_id_0>, <extra_id_1> ... where spans are to be filled in.
@@ -121,16 +148,16 @@ class Pipeline(documents.Pipeline):
           UserError: a text without any, or one that there is no id for.
         """
         rows = []
-        last = self.text_tokenizer.size + self.sentinels - 1
         for text in ragged.typed(items):
             parts = re.split(SENTINEL, text)  # text, number, text, number, ... text
             numbers = [int(number) for number in parts[1::2]]
             if not numbers:
                 raise UserError(f"{text[:60]!r} has no <extra_id_0>: write it where something is to be filled in.")
-            if max(numbers) >= self.sentinels:
-                raise UserError(f"<extra_id_{max(numbers)}> is none of config.data.sentinels={self.sentinels}.")
+            if max(numbers) >= len(self._sentinels):
+                raise UserError(f"<extra_id_{max(numbers)}> is none of the {len(self._sentinels)} sentinels.")
             ids = [ids[:-1] for ids in self.text_tokenizer.encode(parts[::2])]
-            row = [*ids[0], *(i for n, part in zip(numbers, ids[1:], strict=True) for i in (last - n, *part)), EOS]
+            spelled = zip(self._sentinels[numbers], ids[1:], strict=True)
+            row = [*ids[0], *(i for sentinel, part in spelled for i in (sentinel, *part)), EOS]
             if len(row) > self._lengths.source:
                 raise UserError(f"{text[:60]!r} ... is {len(row)} tokens, and the model reads {self._lengths.source}.")
             rows.append(row)

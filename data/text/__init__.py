@@ -6,6 +6,7 @@ A module defines some of these:
     def labelled(name, split, data_dir, field, label) -> tuple[list[str], list[int], tuple[str, ...]]
     def column(name, split, data_dir, field) -> list[str | float]
     def documents(name, split, data_dir) -> list[str]
+    def tagged(name, split, data_dir) -> list[tuple[list[str], list[str]]]
 
 Texts come as they stand in the source, in its order, none dropped: empty ones too, which the caller may count.
 """
@@ -44,6 +45,11 @@ def labelled(
 def column(source: str, name: str, split: str, data_dir: str, field: str = "") -> list[str | float]:
     """One field of every example of a split, in the order of `labelled`: texts, or numbers where the set has such."""
     return lookup.find("data.text", "column", source)(name, split, data_dir, field)
+
+
+def tagged(source: str, name: str, split: str, data_dir: str) -> list[tuple[list[str], list[str]]]:
+    """The words of each sentence of one split, and as many labels. See `pairs`."""
+    return lookup.find("data.text", "tagged", source)(name, split, data_dir)
 
 
 def documents(source: str, name: str, split: str, data_dir: str) -> list[str]:

@@ -13,7 +13,7 @@ import lookup
 from data.pipelines import sentences
 from data.pipelines.base import Feed
 from errors import UserError
-from models.tokens import EOS, PAD
+from models.tokens import BOS, EOS, PAD
 
 WORDS = ["good", "bad", "dull", "bright", "long", "short", "fine", "poor", "great", "weak"]
 CLASSES = ("bad", "good", "so so")
@@ -244,3 +244,83 @@ def test_it_offers_all_of_a_pipeline(folder):
 
 def test_every_key_has_a_meaning():
     assert not set(lookup.keys(sentences.Pipeline, without=("feed",))) - set(lookup.meanings(sentences.Pipeline))
+
+
+PAIRS = [
+    ("q1 good", "q2", "0.5"),
+    ("q3 bad dull long short", "q4 fine poor great weak good bad", "4"),
+    ("", "q5", "-1e0"),
+]
+
+
+def pairs(folder, **changes):
+    rows = "".join(f"{number}\t{one}\t{two}\n" for one, two, number in PAIRS)
+    for split in ("train", "test"):
+        (folder / f"{split}.tsv").write_text("score\tone\ttwo\n" + rows)
+    settings = dict(fields=("one", "two"), label="score", numbers=True, begin=True, batch_size=3, buckets=1)
+    return make(folder, **settings | changes)
+
+
+def test_pairs_have_types_and_numbers_are_standardised(tmp_path):
+    pipeline = pairs(tmp_path)
+    assert pipeline.sizes == {"outputs": 1, "vocabulary": pipeline.text_tokenizer.size}
+    numbers = np.array([0.5, 4, -1])
+    assert pipeline.moments == pytest.approx((numbers.mean(), numbers.std()))
+    (batch,) = pipeline.eval_batches("test")
+    assert {name: str(batch[name].dtype) for name in pipeline.spec} == {n: t for n, (_, t) in pipeline.spec.items()}
+    for i, index in enumerate(batch["index"].tolist()):
+        one, two, number = PAIRS[index]
+        real = batch["tokens"][i] != PAD
+        tokens, types = batch["tokens"][i][real], batch["types"][i][real]
+        assert (tokens[0], tokens[-1], batch["types"][i][~real].sum()) == (BOS, EOS, 0)
+        assert len(tokens) == min(len(one.split()) + len(two.split()) + 3, 10)
+        found = [" ".join(pipeline.decode(tokens[types == t]).split()) for t in (0, 1)]
+        # 12 tokens become 10: the longer text is cut
+        assert found == ([one, two] if index != 1 else ["q3 bad dull", "q4 fine poor great"])
+        assert batch["target"][i] == pytest.approx((float(number) - numbers.mean()) / numbers.std(), rel=1e-5)
+    read, notes = pipeline.read(["q1 good\tq2"])
+    assert read.keys() == {"tokens", "types"}
+    assert notes == []
+    with pytest.raises(UserError, match=r"'q1' is no pair: write one and two with one tab"):
+        pipeline.read(["q1"])
+
+
+def test_a_trained_run_keeps_its_moments(tmp_path):
+    trained = pairs(tmp_path)
+    for name, content in trained.files.items():
+        (tmp_path / name).write_bytes(content)
+    known = json.loads(json.dumps(trained.known))
+    (tmp_path / "train.tsv").unlink()
+    loaded = make(tmp_path, known=known, folder=tmp_path, fields=("one", "two"), label="score", numbers=True)
+    assert loaded.moments == pytest.approx(trained.moments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "label", "message"),
+    [
+        ({}, "high", r"train: example 0 has the label 'high', which is no number"),
+        ({}, "nan", r"example 0 has the label 'nan', which is no number"),
+        ({"fields": ("one", "tow")}, "1", r"names no column 'tow': did you mean 'two'"),
+        ({"label": "scor"}, "1", r"names no column 'scor': did you mean 'score'"),
+        ({}, "4", "all its score are 4: nothing to learn"),
+        ({"fields": ("one", "two", "three")}, "1", "config.data.fields="),
+    ],
+)
+def test_numbers_and_pairs_that_cannot_be_are_told_in_a_line(tmp_path, monkeypatch, changes, label, message):
+    monkeypatch.setattr("tests.data.test_sentences.PAIRS", [(a, b, label) for a, b, _ in PAIRS])
+    with pytest.raises(UserError, match=message):
+        _ = pairs(tmp_path, **changes).known
+
+
+def test_classes_of_pairs_of_glue_are_read_by_their_fields(tmp_path):
+    settings = dict(source="tfds", name="glue/mrpc", data_dir=str(tmp_path), eval_splits=("validation",))
+    with tfds.testing.mock_data(num_examples=5):
+        pipeline = make(**settings, fields=("sentence1", "sentence2"), max_length=64)
+        assert pipeline.classes == ("not_equivalent", "equivalent")
+        assert next(pipeline.train_batches(0))["types"].max() == 1
+        numbers = make(
+            **settings | {"name": "glue/stsb"}, fields=("sentence1", "sentence2"), numbers=True, max_length=64
+        )
+        assert numbers.moments[1] > 0
+        with pytest.raises(UserError, match="no text or number 'sentence3': did you mean 'sentence2'"):
+            make(**settings, fields=("sentence1", "sentence3")).check()

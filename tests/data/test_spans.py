@@ -1,10 +1,12 @@
 """Hidden spans: the text comes back from both sides, in T5's lengths, drawn alike each time that it should be."""
 
+import io
 import itertools
 from collections import Counter
 
 import numpy as np
 import pytest
+import sentencepiece
 
 import input_pipeline
 from data import spans
@@ -20,7 +22,8 @@ def hidden(tokens: np.ndarray, count: list[int], seed: int = 0, share: float = 0
     """Both sides of rows of tokens, each the first `count` of `tokens`."""
     rows = np.broadcast_to(tokens.astype(np.int32), (len(count), len(tokens)))
     key = (seed, np.arange(len(count)))
-    made = spans.hide(np.ascontiguousarray(rows), np.array(count, np.int32), key, share, mean, V)
+    sentinels = np.arange(V - 1, V - 101, -1, np.int32)
+    made = spans.hide(np.ascontiguousarray(rows), np.array(count, np.int32), key, share, mean, sentinels)
     return [side.numpy() for side in made]
 
 
@@ -175,11 +178,36 @@ def test_what_a_person_writes_is_read_as_the_model_was_trained(folder):
     assert notes == []
 
 
+def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT.splitlines()),
+        model_writer=model,
+        model_type="char",
+        vocab_size=40,
+        hard_vocab_limit=False,
+        **dict(pad_id=0, eos_id=1, unk_id=2, bos_id=-1),
+        user_defined_symbols=["<extra_id_1>", "<extra_id_0>"],
+        minloglevel=2,
+    )
+    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    changes = dict(tokenizer=str(tmp_path), length=12)
+    pipeline = make(folder, **changes)
+    tokenizer = pipeline.text_tokenizer
+    assert pipeline.sizes == {"outputs": tokenizer.size}
+    batch = first(pipeline.train_batches(0), 1)[0]
+    assert set(tokenizer.pieces(batch["target"][:, 0])) == {"<extra_id_0>"}
+    row = pipeline.read(["1 is <extra_id_0> 2<extra_id_1>"])[0]["source"][0]
+    assert pipeline.decode(row) == "1 is<extra_id_0> 2<extra_id_1>"  # a span begins with its space
+    with pytest.raises(UserError, match="has 10 hidden spans, for which 2 sentinels are too few"):
+        _ = make(folder, **changes | {"length": 200, "sentinels": 10}).sizes
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("1 is", "'1 is' has no <extra_id_0>"),
-        ("1 is <extra_id_4>", "<extra_id_4> is none of config.data.sentinels=4"),
+        ("1 is <extra_id_4>", "<extra_id_4> is none of the 4 sentinels"),
         ("1 is <extra_id_0>" * 9, "is 55 tokens, and the model reads 37"),
     ],
 )
@@ -194,7 +222,7 @@ def test_a_text_that_cannot_be_filled_in_is_refused(folder, text, message):
         ({"special": False}, "special=False leaves no ids"),
         ({"document_mask": True}, "document_mask"),
         ({"length": 1}, "length=1 leaves nothing to hide"),
-        ({"sentinels": 1}, "has 2 hidden spans, which config.data.sentinels=1 are too few for"),
+        ({"sentinels": 1}, "has 2 hidden spans, for which 1 sentinels are too few: raise config.data.sentinels"),
         ({"hidden": 1.0}, "config.data.hidden=1.0"),
         ({"span": 0.5}, "config.data.span=0.5"),
     ],

@@ -11,6 +11,7 @@ import pytest
 
 import models
 from errors import UserError
+from models import kernels
 
 B, S, T, K, V, D, H, HEAD, F = 2, 7, 5, 3, 11, 8, 2, 3, 12
 TINY = dict(
@@ -67,9 +68,14 @@ def whole(filled):
 
 @pytest.mark.parametrize(("version", "variant"), COUNTS)
 def test_every_variant_has_the_published_number_of_parameters(version, variant):
-    model = models.build("t5", 32_128, version=version, variant=variant)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *ONE, train=False))["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == COUNTS[version, variant]
+    def parameters(depth: int) -> int:
+        model = models.build("t5", 32_128, version=version, variant=variant, depth=depth)
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *ONE, train=False))["params"]
+        return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+    one, two = parameters(1), parameters(2)  # layers are alike, and many take long to trace
+    depth = models.build("t5", 32_128, version=version, variant=variant).size.depth
+    assert one + (depth - 1) * (two - one) == COUNTS[version, variant]
 
 
 def test_no_variant_lacks_its_number():
@@ -154,6 +160,31 @@ def decode(model, variables, tokens, parents):
 
     cache = apply(SOURCE, beams=tokens.shape[-1], length=T + 2, method="start")
     return jax.lax.scan(step, cache, (tokens, parents))[1]
+
+
+def test_in_blocks_and_computed_again_it_has_the_same_loss_and_gradients(monkeypatch, whole):
+    monkeypatch.setattr(kernels, "BLOCK", 4)
+    weight = np.random.default_rng(3).normal(size=(B, T, V)).astype(np.float32)
+
+    def gradients(**arguments):
+        def loss(variables):
+            return jnp.sum(weight * t5(**arguments).apply(variables, SOURCE, INPUTS, train=True))
+
+        return jax.jit(jax.value_and_grad(loss))(whole("1.0")[1])
+
+    found, expected = gradients(remat="full", kernel="blockwise"), gradients()
+    close(found, expected)
+    for stack in ("encoder", "decoder"):
+        assert np.abs(expected[1]["params"][f"{stack}_relative"]["embedding"]).max() > 0.01
+
+
+def test_in_bfloat16_parameters_and_logits_are_float32_and_the_cache_is_not():
+    model = t5(version="1.1", dtype="bfloat16")
+    logits, variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), SOURCE, INPUTS, train=False))
+    assert logits.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables["params"])} == {jnp.dtype("float32")}
+    start = jax.eval_shape(lambda v: model.apply(v, SOURCE, beams=K, length=2, method="start"), variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves(start["layers"])} == {jnp.dtype("bfloat16")}
 
 
 def test_sentences_in_one_row_get_the_logits_that_each_gets_alone(whole):

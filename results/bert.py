@@ -1,0 +1,82 @@
+"""Whether BERT's pre-training helps on SST-2: python results/bert.py [--data_dir=FOLDER] [--size=Tiny] [--steps=10000]
+
+A masked language model learns from SST-2's 67,349 phrases without their labels; then the same model learns the labels,
+once from its weights and once from scratch, with equal steps, settings and tokenizer, for three seeds. Writes
+results/bert.json. Runs are kept in runs/bert, from which a second start resumes.
+"""
+
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import commands  # noqa: E402
+from experiment import record  # noqa: E402
+from studies import grid  # noqa: E402
+
+Row = record.Record
+RECORD, RUNS = ROOT / "results" / "bert.json", Path("runs", "bert")
+SEEDS = 3
+TUNED_STEPS = 2000
+
+
+def run(name: str, flags: list[str], data: list[str]) -> Row:
+    """Trains, unless it is done, and returns the last evaluation's metrics. data: a flag of the data folder."""
+    workdir = RUNS / name
+    command = ["train.py", *flags, f"--workdir={workdir}"]
+    begun = time.perf_counter()
+    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode:
+        sys.exit(1)
+    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+    metrics = {key: value for row in rows for key, value in row.items() if key.startswith("validation/")}
+    minutes = round((time.perf_counter() - begun) / 60, 1)
+    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
+
+
+def main(data_dir: str, size: str, steps: int) -> int:
+    """Trains everything and writes the record. Returns the exit status."""
+    about = record.clean_provenance()
+    data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
+    keep = ["--config.checkpoint.keep_best="]
+    first = f"pretrained-{size}-{steps}"
+    pretrain = [f"--config=configs/bert_pretrain.py:sst2+{size}", f"--config.steps={steps}"]
+    pretrain.append(f"--config.optim.warmup_steps={steps // 10}")
+    result: Row = {
+        "expected": "fine-tuned better than from scratch at equal steps, for every seed",
+        "pre-training": run(first, [*pretrain, *keep], data),
+    }
+    tune = [f"--config=configs/bert_finetune.py:sst2+{size}", "--config.epochs=0", f"--config.steps={TUNED_STEPS}"]
+    tune += ["--config.optim.warmup_steps=200", "--config.evaluation.every_steps=500", *keep]
+    tune += [f"--config.data.tokenizer={RUNS / first}"]
+    starts = {"fine-tuned": [f"--config.init_from={RUNS / first}"], "from scratch": []}
+    for name, start in starts.items():
+        found = [
+            run(f"{name.replace(' ', '-')}-{size}-{steps}-{seed}", [*tune, *start, f"--config.seed={seed}"], data)
+            for seed in range(SEEDS)
+        ]
+        accuracies = [one["validation/accuracy"] for one in found]
+        result[name] = {
+            "command": found[0]["command"],
+            "minutes": [one["minutes"] for one in found],
+            "validation/accuracy": accuracies,
+            "mean": round(statistics.mean(accuracies), 4),
+            "deviation": round(statistics.stdev(accuracies), 4),
+        }
+    result |= about
+    RECORD.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({name: result[name]["validation/accuracy"] for name in starts}, indent=2))
+    print(f"Written to {RECORD}.")
+    tuned, scratch = (result[name]["validation/accuracy"] for name in starts)
+    return 0 if all(a > b for a, b in zip(tuned, scratch, strict=True)) else 1
+
+
+if __name__ == "__main__":
+    commands.script(
+        main, __doc__, data_dir=dict(default=""), size=dict(default="Tiny"), steps=dict(default=10_000, type=int)
+    )
