@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
     count, refused = 0, 0
     for batch in batches(items):
         readable, data = read(run, batch, flags.json)
+        if readable and not count:
+            tell(run.task.notes(run.model, data))
         refused += len(batch) - len(readable)
         for item, answer in answers(run, variables, readable, data, count, flags.top, flags.json):
             show(shown(item), answer, flags.json, folder / f"{count}.png")
@@ -100,9 +102,14 @@ def _read(run: Run, items: list[str]) -> Batch:
     if not items:
         return {}
     batch, notes = run.pipeline.read(items)
+    tell(notes)
+    return batch
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Prints what a person should know of the answers."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return batch
 
 
 def refuse(item: str, error: UserError, as_json: bool) -> None:

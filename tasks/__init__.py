@@ -19,6 +19,7 @@ Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
 Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
 Rows = dict[str, jax.Array]  # one row an example
 Method = Callable[..., Any]  # of a model, with its variables: see Apply
+Model = Any  # one of models/, which has what its task asks of it
 
 
 class Apply(Protocol):
@@ -139,6 +140,16 @@ class Task:
           key: for tasks that draw.
         """
         raise NotImplementedError
+
+    def notes(self, model: Model, batch: Batch) -> Sequence[str]:
+        """Lines for a person on what the model cannot do as it was trained to, before it predicts.
+
+        Args:
+          model: without its weights.
+          batch: as for `predict`.
+        """
+        del model, batch
+        return ()
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[np.ndarray] | None:
         """The parts of one example's answer as they are made, such as token ids; None if it is made at once.
