@@ -136,7 +136,7 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
     elif not run or scheme != "huggingface":
         raise UserError(f"{target} should end in .npz or .safetensors: a folder has the names of huggingface.")
     else:
-        classes = run.record["known"].get("classes", ())
+        classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
         moves, notes = weights.write_folder(target, params, model, classes, order, published.files(readers))
@@ -149,7 +149,7 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
 def special_ids(run: Run) -> dict[str, int]:
     """The special ids of a run's vocabulary as config.json calls them, by the numbers of where it was published."""
     target = run.pipeline.readers[-1]
-    ids = published.special(target)
+    ids = {role: i for role, i in published.special(target).items() if role != "unknown"}
     if run.config["task"]["name"] == "translate":
         ids["decoder_start"] = ids[run.config["task"]["start"]]
         ids["forced_eos"] = ids["eos"]
@@ -234,9 +234,10 @@ def make_run(
         run.checkpoints.check_space(run.abstract_state)
         for name, content in run.pipeline.files.items():
             (fresh / name).write_bytes(content)
-        record.write(fresh, run.record | {"converted": {"from": str(source), "names": found.scheme}})
+        about = run.record if found.channels else run.described  # a text's steps are as long as its sentences
+        record.write(fresh, about | {"converted": {"from": str(source), "names": found.scheme}})
         with run.checkpoints as checkpoints:
-            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), run.record)
+            checkpoints.save(run.steps, run.devices.get_state(run.devices.put_state(state)), about)
         if workdir.exists():
             workdir.rmdir()
         fresh.rename(workdir)

@@ -213,7 +213,8 @@ def files(readers: Sequence[Reader]) -> dict[str, bytes]:
         content = json.loads(reader.model) if isinstance(reader, Published) else {}
         if content.get("vocabulary"):
             found |= {f"{name}.spm": base64.b64decode(content["content"])}
-            found |= {"vocab.json": json.dumps(content["vocabulary"], ensure_ascii=False, indent=2).encode()}
+            vocabulary = dict(sorted(content["vocabulary"].items(), key=lambda item: item[1]))
+            found |= {"vocab.json": json.dumps(vocabulary, ensure_ascii=False, indent=2).encode()}
         elif content.get("published") == "sentencepiece":
             found["spiece.model"] = base64.b64decode(content["content"])
         elif content:

@@ -83,12 +83,16 @@ class Run:
 
     @cached_property
     def _begun(self) -> _Record:
+        return self.described | {"step_flops": self.mean_step_flops()}
+
+    @cached_property
+    def described(self) -> _Record:
+        """The record without what only the training data tell."""
         return self.config | {
             "format": record.FORMAT,
             "known": self.pipeline.known,
             "total_steps": self.steps,
             "parameters": self.parameters(),
-            "step_flops": self.mean_step_flops(),
             **record.provenance(),
             "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
             "command": " ".join(sys.argv),

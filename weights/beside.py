@@ -40,7 +40,9 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
         if "model_type" not in found and not kind.sizes.keys() & found.keys() and "hidden_act" not in found:
             return Beside()  # another's config.json
         beside = kind.read(found)
-        return beside._replace(notes=(*beside.notes, f"heads, GELU and classes as {path.parent / 'config.json'} says"))
+        return beside._replace(
+            notes=(*beside.notes, f"heads, activation and classes as {path.parent / 'config.json'} says")
+        )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         raise UserError(f"what stands beside the weights of {path} cannot be used ({error!r}): move it away.") from None
 
