@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> int:
     count, refused = 0, 0
     for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
+        if readable and not count:
+            tell(run.task.notes(run.model, data))
         refused += len(batch) - len(readable)
         parts = flags.stream or not flags.json
         for item, answer, printed in answers(run, variables, readable, data, count, flags.top, parts, flags.json):
@@ -103,9 +105,14 @@ def _read(run: Run, items: list[str]) -> Batch:
     if not items:
         return {}
     batch, notes = run.pipeline.read(items)
+    tell(notes)
+    return batch
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Prints what a person should know of the answers."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return batch
 
 
 def refuse(item: str, error: UserError, as_json: bool) -> None:

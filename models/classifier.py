@@ -12,6 +12,7 @@ from jaxtyping import Array, Float32, Int
 from errors import UserError
 from lookup import Depth, Rate, Size
 from models.arrays import AnyArray
+from models.attention import Options
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.kernel_choice import Kernel
 from models.masks import padding_mask
@@ -30,7 +31,7 @@ class Model(nn.Module):
       heads: H.
       pooling: "mean" of the sentence's tokens | "token": a learned class token before them (1810.04805) | "last": the
         sentence's last token, its end (as decoder-only models are read).
-      positions: see AddTokenPositions of models/positions.py.
+      positions: see AddTokenPositions of models/positions.py; or "rotary": see Options of models/attention.py.
       max_length: the number of learned positions, the class token's included; sinusoids have no end.
       norm: "pre", "post" or "none": see Block of models/encoder.py.
       dropout: on embeddings, on the output of each sub-layer, and before the last layer.
@@ -49,7 +50,7 @@ class Model(nn.Module):
     mlp_dim: Size = 256
     heads: Size = 4
     pooling: Literal["mean", "token", "last"] = "mean"
-    positions: TokenKind = "sinusoid_1d"
+    positions: TokenKind | Literal["rotary"] = "sinusoid_1d"
     max_length: Size = 256
     norm: Norm = "pre"
     dropout: Rate = 0.1
@@ -82,7 +83,9 @@ class Model(nn.Module):
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
             valid = jnp.pad(valid, ((0, 0), (1, 0)), constant_values=True)
         length = x.shape[1]
-        x = AddTokenPositions(self.positions, self.max_length, name="positions")(x, jnp.arange(length)[None], length)
+        rotary = self.positions == "rotary"
+        added: TokenKind = "none" if rotary else self.positions
+        x = AddTokenPositions(added, self.max_length, name="positions")(x, jnp.arange(length)[None], length)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = Encoder(
             depth=self.depth,
@@ -92,6 +95,7 @@ class Model(nn.Module):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             activation=self.activation,
+            options=Options(distances="rotary" if rotary else "none"),
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,

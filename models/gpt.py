@@ -163,9 +163,28 @@ class Model(nn.Module):
         x = self.drop(self._embed(tokens, position), deterministic=not train)
         return self._logits(self.decoder(x, None, mask, None, position=position, train=train))
 
-    def context(self) -> int:
-        """How many tokens the model sees at most."""
-        return self.max_length
+    def context(self) -> int | None:
+        """How many tokens the model sees at most; None where its positions have no end."""
+        return self.max_length if self.positions == "learned" else None
+
+    @nn.nowrap
+    def beyond(self, tokens: int) -> str:
+        """What becomes of so many tokens, a prompt and its continuation, where the model was trained on fewer; "" where
+        it was not."""
+        if tokens <= self.max_length:
+            return ""
+        if self.positions == "learned":
+            return (
+                f"the prompt and its continuation are more than the {self.max_length} positions that the model has "
+                "learned: as often as these are full, it reads the last half again and goes on from there."
+            )
+        line = (
+            f"the prompt and its continuation are more than the {self.max_length} tokens that the model was trained "
+            f"on, and it goes on without an end (config.model.positions={self.positions})"
+        )
+        if self.positions != "rotary" or 0 < self.window <= self.max_length:
+            return f"{line}."
+        return f"{line}: with --config.model.window={self.max_length} it sees no distance that it has not seen before."
 
     def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.

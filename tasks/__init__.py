@@ -20,6 +20,7 @@ Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole spli
 Rows = dict[str, jax.Array]  # one row an example
 Row = Mapping[str, np.ndarray]  # one of them, on the host
 Method = Callable[..., Any]  # of a model, with its variables: see Apply
+Model = Any  # one of models/, which has what its task asks of it
 
 
 class Apply(Protocol):
@@ -141,6 +142,16 @@ class Task:
           key: for tasks that draw.
         """
         raise NotImplementedError
+
+    def notes(self, model: Model, batch: Batch) -> Sequence[str]:
+        """Lines for a person on what the model cannot do as it was trained to, before it predicts.
+
+        Args:
+          model: without its weights.
+          batch: as for `predict`.
+        """
+        del model, batch
+        return ()
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row] | None:
         """One example's row of `predict`, again and again as it grows, at last whole; None if it is made at once.

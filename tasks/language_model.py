@@ -4,7 +4,7 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from errors import UserError
 from lookup import Section, Size
 from models import decoding
 from models.tokens import BOS
-from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Model, Row, Rows, Sums, Totals
 
 NONE = -1  # where a row of tokens has ended
 
@@ -87,7 +87,7 @@ class Task(tasks.Task):
         """`prompt` int32 (B, P) and `tokens` int32 (B, L), -1 after `stop`.
 
         Where prompt and continuation do not fit into the model's context, writing continues from the last half of it as
-        often as that is full.
+        often as that is full. A model whose positions have no end writes all of it.
 
         Args:
           batch: `tokens` int (B, P), the prompts, each with -1 after its end.
@@ -111,6 +111,10 @@ class Task(tasks.Task):
             parts += [later.transpose(1, 0, 2).reshape(len(prompt), -1)]
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
+
+    def notes(self, model: Model, batch: Batch) -> Sequence[str]:
+        """What becomes of a continuation that is longer than what the model was trained on."""
+        return [line] if (line := model.beyond(batch["tokens"].shape[1] + self.length)) else []
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row]:
         """The same of one prompt, after every token."""
@@ -137,11 +141,11 @@ class Task(tasks.Task):
 
     def _rooms(self, apply: Method, prompt: jax.Array) -> tuple[int, int]:
         """How many tokens of a prompt are read, and how many are written from there."""
-        context, longest = int(apply(method="context")), prompt.shape[1]
-        if longest + self.length <= context:
+        context, longest = apply(method="context"), prompt.shape[1]
+        if context is None or longest + self.length <= int(context):
             return longest, self.length
-        keep = context // 2
-        return keep, context - keep
+        keep = int(context) // 2
+        return keep, int(context) - keep
 
     def _decoder(
         self, apply: Method, prompt: Int32[Array, "B P"], length: int, limit: Int32[Array, " B"], key: jax.Array

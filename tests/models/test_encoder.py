@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.attention import Options
 from models.encoder import Block, Encoder, Mlp
 
 B, N, D, H, F, L = 2, 3, 8, 2, 12, 2
@@ -200,6 +201,22 @@ def test_each_layer_of_a_scan_starts_differently():
 def test_a_scan_gives_the_loss_and_gradients_of_the_unrolled_layers(gradients, remat):
     loss, gradient = gradients()
     close(gradients(scan=True, remat=remat), (loss, stacked(gradient)))
+
+
+def test_rotary_positions_reach_every_layer_of_either_form(filled):
+    """Outputs depend on distances, which are the same from any first position on, and not on the order alone."""
+    options = Options(distances="rotary", qk_norm=True, kv_heads=1)
+    variables = filled(encoder(options=options), X)
+
+    @functools.partial(jax.jit, static_argnames="scan")
+    def run(variables, position, scan=False):
+        return encoder(options=options, scan=scan).apply(variables, X, None, position, train=False)
+
+    order = np.arange(N)[None]
+    out = run(variables, order)
+    close(run(stacked(variables), order, scan=True), out)
+    close(run(variables, order + 7), out, atol=1e-4)
+    assert np.abs(run(variables, 3 * order) - out).max() > 1e-2
 
 
 @pytest.mark.parametrize("remat", ["dots", "full"])

@@ -1,6 +1,7 @@
 """The next token: losses against NumPy, and continuations against a model that reads the whole text again each time."""
 
 import math
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -78,6 +79,35 @@ def test_beyond_the_context_writing_continues_from_its_last_half(variables):
     for row, prompt in zip(rows["tokens"].tolist(), PROMPTS, strict=True):
         first = again(variables, prompt[prompt >= 0].tolist(), 6)
         assert row == first + again(variables, first, 6)
+
+
+def test_positions_without_an_end_are_written_in_one_go(variables):
+    """As all at once, and unlike positions that are learned."""
+    model = MODEL.clone(positions="rotary")
+    params = {name: value for name, value in variables["params"].items() if name != "positions"}
+    task, apply = Task(length=LENGTH, temperature=0.0), partial(model.apply, {"params": params})
+    written = jax.jit(partial(task.predict, apply))({"tokens": PROMPTS[:1]}, jax.random.key(0))["tokens"][0]
+    text = np.concatenate([PROMPTS[0], written])
+    logits = jax.jit(partial(apply, train=False))(text[None])[0]
+    np.testing.assert_array_equal(logits.argmax(-1)[len(PROMPTS[0]) - 1 : -1], written)
+    assert len(set(written.tolist())) > 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, r"more than the 12 positions that the model has learned: .* reads the last half again"),
+        ({"positions": "alibi"}, r"more than the 12 tokens that the model was trained on.*positions=alibi\)\.$"),
+        ({"positions": "rotary"}, r"positions=rotary\): with --config.model.window=12 it sees no distance that"),
+        ({"positions": "rotary", "window": 9}, r"positions=rotary\)\.$"),
+    ],
+)
+def test_a_continuation_beyond_what_was_trained_is_told(settings, line):
+    model, batch = MODEL.clone(**settings), {"tokens": PROMPTS}
+    (told,) = Task(length=8).notes(model, batch)
+    assert re.search(line, told)
+    assert "\n" not in told
+    assert Task(length=7).notes(model, batch) == []
 
 
 @pytest.mark.parametrize("length", [5, LENGTH])
