@@ -108,7 +108,8 @@ class Experiment:
       steps: gradient steps; 0 takes `epochs`. A run that goes on may have more or fewer: from there on its learning
         rate is that of a schedule for the new number.
       epochs: passes over the training split, where `steps` is 0.
-      init_from: weights that the run begins with: a workdir, WORKDIR:STEP, or a .npz or .safetensors file.
+      init_from: weights that the run begins with: a workdir, WORKDIR:STEP, or a .npz or .safetensors file; or word
+        vectors for its token embedding, a .txt, .vec or .bin file of word2vec or GloVe.
       init_fresh: patterns over parameter paths that begin anew all the same, or that only the other model has.
       model: its `name` is a file of models/.
       task: its `name` is a file of tasks/.

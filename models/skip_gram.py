@@ -26,8 +26,9 @@ class Model(nn.Module):
     probability 1 - √(t/f), f their frequency (equation 5), and K negatives are drawn from f^0.75, once for all pairs of
     a word. Frequencies are of the sentences read so far, in the collection `counts`.
 
-    Differences from word2vec.c: a word that is left out keeps its place, so that no window reaches further; in
-    evaluation none is left out, r is W, and the negatives of a sentence are always the same.
+    Differences from word2vec.c: a word that is left out keeps its place, so that no window reaches further; a negative
+    may be the very word of a pair. In evaluation no word is left out, r is W, and a sentence always has the same
+    negatives.
 
     Initialisation: v uniform in ±1/(2D), u zero.
 
