@@ -17,6 +17,7 @@ from errors import UserError
 SUFFIXES = (".txt", ".vec", ".bin")
 LONGEST = 1 << 16  # bytes of a word: where there are more, this is no such file
 WIDEST = 1 << 14  # numbers of a vector
+LINE = 1 << 20  # bytes of a line
 
 Vectors = dict[str, np.ndarray]  # word -> float32 (D,)
 
@@ -58,7 +59,7 @@ def write(path: Path, vectors: Mapping[str, Float[np.ndarray, " D"]]) -> None:
 def _text(file: IO[bytes], path: Path, wanted: Container[str]) -> Vectors:
     found: Vectors = {}
     width = 0
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(lambda: file.readline(LINE), b""), 1):
         parts = line.rstrip(b"\r\n").rstrip(b" ").split(b" ")
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             width = int(parts[1])
