@@ -5,8 +5,8 @@
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
 
 A text is printed word by word while it is written, if one item is given; --stream does so for each of several, and with
---json. How a model writes is set by its task: --config.task.beams=1, --config.task.temperature=0.8 ... Answers that a
-picture shows best go to RUN/predictions, or to --out=FOLDER."""
+--json. A beam search shows what its beams agree on. How a model writes is set by its task: --config.task.beams=1,
+--config.task.temperature=0.8 ... Answers that a picture shows best go to RUN/predictions, or to --out=FOLDER."""
 
 import json
 import queue
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
     commands.weights_flag()
     commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
-    commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for every piece")
+    commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for each piece")
 
 import jax
 import numpy as np

@@ -1,5 +1,6 @@
 """A new run that begins with the weights of another: config.init_from, a workdir, WORKDIR:STEP, a folder of published
-weights, or a file of them, FILE:ROWSxCOLUMNS where its positions are of a grid that is not square.
+weights, or a file of them, FILE:ROWSxCOLUMNS where its positions are of a grid that is not square; or with word vectors
+as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
@@ -10,12 +11,13 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 
 import weights as published
 from errors import UserError
 from experiment import record, restore
 from experiment.run import Run
-from weights import transplant
+from weights import transplant, word_vectors
 from weights.transplant import Weights
 
 
@@ -28,6 +30,8 @@ def weights(run: Run) -> tuple[Weights, str]:
     source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
     check(source)
     path, detail = _parts(source)
+    if path.suffix in word_vectors.SUFFIXES:
+        return word_embedding(run, path)
     if not _published(path):
         params, grid = read(source, run, fresh)
         return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
@@ -49,8 +53,10 @@ def check(source: str) -> None:
     if not isinstance(source, str):
         return  # which experiment.build refuses
     path, _ = _parts(source)
-    if path.suffix in published.SUFFIXES and not os.path.exists(path):
+    if path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES) and not os.path.exists(path):
         raise UserError(f"config.init_from={source}: there is no such file.")
+    if path.suffix in word_vectors.SUFFIXES:
+        return
     if _published(path):
         published.find(path)
     elif source:
@@ -62,6 +68,39 @@ def check(source: str) -> None:
                 "downloaded first, as a folder, .npz or .safetensors."
             )
         record.read(path)
+
+
+def word_embedding(run: Run, path: Path) -> tuple[Weights, str]:
+    """The token embedding (V, D) that a model of text begins with, and a line that says what was done.
+
+    Tokens that the file has, as they are or in lower case, take its vectors; the others keep what they are initialised
+    with. Vectors are scaled to the deviation of that initialisation, so that the model's other parts fit them.
+
+    Raises:
+      UserError: the model reads no text of one language, or the vectors have another width.
+    """
+    tokenizer = getattr(run.pipeline, "text_tokenizer", None)
+    if tokenizer is None:
+        raise UserError(f"config.init_from={path}: word vectors are for models of texts, not of {run.pipeline.item}.")
+    pieces = [piece.removeprefix("▁") for piece in tokenizer.pieces(range(tokenizer.size))]
+    found = word_vectors.read(path, {*pieces, *map(str.lower, pieces)})
+    vectors = [found.get(piece, found.get(piece.lower())) for piece in pieces]
+    there = [i for i, vector in enumerate(vectors) if vector is not None]
+    values = np.stack([vector for vector in vectors if vector is not None])
+    state = jax.device_get(run.devices.get_state(run.initialise()))
+    params = published.flat(state.params)
+    tables = [name for name, x in params.items() if name.endswith("/embedding") and x.shape[:1] == (tokenizer.size,)]
+    if not tables:
+        raise UserError(f"config.init_from={path}: this model has no embedding of its {tokenizer.size:,} tokens.")
+    table = np.array(params[tables[0]])
+    if table.shape[1] != values.shape[1]:
+        raise UserError(
+            f"config.init_from={path} has vectors of {values.shape[1]} numbers, and the token embedding of this model "
+            f"has {table.shape[1]}: set config.model's width (of a recurrence embedding_dim) to {values.shape[1]}."
+        )
+    table[there] = values * (table.std() / max(values.std(), 1e-12))
+    line = f"{len(there):,} of {len(table):,} tokens begin with the vectors of {path} ({tables[0]}), all else anew."
+    return {tables[0]: table}, line
 
 
 def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tuple[Weights, transplant.Grid | None]:

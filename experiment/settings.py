@@ -109,7 +109,8 @@ class Experiment:
         rate is that of a schedule for the new number.
       epochs: passes over the training split, where `steps` is 0.
       init_from: weights that the run begins with: a workdir, WORKDIR:STEP, a .npz or .safetensors file, or a folder of
-        published weights as it is downloaded.
+        published weights as it is downloaded; or word vectors for its token embedding, a .txt, .vec or .bin file of
+        word2vec or GloVe.
       init_fresh: patterns over parameter paths that begin anew all the same, or that only the other model has.
       model: its `name` is a file of models/.
       task: its `name` is a file of tasks/.

@@ -12,7 +12,7 @@ A model is known only by its step(tokens, parents, cache) -> (logits, cache):
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import flax.struct
 import jax
@@ -31,6 +31,7 @@ Cache = Any  # a pytree that only the model understands
 Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 
+@runtime_checkable
 class State(Protocol):
     """What a search knows after some steps.
 
@@ -55,6 +56,7 @@ class State(Protocol):
 S = TypeVar("S", bound=State)
 
 
+@runtime_checkable
 class Search(Protocol[S]):
     """How tokens are chosen by the model's logits: `Sampling` or `BeamSearch`."""
 

@@ -1,6 +1,6 @@
 """Skip-gram with negative sampling: word vectors that tell a word's neighbours from drawn words (1310.4546).
 
-B batch, S tokens, D width, V vocabulary, W window, K negatives.
+B batch, S tokens, D width, V vocabulary, W window, C = 2W places about a token, K negatives.
 """
 
 from functools import partial
@@ -8,6 +8,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32
 from pydantic import PositiveFloat
 
@@ -26,8 +27,9 @@ class Model(nn.Module):
     probability 1 - √(t/f), f their frequency (equation 5), and K negatives are drawn from f^0.75, once for all pairs of
     a word. Frequencies are of the sentences read so far, in the collection `counts`.
 
-    Differences from word2vec.c: a word that is left out keeps its place, so that no window reaches further; in
-    evaluation none is left out, r is W, and the negatives of a sentence are always the same.
+    Differences from word2vec.c: a word that is left out keeps its place, so that no window reaches further; a negative
+    may be the very word of a pair. In evaluation no word is left out, r is W, and a sentence always has the same
+    negatives.
 
     Initialisation: v uniform in ±1/(2D), u zero.
 
@@ -50,7 +52,7 @@ class Model(nn.Module):
     def setup(self) -> None:
         """Names the parts."""
 
-        def uniform(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+        def uniform(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
             return jax.random.uniform(key, shape, dtype, -0.5 / self.width, 0.5 / self.width)
 
         self.embedding = nn.Embed(self.vocabulary, self.width, embedding_init=uniform)
@@ -59,7 +61,7 @@ class Model(nn.Module):
 
     def __call__(
         self, tokens: Int[AnyArray, "B S"], index: Int[AnyArray, " B"] | None = None, *, train: bool
-    ) -> tuple[Float32[Array, "B S 2W"], Float32[Array, "B S K"], Bool[Array, "B S 2W"]]:
+    ) -> tuple[Float32[Array, "B S C"], Float32[Array, "B S K"], Bool[Array, "B S C"]]:
         """The scores of each token with those about it, and with the drawn ones; and which of the first are pairs.
 
         Args:

@@ -1,6 +1,6 @@
 """Word vectors by their neighbours; a trained model names the words that are nearest to what it is given.
 
-B batch, S tokens, W window, K negatives, V vocabulary.
+B batch, S tokens, C places about a token, K negatives, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Task(tasks.Task):
         """Loss and accuracy over pairs.
 
         Args:
-          apply: (tokens (B, S), index=(B,)) -> scores of pairs (B, S, 2W) and negatives (B, S, K), and which pairs
-            there are, bool (B, S, 2W).
+          apply: (tokens (B, S), index=(B,)) -> scores of pairs (B, S, C) and negatives (B, S, K), and which pairs
+            there are, bool (B, S, C).
           batch: `tokens` int (B, S); in evaluation `index` int (B,).
 
         Returns:
