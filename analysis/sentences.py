@@ -63,7 +63,8 @@ def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[S
             tokens = [LEARNED] * (weights[0].shape[-1] - read.shape[1]) + tokens
             attention, outputs = jax.device_get((jnp.stack(weights)[:, 0], jnp.stack(by_layer(own, "output/0"))[:, 0]))
             n = len(tokens)
-            found.append(Stack(name, tokens, np.float32(attention[..., :n, :n]), np.float32(outputs[:, :n])))
+            attention, outputs = attention[..., :n, :n].astype(np.float32), outputs[:, :n].astype(np.float32)
+            found.append(Stack(name, tokens, attention, outputs))
     return found
 
 

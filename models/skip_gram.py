@@ -68,6 +68,7 @@ class Model(nn.Module):
           tokens: ids; padding and other special ones pair with nothing.
           index: the number of each sentence in an evaluation.
         """
+        tokens = jnp.asarray(tokens)
         real, length = tokens > EOS, tokens.shape[1]
         if train:
             self.counts.value += jnp.zeros(self.vocabulary).at[tokens].add(real)
@@ -78,7 +79,7 @@ class Model(nn.Module):
             real &= kept
         else:
             draw = partial(self._draw, counts=counts)
-            _, _, drawn = jax.vmap(draw)(masking.keys(index, len(tokens)), jnp.asarray(tokens))
+            _, _, drawn = jax.vmap(draw)(masking.keys(index, len(tokens)), tokens)
             reach = jnp.full(tokens.shape, self.window)
         offset = jnp.array([o for o in range(-self.window, self.window + 1) if o])
         place = jnp.arange(length)[:, None] + offset

@@ -94,8 +94,9 @@ def draw(arrays: Arrays) -> Figure:
             frame = dict(edgecolor="tab:orange", linewidth=1.2, zorder=3) if i in places else dict(edgecolor="none")
             begin = start + (label[:1] == " " and len(label) > 1)
             axes.add_patch(Rectangle((begin, row - 0.45), end - begin, 0.9, facecolor=_blue(share), **frame))
-            text = dict(family="monospace", fontsize=SIZE, va="center_baseline", zorder=4)
-            axes.text(start, row, picture.literal(label), color="white" if share > 0.6 else "black", **text)
+            color = "white" if share > 0.6 else "black"
+            text = axes.text(start, row, picture.literal(label), color=color, va="center_baseline", zorder=4)
+            text.set(family="monospace", fontsize=SIZE)
     axes.set(xlim=(-0.5, max(ends[-1], 20) + 0.5), ylim=(len(rows) - 0.4, -0.6), xticks=[])
     axes.set_yticks(range(len(rows)), list(rows), fontsize=SIZE - 1)
     axes.tick_params(length=0)

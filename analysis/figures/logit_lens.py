@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from analysis import picture, sentences
 from analysis.picture import Arrays
 from analysis.sentences import Stack
-from analysis.subject import Subject
+from analysis.subject import Subject, apply
+from training.trees import Variables
 
 MOST = 16  # tokens
 
@@ -46,8 +47,8 @@ def likeliest(subject: Subject, stack: Stack) -> tuple[np.ndarray, Float[np.ndar
     """After each layer, the id int (L, N) and the probability of the likeliest next token at each place."""
 
     @jax.jit
-    def read(variables: object, outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        probability = jax.nn.softmax(subject.run.model.apply(variables, outputs, method="lens"))
+    def read(variables: Variables, outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        probability = jax.nn.softmax(apply(subject.run.model, variables)(outputs, method="lens"))
         return probability.argmax(-1), probability.max(-1)
 
     ids, probability = jax.device_get(read(subject.variables, stack.outputs))
