@@ -121,10 +121,10 @@ def shrink(config: ConfigDict) -> ConfigDict:
     config.update_from_flattened_dict(SMALL)
     for section, (key, package, _) in NAMED.items():
         module = importlib.import_module(f"{package}.{config[section][key]}")
-        config[section] = ConfigDict(config[section].to_dict())  # no key follows one of another section any more
+        config[section] = ConfigDict(plain(config[section]))  # no key follows one of another section any more
         if debug := getattr(module, "debug", None):
             config[section].update(debug(config[section].to_dict()))
-    return config
+    return complete(config)
 
 
 def sections(config: Section) -> Iterator[tuple[str, Keys]]:

@@ -83,8 +83,7 @@ class Model(nn.Module):
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
             valid = jnp.pad(valid, ((0, 0), (1, 0)), constant_values=True)
         length = x.shape[1]
-        rotary = self.positions == "rotary"
-        added: TokenKind = "none" if rotary else self.positions
+        added: TokenKind = "none" if self.positions == "rotary" else self.positions
         x = AddTokenPositions(added, self.max_length, name="positions")(x, jnp.arange(length)[None], length)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = Encoder(
@@ -95,7 +94,7 @@ class Model(nn.Module):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             activation=self.activation,
-            options=Options(distances="rotary" if rotary else "none"),
+            options=Options(distances="rotary" if self.positions == "rotary" else "none"),
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,

@@ -274,9 +274,8 @@ def splash(
     query, key, value = padded(query * size**-0.5), padded(key), padded(value)
     shape = (query.shape[2], key.shape[2])
     q, kv = block(shape[0]), block(shape[1])
-    visible = pallas.CausalMask(shape) if mask.causal else pallas.FullMask(shape)
-    if mask.window:
-        visible = pallas.LocalMask(shape, (mask.window - 1, 0), 0)
+    near = pallas.LocalMask(shape, (mask.window - 1, 0), 0) if mask.window else pallas.FullMask(shape)
+    visible = pallas.CausalMask(shape) if mask.causal and not mask.window else near
     kernel = pallas.make_splash_mha_single_device(
         pallas.MultiHeadMask([visible] * heads),
         block_sizes=pallas.BlockSizes(

@@ -143,7 +143,7 @@ class Task:
         """
         raise NotImplementedError
 
-    def notes(self, model: Model, batch: Batch) -> Sequence[str]:
+    def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """Lines for a person on what the model cannot do as it was trained to, before it predicts.
 
         Args:

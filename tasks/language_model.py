@@ -112,7 +112,7 @@ class Task(tasks.Task):
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
 
-    def notes(self, model: Model, batch: Batch) -> Sequence[str]:
+    def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """What becomes of a continuation that is longer than what the model was trained on."""
         return [line] if (line := model.beyond(batch["tokens"].shape[1] + self.length)) else []
 

@@ -188,6 +188,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     },
     "gpt": {
         "model.name": "gpt",
+        "model.positions": "learned",
         "model.width": 16,
         "model.depth": 2,
         "model.heads": 2,

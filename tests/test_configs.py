@@ -169,6 +169,10 @@ def test_every_config_is_documented_and_complete(name):
     assert set(config.keys()) == set(Experiment.__dataclass_fields__)
 
 
+def test_a_key_without_a_default_can_be_set_in_the_small_form_too():
+    assert {load("gpt_modern", small=small).model.get_type("kv_heads") for small in (False, True)} == {int}
+
+
 @pytest.mark.parametrize("variant", vit.VARIANTS)
 def test_every_variant_of_the_imagenet_config_has_its_shapes(variant, workdir):
     config = load("vit_imagenet", variant)
