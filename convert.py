@@ -102,8 +102,9 @@ def check(source: Path, target: Path) -> None:
 
 
 def default(arguments: list[str]) -> str:
-    """The config of a run that is made of these, where none is given."""
-    return next((DEFAULTS[kind] for a in arguments if (kind := weights.model_type(Path(a))) in DEFAULTS), DEFAULT)
+    """The config of a run that is made of the first of these, where none is given."""
+    source = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return DEFAULTS.get(weights.model_type(Path(os.path.expanduser(source))), DEFAULT)
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
