@@ -139,7 +139,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
-        moves, notes = weights.write_folder(target, params, model, classes, order, published.files(readers))
+        moves = weights.write_folder(target, params, model, classes, order, published.files(readers))
+        notes = []  # config.json says what differs
     show(moves)
     for note in notes:
         print(f"note: {note}.")
