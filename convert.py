@@ -110,13 +110,11 @@ def check(source: Path, target: Path) -> None:
 
 
 def default(arguments: list[str]) -> str:
-    """The config of a run that is made of these, where none is given."""
-    for path in map(Path, arguments):
-        kind = weights.model_type(path)
-        head = re.sub("^(Bert|Roberta)", "", weights.architecture(path))
-        if found := DEFAULTS.get(kind) or (kind in ("bert", "roberta") and HEADS.get(head)):
-            return found
-    return DEFAULT
+    """The config of a run that is made of the first of these, where none is given."""
+    source = next((argument for argument in arguments if not argument.startswith("-")), "")
+    path = Path(os.path.expanduser(source))
+    kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
+    return DEFAULTS.get(kind) or (HEADS.get(head, DEFAULT) if kind in ("bert", "roberta") else DEFAULT)
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
@@ -151,7 +149,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
-        moves, notes = weights.write_folder(target, params, model, classes, order, published.files(readers))
+        moves = weights.write_folder(target, params, model, classes, order, published.files(readers))
+        notes = []  # config.json says what differs
     show(moves)
     for note in notes:
         print(f"note: {note}.")

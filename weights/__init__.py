@@ -228,13 +228,16 @@ def write_folder(
     names: Sequence[str] = (),
     order: np.ndarray | None = None,
     others: Mapping[str, bytes] | None = None,
-) -> tuple[tuple[Move, ...], list[str]]:
+) -> tuple[Move, ...]:
     """Writes a folder that transformers opens, whole or not at all: the weights, config.json and `others`.
 
     Args:
       params, model, order: see `write`.
       names: of the classes.
       others: further files, by name: those of the tokenizer.
+
+    Returns:
+      what became of the arrays.
 
     Raises:
       UserError: see `write`.
@@ -254,7 +257,7 @@ def write_folder(
         raise UserError(f"cannot write {folder}: {error.strerror}.") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return found.moves, found.notes
+    return found.moves
 
 
 class _Theirs(NamedTuple):

@@ -196,6 +196,11 @@ def from_files(name: str, learned: Sequence[str], needs: Sequence[str] = ()) -> 
     """
     if name in learned:
         return ()
+    if not name:
+        raise UserError(
+            "config.data.tokenizer names nothing: set --config.init_from=FOLDER where the config takes the tokenizer "
+            f"of that, or name a file, a folder, or one that is learned: {', '.join(learned)}."
+        )
     if not Path(name).expanduser().exists():
         raise UserError(
             f"config.data.tokenizer={name!r} is no file or folder, nor one that is learned: {nearest(name, learned)}"

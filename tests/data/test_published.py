@@ -302,6 +302,7 @@ def test_what_a_pipeline_cannot_take_is_one_line(tmp_path):
         assert "\n" not in str(raised.value)
 
     refused(lambda: pairs.Pipeline(tokenizer="bpee", **PAIRS), "'bpee' is no file or folder.*did you mean 'bpe'")
+    refused(lambda: pairs.Pipeline(tokenizer="", **PAIRS), "tokenizer names nothing: set --config.init_from=FOLDER")
     refused(lambda: pairs.Pipeline(tokenizer=bpe, **PAIRS), "has no special id for 'pad'.*pad_token")
     refused(lambda: pairs.Pipeline(tokenizer=marian, joint=False, **PAIRS), "joint=False is for tokenizers that are")
     refused(lambda: pairs.Pipeline(tokenizer=t5, normalisation="nfkc", **PAIRS), "normalisation='nfkc' is for")
