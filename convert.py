@@ -43,7 +43,7 @@ from training.trees import PyTree
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
-DEFAULTS = {"marian": "configs/transformer_opus.py"}  # by the model_type of config.json: the data and task of the run
+DEFAULTS = dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")  # by the model_type of config.json: the data and task of the run
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
     "ForPreTraining": "configs/bert_pretrain.py",
