@@ -44,7 +44,7 @@ from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json: the data and task of the run.
-DEFAULTS = {"marian": "configs/transformer_opus.py", "gpt2": "configs/gpt2.py"}
+DEFAULTS = {"gpt2": "configs/gpt2.py"} | dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
     "ForPreTraining": "configs/bert_pretrain.py",

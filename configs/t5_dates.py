@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     """The config."""
     return base.config(
         epochs=4.0,
-        model=dict(name="t5", version="1.1", width=96, depth=2, mlp_dim=128, heads=4, head_dim=24),
+        model=dict(name="t5", version="1.1", width=96, depth=2, mlp_dim=128, heads=4, head_dim=24, dropout=0.0),
         task=dict(name="translate", beams=1, extra_length=10),
         data=dict(
             kind="pairs",

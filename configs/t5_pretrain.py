@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
             name="",
             tokenizer="bpe",
             vocabulary_size=2048,
+            sentinels=16,
             length=141,  # inputs of 128 tokens, targets of 29
             batch_size=16,
         ),

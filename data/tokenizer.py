@@ -99,7 +99,7 @@ class Tokenizer:
         coverage: float = 1.0,
         exact: bool = False,
         normalisation: Normalisation = "nmt_nfkc",
-        mask: bool = False,
+        symbols: Sequence[str] = (),
     ) -> "Tokenizer":
         """A tokenizer of these texts; the same texts give the same bytes.
 
@@ -112,7 +112,7 @@ class Tokenizer:
             1.0 keeps every one; 0.9995 is usual for Chinese and Japanese, with their thousands of rare ones.
           normalisation: "nmt_nfkc" is NFKC, without control characters and with every kind of space as a space, among
             them the zero-width non-joiner; "nfkc" keeps that, as Persian needs; "identity" changes no character.
-          mask: whether a token stands for hidden ones.
+          symbols: how tokens are spelled that stand for hidden ones, such as MASK.
           exact: keep every space and line feed as it is, so that decode(encode(text)) is the text (but "▁" is a space).
 
         Raises:
@@ -133,7 +133,7 @@ class Tokenizer:
                 hard_vocab_limit=kind in ("bpe", "unigram"),
                 character_coverage=coverage,
                 byte_fallback=byte_fallback,
-                control_symbols=[MASK] * mask,  # which no text spells
+                control_symbols=list(symbols),  # which no text spells
                 user_defined_symbols=["\n"] * exact,
                 **(EXACT if exact else dict(normalization_rule_name=normalisation)),
                 max_sentence_length=1 << 30,  # longer ones than its default of 4192 bytes would be passed over

@@ -4,7 +4,7 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 

@@ -16,7 +16,7 @@ import numpy as np
 import tasks
 from lookup import Section, Size
 from models import decoding
-from models.tokens import EOS, PAD, SENTINEL
+from models.tokens import EOS, PAD, SENTINEL, SENTINELS
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 from tasks.language_model import scored
 from tasks.translate import FIRST, check_start, shift_right
@@ -88,7 +88,7 @@ class Task(tasks.Task):
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The text with its spans filled in. data: with `decode`, which writes sentinels as <extra_id_0> ..."""
         del most
-        _, *written = re.split(SENTINEL, data.decode(row["tokens"]))
+        _, *written = re.split(SENTINELS, data.decode(row["tokens"]))
         spans = dict(zip(map(int, written[::2]), written[1::2], strict=True))
-        text = re.sub(SENTINEL, lambda found: spans.get(int(found[1]), found[0]), data.decode(row["source"]))
-        return Answer(text, {"text": text, "spans": {f"<extra_id_{n}>": span for n, span in spans.items()}})
+        text = re.sub(SENTINELS, lambda found: spans.get(int(found[1]), found[0]), data.decode(row["source"]))
+        return Answer(text, {"text": text, "spans": {SENTINEL.format(n): span for n, span in spans.items()}})

@@ -176,7 +176,6 @@ class Pipeline(Base[list[str], Text]):
 
     item: ClassVar[str] = "a prompt"
     learned: ClassVar[tuple[str, ...]] = ("char", "byte", "bpe", "unigram")
-    hides: ClassVar[bool] = False  # whether a token of the vocabulary stands for hidden ones
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
@@ -198,6 +197,11 @@ class Pipeline(Base[list[str], Text]):
         """Whether every document begins with BOS."""
         return self.special and not {"bos", "eos"} & set(self.text_tokenizer.lacks)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """How a subword tokenizer spells what stands for hidden tokens."""
+        return ()
+
     @cached_property
     def text_tokenizer(self) -> Reader:
         """That of the run, the one that is named, or one learned from the training split.
@@ -214,7 +218,7 @@ class Pipeline(Base[list[str], Text]):
             return Characters.train(texts, "char", self.vocabulary_size, self.special)
         lines = (line for document in self.opened(self.train_split) for line in document.splitlines(keepends=True))
         kind = cast(ragged.Kind, self.tokenizer)
-        return ragged.learn(lines, kind, self.vocabulary_size, True, COVERAGE, exact=True, mask=self.hides)
+        return ragged.learn(lines, kind, self.vocabulary_size, True, COVERAGE, exact=True, symbols=self.symbols)
 
     @property
     def readers(self) -> tuple[Reader, ...]:

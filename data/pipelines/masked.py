@@ -115,7 +115,11 @@ class Pipeline(documents.Pipeline):
 
     item: ClassVar[str] = f"a text with {MASK}"
     learned: ClassVar[tuple[str, ...]] = ("bpe", "unigram")
-    hides: ClassVar[bool] = True
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """[MASK]."""
+        return (MASK,)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -175,11 +175,11 @@ def learn(
     coverage: float,
     exact: bool = False,
     normalisation: Normalisation = "nmt_nfkc",
-    mask: bool = False,
+    symbols: Sequence[str] = (),
 ) -> Tokenizer:
     """Tokenizer.train, whose errors speak of the keys of config.data."""
     try:
-        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact, normalisation, mask)
+        return Tokenizer.train(texts, kind, size, byte_fallback, coverage, exact, normalisation, symbols)
     except UserError as error:
         message = re.sub(r"\bsize=", "config.data.vocabulary_size=", str(error))
         raise UserError(re.sub(r"\bcoverage\b", "config.data.coverage", message)) from None

@@ -20,7 +20,7 @@ from data.pipelines.base import Batch, Section, Spec, Split, Unread
 from data.sources import Example
 from errors import UserError
 from lookup import Size
-from models.tokens import BOS, EOS, PAD, SENTINEL
+from models.tokens import BOS, EOS, PAD, SENTINEL, SENTINELS
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -38,8 +38,9 @@ class Pipeline(documents.Pipeline):
       length: tokens of a window, W. 568 of them make inputs of 512 and targets of 114, as T5 was trained.
       hidden: the share of them that is hidden.
       span: mean length of a hidden span.
-      sentinels: ids after the tokenizer's, one for each hidden span: the last is that of the first span. A published
-        tokenizer that has <extra_id_0>, <extra_id_1> ... by itself keeps to these.
+      sentinels: how many tokens stand for hidden spans. A subword tokenizer that is learned has them within its
+        `vocabulary_size`, and one that is published for T5 has its own. To "char" and "byte" they are added, the first
+        span's as the last id.
     """
 
     length: Size = 568
@@ -67,6 +68,11 @@ class Pipeline(documents.Pipeline):
             )
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The sentinels."""
+        return tuple(map(SENTINEL.format, range(self.sentinels)))
+
+    @property
     def _lengths(self) -> spans.Lengths:
         return spans.lengths(self.length, self.hidden, self.span)
 
@@ -80,7 +86,7 @@ class Pipeline(documents.Pipeline):
         tokenizer = self.text_tokenizer
         if {"pad", "eos"} & set(tokenizer.lacks):
             raise UserError(f"config.data.tokenizer={self.tokenizer} has no ids for padding and ends: take another.")
-        pieces = map(partial(re.fullmatch, SENTINEL), tokenizer.pieces(range(tokenizer.size)))
+        pieces = map(partial(re.fullmatch, SENTINELS), tokenizer.pieces(range(tokenizer.size)))
         found = sorted((int(match[1]), i) for i, match in enumerate(pieces) if match)
         if not found:
             return np.arange(tokenizer.size, tokenizer.size + self.sentinels, dtype=np.int32)[::-1].copy()
@@ -104,7 +110,7 @@ class Pipeline(documents.Pipeline):
         found = []
         for token in itertools.takewhile(lambda token: token != EOS, map(int, ids)):
             if token in numbers:
-                found.append(f"<extra_id_{numbers[token]}>")
+                found.append(SENTINEL.format(numbers[token]))
                 parts.append([])
             else:
                 parts[-1].append(token)
@@ -137,9 +143,9 @@ class Pipeline(documents.Pipeline):
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
         found = super().unread(classes, examples)
-        there = self.tokenizer not in self.learned  # a published one, which may have sentinels of its own
-        outputs = self.sizes["outputs"] if there else (found.sizes["outputs"] or 0) + self.sentinels
-        return replace(found, sizes={"outputs": outputs})
+        if self.tokenizer in ("char", "byte"):
+            return replace(found, sizes={"outputs": (found.sizes["outputs"] or 0) + self.sentinels})
+        return found if self.tokenizer in self.learned else replace(found, sizes=self.sizes)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Texts as one batch {"source": (n, S)}, with <extra_id_0>, <extra_id_1> ... where spans are to be filled in.
@@ -149,7 +155,7 @@ class Pipeline(documents.Pipeline):
         """
         rows = []
         for text in ragged.typed(items):
-            parts = re.split(SENTINEL, text)  # text, number, text, number, ... text
+            parts = re.split(SENTINELS, text)  # text, number, text, number, ... text
             numbers = [int(number) for number in parts[1::2]]
             if not numbers:
                 raise UserError(f"{text[:60]!r} has no <extra_id_0>: write it where something is to be filled in.")

@@ -178,6 +178,19 @@ def test_what_a_person_writes_is_read_as_the_model_was_trained(folder):
     assert notes == []
 
 
+def test_a_learned_subword_tokenizer_has_the_sentinels_so_that_another_task_can_go_on_with_it(folder, tmp_path):
+    pipeline = make(folder, tokenizer="bpe", vocabulary_size=300)
+    assert pipeline.sizes == {"outputs": 300}
+    row = pipeline.read(["1 is <extra_id_0> 2.<extra_id_3>"])[0]["source"][0]
+    assert pipeline.decode(row) == "1 is <extra_id_0> 2.<extra_id_3>"
+    (sentinel,) = set(pipeline.text_tokenizer.pieces(first(pipeline.train_batches(0), 1)[0]["target"][:, 0]))
+    assert sentinel == "<extra_id_0>"
+    (tmp_path / "tokenizer.model").write_bytes(pipeline.text_tokenizer.model)
+    again = make(folder, tokenizer=str(tmp_path / "tokenizer.model"))
+    assert again.sizes == pipeline.sizes
+    assert again.decode(row) == pipeline.decode(row)
+
+
 def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -17,7 +17,7 @@ INPUTS = {
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
-    **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram"), "sentence"),
+    **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }
 
 
