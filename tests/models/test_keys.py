@@ -17,7 +17,7 @@ INPUTS = {
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet"), "image"),
     **dict.fromkeys(("transformer", "seq2seq"), "pair"),
-    **dict.fromkeys(("classifier", "recurrent", "gpt"), "sentence"),
+    **dict.fromkeys(("classifier", "recurrent", "gpt", "bert"), "sentence"),
 }
 
 
