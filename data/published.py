@@ -210,7 +210,7 @@ def files(readers: Sequence[Reader]) -> dict[str, bytes]:
     source's and the target's. None of a tokenizer of characters, which no other project reads."""
     found: dict[str, bytes] = {}
     for name, reader in zip(("source", "target"), readers, strict=False):
-        content = json.loads(reader.model) if isinstance(reader, Published) else {}
+        content: Json = json.loads(reader.model) if isinstance(reader, Published) else {}
         if content.get("vocabulary"):
             found |= {f"{name}.spm": base64.b64decode(content["content"])}
             vocabulary = dict(sorted(content["vocabulary"].items(), key=lambda item: item[1]))

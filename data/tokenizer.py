@@ -40,9 +40,12 @@ class Reader(Protocol):
     model: bytes
     size: int
     digest: str
-    order: np.ndarray | None
     lacks: tuple[str, ...]
     mask: int | None
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """See above."""
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text and EOS after them, int32."""

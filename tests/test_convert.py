@@ -15,6 +15,7 @@ from experiment import config as configs
 from experiment import init_from, restore
 from tests import commandline
 from tests.conftest import tiny
+from tests.data.test_published import TEXTS, sentencepiece_model, write_marian
 from tests.weights.conftest import drawn  # noqa: F401
 
 
@@ -202,3 +203,102 @@ def test_a_file_of_another_size_names_what_it_holds(published, tmp_path):
     )
     with pytest.raises(UserError, match=message):
         begun(published, tmp_path, **{"model.width": 32})
+
+
+@pytest.fixture(scope="module")
+def opus(drawn, tmp_path_factory) -> Path:  # noqa: F811
+    """A tiny Marian's folder as it is downloaded."""
+    folder, tokenizer = tmp_path_factory.mktemp("opus") / "opus-mt-de-en", tmp_path_factory.mktemp("tokenizer")
+    vocabulary = write_marian(tokenizer)
+    params, model = drawn(name="transformer", outputs=len(vocabulary))
+    ids = {"pad_token_id": len(vocabulary) - 1, "eos_token_id": 0, "decoder_start_token_id": len(vocabulary) - 1}
+    files = {path.name: path.read_bytes() for path in tokenizer.iterdir()}
+    weights.write_folder(folder, params, model | {"special": ids}, others=files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def translator(opus) -> Path:
+    """The run that convert.py makes of it, without any data set."""
+    workdir, found = opus.parent / "run", weights.read(opus)
+    config = configs.load(convert.default([str(opus)]))
+    convert.make_run(found, convert.config_of(found, config, False, opus), None, opus, workdir)
+    return workdir
+
+
+def test_a_folder_becomes_a_run_that_translates(opus, translator):
+    done = commandline.command(
+        "predict.py", f"--workdir={translator}", "--config.task.beams=1", "--config.task.extra_length=4", *TEXTS[::2]
+    )
+    assert (done.returncode, done.stdout.count("\n")) == (0, 2), done.stderr
+    run, state, _ = load(translator)
+    theirs, _ = weights.files.read(opus / "model.safetensors")
+    order = run.token_order
+    np.testing.assert_array_equal(state.params["embedding"]["embedding"], theirs["model.shared.weight"][order])
+    np.testing.assert_array_equal(state.params["logits_bias"], theirs["final_logits_bias"][0, order])
+    assert (run.task.start, run.config["init_from"], run.config["data"]["languages"]) == ("pad", "", ("de", "en"))
+    assert {path.name for path in translator.iterdir()} == {
+        *("checkpoints", "config.json", "tokenizer.de.model", "tokenizer.en.model")
+    }
+
+
+def test_the_run_becomes_the_folder_again(opus, translator, tmp_path):
+    params, model, run = convert.of_run(translator, "last", 1)
+    convert.export(params, model, run, tmp_path / "again", None)
+    assert contents(tmp_path / "again" / "model.safetensors") == contents(opus / "model.safetensors")
+    for name in ("source.spm", "target.spm"):
+        assert (tmp_path / "again" / name).read_bytes() == (opus / name).read_bytes()
+    there, again = (json.loads((folder / "config.json").read_text()) for folder in (opus, tmp_path / "again"))
+    assert there.items() <= again.items()
+    vocabularies = [json.loads((folder / "vocab.json").read_text()) for folder in (opus, tmp_path / "again")]
+    assert vocabularies[0] == vocabularies[1]
+    with pytest.raises(UserError, match=r"should end in .npz or .safetensors: a folder has the names of huggingface"):
+        convert.export(params, model, run, tmp_path / "other", "timm")
+
+
+def test_a_run_begins_with_a_folder_and_its_tokenizer(opus, tmp_path):
+    size = {
+        "steps": 5,
+        "optim.warmup_steps": 0,
+        "model.variant": "",
+        "model.width": 16,
+        "model.depth": 2,
+        "model.mlp_dim": 24,
+        "model.heads": 2,
+    }
+    path = "configs/transformer_opus.py"
+    config = configs.load(path, {"init_from": str(opus), **size})
+    assert config.data.tokenizer == str(opus)
+    run = experiment.build(config, tmp_path / "run", {"tokenizers": {}})
+    taken, line = init_from.weights(run)
+    assert line == f"86 of 86 parameters from {opus}."
+    theirs, _ = weights.files.read(opus / "model.safetensors")
+    np.testing.assert_array_equal(taken["embedding/embedding"], theirs["model.shared.weight"][run.token_order])
+    init_from.check(str(opus))
+    (tmp_path / "spiece.model").write_bytes(sentencepiece_model())
+    config = configs.load(path, {"init_from": str(opus), **size})
+    config = type(config)(config.to_dict())
+    config.data.tokenizer = str(tmp_path / "spiece.model")
+    with pytest.raises(
+        UserError, match=r"has a vocabulary of \d+ tokens, and config.data.tokenizer=.* one of \d+: take"
+    ):
+        init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))
+    config.task.start = "bos"
+    with pytest.raises(UserError, match=r"no id for config.task.start='bos': set --config.task.start=pad"):
+        experiment.build(config, tmp_path / "run", {"tokenizers": {}})
+
+
+def test_folders_that_lack_something_are_one_line(opus, tmp_path):
+    found = weights.read(opus)
+    (tmp_path / "part").mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / "part" / name).write_bytes((opus / name).read_bytes())
+    config = convert.config_of(found, configs.load(convert.DEFAULTS["marian"]), False, tmp_path / "part")
+    with pytest.raises(UserError, match=r"part: there is no tokenizer here: sentencepiece's \.model"):
+        convert.make_run(found, config, None, tmp_path / "part", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="which reads text: give a --config for its data"):
+        convert.config_of(found, configs.load(convert.DEFAULT), False, opus)
+    (tmp_path / "part" / "model.safetensors").rename(tmp_path / "part" / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"holds pytorch_model.bin, a pickle"):
+        init_from.check(str(tmp_path / "part"))

@@ -21,7 +21,7 @@ from data.tokenizer import Reader
 from errors import UserError
 
 
-def debug(section: Section) -> dict[str, int]:
+def debug(section: Section) -> dict[str, int | str]:
     """What a `:debug` variant changes."""
     tokenizer = section["tokenizer"] if section["tokenizer"] in Pipeline.learned else "bpe"
     return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300, "tokenizer": tokenizer}

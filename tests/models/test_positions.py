@@ -19,6 +19,7 @@ from models.positions import (
     positions_in_segments,
     sinusoid_1d,
     sinusoid_2d,
+    sinusoid_halves,
 )
 
 restarting = jax.jit(positions_in_segments)
@@ -34,6 +35,15 @@ def added(kind: Kind, extra: int, dtype: DTypeLike = jnp.float32) -> tuple[np.nd
     assert (out.shape, out.dtype) == (x.shape, dtype)
     np.testing.assert_array_equal(out[0], out[1])
     return np.asarray(out[0]), variables
+
+
+def test_halves_are_the_same_sines_and_then_the_same_cosines():
+    table, halves = sinusoid_1d(20, D), sinusoid_halves(20, D)
+    np.testing.assert_array_equal(halves[:, : D // 2], table[:, 0::2])
+    np.testing.assert_array_equal(halves[:, D // 2 :], table[:, 1::2])
+    x = jnp.zeros((1, 3, D))
+    added = AddTokenPositions("sinusoid_halves").apply({}, x, jnp.arange(3)[None], 3)
+    np.testing.assert_array_equal(added[0], halves[:3])
 
 
 def test_sinusoid_1d_equals_the_formula():

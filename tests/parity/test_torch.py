@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+import weights
 from tests.parity.compare import CLASSES, compare, draw, images
 
 
@@ -77,3 +78,21 @@ def test_transformers(torch, measured, tmp_path, kind, size, options):
     assert not any(told.values())
     for name, value in again.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("kind", ["ViTForImageClassification", "DeiTForImageClassificationWithTeacher"])
+def test_a_folder_that_is_written_is_opened(torch, tmp_path, kind):
+    """Weights and config.json of a run are a model of theirs, with the same outputs and names of classes."""
+    import transformers
+
+    small = TINY | dict(num_hidden_layers=2, num_labels=3, id2label={0: "ant", 1: "bee", 2: "cat"})
+    config = getattr(transformers, f"{kind[:4].rstrip('FM')}Config")(image_size=96, patch_size=16, **small)
+    model, image = filled(torch, getattr(transformers, kind)(config)), images(96)
+    model.save_pretrained(tmp_path / "there")
+    found = weights.read(tmp_path / "there")
+    settings = {"dropout": 0.0, "grid": found.grid} | found.model
+    weights.write_folder(tmp_path / "again", found.params, settings, found.names)
+    again, told = type(model).from_pretrained(tmp_path / "again", output_loading_info=True)
+    assert not any(told.values())
+    assert torch.equal(outputs(torch, again.eval(), image).logits, outputs(torch, model, image).logits)
+    assert again.config.id2label == model.config.id2label

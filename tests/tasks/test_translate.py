@@ -13,6 +13,7 @@ import lookup
 import models
 from errors import UserError
 from models.decoding import beam
+from models.tokens import UNKNOWN
 from tasks.translate import BOS, EOS, PAD, Task, shift_right
 
 V, D, S, EXTRA, SEEDS = 12, 8, 5, 4, (1, 4, 5, 6, 9)
@@ -90,6 +91,24 @@ def test_what_is_predicted_where_there_is_nothing_weighs_nothing():
     jax.tree.map(np.testing.assert_array_equal, summed(junk, batch), summed(LOGITS, batch))
     empty = summed(LOGITS, {"source": SOURCE, "target": np.zeros_like(TARGET)})
     assert all(total == weight == 0 for total, weight in empty.values())
+
+
+def test_a_vocabulary_without_a_beginning_begins_with_padding():
+    task = Task(start="pad")
+    expected = [[PAD, 4, 5, 6], [PAD, 7, 0, 0], [0, 0, 0, 0], [PAD, 8, 9, 0]]
+    np.testing.assert_array_equal(shift_right(TARGET, TARGET > 0, task.first), expected)
+    task.check_vocabulary(("bos",))
+    with pytest.raises(UserError, match=r"no id for config.task.start='bos': set --config.task.start=pad"):
+        Task().check_vocabulary(("bos",))
+    vocabulary = jnp.zeros(V).at[BOS].set(9.0).at[PAD].set(10.0)  # where BOS is a word, it may be written
+
+    def apply(*inputs, method, **options):
+        return {} if method == "start" else (jnp.broadcast_to(vocabulary, (B, 1, V)), {})
+
+    for start, word in (("pad", BOS), ("bos", UNKNOWN)):
+        task = Task(start=start, beams=1, extra_length=1)
+        tokens = task.predict(apply, {"source": jnp.asarray(SOURCE)}, jax.random.key(0))["tokens"]
+        assert tokens[0, 0] == word
 
 
 def test_sums_over_the_parts_of_a_batch_add_up_to_those_of_the_whole():
