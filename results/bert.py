@@ -1,8 +1,8 @@
 """Whether BERT's pre-training helps on SST-2: python results/bert.py [--data_dir=FOLDER] [--size=Tiny] [--steps=10000]
 
 A masked language model learns from SST-2's 67,349 phrases without their labels; then the same model learns the labels,
-all or the first 2,000 of them, once from its weights and once from scratch, with equal steps, settings and tokenizer, for
-three seeds. Writes results/bert.json. Runs are kept in runs/bert, from which a second start resumes.
+all or the first 2,000 of them, once from its weights and once from scratch, with equal steps, settings and tokenizer,
+for three seeds. Writes results/bert.json. Runs are kept in runs/bert, from which a second start resumes.
 """
 
 import json
