@@ -109,13 +109,11 @@ def check(source: Path, target: Path) -> None:
 
 
 def default(arguments: list[str]) -> str:
-    """The config of a run that is made of these, where none is given."""
-    for path in map(Path, arguments):
-        kind = weights.model_type(path)
-        head = re.sub("^(Bert|Roberta)", "", weights.architecture(path))
-        if found := DEFAULTS.get(kind) or (kind in ("bert", "roberta") and HEADS.get(head)):
-            return found
-    return DEFAULT
+    """The config of a run that is made of the first of these, where none is given."""
+    source = next((argument for argument in arguments if not argument.startswith("-")), "")
+    path = Path(os.path.expanduser(source))
+    kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
+    return DEFAULTS.get(kind) or (HEADS.get(head) if kind in ("bert", "roberta") else None) or DEFAULT
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:

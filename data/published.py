@@ -38,6 +38,7 @@ SPELLED = {
 }
 FORMATS = "sentencepiece's .model, tokenizer.json, vocab.json with merges.txt, or vocab.txt"
 LANGUAGE = re.compile(r"(>>[^<>\s]+<<)\s*(.*)", re.DOTALL)  # what a multilingual Marian begins its sources with
+AT_ONCE = 10_000  # texts, as what the library makes of one is many times as large as its ids
 Json = dict[str, Any]
 
 
@@ -108,7 +109,9 @@ class _Tokenizers:
         self.vocabulary: Mapping[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [one.ids for one in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
+        encode = self._tokenizer.encode_batch_fast
+        return [one.ids for part in parts for one in encode(list(part), add_special_tokens=False)]
 
     def decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False)

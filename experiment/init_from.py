@@ -46,14 +46,14 @@ def weights(run: Run) -> tuple[Weights, str]:
 
 def check(source: str) -> None:
     """Checks that the source exists, before a data set is opened for a run that could not begin."""
-    if not isinstance(source, str):
-        return  # which experiment.build refuses
+    if not source or not isinstance(source, str):
+        return  # none, or one that experiment.build refuses
     path, _ = _parts(source)
     if path.suffix in published.SUFFIXES and not os.path.exists(path):
         raise UserError(f"config.init_from={source}: there is no such file.")
     if _published(path):
         published.find(path)
-    elif source:
+    else:
         if os.path.isfile(path):
             published.read(path)  # which says why a file of another kind is not loaded
         if not os.path.isdir(path):
