@@ -114,7 +114,7 @@ def default(arguments: list[str]) -> str:
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
     path = Path(os.path.expanduser(source))
     kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
-    return DEFAULTS.get(kind) or (HEADS.get(head, DEFAULT) if kind in ("bert", "roberta") else DEFAULT)
+    return DEFAULTS.get(kind) or (HEADS.get(head) if kind in ("bert", "roberta") else None) or DEFAULT
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:

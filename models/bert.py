@@ -38,7 +38,7 @@ class Sizes:
 class Model(nn.Module):
     """Embeddings of words, positions and segments, post-LN blocks, and one of three heads.
 
-    RoBERTa: max_length=512, types=1, first_position=2, padding=1, norm_epsilon=1e-5.
+    RoBERTa: types=1, first_position=2, norm_epsilon=1e-5; and padding=1 for ids as its own files number them.
 
     Attributes:
       outputs: C, or V where the head predicts words; 0 leaves the head out and returns the representation: [CLS] after

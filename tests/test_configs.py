@@ -271,3 +271,11 @@ def test_berts_tasks_have_the_inputs_of_their_data(task, fields, workdir, tmp_pa
         config.checkpoint.keep_best = "train[:10]/accuracy"
     with tfds.testing.mock_data(80):
         takes_its_steps(config, workdir)
+
+
+def test_bert_takes_its_steps_on_pairs_of_segments(workdir):
+    config = load("bert_pretrain", "python+Tiny", small=True)
+    config.parallel.mode = "mesh"
+    config.data.update(name="email", next_sentence=True, eval_splits=("train",))
+    config.model.next_sentence, config.checkpoint.keep_best = True, "train/next_sentence_accuracy"
+    takes_its_steps(config, workdir)

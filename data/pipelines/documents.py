@@ -145,8 +145,8 @@ class Pipeline(Base[list[str], Text]):
     outputs for Shakespeare's characters.
 
     Attributes:
-      source: "files" for files of text, "tfds" for a set with a feature `text`, "python" for the source of Python's
-        standard library: a module of data/text that defines `documents`.
+      source: "files" for files of text, "tfds" for a set with a feature `text` or `sentence`, "python" for the source
+        of Python's standard library: a module of data/text that defines `documents`.
       name: files, folders and globs with commas between; a set; packages of the library, "" for all of it.
       tokenizer: "char" and "byte" keep text exactly, as "bpe" and "unigram" do here: see data/characters.py. Or the
         file or folder of one that is published: see data/published.py.

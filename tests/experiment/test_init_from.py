@@ -11,6 +11,7 @@ from errors import UserError
 from experiment import config as configs
 from experiment import init_from, restore, resume, scoring, teacher
 from tests.conftest import tiny
+from tests.families import COMMON, FAMILIES
 from train import train
 from training.trees import by_name
 from weights import transplant
@@ -229,3 +230,26 @@ def test_a_model_is_scored_at_another_resolution(first, saved, mode):
     np.testing.assert_array_equal(params["head/kernel"], saved["head/kernel"])
     scores, _ = scoring.score(run, state, slow=False)
     assert 0 < scores["test/accuracy"] < 1
+
+
+def test_words_keep_their_embeddings_only_with_their_tokenizer(workdir, tmp_path, capsys):
+    pre = COMMON | FAMILIES["bert"] | {"steps": 1, "optim.warmup_steps": 0}
+    train(configs.load("configs/vit_digits.py", pre), tmp_path / "pre")
+    model = {key: value for key, value in FAMILIES["bert"].items() if key.startswith("model.")}
+    tuned = COMMON | FAMILIES["classifier"] | {"init_from": str(tmp_path / "pre"), "data.begin": True}
+    tuned = {key: value for key, value in tuned.items() if not key.startswith("model.")} | model
+    tuned |= {"model.head": "sentence", "init_fresh": ("head/.*", "pooler/.*", "words.*")}
+
+    def started(**changes):
+        run = experiment.build(configs.load("configs/vit_digits.py", tuned | changes), workdir)
+        assert resume.start(run) == 0
+        return flat(run.devices.get_state(run.initialise()).params)
+
+    params = started(**{"data.tokenizer": str(tmp_path / "pre")})
+    saved, _ = init_from.read(str(tmp_path / "pre"))
+    for name in params.keys() & saved.keys():
+        np.testing.assert_array_equal(params[name], saved[name], err_msg=name)
+    assert params.keys() - saved.keys() == {f"{part}/{x}" for part in ("head", "pooler") for x in ("kernel", "bias")}
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"another tokenizer than config.data.*Take --config.data.tokenizer=.*pre, or"):
+        started()
