@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     for name in chosen(subject, arguments):
         arrays = lookup.find(FIGURES, "arrays", name)(subject)
         picture.save(lookup.find(FIGURES, "draw", name)(arrays), arrays, folder / f"{name}.png")
-        print(f"{name:13} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
+        print(f"{name:16} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
 
 
 def chosen(subject: Subject, asked: list[str]) -> list[str]:

@@ -89,7 +89,7 @@ def draw(arrays: Arrays) -> Figure:
     shapes = [arrays[f"{name}_heads"].shape[1:] for name in names]
     width = COLUMNS * (max(0.42 * heads for _, heads in shapes) + 1.0)
     heights = [rows * (max(0.3 * depth, 0.6) + 0.9) + 0.3 for depth, _ in shapes]
-    title = f"What each head does, over {arrays['sentences']} sentences"
+    title = f"What each head does, over {arrays['sentences']} texts"
     figure = picture.begin(max(width, 9), sum(heights) + 0.6, title)
     parts = figure.subfigures(len(names), 1, squeeze=False, height_ratios=heights)
     for part, name, (depth, heads) in zip(parts[:, 0], names, shapes, strict=True):

@@ -35,16 +35,16 @@ def draw(arrays: Arrays) -> Figure:
     lengths = [len(arrays[f"{name}_tokens"]) for name in names]
     cell = min(0.28, 9 / max(lengths))
     sides = [max(2.5, cell * length) + 1.2 for length in lengths]
-    figure = picture.begin(
-        sum(sides) + 1, max(sides) + 0.8, "Attention rollout: the share of each token (column) in each output (row)"
-    )
+    title = "Attention rollout: the share of each token (column) in each output (row)"
+    figure = picture.begin(max(sum(sides), 7.5), max(sides) + 0.8, title)
     grid = figure.subplots(1, len(names), squeeze=False, width_ratios=sides)
     for axes, name in zip(grid[0], names, strict=True):
         tokens = arrays[f"{name}_tokens"]
-        image = axes.imshow(arrays[f"{name}_rollout"], cmap="Blues", vmin=0, interpolation="nearest")
+        shares = arrays[f"{name}_rollout"]
+        axes.imshow(shares / shares.max(-1, keepdims=True), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         picture.name_rows(axes, tokens, picture.letters(cell))
         picture.name_columns(axes, tokens, picture.letters(cell))
         axes.set_anchor("N")
         axes.set_title(sentences.title(name, arrays), fontsize="medium")
-        figure.colorbar(image, ax=axes, shrink=0.6)
+    figure.supxlabel("each row from 0 (light) to its own largest share (dark)", fontsize="small")
     return figure
