@@ -78,11 +78,11 @@ T5: dict[str, dict[str, dict[str, int]]] = {
 }
 
 # 2103.14030, section 3.3: the width of the first stage, and the layers of each. All heads are 32 wide.
-SWIN: dict[str, dict[str, int | tuple[int, ...]]] = {
-    "T": {"width": 96, "depths": (2, 2, 6, 2)},
-    "S": {"width": 96, "depths": (2, 2, 18, 2)},
-    "B": {"width": 128, "depths": (2, 2, 18, 2)},
-    "L": {"width": 192, "depths": (2, 2, 18, 2)},
+SWIN = {
+    "T": (96, (2, 2, 6, 2)),
+    "S": (96, (2, 2, 18, 2)),
+    "B": (128, (2, 2, 18, 2)),
+    "L": (192, (2, 2, 18, 2)),
 }
 
 # BERT (1810.04805, section 3; the small ones are of 1908.08962). MLPs are four times as wide as the model.

@@ -6,7 +6,7 @@ map.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -362,14 +362,14 @@ class Model(nn.Module):
     def size(self) -> Sizes:
         """The sizes of the variant, each replaced where it is given."""
         variants.check(self.variant, sizes.SWIN)
-        fields: dict[str, Any] = dict(sizes.SWIN[self.variant]) if self.variant else {}  # numbers and tuples of them
-        given = {key: getattr(self, key) for key in ("width", "depths")}
-        fields |= {key: value for key, value in given.items() if value is not None}
-        if missing := given.keys() - fields.keys():
-            raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
-        if fields["width"] % self.head_dim:
-            raise UserError(f"config.model.width={fields['width']} does not divide by head_dim={self.head_dim}.")
-        return Sizes(fields["width"], tuple(fields["depths"]))
+        width, depths = sizes.SWIN.get(self.variant, (None, None))
+        width, depths = self.width or width, self.depths or depths
+        if width is None or depths is None:
+            name = "width" if width is None else "depths"
+            raise UserError(f"config.model.{name} is not set: set it, or config.model.variant.")
+        if width % self.head_dim:
+            raise UserError(f"config.model.width={width} does not divide by head_dim={self.head_dim}.")
+        return Sizes(width, tuple(depths))
 
     @nn.compact
     def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B C"]:

@@ -75,9 +75,9 @@ def _describe(
     depths = tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
     if odd := [s for s in range(len(depths)) if sizes[f"F{s}"] != 4 * sizes[f"D{s}"]]:
         raise UserError(f"the MLPs of stage {odd[0] + 1} are not four times as wide as the stage.")
-    size = {"width": sizes["D0"], "depths": depths}
+    size = sizes["D0"], depths
     variant = next((name for name, row in SWIN.items() if row == size and sizes["K"] == HEAD_DIM), "")
-    fields: dict[str, object] = size | {"head_dim": sizes["K"]}
+    fields = {"width": sizes["D0"], "depths": depths, "head_dim": sizes["K"]}
     settings, words = named("Swin" if version == "1" else "Swin V2", variant, fields)
     settings |= {"window": (isqrt(sizes["R"]) + 1) // 2} if "R" in sizes else {}
     return Described(

@@ -138,7 +138,7 @@ def _read(version: str, config: Json) -> Beside:
 
 def _write(version: str, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
     prefix, kind = ("Swin", "swin") if version == "1" else ("Swinv2", "swinv2")
-    depths = list(model["depths"] or sizes_of.SWIN[model["variant"]]["depths"])
+    depths = list(model["depths"] or sizes_of.SWIN[model["variant"]][1])
     return {
         "architectures": [f"{prefix}ForImageClassification"],
         "model_type": kind,
