@@ -78,7 +78,7 @@ T5: dict[str, dict[str, dict[str, int]]] = {
 }
 
 # 2103.14030, section 3.3: the width of the first stage, and the layers of each. All heads are 32 wide.
-SWIN = {
+SWIN: dict[str, tuple[int, tuple[int, ...]]] = {
     "T": (96, (2, 2, 6, 2)),
     "S": (96, (2, 2, 18, 2)),
     "B": (128, (2, 2, 18, 2)),
