@@ -95,7 +95,9 @@ def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> 
 
 def results() -> list[Result]:
     """The rows of README's results."""
-    digits, fashion, gpt = read("digits"), read("fashion_mnist"), read("language_model")["shakespeare cpu"]
+    digits, fashion, language = read("digits"), read("fashion_mnist"), read("language_model")
+    gpt, modern = language["shakespeare cpu"], [language[f"modern cpu, seed {seed}"] for seed in range(3)]
+    losses = [run["validation/loss"] for run in modern]
     accuracies = [run["test/accuracy"] for run in digits["runs"]]
     seconds = [run["seconds"] for run in digits["runs"]]
     epoch = fashion["curve"][-1]
@@ -155,6 +157,15 @@ def results() -> list[Result]:
             "language_model.json",
             (gpt["commit"],),
             "configs/gpt_shakespeare.py:cpu",
+        ),
+        Result(
+            "gpt_modern:cpu",
+            f"Tiny Shakespeare: validation loss **{np.mean(losses):.3f}**, mean of 3 seeds "
+            f"({', '.join(f'{loss:.3f}' for loss in losses)})",
+            "",
+            "language_model.json",
+            (modern[0]["commit"],),
+            "configs/gpt_modern.py:cpu",
         ),
         translation("multi30k en-de", "transformer_multi30k:en-de", multi30k, "test2016, English to German"),
         translation(

@@ -24,6 +24,19 @@ def judge_shakespeare(found: Numbers) -> Found:
     )
 
 
+def judge_modern(found: Numbers) -> Found:
+    """Below GPT-2's form for every seed."""
+    gpt, modern = found["shakespeare cpu"], [found[f"modern cpu, seed {seed}"] for seed in range(3)]
+    losses = [run["validation/loss"] for run in modern]
+    return Found(
+        f"Tiny Shakespeare, validation loss {', '.join(f'{loss:.3f}' for loss in losses)} "
+        f"({modern[0]['parameters']:,} parameters), GPT-2's form {gpt['validation/loss']:.3f} ({gpt['parameters']:,}, "
+        "one seed); equal steps, batches and arithmetic",
+        verdict(max(losses) < gpt["validation/loss"], min(losses) < gpt["validation/loss"]),
+        commits=(modern[0]["commit"],),
+    )
+
+
 CLAIMS = (
     Claim(
         "sst2",
@@ -47,6 +60,19 @@ CLAIMS = (
             'python results/language_model.py "shakespeare cpu" --data_dir=DIR',
             judge_shakespeare,
             ("configs/gpt_shakespeare.py",),
+        ),
+    ),
+    Claim(
+        "modern_blocks",
+        "Rotary positions, RMSNorm, gated MLPs and normalised queries and keys learn more from the same compute.",
+        "2104.09864; 1910.07467; 2002.05202; 2010.04245",
+        "",
+        Recorded(
+            "language_model.json",
+            'python results/language_model.py "modern cpu, seed 0" "modern cpu, seed 1" "modern cpu, seed 2" '
+            "--data_dir=DIR",
+            judge_modern,
+            ("configs/gpt_modern.py",),
         ),
     ),
 )
