@@ -148,6 +148,7 @@ def results() -> list[Result]:
         ),
         translation("dates", "transformer_dates", "configs/transformer_dates.py", "held-out dates"),
         translation("reverse", "transformer_reverse", "configs/transformer_reverse.py", "held-out sequences"),
+        translation("dates t5", "t5_dates", "configs/t5_dates.py", "held-out dates"),
         Result(
             "gpt_shakespeare:cpu",
             f"Tiny Shakespeare: validation loss **{gpt['validation/loss']:.3f}**, "
