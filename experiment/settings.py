@@ -124,10 +124,7 @@ class Experiment:
     steps: Steps = 0
     epochs: NonNegativeFloat = 0.0
     init_from: str = ""
-    init_fresh: tuple[Pattern, ...] = (
-        *("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*"),
-        *("words.*", "following/.*"),  # of BERT
-    )
+    init_fresh: tuple[Pattern, ...] = ("head/.*", "pre_logits/.*", "reconstruction/.*", "prediction.*")
     model: Keys = field(default_factory=dict)
     task: Keys = field(default_factory=dict)
     data: Keys = field(default_factory=dict)

@@ -62,8 +62,8 @@ class Mlp(nn.Module):
     initialisers: Initialisers = XAVIER
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B N D"], *, train: bool) -> Float[Array, "B N D"]:
-        """The same MLP for each of the N tokens."""
+    def __call__(self, x: Float[Array, "B *N D"], *, train: bool) -> Float[Array, "B *N D"]:
+        """The same MLP for each of the N tokens, or of the places of a map."""
         dense = partial(nn.Dense, use_bias=self.use_bias, bias_init=self.initialisers.bias, dtype=self.dtype)
         width = x.shape[-1]
         expand = partial(dense, self.mlp_dim, kernel_init=self.initialisers.kernel)

@@ -1,7 +1,7 @@
 """The Swin Transformer (2103.14030) and Swin V2 (2111.09883): attention within windows, over maps that shrink.
 
 B batch, R rows and C columns of a map, D width of a stage, H heads, K head size, N tokens of a window, W windows of a
-map.
+map, M of all maps.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Windows(NamedTuple):
         padded = tuple(-(-g // s) * s for g, s in zip(grid, side, strict=True))
         return cls(side, (shift[0], shift[1]), (padded[0], padded[1]))
 
-    def cut(self, x: Float[Array, "B R C D"]) -> Float[Array, "B*W N D"]:
+    def cut(self, x: Float[Array, "B R C D"]) -> Float[Array, "M N D"]:
         """The windows of a map, moved and filled up with zeros."""
         x = jnp.pad(x, ((0, 0), *((0, p - g) for p, g in zip(self.padded, x.shape[1:3], strict=True)), (0, 0)))
         if any(self.shift):
@@ -75,7 +75,7 @@ class Windows(NamedTuple):
         x = x.reshape(-1, rows // high, high, columns // wide, wide, x.shape[-1])
         return x.swapaxes(2, 3).reshape(-1, high * wide, x.shape[-1])
 
-    def join(self, x: Float[Array, "B*W N D"], grid: tuple[int, int]) -> Float[Array, "B R C D"]:
+    def join(self, x: Float[Array, "M N D"], grid: tuple[int, int]) -> Float[Array, "B R C D"]:
         """The map of these windows: what `cut` has made of it, undone."""
         (rows, columns), (high, wide) = self.padded, self.side
         x = x.reshape(-1, rows // high, columns // wide, high, wide, x.shape[-1])
@@ -171,8 +171,8 @@ class WindowAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B*W N D"], side: tuple[int, int], region: Int[np.ndarray, "W N"] | None, *, train: bool
-    ) -> Float[Array, "B*W N D"]:
+        self, x: Float[Array, "M N D"], side: tuple[int, int], region: Int[np.ndarray, "W N"] | None, *, train: bool
+    ) -> Float[Array, "M N D"]:
         """Args: side: rows and columns of a window. region: see Windows.regions."""
         width, second = x.shape[-1], self.version == "2"
         heads = partial(Heads, self.heads, width // self.heads, kernel_init=NORMAL, dtype=self.dtype)
@@ -263,8 +263,8 @@ class Merging(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B R C D"]) -> Float[Array, "B r c 2D"]:
-        """A map of half the rows and columns; odd ones are filled up with zeros."""
+    def __call__(self, x: Float[Array, "B R C D"]) -> Float[Array, "B r c E"]:
+        """A map of half the rows and columns, E = 2 D wide; odd ones are filled up with zeros."""
         x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
         # In the published order: down before right.
         x = jnp.concatenate([x[:, i::MERGED, j::MERGED] for j in range(MERGED) for i in range(MERGED)], axis=-1)

@@ -236,7 +236,7 @@ def test_input_that_cannot_be_read_ends_predict_and_does_not_hang_it():
         yield "one"
         raise OSError(errno.EIO, "Input/output error")
 
-    found = predict.batches(items())
+    found = predict.batches(items(), 8)
     assert next(found) == ["one"]
     with pytest.raises(OSError, match="Input/output"):
         next(found)

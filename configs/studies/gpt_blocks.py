@@ -1,6 +1,6 @@
 """What each part of later models is worth to a GPT, by the loss on Tiny Shakespeare's validation text.
 
-python study.py --study=configs/studies/gpt_blocks.py:cpu --config.data.data_dir=DIR    two CPU cores, 33 runs, an hour
+python study.py --study=configs/studies/gpt_blocks.py:tiny --config.data.data_dir=DIR    two CPU cores, 33 runs, an hour
 python study.py --study=configs/studies/gpt_blocks.py --config.data.data_dir=DIR        nanoGPT's size for a GPU
 """
 
@@ -8,18 +8,18 @@ from ml_collections import ConfigDict
 
 from configs.studies import base
 
-VARIANTS = {"size": ("cpu",)}
+VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:
-    """The study of a size: "cpu", 0.8M parameters that see 64 characters, or "", 10.7M that see 256."""
+    """The study of a size: "tiny", 0.8M parameters that see 64 characters, or "", 10.7M that see 256."""
     study = base.get_config(
         "Parts of later GPTs",
         "2104.09864, 2108.12409, 1910.07467, 2002.05202, 2302.05442, 2305.13245, 2004.05150, 2408.00118",
         "What is each part of later decoder-only models worth alone, and what all of gpt_modern.py together?",
     )
     study.reported = "Each paper reports its own part at a larger size, and none all of them side by side."
-    variant = f":{size}" if size else ""
+    variant = ":cpu" if size else ""
     study.runs = (
         *(
             base.run(f"configs/gpt_shakespeare.py{variant}", *changes, *base.ONE_CHECKPOINT, part=part)

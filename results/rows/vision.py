@@ -367,6 +367,6 @@ CLAIMS = (
         "With more compute the best size and the best number of images grow alike.",
         "2203.15556, table 2 (language models)",
         "exponents 0.49 and 0.51",
-        Studied("vit_isoflop:glyphs", judge_isoflop, 120),
+        Studied("vit_isoflop:glyphs", judge_isoflop, 150),
     ),
 )

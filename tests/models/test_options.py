@@ -73,7 +73,7 @@ def results(model: MultiHeadAttention, variables, mask: Mask):
 
     @jax.jit
     def both(variables):
-        out, back = jax.vjp(lambda v: model.apply(v, X, None, mask, POSITION, train=False), variables)
+        out, back = jax.vjp(lambda v: model.apply(v, X, mask=mask, position=POSITION, train=False), variables)
         return out, back(jnp.cos(jnp.arange(out.size)).reshape(out.shape))
 
     return both(variables)
@@ -124,7 +124,7 @@ def test_kept_keys_and_values_have_the_groups_heads_and_give_the_same(name, fill
     @jax.jit
     def both(variables):
         key, value = model.apply(variables, X, method="kept")
-        late = model.apply(variables, X, key, value, mask, np.arange(T)[None], method="attend_to_kept")
+        late = model.apply(variables, X, key, value, mask, position=np.arange(T)[None], method="attend_to_kept")
         return key, value, late, model.apply(variables, X, mask=causal_mask(), train=False)
 
     key, value, late, whole = both(variables)
@@ -138,7 +138,7 @@ def test_a_probe_sees_the_weights_of_all_options(filled):
     model, options = layer(OPTIONS["all"]), OPTIONS["all"]
     variables = filled(model, X)
     mask = causal_mask() & Mask(segments=(SEGMENT, SEGMENT))
-    apply = jax.jit(lambda v: model.apply(v, X, None, mask, POSITION, train=False, mutable="probe"))
+    apply = jax.jit(lambda v: model.apply(v, X, mask=mask, position=POSITION, train=False, mutable="probe"))
     out, seen = apply(variables)
     assert seen["probe"]["attention"][0].shape == (B, H, T, T)
     np.testing.assert_allclose(out, naive(jax.tree.map(np.float64, variables["params"]), X, options), atol=2e-5)
@@ -179,7 +179,7 @@ def test_alibi_in_bfloat16_knows_distances_among_thousands_of_tokens(filled):
 
     @jax.jit
     def weights(variables):
-        _, seen = model.apply(variables, x, None, causal_mask(), position, train=False, mutable="probe")
+        _, seen = model.apply(variables, x, mask=causal_mask(), position=position, train=False, mutable="probe")
         return seen["probe"]["attention"][0][0, 0, -1]
 
     expected = np.exp(-(2.0**-8) * np.arange(7, -1, -1))
