@@ -101,7 +101,7 @@ def results() -> list[Result]:
     accuracies = [run["test/accuracy"] for run in digits["runs"]]
     seconds = [run["seconds"] for run in digits["runs"]]
     epoch = fashion["curve"][-1]
-    sst2, own = read("sst2"), read("self_supervision")
+    sst2, own, bert = read("sst2"), read("self_supervision"), read("bert")
     probe = {name: percent(value, 1) for name, value in own["accuracy"]["linear probe"].items()}
     tuned = {name: percent(float(np.mean(values)), 1) for name, values in own["accuracy"]["fine-tuned"].items()}
     transfer, translated = read("transfer"), read("translation")
@@ -190,6 +190,20 @@ def results() -> list[Result]:
             "sst2.json",
             (sst2["commit"],),
             "configs/encoder_sst2.py:mean",
+        ),
+        Result(
+            "bert_finetune:sst2+Tiny",
+            "SST-2, BERT-Tiny pre-trained on its phrases without labels, validation accuracy, 3 seeds: "
+            + "; ".join(
+                f"{part} **{percent(bert[part]['fine-tuned']['mean'], 1)} %**, from scratch "
+                f"{percent(bert[part]['from scratch']['mean'], 1)} %"
+                for part in ("all labels", "2,000 labels")
+            ),
+            "",
+            "bert.json",
+            (bert["commit"],),
+            "configs/bert_finetune.py:sst2+Tiny",
+            ", by [bert.py](results/bert.py)",
         ),
         Result(
             "mae_fashion_mnist",

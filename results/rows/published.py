@@ -37,6 +37,31 @@ def judge_modern(found: Numbers) -> Found:
     )
 
 
+def judge_bert(found: Numbers) -> Found:
+    """Pre-trained above from scratch for every seed, with all labels and with few."""
+    parts = ("all labels", "2,000 labels")
+    won = [
+        all(
+            tuned > scratch
+            for tuned, scratch in zip(
+                *(found[part][start]["validation/accuracy"] for start in ("fine-tuned", "from scratch")), strict=True
+            )
+        )
+        for part in parts
+    ]
+    shown = "; ".join(
+        f"{part}: {100 * found[part]['fine-tuned']['mean']:.1f} % fine-tuned, "
+        f"{100 * found[part]['from scratch']['mean']:.1f} % from scratch"
+        for part in parts
+    )
+    return Found(
+        f"BERT-Tiny, SST-2, validation split, 3 seeds, equal steps, {shown}",
+        verdict(all(won), any(won)),
+        "pre-trained for 3,000 steps on the phrases of SST-2 itself, without their labels"
+        + ("" if all(won) else f"; not better for every seed with {parts[won.index(False)]}"),
+    )
+
+
 CLAIMS = (
     Claim(
         "sst2",
@@ -73,6 +98,15 @@ CLAIMS = (
             "--data_dir=DIR",
             judge_modern,
             ("configs/gpt_modern.py",),
+        ),
+    ),
+    Claim(
+        "masked_words",
+        "Learning to fill in hidden words first, an encoder classifies sentences better than from scratch.",
+        "1810.04805, section 5.1",
+        "",
+        Recorded(
+            "bert.json", "python results/bert.py --data_dir=DIR --steps=3000", judge_bert, ("configs/bert_finetune.py",)
         ),
     ),
 )
