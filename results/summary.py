@@ -195,7 +195,7 @@ def results() -> list[Result]:
             "bert_finetune:sst2+Tiny",
             "SST-2, BERT-Tiny pre-trained on its phrases without labels, validation accuracy, 3 seeds: "
             + "; ".join(
-                f"{part} **{percent(bert[part]['fine-tuned']['mean'], 1)} %**, from scratch "
+                f"{part} {percent(bert[part]['fine-tuned']['mean'], 1)} %, from scratch "
                 f"{percent(bert[part]['from scratch']['mean'], 1)} %"
                 for part in ("all labels", "2,000 labels")
             ),
