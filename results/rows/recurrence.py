@@ -208,7 +208,8 @@ def judge_alignment(found: Numbers) -> Found:
         + ", ".join(f"{name} {rate:.1f} %" for name, rate in rates.items())
         + "; one seed each",
         verdict(bahdanau < 10, bahdanau < 50),
-        "the strongest link of each target word; of the Transformer the mean of the heads of the last layer but one",
+        "by the strongest link of each target word"
+        + ("; of the Transformer the mean of the heads of the last layer but one" if "Transformer" in rates else ""),
         tuple(sorted({run["commit"] for run in found.values()})),
     )
 
