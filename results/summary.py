@@ -104,7 +104,7 @@ def results() -> list[Result]:
     sst2, own, bert = read("sst2"), read("self_supervision"), read("bert")
     probe = {name: percent(value, 1) for name, value in own["accuracy"]["linear probe"].items()}
     tuned = {name: percent(float(np.mean(values)), 1) for name, values in own["accuracy"]["fine-tuned"].items()}
-    transfer, translated = read("transfer"), read("translation")
+    transfer, translated, aligned = read("transfer"), read("translation"), read("alignment")["GRU, Bahdanau"]
     fashion_config, mae = "configs/vit_fashion_mnist.py", "configs/mae_fashion_mnist.py"
     multi30k, seq2seq = "configs/transformer_multi30k.py:de-en", "configs/seq2seq_multi30k.py:gru+bahdanau"
 
@@ -167,6 +167,16 @@ def results() -> list[Result]:
             "language_model.json",
             (modern[0]["commit"],),
             "configs/gpt_modern.py:cpu",
+        ),
+        Result(
+            "seq2seq_reverse:gru+bahdanau",
+            f"sequences written backwards: **{percent(aligned['alignment_error_rate'], 1)} %** alignment error rate, "
+            f"{percent(aligned['test/sentence_accuracy'], 1)} % of sentences right",
+            "",
+            "alignment.json",
+            (aligned["commit"],),
+            "configs/seq2seq_reverse.py:gru+bahdanau",
+            ", by [alignment.py](results/alignment.py)",
         ),
         translation("multi30k en-de", "transformer_multi30k:en-de", multi30k, "test2016, English to German"),
         translation(
