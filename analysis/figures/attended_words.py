@@ -95,14 +95,16 @@ def draw(arrays: Arrays) -> Figure:
             begin = start + (label[:1] == " " and len(label) > 1)
             axes.add_patch(Rectangle((begin, row - 0.45), end - begin, 0.9, facecolor=_blue(share), **frame))
             color = "white" if share > 0.6 else "black"
-            text = axes.text(start, row, picture.literal(label), color=color, va="center_baseline", zorder=4)
+            text = axes.text(
+                begin, row, picture.literal(label[begin - start :]), color=color, va="center_baseline", zorder=4
+            )
             text.set(family="monospace", fontsize=SIZE)
     axes.set(xlim=(-0.5, max(ends[-1], 20) + 0.5), ylim=(len(rows) - 0.4, -0.6), xticks=[])
     axes.set_yticks(range(len(rows)), list(rows), fontsize=SIZE - 1)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        "each row from 0 (white) to its own largest weight (blue); framed: the word itself", fontsize="small"
+        "each row from 0 (white) to its own largest weight (blue)\nframed: the word itself", fontsize="small"
     )
     return figure
 
