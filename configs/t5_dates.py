@@ -8,27 +8,13 @@ MLPs, no biases.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import transformer_dates
 
 
 def get_config() -> ConfigDict:
     """The config."""
-    return base.config(
-        epochs=4.0,
-        model=dict(name="t5", version="1.1", width=96, depth=2, mlp_dim=128, heads=4, head_dim=24, dropout=0.0),
-        task=dict(name="translate", beams=1, extra_length=10),
-        data=dict(
-            kind="pairs",
-            source="dates",
-            name="",
-            languages=("date", "iso"),
-            batch_tokens=4096,
-            tokenizer="char",
-            vocabulary_size=512,
-            max_length=64,
-            buckets=3,
-        ),
-        optim=dict(learning_rate=3e-3, warmup_steps=200, b2=0.98),
-        evaluation=dict(every_steps=400),
-        checkpoint=dict(every_steps=500, keep_last=5),
+    config = transformer_dates.get_config()
+    config.model = ConfigDict(
+        dict(name="t5", version="1.1", width=96, depth=2, mlp_dim=128, heads=4, head_dim=24, dropout=0.0)
     )
+    return config

@@ -3,7 +3,7 @@
     python train.py --config=configs/t5_pretrain.py
     python predict.py --workdir=runs/t5_pretrain "for i in range(<extra_id_0>):<extra_id_1>print(i)"
 
-2 + 2 layers of width 128 that see 128 subwords, of which 15 % are hidden, in spans of three on average, as in the
+2 + 2 layers of width 128 that see 128 subwords. 15 % of them are hidden, in spans of three on average, as in the
 paper. Version 1.1: it is pre-trained without dropout.
 """
 

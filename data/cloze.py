@@ -22,7 +22,7 @@ class Vocabulary(NamedTuple):
     Attributes:
       mask: the id of [MASK].
       special: ids that are never hidden.
-      ordinary: the other ids, int32 (n,), of which random ones are drawn.
+      ordinary: the other ids, int32 (n,); random ones are drawn from them.
       begins: whether a piece begins a word, bool (V,).
     """
 

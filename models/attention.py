@@ -50,7 +50,7 @@ class Options:
     """What later models change in attention. By default nothing.
 
     Attributes:
-      kv_heads: G, heads of keys and values, each of which serves H / G heads of queries (grouped-query attention,
+      kv_heads: G, heads of keys and values; each serves H / G heads of queries (grouped-query attention,
         2305.13245; with 1 multi-query attention, 1911.02150). Decoding keeps G heads. H when None.
       distances: positions that queries and keys are given: "rotary" (2104.09864); "alibi" (2108.12409), where a token
         sees only those before it.

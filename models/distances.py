@@ -63,7 +63,6 @@ def alibi_query(query: Float[Array, "B T H K"]) -> Float[Array, "B T H K+2"]:
 
 
 def alibi_key(key: Float[Array, "B S G K"], position: Int[AnyArray, "#B #S"]) -> Float[Array, "B S G K+2"]:
-    """Keys with their positions s as two numbers, of which 256 of the first and 1 of the second make s: both are exact
-    in bfloat16 up to 65,536."""
+    """Keys with their positions s as two numbers, s // 256 and s % 256: both are exact in bfloat16 up to 65,536."""
     place = jnp.stack(jnp.divmod(jnp.asarray(position), WHOLE), axis=-1).astype(key.dtype)
     return jnp.concatenate([key, jnp.broadcast_to(place[:, :, None], (*key.shape[:3], 2))], axis=-1)

@@ -35,7 +35,7 @@ class Model(nn.Module):
 
     Attributes:
       outputs: classes of the sentences, which this model does not tell apart.
-      vocabulary: V, of which the special ids are never paired.
+      vocabulary: V. Its special ids are never paired.
       width: D.
       window: W.
       negatives: K.

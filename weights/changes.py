@@ -57,26 +57,11 @@ COLUMNS_OUT = Change(
 )
 # The bias of the output layer (V,) that transformers keeps as (1, V).
 LOGITS_BIAS = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a[None])
-
-
-def _by_size(a: np.ndarray, size: int) -> np.ndarray:
-    """(H K, D) -> (D, H, K)"""
-    return a.T.reshape(a.shape[1], -1, size)
-
-
-# The same of a model whose stages have different numbers of heads, all of one size K.
-BY_SIZE = Change("split by head size", lambda a, size: (_by_size(a, size),), _no_heads)
-BY_SIZE_BIAS = Change("split by head size", lambda a, size: (a.reshape(-1, size),), lambda a: a.reshape(-1))
-BY_SIZE_OUT = Change(
-    "split by head size", lambda a, size: (a.T.reshape(-1, size, a.shape[0]),), lambda a: a.reshape(-1, a.shape[-1]).T
-)
-BY_SIZE_QKV = Change(
-    "split in three, by head size",
-    lambda a, size: tuple(_by_size(part, size) for part in np.split(a, 3)),
-    lambda *parts: np.concatenate([_no_heads(part) for part in parts]),
-)
+# The same of a model whose stages have different numbers of heads, all of one size K, which these are given for H.
+BY_SIZE = Change("split by head size", lambda a, size: HEADS.ours(a, len(a) // size), HEADS.theirs)
+BY_SIZE_BIAS = Change("split by head size", lambda a, size: HEADS_BIAS.ours(a, len(a) // size), HEADS_BIAS.theirs)
+BY_SIZE_OUT = Change("split by head size", lambda a, size: OUT.ours(a, a.shape[1] // size), OUT.theirs)
+BY_SIZE_QKV = Change("split in three, by head size", lambda a, size: QKV.ours(a, len(a) // (3 * size)), QKV.theirs)
 BY_SIZE_QKV_BIAS = Change(
-    "split in three, by head size",
-    lambda a, size: tuple(part.reshape(-1, size) for part in np.split(a, 3)),
-    lambda *parts: np.concatenate([part.reshape(-1) for part in parts]),
+    "split in three, by head size", lambda a, size: QKV_BIAS.ours(a, len(a) // (3 * size)), QKV_BIAS.theirs
 )

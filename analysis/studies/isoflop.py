@@ -22,7 +22,7 @@ class Profile:
       budget: FLOPs.
       sizes, losses: of the models, means over the seeds.
       parabola: its coefficients, highest power first.
-      images_per_size: images times parameters is nearly constant within a budget: their product's geometric mean.
+      images_times_size: nearly constant within a budget; the geometric mean over the models.
     """
 
     budget: float

@@ -17,7 +17,7 @@ GLYPHS = (
     *("data.source=glyphs", "data.mean=(0.1,)", "data.std=(0.25,)", "data.augment.flip=False"),
     *("data.augment.shift=0.0", 'data.eval_splits=("test",)', "task.label_smoothing=0.0"),
 )
-# By size: images (tokens N, numbers of a patch, classes C, batch B); budgets in FLOP, of which the last is predicted;
+# By size: images (tokens N, numbers of a patch, classes C, batch B); budgets in FLOP (the last one is predicted);
 # width and depth of each model; the first of `count` models of each budget.
 SETTINGS: dict[str, dict] = {
     "tiny": dict(

@@ -157,7 +157,7 @@ class Pipeline(Ragged[Tagged, Padded]):
         pieces = iter([ids[:-1] if ends else ids for ids in self.text_tokenizer.encode(spaced)])
         ids, begins = [], []
         for words in sentences:
-            # A word of which nothing is left, such as a zero-width space, is still one to be labelled.
+            # A word that normalisation leaves empty, such as a zero-width space, still gets a label.
             parts = [part if len(part := next(pieces)) else np.array([UNKNOWN], np.int32) for _ in words]
             ids.append(np.concatenate([[BOS] * self.begin, *parts, [EOS]]).astype(np.int32))
             begin = np.zeros(len(ids[-1]), bool)
