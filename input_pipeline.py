@@ -5,7 +5,7 @@ and k alone. So a run that starts at step k reads what the uninterrupted run wou
 reads its slice and no more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -101,6 +101,12 @@ class Pipeline(Protocol):
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
+
+    def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """The same for a figure: the items need not say what is to be predicted."""
+
+    def pieces(self, entry: str, ids: Iterable[int]) -> list[str]:
+        """How the tokenizer of an entry of a batch ("source", "target", "tokens") spells each id."""
 
 
 def build(section: Section, feed: Feed) -> Pipeline:

@@ -35,19 +35,18 @@ def subject(filled):
     def build(name):
         model = models.build(outputs=V, **MODELS[name])
         inputs = ("source", "target") if name == "transformer" else ("tokens",)
-        tokenizer = SimpleNamespace(pieces=lambda ids: [PIECES[i] for i in ids])
         batch = dict.fromkeys(inputs, TOKENS[None]) | {"index": np.zeros(1, int)}
         pipeline = SimpleNamespace(
             spec=dict.fromkeys(inputs, ((1, 8), "int32")),
             eval_splits=("test",),
             eval_batches=lambda split: iter([batch]),
-            **dict.fromkeys(("text_tokenizer", "source_tokenizer", "target_tokenizer"), tokenizer),
+            pieces=lambda entry, ids: [PIECES[i] for i in ids],
         )
         variables = filled(model, *[TOKENS[None]] * len(inputs))
         shapes = {
             "/".join(key.key for key in path): x.shape for path, x in jax.tree.leaves_with_path(variables["params"])
         }
-        task = SimpleNamespace(inputs=inputs)
+        task = SimpleNamespace(inputs=inputs, first=2)
         run = SimpleNamespace(
             model=model, task=task, pipeline=pipeline, shapes=lambda: shapes, config={"model": {"name": name}}
         )
