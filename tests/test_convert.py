@@ -213,6 +213,7 @@ def opus(drawn, tmp_path_factory) -> Path:  # noqa: F811
     params, model = drawn(name="transformer", outputs=len(vocabulary))
     ids = {"pad_token_id": len(vocabulary) - 1, "eos_token_id": 0, "decoder_start_token_id": len(vocabulary) - 1}
     files = {path.name: path.read_bytes() for path in tokenizer.iterdir()}
+    files["generation_config.json"] = json.dumps(ids | {"num_beams": 3, "bad_words_ids": [[1]]}).encode()
     weights.write_folder(folder, params, model | {"special": ids}, others=files)
     return folder
 
@@ -222,7 +223,12 @@ def translator(opus) -> Path:
     """The run that convert.py makes of it, without any data set."""
     workdir, found = opus.parent / "run", weights.read(opus)
     config = configs.load(convert.default([str(opus)]))
-    convert.make_run(found, convert.config_of(found, config, False, opus), None, opus, workdir)
+    config = convert.config_of(found, config, False, opus)
+    says, penalty, unread = convert.written_as(config, opus)
+    assert says.endswith("generation_config.json says: config.task.beams=3, config.task.alpha=1.0")
+    assert "length_penalty=1 divides by n^1 there" in penalty
+    assert "generation_config.json: bad_words_ids=[[1]]: not read" in unread
+    convert.make_run(found, config, None, opus, workdir)
     return workdir
 
 
@@ -250,6 +256,12 @@ def test_the_run_becomes_the_folder_again(opus, translator, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (opus / name).read_bytes()
     there, again = (json.loads((folder / "config.json").read_text()) for folder in (opus, tmp_path / "again"))
     assert there.items() <= again.items()
+    said = json.loads((tmp_path / "again" / "generation_config.json").read_text())
+    assert (said["num_beams"], said["decoder_start_token_id"], said["bad_words_ids"]) == (
+        3,
+        there["pad_token_id"],
+        [[there["pad_token_id"]]],
+    )
     vocabularies = [json.loads((folder / "vocab.json").read_text()) for folder in (opus, tmp_path / "again")]
     assert vocabularies[0] == vocabularies[1]
     with pytest.raises(UserError, match=r"should end in .npz or .safetensors: a folder has the names of huggingface"):
