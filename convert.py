@@ -235,6 +235,8 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)
+        if positions := config.model.get("max_length") if "length" in config.data else None:
+            config.data.length = min(config.data.length, positions)
         if found.channels and config.data.image_size == configs.load(DEFAULT).data.image_size:
             config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
             if found.grid and found.grid[0] != found.grid[1]:

@@ -251,7 +251,11 @@ class Pipeline(documents.Pipeline):
         batch, notes = self.view(items)
         for text, place in zip(items, batch["place"], strict=True):
             if (place < 0).all():
-                raise UserError(f"{text[:60]!r} has no {MASK}: write it where a word is to be found.")
+                raise UserError(
+                    f"{text[:60]!r} ... has its {MASK} beyond the first {self.length} tokens, which the model reads."
+                    if MASK in text
+                    else f"{text[:60]!r} has no {MASK}: write it where a word is to be found."
+                )
         return batch, notes
 
     def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
