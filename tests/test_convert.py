@@ -295,9 +295,26 @@ def test_a_run_begins_with_a_folder_and_its_tokenizer(opus, tmp_path):
         UserError, match=r"has a vocabulary of \d+ tokens, and config.data.tokenizer=.* one of \d+: take"
     ):
         init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))
+    vocabulary = {str(i): number for i, number in enumerate(json.loads((opus / "vocab.json").read_text()).values())}
+    for name in ("source.spm", "target.spm", "config.json"):
+        (tmp_path / name).write_bytes((opus / name).read_bytes())
+    (tmp_path / "vocab.json").write_text(json.dumps({**vocabulary, "</s>": 0, "<pad>": len(vocabulary) - 1}))
+    config.data.tokenizer = str(tmp_path / "source.spm")
+    with pytest.raises(
+        UserError, match=r"opus-mt-de-en has another tokenizer than config.data.tokenizer=.*source.spm: "
+    ):
+        init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))
     config.task.start = "bos"
     with pytest.raises(UserError, match=r"no id for config.task.start='bos': set --config.task.start=pad"):
         experiment.build(config, tmp_path / "run", {"tokenizers": {}})
+
+
+def test_windows_are_as_long_as_a_published_model_has_positions(drawn, tmp_path):  # noqa: F811
+    params, model = drawn(name="gpt", outputs=40)
+    weights.write_folder(tmp_path / "gpt2", params, model)
+    found = weights.read(tmp_path / "gpt2")
+    config = convert.config_of(found, configs.load(convert.default([str(tmp_path / "gpt2")])), False, tmp_path / "gpt2")
+    assert config.data.length == found.model["max_length"] < 1024
 
 
 def test_folders_that_lack_something_are_one_line(opus, tmp_path):
