@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from analysis import picture
+
 LEAST = 8  # tokens of a program: a word alone, or two with a comma, would be one too
 NONE = -1  # the distance from and to a token that is not in the tree
 SPECIAL = re.compile(r"</?[\w|]+>|\[[A-Z]+\]")  # tokens that are no text
-SPACES = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t", "\r": " "})  # as tokenizers write them
 WHITE = b" \t\n\f"
 INDENTED = "if 1:\n"  # before lines that are the body of something
 
@@ -60,7 +61,7 @@ def distances(pieces: Sequence[str]) -> Int[np.ndarray, "N N"] | None:
     Args:
       pieces: the tokens as their tokenizer spells them, N.
     """
-    parts = ["\n" if SPECIAL.fullmatch(piece) else piece.translate(SPACES) for piece in pieces]
+    parts = ["\n" if SPECIAL.fullmatch(piece) else picture.text_of(piece) for piece in pieces]
     texts = [part.encode() for part in parts]
     run = longest("".join(parts).split("\n"))
     if run is None:
@@ -86,10 +87,18 @@ def longest(lines: Sequence[str]) -> Run | None:
         before = INDENTED if line[0].isspace() else ""
         for end in range(len(lines), first + length, -1):
             tree = _parsed(before + "\n".join(lines[first:end]))
-            if tree:
+            if tree and _is_program(tree, bool(before)):
                 best, length = Run(first, tree, before.count("\n")), end - first
                 break
     return best
+
+
+def _is_program(tree: ast.Module, indented: bool) -> bool:
+    """Whether something is done in it, and not only numbers and words listed, subtracted or compared, as in a date."""
+    nodes = list(ast.walk(tree))[2 if indented else 1 :]
+    return any(
+        isinstance(node, ast.Call) or (isinstance(node, ast.stmt) and not isinstance(node, ast.Expr)) for node in nodes
+    )
 
 
 def _parsed(text: str) -> ast.Module | None:

@@ -73,10 +73,8 @@ def _followed(trees: dict[str, list[syntax.Sums]], texts: int) -> Arrays:
     followed = {name: parts for name, parts in trees.items() if len(parts) >= PROGRAMS * texts}
     if not followed:
         count = max(map(len, trees.values()), default=0)
-        return {
-            "syntax": np.array(f"left out, as {count} of {texts} texts have lines of Python, whose trees are known")
-        }
-    found: Arrays = {"syntax": np.array(f"of {max(map(len, followed.values()))} texts with lines of Python")}
+        return {"syntax": np.array(f"left out: lines of Python, whose trees are known, in {count} of {texts}")}
+    found: Arrays = {"syntax": np.array(f"of lines of Python in {max(map(len, followed.values()))} of {texts}")}
     for name, parts in followed.items():
         both = syntax.of_heads(syntax.Sums(*(np.sum(column, axis=0) for column in zip(*parts, strict=True))))
         found |= {f"{name}_{key}": values for key, values in zip(TREE, both, strict=True)}
@@ -126,13 +124,14 @@ def draw(arrays: Arrays) -> Figure:
     shapes = [grids[0].values.shape for grids in stacks.values()]
     width = COLUMNS * (max(0.42 * heads for _, heads in shapes) + 1.0)
     rows = [-(-len(grids) // COLUMNS) for grids in stacks.values()]
-    heights = [count * (max(0.3 * depth, 0.6) + 0.9) + 0.3 for count, (depth, _) in zip(rows, shapes, strict=True)]
-    title = f"What each head does, over {arrays['sentences']} texts"
+    heights = [lines * (max(0.3 * depth, 0.6) + 0.9) + 0.3 for lines, (depth, _) in zip(rows, shapes, strict=True)]
+    count = int(arrays["sentences"])
+    title = f"What each head does, over {count} text{'s' * (count > 1)}"
     figure = picture.begin(max(width, 9), sum(heights) + 0.6, title)
     parts = figure.subfigures(len(stacks), 1, squeeze=False, height_ratios=heights)
-    for part, count, (name, grids) in zip(parts[:, 0], rows, stacks.items(), strict=True):
+    for part, lines, (name, grids) in zip(parts[:, 0], rows, stacks.items(), strict=True):
         part.suptitle(name, fontsize="medium")
-        axes = part.subplots(count, COLUMNS, squeeze=False).flat
+        axes = part.subplots(lines, COLUMNS, squeeze=False).flat
         for axis in axes[len(grids) :]:
             axis.set_visible(False)
         for axis, grid in zip(axes, grids, strict=False):

@@ -50,6 +50,7 @@ def test_the_lines_that_are_python_are_found_in_a_window_of_a_text():
     assert found[place + 2, place + 14] == 2  # Assign - If that is put before the body - Return
     assert syntax.distances(["<s>", *before, *after]) is None
     assert syntax.distances(["a", ",", "▁b", "\n"]) is None
+    assert syntax.distances([*"2025-11-12"]) is syntax.distances([*" 2025-11-12"]) is None
 
 
 @pytest.mark.parametrize("text", ["x = f'{a:>{b}} {c!r}' + g(1, 2, 3)", "if a:\n\tb = c(1, 2)\n\td = 1 # e", "\0a = b"])
@@ -88,9 +89,12 @@ def test_a_head_that_follows_syntax_stands_out_and_one_that_looks_by_position_do
 
 
 def test_texts_without_a_tree_are_said():
-    assert "left out, as 0 of 4 texts" in str(head_roles._followed({}, 4)["syntax"])
+    assert str(head_roles._followed({}, 4)["syntax"]) == "left out: lines of Python, whose trees are known, in 0 of 4"
     sums = syntax.measured(np.ones((2, 3, 12, 12)), syntax.distances(PIECES), 14)
-    assert "left out, as 1 of 4 texts" in str(head_roles._followed({"decoder": [sums]}, 4)["syntax"])
+    assert (
+        str(head_roles._followed({"decoder": [sums]}, 4)["syntax"])
+        == "left out: lines of Python, whose trees are known, in 1 of 4"
+    )
     found = head_roles._followed({"decoder": [sums] * 2}, 4)
     assert found["decoder_syntax"].shape == found["decoder_syntax_by_position"].shape == (2, 3)
     measures = {"decoder_heads": np.ones((7, 2, 3)), "decoder_uniform": np.array([1, 0, 1, 1, 1, 1, 1])}
