@@ -1,12 +1,13 @@
 """Whether T5's pre-training helps on dates: python results/t5.py [--steps=4000] [--tuned_steps=300]
 
-A small T5 learns to fill in hidden spans of the training dates of transformer_dates, as people write them and as ISO 8601
-does, which are not paired. Then the same model learns to translate the first 1,000 pairs, once from its weights and once
-from scratch, with equal steps, settings and tokenizer, for three seeds. Offline. Writes results/t5.json. Runs are kept in
-runs/t5, from which a second start resumes. About 15 minutes on two cores.
+A small T5 learns to fill in hidden spans of the training dates of transformer_dates, as people write them and as ISO
+8601 does, which are not paired. Then the same model learns to translate the first 1,000 pairs, once from its weights and
+once from scratch, with equal steps, settings and tokenizer, for three seeds. Offline. Writes results/t5.json. Runs are
+kept in runs/t5, from which a second start resumes. About 15 minutes on two cores.
 """
 
 import json
+import random
 import shlex
 import statistics
 import subprocess
@@ -41,7 +42,7 @@ def write_texts() -> None:
         for language, lines in zip(LANGUAGES, sides, strict=True):
             (folder / f"{split}.{language}").write_text("".join(f"{line}\n" for line in lines))
         lines = [*sides[0], *sides[1]]
-        lines.sort(key=lambda line: line[::-1])  # by the last letters, which are of a year or of nothing alike
+        random.Random(0).shuffle(lines)
         (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -66,10 +67,10 @@ def main(steps: int, tuned_steps: int) -> int:
     files = ["--config.data.source=files", f"--config.data.name={TEXTS}"]
     keep = ["--config.checkpoint.keep_best=", "--config.evaluation.every_steps=0"]
     pretrain = ["--config=configs/t5_pretrain.py", *SIZE, f"--config.steps={steps}", *files, *keep]
-    pretrain += ["--config.data.vocabulary_size=800", "--config.data.batch_size=32"]
+    pretrain += ["--config.data.vocabulary_size=800", f"--config.optim.warmup_steps={steps // 10}"]
     tune = ["--config=configs/t5_dates.py", "--config.epochs=0", f"--config.steps={tuned_steps}", *files, *keep]
     tune += [f"--config.data.train_split=train[:{PAIRS}]", "--config.data.eval_splits=('validation',)"]
-    tune += [f"--config.data.tokenizer={RUNS / first}", "--config.optim.warmup_steps=50"]
+    tune += [f"--config.data.tokenizer={RUNS / first}", f"--config.optim.warmup_steps={tuned_steps // 10}"]
     result: Row = {
         "expected": "more dates right than from scratch at equal steps, for every seed",
         "pre-training": run(first, pretrain),
