@@ -1,9 +1,9 @@
 """Whether T5's pre-training helps on dates: python results/t5.py [--steps=4000] [--tuned_steps=300]
 
 A small T5 learns to fill in hidden spans of the training dates of transformer_dates, as people write them and as ISO
-8601 does, which are not paired. Then the same model learns to translate the first 1,000 pairs, once from its weights and
-once from scratch, with equal steps, settings and tokenizer, for three seeds. Offline. Writes results/t5.json. Runs are
-kept in runs/t5, from which a second start resumes. About 15 minutes on two cores.
+8601 does, which are not paired. Then the same model learns to translate the first 1,000 pairs, once from its weights
+and once from scratch, with equal steps, settings and tokenizer, for three seeds. Offline. Writes results/t5.json. Runs
+are kept in runs/t5, from which a second start resumes. About 15 minutes on two cores.
 """
 
 import json
