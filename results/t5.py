@@ -41,9 +41,9 @@ def write_texts() -> None:
         sides = list(zip(*dates.pairs("", split, "", LANGUAGES), strict=True))
         for language, lines in zip(LANGUAGES, sides, strict=True):
             (folder / f"{split}.{language}").write_text("".join(f"{line}\n" for line in lines))
-        lines = [*sides[0], *sides[1]]
-        random.Random(0).shuffle(lines)
-        (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
+        texts = [*sides[0], *sides[1]]
+        random.Random(0).shuffle(texts)
+        (folder / f"{split}.txt").write_text("".join(f"{text}\n" for text in texts))
 
 
 def run(name: str, flags: list[str]) -> Row:
