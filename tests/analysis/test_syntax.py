@@ -89,13 +89,13 @@ def test_a_head_that_follows_syntax_stands_out_and_one_that_looks_by_position_do
 
 
 def test_texts_without_a_tree_are_said():
-    assert str(head_roles._followed({}, 4)["syntax"]) == "left out: lines of Python, whose trees are known, in 0 of 4"
+    assert str(head_roles._followed({}, 5)["syntax"]) == "left out: lines of Python, whose trees are known, in 0 of 5"
     sums = syntax.measured(np.ones((2, 3, 12, 12)), syntax.distances(PIECES), 14)
     assert (
-        str(head_roles._followed({"decoder": [sums]}, 4)["syntax"])
-        == "left out: lines of Python, whose trees are known, in 1 of 4"
+        str(head_roles._followed({"decoder": [sums]}, 5)["syntax"])
+        == "left out: lines of Python, whose trees are known, in 1 of 5"
     )
-    found = head_roles._followed({"decoder": [sums] * 2}, 4)
+    found = head_roles._followed({"decoder": [sums] * 2}, 5)
     assert found["decoder_syntax"].shape == found["decoder_syntax_by_position"].shape == (2, 3)
     measures = {"decoder_heads": np.ones((7, 2, 3)), "decoder_uniform": np.array([1, 0, 1, 1, 1, 1, 1])}
     titles = [grid.title for grid in head_roles._grids(found | measures, "decoder")]
