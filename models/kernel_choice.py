@@ -99,8 +99,6 @@ def lacks_cudnn(case: Case, platform: str, devices: int) -> str:
         return "it has no soft cap of scores"
     if case.bias and case.batch > 1:
         return "it has a gradient of relative positions for a batch of one only"
-    if (case.bias or case.masked) and (case.queries % 2 or case.keys % 2):
-        return "with a mask or relative positions lengths must be even"
     return ""
 
 

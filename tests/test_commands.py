@@ -210,6 +210,21 @@ def test_an_answer_that_grows_is_printed_piece_by_piece_and_characters_whole(as_
         assert lines == "1 €\n\ufffd\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "--xla_gpu_enable_triton_gemm=false"),
+        ("--xla_dump_to=here", "--xla_gpu_enable_triton_gemm=false --xla_dump_to=here"),
+        ("--xla_gpu_enable_triton_gemm=true", "--xla_gpu_enable_triton_gemm=true"),
+    ],
+)
+def test_matrix_products_on_gpus_are_cublas_unless_asked_otherwise(monkeypatch, before, after):
+    monkeypatch.setenv("XLA_FLAGS", before)
+    for _ in range(2):  # a command that starts another
+        commands.begin()
+        assert os.environ["XLA_FLAGS"] == after
+
+
 def test_closed_standard_streams_are_empty_ones(monkeypatch):
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
