@@ -20,8 +20,11 @@ from errors import DiskFull, UserError, explained, nearest
 FLAGS = flags.FLAGS
 LONGEST_NAME = 255  # bytes, of a file or folder
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
-# Of an accelerator in this machine: NVIDIA's GPUs, also under Windows, and TPUs.
-ACCELERATORS = ("/dev/nvidia0", "/dev/dxg", "/dev/accel0", "/dev/vfio/0")
+NVIDIA = "/dev/nvidia0"
+ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this machine: GPUs, also under Windows, and TPUs
+# What XLA compiles for GPUs in many forms to time them: its own matrix products, which cuBLAS has too, and fusions, of
+# which some over a whole vocabulary take very long: GPT-2 small was not compiled after three minutes on an H200.
+SLOW_TO_COMPILE = ("xla_gpu_enable_triton_gemm", "xla_gpu_experimental_enable_fusion_autotuner")
 
 _own: list[str] = []  # flags defined here, in order, for --help
 _config_meaning = ""
@@ -37,9 +40,10 @@ def begin() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")  # an evaluation compiles in less than 1
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    # Matrix products by cuBLAS. XLA's own for GPUs are compiled and timed in many forms first: minutes before a step.
-    if (products := "--xla_gpu_enable_triton_gemm=") not in (flags_before := os.environ.get("XLA_FLAGS", "")):
-        os.environ["XLA_FLAGS"] = f"{products}false {flags_before}".strip()
+    if os.path.exists(NVIDIA):
+        before = os.environ.get("XLA_FLAGS", "")
+        more = [f"--{name}=false" for name in SLOW_TO_COMPILE if f"--{name}=" not in before]
+        os.environ["XLA_FLAGS"] = " ".join([*more, before]).strip()
     gc.set_threshold(50_000, 10, 10)  # tracing makes many objects, and the libraries' millions are looked through anew
     if os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(os.path.exists, ACCELERATORS)):
         keep_freed_memory()
