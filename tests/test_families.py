@@ -18,6 +18,7 @@ from training import log
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
+    "class_images": "3",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
@@ -26,6 +27,7 @@ ITEMS = {
 }
 FIGURES = {
     "vit": "filters",
+    "dit": "samples",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
 }  # one that the family has, besides curves
