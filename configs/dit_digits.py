@@ -30,6 +30,6 @@ def get_config(path: str = "flow") -> ConfigDict:
         ),
         optim=dict(name="adamw", learning_rate=1e-3, warmup_steps=200, weight_decay=0.0),
         step=dict(ema_decay=0.998),
-        evaluation=dict(every_steps=1500),
+        evaluation=dict(every_steps=1500, figures=("samples",)),
         checkpoint=dict(every_steps=1500, keep_best=""),
     )

@@ -75,7 +75,7 @@ class Model(nn.Module):
         Raises:
           UserError: an image that does not divide into patches.
         """
-        height, width, side = *image.shape[1:3], self.size["patch"]
+        (height, width), side = image.shape[1:3], self.size["patch"]
         if height % side or width % side:
             raise UserError(
                 f"an image of {height}x{width} does not divide into patches of {side}: change config.data.image_size "

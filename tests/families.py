@@ -140,6 +140,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "task.sampling_steps": 4,
         **IMAGES,
         "data.kind": "class_images",
+        "evaluation.figures": ("samples",),
     },
     "classifier": {
         "model.name": "classifier",
