@@ -130,6 +130,18 @@ FAMILIES: dict[str, dict[str, object]] = {
         "task.teacher": "nowhere",
         **IMAGES,
     },
+    "dit": {
+        "model.name": "dit",
+        "model.width": 16,
+        "model.depth": 2,
+        "model.heads": 2,
+        "model.patch": 2,
+        "task.name": "denoise",
+        "task.sampling_steps": 4,
+        **IMAGES,
+        "data.kind": "class_images",
+        "evaluation.figures": ("samples",),
+    },
     "classifier": {
         "model.name": "classifier",
         "model.positions": "sinusoid_1d",

@@ -47,7 +47,7 @@ def load(name: str, variant: str | None = None, small: bool = False):
     return configs.load(":".join(filter(None, [f"configs/{name}.py", variant, "debug" * small])))
 
 
-IMAGES = [name for name in NAMES if load(name).data.kind == "images"]
+IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "class_images")]
 TEXTS = [name for name in NAMES if name not in IMAGES]
 
 
