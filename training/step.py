@@ -48,7 +48,7 @@ class Apply:
         self.variables, self.gather = dict(variables), gather
         self._model, self._mutable, self._options = model, mutable, options
 
-    def __call__(self, *inputs: jax.Array | None, **options: Any) -> Any:  # whatever the model's method takes and returns
+    def __call__(self, *inputs: jax.Array | None, **options: Any) -> Any:  # whatever the method takes and returns
         """The model's output. options: of the method that is called, such as method="start"."""
         options = self._options | options
         if not (self._mutable and self.collections):
