@@ -9,6 +9,7 @@ VIT = {
     "H": {"width": 1280, "depth": 32, "mlp_dim": 5120, "heads": 16},
 }
 VIT_PATCHES = (8, 14, 16, 32)
+TUBELETS = (1, 2, 4)  # frames, of a ViViT (2103.15691)
 
 # Units in each stage of a ResNet. "R50x3" is "50", three times as wide.
 RESNET_DEPTHS = {

@@ -20,6 +20,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
     "class_images": "3",
+    "clips": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
