@@ -64,9 +64,9 @@ class Model(nn.Module):
         """
         given = {key: getattr(self, key) for key in ("width", "depth", "heads", "patch")}
         found = variants.sizes(self.variant, VARIANTS, **given)
-        for divisor, of in ((found["heads"], f"heads={found['heads']}"), (4, "4, as its positions need")):
-            if found["width"] % divisor:
-                raise UserError(f"config.model.width={found['width']} does not divide by {of}.")
+        variants.split_by_heads(found)
+        if found["width"] % 4:
+            raise UserError(f"config.model.width={found['width']} does not divide by 4, as its positions need.")
         return found
 
     def grid(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int]:

@@ -71,8 +71,7 @@ class Model(nn.Module):
         """The variant's sizes, each replaced where it is given."""
         names = ("width", "depth", "mlp_dim", "heads", "patch", "tubelet")
         found = variants.sizes(self.variant, VARIANTS, **{name: getattr(self, name) for name in names})
-        if found["width"] % found["heads"]:
-            raise UserError(f"config.model.width={found['width']} does not divide by heads={found['heads']}.")
+        variants.split_by_heads(found)
         return found
 
     @nn.compact
