@@ -135,4 +135,5 @@ class Model(nn.Module):
 def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     del section
-    return {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2, "temporal_depth": 1}
+    sizes = {"width": 16, "depth": 2, "mlp_dim": 32, "heads": 2, "patch": 8, "tubelet": 2}
+    return sizes | {"temporal_depth": 1}
