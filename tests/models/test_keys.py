@@ -11,11 +11,15 @@ SIZES = {"vocabulary": 20, "source_vocabulary": None}  # given by the data
 CHOICES = {"seq2seq": dict(cell="gru", attention="bahdanau"), "recurrent": dict(cell="gru")}
 INPUTS = {
     "image": (jnp.zeros((1, 32, 32, 3)),),
+    "noisy image": (jnp.zeros((1, 32, 32, 3)), jnp.zeros(1), jnp.zeros(1, jnp.int32)),
+    "clip": (jnp.zeros((1, 4, 32, 32, 3)),),
     "pair": (jnp.ones((1, 4), jnp.int32),) * 2,
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
+    "dit": "noisy image",
+    "vivit": "clip",
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }
