@@ -159,7 +159,7 @@ class Base(Generic[Opened, S]):
         del split, train
         return None
 
-    def blank(self) -> Example | None:
+    def blank(self, train: bool) -> Example | None:
         """A changed example that stands for one that cannot be read; None where such a one is an error."""
         return None
 
