@@ -220,7 +220,7 @@ class Subject:
             return self._user_images if most > 1 else self._user_images[:1]
         images: list[np.ndarray] = []
         with _suggesting("--images=a.png,b.png"):
-            for batch in self.run.pipeline.eval_batches(self._split):
+            for batch in self.run.pipeline.eval_batches(self.split):
                 images.extend(batch["image"][_real(batch)])
                 if len(images) >= most:
                     break
@@ -242,7 +242,7 @@ class Subject:
         if self.sentences:
             return self.sentences
         with _suggesting("--sentence='...'"):
-            pairs = self.pipeline_of_texts.opened(self._split)
+            pairs = self.pipeline_of_texts.opened(self.split)
         return tuple(source for source, _ in pairs[:most])
 
     def rows(self, most: int) -> list[Mapping[str, np.ndarray]]:
@@ -261,7 +261,7 @@ class Subject:
             return [{name: batch[name][row][:LONGEST] for name in names} for row in range(len(self.sentences))]
         found: list[Mapping[str, np.ndarray]] = []
         with _suggesting("--sentence='...'"):
-            for batch in run.pipeline.eval_batches(self._split):
+            for batch in run.pipeline.eval_batches(self.split):
                 rows = np.flatnonzero(batch["index"] >= 0)
                 found += [{name: batch[name][row][:LONGEST] for name in names} for row in rows]
                 if len(found) >= most:
@@ -281,7 +281,7 @@ class Subject:
         return partial(probed, variables)
 
     @property
-    def _split(self) -> str:
+    def split(self) -> str:
         """The first evaluation split."""
         if not self.run.pipeline.eval_splits:
             raise UserError("the run has no evaluation split (config.data.eval_splits).")

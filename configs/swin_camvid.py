@@ -20,9 +20,8 @@ def get_config() -> ConfigDict:
         steps=4000,
         model=dict(
             name="upernet",
-            trunk=dict(name="swin", width=24, depths=(2, 2, 2, 2), head_dim=8, patch=2, stochastic_depth=0.1),
-            strides=(2, 4, 8, 16),
-            width=24,
+            trunk=dict(name="swin", width=32, depths=(2, 2, 2, 2), head_dim=16, patch=4, stochastic_depth=0.1),
+            width=32,
         ),
         task=dict(name="segment", class_weights=WEIGHTS, dice=0.5),
         data=dict(
@@ -40,9 +39,7 @@ def get_config() -> ConfigDict:
             eval_splits=("validation",),
             mean=(0.41, 0.43, 0.43),
             std=(0.30, 0.31, 0.30),
-            augment=dict(
-                scales=(0.6, 1.6), flip=True, brightness=0.15, contrast=0.3, saturation=0.3, hue=0.03
-            ),
+            augment=dict(scales=(0.6, 1.6), flip=True, brightness=0.15, contrast=0.3, saturation=0.3, hue=0.03),
         ),
         optim=dict(learning_rate=2e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
         step=dict(ema_decay=0.998),

@@ -33,9 +33,7 @@ class Model(vit.Model):
     decoder_depth: Depth = 2
 
     @nn.compact
-    def __call__(
-        self, image: Float[AnyArray, "B height width channels"], *, train: bool
-    ) -> Float32[Array, "B ... C"]:
+    def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
         """The logits of each pixel, (B, height, width, C): those of its patch, interpolated.
 
         Args:

@@ -39,7 +39,7 @@ class Model(nn.Module):
     """
 
     outputs: int
-    trunk: Trunk = Trunk()  # noqa: RUF009 - frozen
+    trunk: Trunk = Trunk()
     strides: tuple[PositiveInt, ...] = (4, 8, 16, 32)
     width: Size = 512
     scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)

@@ -121,9 +121,20 @@ class Task(tasks.Task):
         predicted = logits.argmax(-1).astype(jnp.int32)
         return {"predicted": predicted} | {name: batch[name] for name in ("image", "size", "label") if name in batch}
 
+    def error(self, row: Mapping[str, np.ndarray]) -> float | None:
+        """1 - the mean IoU of the classes that the image has or is said to have; None where all of it is ignored."""
+        if "label" not in row or not (there := row["label"] >= 0).any():
+            return None
+        label, predicted = row["label"][there], row["predicted"][there]
+        found = [
+            ((label == i) & (predicted == i)).sum() / ((label == i) | (predicted == i)).sum()
+            for i in _in(label, predicted)
+        ]
+        return 1 - float(np.mean(found))
+
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """Shares of the classes; the image beside its coloured map with a legend; as JSON, each class's pixels in
-        COCO's run lengths. data: with `classes` and `picture`."""
+        """Shares of the classes; the image beside its coloured map with a legend, and of a row with `label` the true
+        map after it; as JSON, each class's pixels in COCO's run lengths. data: with `classes` and `picture`."""
         height, width = row["size"] if "size" in row else row["predicted"].shape
         predicted = row["predicted"][:height, :width]
         count = np.bincount(predicted.reshape(-1), minlength=len(data.classes))
@@ -139,13 +150,17 @@ class Task(tasks.Task):
             for i in order
         ]
         picture = tasks.coloured(data.picture(row["image"][:height, :width]))
-        names = {i: data.classes[i] for i in order}
-        return Answer("\n".join(lines), {"segments": segments}, beside(picture, [predicted], names, len(data.classes)))
+        maps = [predicted, *([row["label"][:height, :width]] if "label" in row else [])]
+        names = {i: data.classes[i] for i in _in(*maps) if i >= 0}
+        return Answer("\n".join(lines), {"segments": segments}, beside(picture, maps, names, len(data.classes)))
 
 
-def _dice(
-    probability: Float[Array, "B H W C"], target: Float[Array, "B H W C"], there: Array
-) -> Float[Array, " B"]:
+def _in(*labels: np.ndarray) -> list[int]:
+    """The classes that are in one of these."""
+    return [int(i) for i in np.unique(np.concatenate([label.reshape(-1) for label in labels]))]
+
+
+def _dice(probability: Float[Array, "B H W C"], target: Float[Array, "B H W C"], there: Array) -> Float[Array, " B"]:
     """1 - the mean dice coefficient of the classes that an image has."""
     kept = there[..., None]
     target, probability = target * kept, probability * kept

@@ -281,6 +281,10 @@ class Base(Generic[Opened, S]):
         source = self.split(split).source
         return source.labels() if isinstance(source, Labelled) else None
 
+    def called(self, split: str, index: int) -> str:
+        """What a person calls an example of a split: its file, or its place."""
+        return self.split(split).source.describe(index)
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
         raise NotImplementedError

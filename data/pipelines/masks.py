@@ -101,7 +101,7 @@ class Pipeline(Examples):
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
     antialias: bool = True
-    augment: Augment = Augment()  # noqa: RUF009 - frozen
+    augment: Augment = Augment()
 
     item: ClassVar[str] = "an image file"
 
@@ -277,7 +277,7 @@ class Pipeline(Examples):
         last = len(self.classes) - 1 + self.first_class
         return int(rows[0]), (
             f"has class {number} in its label image, and the {len(self.classes)} classes are {self.first_class} to "
-            f"{last}: name it as one, or leave such pixels out, --config.data.ignored=\"{(*self.ignored, number)}\"."
+            f'{last}: name it as one, or leave such pixels out, --config.data.ignored="{(*self.ignored, number)}".'
         )
 
     def picture(self, image: np.ndarray) -> np.ndarray:
