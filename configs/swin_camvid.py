@@ -2,8 +2,8 @@
 
     python train.py --config=configs/swin_camvid.py --config.data.name=FOLDER
 
-FOLDER has train, validation and test, each with images/ and labels/, and classes.txt; label 11 is void. The best step is
-chosen by the validation split.
+FOLDER has train, validation and test, each with images/ and labels/, and classes.txt; label 11 is void. The best step
+is chosen by the validation split.
 """
 
 from ml_collections import ConfigDict

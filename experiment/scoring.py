@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float, Integer
 
+import tasks
 from errors import UserError
 from experiment.run import Run
 from input_pipeline import Batch, Pipeline
@@ -77,6 +78,9 @@ def worst(run: Run, variables: Variables, split: str, most: int) -> list[tuple[f
     Raises:
       UserError: its task cannot say how wrong it is about an example.
     """
+    if type(run.task).error is tasks.Task.error:
+        name = run.config["task"]["name"]
+        raise UserError(f"config.task.name={name!r} does not say how wrong it is about an example.")
     found: list[tuple[float, int, Row]] = []
     for rows in run.predict(variables, run.pipeline.eval_batches(split)):
         for place, index in enumerate(rows["index"]):
@@ -84,10 +88,6 @@ def worst(run: Run, variables: Variables, split: str, most: int) -> list[tuple[f
             if (error := run.task.error(row)) is not None:
                 found.append((error, int(index), row))
         found = sorted(found, key=lambda one: (-one[0], one[1]))[:most]
-    if not found:
-        raise UserError(
-            f"config.task.name={run.config['task']['name']!r} does not say how wrong it is about an example."
-        )
     return found
 
 

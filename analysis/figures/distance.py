@@ -77,15 +77,11 @@ def draw(arrays: Arrays) -> Figure:
     axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
     axes.plot(layers, np.nanmean(distance, 1), color="black", linewidth=1, label="mean of the heads")
     uniform = np.broadcast_to(arrays["uniform"], depth)
-    axes.hlines(
-        uniform, layers - 0.5, layers + 0.5, colors="gray", linewidth=1, linestyles="--", label="all patches alike"
-    )
+    look = dict(colors="gray", linewidth=1, linestyles="--", label="all patches alike")
+    axes.hlines(uniform, layers - 0.5, layers + 0.5, **look)
     axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
     axes.set_ylim(0, 1.1 * max(np.nanmax(distance), uniform.max()))
     axes.grid(alpha=0.3)
-    axes.legend(
-        loc="lower right",
-        title=f"up to {heads} heads, a dot each" if np.isnan(distance).any() else f"{heads} heads, a dot each",
-        frameon=False,
-    )
+    several = "up to " * bool(np.isnan(distance).any())
+    axes.legend(loc="lower right", title=f"{several}{heads} heads, a dot each", frameon=False)
     return figure

@@ -73,7 +73,7 @@ class Pipeline(Examples):
     Attributes:
       label_map: which feature of the examples is the label map.
       class_names: of the classes 0, 1, ...; () for what the data set itself says: a folder's classes.txt.
-      first_class: the number of the first class in the label images; lower ones are ignored. 1 where 0 means unlabelled.
+      first_class: the number of the first class in the label images; lower ones are ignored: 1 where 0 is unlabelled.
       ignored: numbers in the label images of what is ignored.
       label_channel: of label images in colour, the one that has the classes; −1 where none does.
       image_size: height that training images are cropped to, in pixels.

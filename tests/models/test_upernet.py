@@ -34,7 +34,7 @@ def test_a_map_is_pooled_to_the_means_of_its_parts(side, scale):
 def test_logits_are_of_the_images_size_whatever_it_is(norm):
     trunk = Trunk(name="swin", width=8, depths=(1, 1, 1), head_dim=4, patch=2, window=2)
     model = upernet.Model(5, trunk, strides=(2, 4, 8), width=8, norm=norm)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     for shape in ((2, 12, 20, 1), (1, 17, 9, 1)):
-        keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         logits, _ = jax.eval_shape(lambda s=shape: model.init_with_output(keys, jnp.zeros(s), train=True))
         assert logits.shape == (*shape[:3], 5)
