@@ -17,7 +17,7 @@ WEIGHTS = (0.52, 0.44, 2.14, 0.38, 1.0, 0.68, 1.96, 1.99, 0.87, 2.65, 3.93)
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=4000,
+        steps=5000,
         model=dict(
             name="upernet",
             trunk=dict(name="swin", width=32, depths=(2, 2, 2, 2), head_dim=16, patch=4, stochastic_depth=0.1),
@@ -41,9 +41,9 @@ def get_config() -> ConfigDict:
             std=(0.30, 0.31, 0.30),
             augment=dict(scales=(0.6, 1.6), flip=True, brightness=0.15, contrast=0.3, saturation=0.3, hue=0.03),
         ),
-        optim=dict(learning_rate=2e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
+        optim=dict(learning_rate=1.5e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
         step=dict(ema_decay=0.998),
-        evaluation=dict(every_steps=400),
-        checkpoint=dict(every_steps=400, keep_best="validation/mean_iou"),
+        evaluation=dict(every_steps=500),
+        checkpoint=dict(every_steps=500, keep_best="validation/mean_iou"),
         log=dict(every_steps=50),
     )
