@@ -51,7 +51,8 @@ def layers(subject: Subject, images: Float[np.ndarray, "B height width channels"
     for path in sorted(probes):
         if match := LAYER.fullmatch(path):
             stage, number = int(match[1]), int(match[2])
-            grid = probes[path.replace("attention/window_attention/0", "output/0")].shape[1:3]
+            _, rows, columns, _ = probes[path.replace("attention/window_attention/0", "output/0")].shape
+            grid = rows, columns
             cut = swin.Windows.of(grid, settings.window, number % 2 == 0)  # every second layer's are moved
             side = settings.patch * swin.MERGED ** (stage - 1)
             found.append(Layer(stage, number, side, grid, cut, np.asarray(probes[path], np.float32)))

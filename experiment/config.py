@@ -113,6 +113,10 @@ def choose(config: ConfigDict, key: str, name: str) -> None:
             raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
         for lost in set(here) - set(there):
             del here[lost]
+        for inner, of_inner in there.items():
+            if isinstance(here.get(inner), ConfigDict):
+                for lost in set(here[inner]) - set(lookup.keys(of_inner.hint)):
+                    del here[inner][lost]
 
 
 def shrink(config: ConfigDict) -> ConfigDict:

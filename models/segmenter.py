@@ -108,7 +108,7 @@ def unit(x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
     return (y * jax.lax.rsqrt(jnp.maximum(jnp.square(y).sum(-1, keepdims=True), 1e-12))).astype(x.dtype)
 
 
-def enlarged(x: Float[Array, "B R C D"], size: tuple[int, int]) -> Float32[Array, "B height width D"]:
+def enlarged(x: Float[Array, "B R C D"], size: tuple[int, ...]) -> Float32[Array, "B height width D"]:
     """A map of another size, interpolated bilinearly, in float32."""
     return jax.image.resize(x.astype(jnp.float32), (x.shape[0], *size, x.shape[-1]), "bilinear")
 

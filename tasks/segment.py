@@ -3,7 +3,7 @@
 B batch, H and W pixels, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -18,7 +18,10 @@ from lookup import Probability
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals, windows
 from tasks.label_picture import beside, run_lengths
 
-SHAPE = (None, None, None, None)  # of logits
+
+def debug(section: dict) -> dict:
+    """What `:debug` changes in config.task: windows of the size of its images."""
+    return {"window": (32, 32), "stride": ()} if section.get("window") else {}
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Task(tasks.Task):
         confusion = _confusion(jnp.where(there, label, -1), predicted, classes)
         return sums | {"confusion": (confusion, confusion.sum(1))}
 
-    def _logits(self, apply: Apply, image: jax.Array) -> Float[Array, "B H W C"]:
+    def _logits(self, apply: Callable[[jax.Array], jax.Array], image: jax.Array) -> Float[Array, "B H W C"]:
         """Of images of any size."""
         return windows.apply(apply, image, self.window, self.stride) if self.window else apply(image)
 

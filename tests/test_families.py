@@ -18,6 +18,7 @@ from training import log
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
+    "masks": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
@@ -26,6 +27,8 @@ ITEMS = {
 }
 FIGURES = {
     "vit": "filters",
+    "segmenter": "class_maps",
+    "upernet": "mistakes",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
 }  # one that the family has, besides curves

@@ -77,8 +77,8 @@ def draw(arrays: Arrays) -> Figure:
     axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
     axes.plot(layers, np.nanmean(distance, 1), color="black", linewidth=1, label="mean of the heads")
     uniform = np.broadcast_to(arrays["uniform"], depth)
-    look = dict(colors="gray", linewidth=1, linestyles="--", label="all patches alike")
-    axes.hlines(uniform, layers - 0.5, layers + 0.5, **look)
+    ends = layers - 0.5, layers + 0.5
+    axes.hlines(uniform, *ends, colors="gray", linewidth=1, linestyles="--", label="all patches alike")
     axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
     axes.set_ylim(0, 1.1 * max(np.nanmax(distance), uniform.max()))
     axes.grid(alpha=0.3)

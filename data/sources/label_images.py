@@ -15,7 +15,7 @@ from errors import UserError, shown
 
 LABELS = ("labels", "annotations", "masks")  # what the folder of label images can be called; that of images: "images"
 LISTS = (".csv", ".tsv", ".txt")
-CLASSES = "classes.txt"
+CLASSES, ADE20K = "classes.txt", "objectInfo150.txt"
 WITHOUT, ALONE = "images without a label image", "label images without an image"
 
 
@@ -25,7 +25,7 @@ class Source(Indexed):
     `masks`.
 
     An image and a label image belong together by their path without its suffix. Those that are alone are left out and
-    counted. NAME/classes.txt names the classes 0, 1, ..., a line each.
+    counted. NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
     """
 
     def __init__(
@@ -75,12 +75,20 @@ class Source(Indexed):
 
 def classes(root: Path) -> tuple[str, ...]:
     """The names of the classes, none where the folder does not say them."""
-    if not (root / CLASSES).is_file():
+    if (root / CLASSES).is_file():
+        path, found = root / CLASSES, [line.strip() for line in lines(root / CLASSES)]
+    elif (root / ADE20K).is_file():  # a table whose last column has a class's names, after a line of heads
+        path = root / ADE20K
+        whole = [line.split("\t")[-1].strip() for line in lines(path)[1:]]
+        short = [names.split(",")[0] for names in whole]
+        found = short if len(set(short)) == len(short) else whole
+    else:
         return ()
-    found = tuple(line.strip() for line in lines(root / CLASSES) if line.strip())
+    found = [name for name in found if name]
     if len(set(found)) < len(found):
-        raise UserError(f"{root / CLASSES} has a class twice: a name a line, in the order of their numbers from 0 on.")
-    return found
+        double = next(name for name in found if found.count(name) > 1)
+        raise UserError(f"{path} has the class {double!r} twice: a name a line, in the order of their numbers.")
+    return tuple(found)
 
 
 def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]] | None:
