@@ -211,20 +211,22 @@ class Subject:
         return self.run.grid
 
     def images(self, most: int) -> Float[np.ndarray, "B height width channels"]:
-        """The user's images, or the first `most` of the evaluation split, as the model takes them.
+        """The user's images, or the first `most` of the evaluation split, as the model takes them: of images that are
+        larger in an evaluation than in training, the upper left part.
 
         Raises:
           UserError: an image that cannot be read, or an evaluation split that is not there.
         """
+        height, width, _ = self.image_shape
         if self.image_files:
-            return self._user_images if most > 1 else self._user_images[:1]
+            return self._user_images[: most if most == 1 else None, :height, :width]
         images: list[np.ndarray] = []
         with _suggesting("--images=a.png,b.png"):
             for batch in self.run.pipeline.eval_batches(self.split):
                 images.extend(batch["image"][_real(batch)])
                 if len(images) >= most:
                     break
-        return np.stack(images[:most])
+        return np.stack(images[:most])[:, :height, :width]
 
     def pictures(
         self, images: Float[np.ndarray, "B height width channels"]

@@ -4,6 +4,7 @@ Seeds are int64 pairs; the same seed gives the same view, whenever and wherever 
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from data.resize import Interpolation, resize
 
 IGNORED = -1  # the class of a pixel that is neither learned nor scored
 LOSSLESS = ("BMP", "GIF", "PNG", "TIFF", "WEBP")
-PNG, GREY = b"\x89PNG\r\n\x1a\n", b"\x08\x00"  # the first bytes of a PNG; its depth and colour type, 8 bits and grey
+GREY_PNG = r"\x89PNG\r\n\x1a\n\C{16}\x08\x00"  # how a PNG of 8 bits, grey, begins
 GREYS = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of one number a pixel
 
 
@@ -28,7 +29,7 @@ def decode(label: tf.Tensor, channel: int) -> tf.Tensor:
       channel: of an image in colour, which holds the classes; -1 where none does.
     """
     if label.dtype == tf.string:
-        grey = (tf.strings.substr(label, 0, 8) == PNG) & (tf.strings.substr(label, 24, 2) == GREY)
+        grey = tf.strings.regex_full_match(tf.strings.substr(label, 0, 26), GREY_PNG)
 
         def others() -> tf.Tensor:
             return tf.numpy_function(lambda file: read(_bytes(file), channel), [label], tf.int32, stateful=False)
@@ -38,10 +39,22 @@ def decode(label: tf.Tensor, channel: int) -> tf.Tensor:
     if label.shape.rank == 2:
         return tf.cast(label, tf.int32)
     if channel < 0:
-        alike = tf.reduce_all(label == label[..., :1])
-        with tf.control_dependencies([tf.debugging.Assert(alike, [IN_COLOUR], name="label")]):
-            label = tf.identity(label)
+        label = _checked(tf.reduce_all(label == label[..., :1]), label, lambda _: IN_COLOUR)
     return tf.cast(label[..., max(channel, 0)], tf.int32)
+
+
+def _checked(
+    right: tf.Tensor, x: tf.Tensor, message: Callable[[np.ndarray], str], told: tf.Tensor | None = None
+) -> tf.Tensor:
+    """x where it is right; else an error whose message is made of `told`."""
+
+    def refuse(told: np.ndarray) -> np.ndarray:
+        raise ValueError(message(told))
+
+    def wrong() -> tf.Tensor:
+        return tf.numpy_function(refuse, [tf.zeros(()) if told is None else told], x.dtype, stateful=False)
+
+    return tf.ensure_shape(tf.cond(right, lambda: x, wrong), x.shape)
 
 
 IN_COLOUR = (
@@ -174,10 +187,13 @@ class View:
 
 def alike(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
     """The image, whose label map must have its size."""
-    mine, its = tf.shape(image)[:2], tf.shape(label)
-    message = ["its image has", mine, "pixels (height, width), and its label image", its]
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(mine == its), message, name="size")]):
-        return tf.identity(image)
+    sizes = tf.shape(image)[:2], tf.shape(label)
+
+    def message(sizes: np.ndarray) -> str:
+        mine, its = ("x".join(map(str, size)) for size in sizes)
+        return f"the image has {mine} pixels (height x width), and its label image {its}."
+
+    return _checked(tf.reduce_all(sizes[0] == sizes[1]), image, message, tf.stack(sizes))
 
 
 def _place(there: tf.Tensor, wanted: int, draw: tf.Tensor) -> tf.Tensor:
