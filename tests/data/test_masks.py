@@ -244,10 +244,14 @@ BAD = {
 @pytest.mark.parametrize("how", BAD)
 def test_bad_input_is_one_line(how, folder):
     damaged(folder, how)
-    with pytest.raises(UserError, match=BAD[how]) as error:
+
+    def read() -> None:
         pipeline = make(folder)
         assert pipeline.sizes
         first(pipeline.train_batches(0), 3)
+
+    with pytest.raises(UserError, match=BAD[how]) as error:
+        read()
     assert "\n" not in str(error.value)
 
 

@@ -138,9 +138,9 @@ def test_an_answer_is_shares_a_picture_and_run_lengths():
     assert truth.picture.shape[1] > answer.picture.shape[1]
     assert Task().error({"predicted": predicted, "label": predicted}) == 0
     assert Task().error({"predicted": predicted, "label": 0 * predicted - 1}) is None
-    assert Task().error({"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}) == pytest.approx(
-        1 - (6 / 9 + 0) / 2
-    )
+    assert Task().error(
+        {"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}
+    ) == pytest.approx(1 - (6 / 9 + 0) / 2)
 
 
 def test_classes_have_colours_of_their_own():
