@@ -256,9 +256,11 @@ class Run:
         try:
             jax.eval_shape(function, self.abstract_state.eval_variables, abstract(spec))
         except (TypeError, ValueError, LookupError, flax.errors.FlaxError) as error:
-            reason = " ".join(str(error).split())[:200]
+            size, usual = ("x".join(map(str, of["image"][0][1:3])) for of in (spec, self.pipeline.spec))
             raise UserError(
-                f"the model cannot see the images of an evaluation, {spec['image'][0][1:3]}: {reason}"
+                f"the model cannot see the images of an evaluation, {size} pixels ({' '.join(str(error).split())[:80]} "
+                f"...): make them {usual}, as those of training, or see them by windows of that size, "
+                "config.task.window."
             ) from None
 
     def check_rows(self, spec: Spec) -> None:
