@@ -27,6 +27,7 @@ ITEMS = {
 }
 FIGURES = {
     "vit": "filters",
+    "swin": "windows",
     "segmenter": "class_maps",
     "upernet": "mistakes",
     "transformer": "sinusoids",
