@@ -6,6 +6,7 @@ b this host's share of a batch, H and W the pixels of an image.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -192,12 +193,13 @@ class Pipeline(Examples):
         feature = prepared.source.features[self.label_map]
         names = feature.names if isinstance(feature, Feature) else ()
         if not train and names and not self.class_names and names != self.classes:
-            wrong = next((pair for pair in zip(names, self.classes, strict=False) if pair[0] != pair[1]), names[-1:])
+            pairs = enumerate(zip_longest(names, self.classes))
+            number, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
             raise UserError(
-                f"split {split!r} has {len(names)} classes of pixels and the training split {len(self.classes)}: they "
-                f"should be the same and in the same order, and differ at {wrong[0]!r}."
+                f"split {split!r} has other classes of pixels than the training split: class {number} is {theirs!r} "
+                f"there and {ours!r} here. They should be the same and in the same order."
             )
-        return replace(prepared, notes=prepared.notes)
+        return prepared
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""

@@ -284,6 +284,7 @@ def test_what_is_alone_is_left_out_and_counted(folder):
         (dict(augmentation=dict(scales=(2.0, 1.0))), "smaller factor first"),
         (dict(class_names=("a", "a")), "has a name twice"),
         (dict(label_map="masks"), "has no masks: did you mean 'mask'"),
+        (dict(known={"classes": ["sky", "car"]}), "class 1 is 'road' there and 'car' here"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(whole, changes, message):
