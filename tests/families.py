@@ -122,6 +122,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     "segmenter": {
         "model.name": "segmenter",
         **VIT,
+        "model.depth": 1,
         "model.decoder_depth": 1,
         **MASKS,
         "task.window": (16, 16),
@@ -131,7 +132,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "model.name": "upernet",
         "model.trunk.name": "swin",
         "model.trunk.width": 8,
-        "model.trunk.depths": (2, 1),
+        "model.trunk.depths": (1, 1),
         "model.trunk.head_dim": 4,
         "model.trunk.window": 3,
         "model.trunk.patch": 2,
