@@ -10,13 +10,14 @@ import tasks
 from analysis import picture
 from analysis.picture import Arrays
 from analysis.subject import Subject
+from errors import UserError
 from experiment import scoring
 
 SHOWN = 6
 
 
 def lacks(subject: Subject) -> str:
-    """A task that cannot say how wrong a row is, or whose answers have no pictures."""
+    """A task that cannot say how wrong a row is."""
     if not subject.reads_images:
         return "the model reads no images"
     if type(subject.run.task).error is tasks.Task.error:
@@ -31,6 +32,8 @@ def arrays(subject: Subject) -> Arrays:
     worst = scoring.worst(run, subject.variables, split, SHOWN)
     pictures = [run.task.answer(row, run.data).picture for _, _, row in worst]
     drawn = [one for one in pictures if one is not None]
+    if not drawn:
+        raise UserError("mistakes: the answers of this run's task have no pictures; evaluate.py --worst=10 names them.")
     shape = np.max([one.shape for one in drawn], axis=0)
     whole = [np.pad(one, [(0, n) for n in shape - one.shape], constant_values=1.0) for one in drawn]
     return {
