@@ -17,7 +17,7 @@ WEIGHTS = (0.52, 0.44, 2.14, 0.38, 1.0, 0.68, 1.96, 1.99, 0.87, 2.65, 3.93)
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=5000,
+        steps=7000,
         model=dict(
             name="upernet",
             trunk=dict(name="swin", width=32, depths=(2, 2, 2, 2), head_dim=16, patch=4, stochastic_depth=0.1),
