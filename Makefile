@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+CONFIG ?= vit_digits
 
 .PHONY: train test test-parity lint smoke bench clean
 
-train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits
-	$(BIN)/python train.py --config=configs/vit_digits.py $(ARGS)
+train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits; CONFIG=upernet_digits and so on: another
+	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/parity $(ARGS)

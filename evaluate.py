@@ -1,5 +1,6 @@
 """Score a trained model: python evaluate.py --workdir=runs/vit_digits [--split=test] [--step=last|best|N]
 
+The examples that it is most wrong about, of tasks that can say so: --worst=10 (drawn: visualize.py mistakes).
 More weights: [--average=N] checkpoints, [--soup=WORKDIR,...] runs. How a model writes is set by its task, and so is how
 it is
 scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest neighbours:
@@ -16,6 +17,9 @@ if __name__ == "__main__":
     commands.host_flags()
     commands.flag("string", "split", None, "What to score, such as train[:10%] (default: the config's eval_splits)")
     commands.weights_flag()
+    commands.flag(
+        "integer", "worst", 0, "How many examples that the model is most wrong about are named", lower_bound=0
+    )
     commands.flag("bool", "json", False, "Print one JSON object instead of a table")
 
 from errors import UserError
@@ -35,10 +39,16 @@ def main(arguments: list[str]) -> None:
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
     notes = [*run.pipeline.notes(), *notes]
+    worst = [
+        {"split": split, "example": run.pipeline.called(split, index), "error": error}
+        for split in (run.pipeline.eval_splits if flags.worst else ())
+        for error, index, _ in scoring.worst(run, state.eval_variables, split, flags.worst)
+    ]
     if not hosts.primary():
         return
     if flags.json:
-        print(json.dumps({"step": step} | scores | ({"notes": notes} if notes else {})))
+        more = {name: found for name, found in (("notes", notes), ("worst", worst)) if found}
+        print(json.dumps({"step": step} | scores | more))
         return
     which = f"the mean of {flags.average} checkpoints up to step" if flags.average > 1 else "step"
     if flags.soup:
@@ -50,6 +60,10 @@ def main(arguments: list[str]) -> None:
         print(f"  {name:28} {metric(name, value)}")
     for line in notes:
         print(f"  {line}")
+    if worst:
+        print(f"The {len(worst)} worst, and how wrong (0 where nothing is):")
+    for one in worst:
+        print(f"  {one['error']:.4f}  {one['example']}")
 
 
 if __name__ == "__main__":

@@ -95,6 +95,9 @@ class Pipeline(Protocol):
     def labels(self, split: str) -> np.ndarray | None:
         """The label of every example of a split, int (n,); None where they are known only by reading the examples."""
 
+    def called(self, split: str, index: int) -> str:
+        """What a person calls an example of a split: its file, or its place."""
+
     def train_batches(self, start: int) -> Iterator[Batch]:
         """Endless training batches, from step `start` on (0 is the first)."""
 

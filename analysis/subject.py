@@ -229,20 +229,22 @@ class Subject:
         return self.run.grid
 
     def images(self, most: int) -> Float[np.ndarray, "B height width channels"]:
-        """The user's images, or the first `most` of the evaluation split, as the model takes them.
+        """The user's images, or the first `most` of the evaluation split, as the model takes them: of images that are
+        larger in an evaluation than in training, the upper left part.
 
         Raises:
           UserError: an image that cannot be read, or an evaluation split that is not there.
         """
+        height, width, _ = self.image_shape
         if self.image_files:
-            return self._user_images if most > 1 else self._user_images[:1]
+            return self._user_images[: most if most == 1 else None, :height, :width]
         images: list[np.ndarray] = []
         with _suggesting("--images=a.png,b.png"):
-            for batch in self.run.pipeline.eval_batches(self._split):
+            for batch in self.run.pipeline.eval_batches(self.split):
                 images.extend(batch["image"][_real(batch)])
                 if len(images) >= most:
                     break
-        return np.stack(images[:most])
+        return np.stack(images[:most])[:, :height, :width]
 
     def pictures(
         self, images: Float[np.ndarray, "B height width channels"]
@@ -260,7 +262,7 @@ class Subject:
         if self.sentences:
             return self.sentences
         with _suggesting("--sentence='...'"):
-            pairs = self.pipeline_of_texts.opened(self._split)
+            pairs = self.pipeline_of_texts.opened(self.split)
         return tuple(source for source, _ in pairs[:most])
 
     def rows(self, most: int) -> list[Mapping[str, np.ndarray]]:
@@ -279,7 +281,7 @@ class Subject:
             return [{name: batch[name][row][:LONGEST] for name in names} for row in range(len(self.sentences))]
         found: list[Mapping[str, np.ndarray]] = []
         with _suggesting("--sentence='...'"):
-            for batch in run.pipeline.eval_batches(self._split):
+            for batch in run.pipeline.eval_batches(self.split):
                 rows = np.flatnonzero(batch["index"] >= 0)
                 found += [{name: batch[name][row][:LONGEST] for name in names} for row in rows]
                 if len(found) >= most:
@@ -299,7 +301,7 @@ class Subject:
         return partial(probed, variables)
 
     @property
-    def _split(self) -> str:
+    def split(self) -> str:
         """The first evaluation split."""
         if not self.run.pipeline.eval_splits:
             raise UserError("the run has no evaluation split (config.data.eval_splits).")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.sources import tfds
 
-FOUND_BY_PATH = ("folder", "list", "arrays", "files", "tsv")
+FOUND_BY_PATH = ("folder", "list", "arrays", "files", "tsv", "label_images")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
+from data.order import Tensor
+
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos3"]
+Side: TypeAlias = int | Tensor  # in pixels; a tensor where it follows from the image
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos3": "lanczos3"}  # what TensorFlow calls them
 
 
-def resize(image: tf.Tensor, size: tuple[int, int], interpolation: Interpolation, antialias: bool) -> tf.Tensor:
+def resize(image: tf.Tensor, size: tuple[Side, Side], interpolation: Interpolation, antialias: bool) -> tf.Tensor:
     """An image of another size; the identity where the size is right already.
 
     Args:
@@ -19,14 +22,14 @@ def resize(image: tf.Tensor, size: tuple[int, int], interpolation: Interpolation
     Returns:
       uint8 (*size, channels), rounded.
     """
-    if image.shape[:2] == size:
+    if all(isinstance(side, int) for side in size) and image.shape[:2] == size:
         return image
     if antialias:
         return _antialiased(image, *size, interpolation)
     return _levels(tf.image.resize(image, size, method=interpolation), interpolation)
 
 
-def _antialiased(image: tf.Tensor, height: int, width: int, interpolation: Interpolation) -> tf.Tensor:
+def _antialiased(image: tf.Tensor, height: Side, width: Side, interpolation: Interpolation) -> tf.Tensor:
     """What tf.image.resize computes, in the same order and thus to the bit, in a third of the time: its kernel is quick
     along the height alone, so the image is turned on its side between the two passes.
     """
@@ -37,12 +40,12 @@ def _antialiased(image: tf.Tensor, height: int, width: int, interpolation: Inter
     return tf.reshape(tf.transpose(tf.reshape(columns, (-1, height))), (height, width, channels))
 
 
-def _along_height(image: tf.Tensor, height: int, interpolation: Interpolation) -> tf.Tensor:
+def _along_height(image: tf.Tensor, height: Side, interpolation: Interpolation) -> tf.Tensor:
     """(n, m) -> float32 (height, m)."""
     found = tf.raw_ops.ScaleAndTranslate(
         images=image[None, :, None],  # of one pixel's width, with m channels
         size=(height, 1),
-        scale=tf.stack([height / tf.cast(tf.shape(image)[0], tf.float32), 1.0]),
+        scale=tf.stack([tf.cast(height, tf.float32) / tf.cast(tf.shape(image)[0], tf.float32), 1.0]),
         translation=(0.0, 0.0),
         kernel_type=KERNELS[interpolation],
         antialias=True,

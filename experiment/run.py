@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import numpy as np
 import optax
 
 import tasks
+from errors import UserError
 from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
@@ -243,6 +245,23 @@ class Run:
         apply = step.Apply(self.model, variables, axis.gather)
         with prepared.use():
             return self.task.predict(apply, batch, key) | {"index": batch["index"]}
+
+    def check_evaluation(self, spec: Spec) -> None:
+        """Raises what an evaluation would of a global batch, without computing it.
+
+        Raises:
+          UserError: the model cannot be called with it.
+        """
+        function = partial(step.eval_step, model=self.model, task=self.task, axis=parallel.WHOLE)
+        try:
+            jax.eval_shape(function, self.abstract_state.eval_variables, abstract(spec))
+        except (TypeError, ValueError, LookupError, flax.errors.FlaxError) as error:
+            size, usual = ("x".join(map(str, of["image"][0][1:3])) for of in (spec, self.pipeline.spec))
+            raise UserError(
+                f"the model cannot see the images of an evaluation, {size} pixels ({' '.join(str(error).split())[:80]} "
+                f"...): make them {usual}, as those of training, or see them by windows of that size, "
+                "config.task.window."
+            ) from None
 
     def check_rows(self, spec: Spec) -> None:
         """Raises what `predict` would for a global batch, without computing it."""

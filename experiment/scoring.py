@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float, Integer
 
+import tasks
+from errors import UserError
 from experiment.run import Run
 from input_pipeline import Batch, Pipeline
+from tasks import Row
 from training import evaluate, step
+from training.trees import Variables
 
 
 def score(
@@ -52,9 +56,13 @@ def check(run: Run) -> None:
     """What would otherwise be found by the last evaluation, at the end of the training.
 
     Raises:
-      UserError: the longest examples cannot be predicted, or few-shot wants more examples than there are.
+      UserError: the longest examples cannot be predicted, images of an evaluation cannot be seen by the model, or
+        few-shot wants more examples than there are.
     """
     evaluation = run.evaluation
+    for spec in map(run.pipeline.largest, run.pipeline.eval_splits):
+        if "image" in spec and spec["image"][0][1:] != run.pipeline.spec["image"][0][1:]:
+            run.check_evaluation(spec)
     if evaluation.generate == "never":
         return
     for split in run.pipeline.eval_splits:
@@ -62,6 +70,25 @@ def check(run: Run) -> None:
             run.check_rows(run.pipeline.largest(split))
     if run.probed and (labels := run.probed.labels(run.probed.train_split)) is not None:
         evaluation.fewshot.check(labels)
+
+
+def worst(run: Run, variables: Variables, split: str, most: int) -> list[tuple[float, int, Row]]:
+    """The examples of a split that the run is most wrong about: how wrong, their places and their rows of `predict`.
+
+    Raises:
+      UserError: its task cannot say how wrong it is about an example.
+    """
+    if type(run.task).error is tasks.Task.error:
+        name = run.config["task"]["name"]
+        raise UserError(f"config.task.name={name!r} does not say how wrong it is about an example.")
+    found: list[tuple[float, int, Row]] = []
+    for rows in run.predict(variables, run.pipeline.eval_batches(split)):
+        for place, index in enumerate(rows["index"]):
+            row = {name: x[place] for name, x in rows.items()}
+            if (error := run.task.error(row)) is not None:
+                found.append((error, int(index), row))
+        found = sorted(found, key=lambda one: (-one[0], one[1]))[:most]
+    return found
 
 
 def watched(pipeline: Pipeline, split: str, alive: Callable[[], None]) -> Iterator[Batch]:

@@ -142,9 +142,13 @@ class Trunk(nn.Module):
     remat: Remat = "none"
     dtype: DTypeLike = jnp.float32
 
-    @nn.compact
     def __call__(self, image: Float[AnyArray, "B height width channels"]) -> Float[Array, "B rows columns features"]:
         """The features of the image: see `stride` for how many rows and columns."""
+        return self.maps(image)[-1]
+
+    @nn.compact
+    def maps(self, image: Float[AnyArray, "B height width channels"]) -> list[jax.Array]:
+        """The map after each stage, of half the rows and columns of the one before; without stages the root's."""
         large = self.root == "imagenet"
         x = Conv(self.width, 7 if large else 3, self.order, 2 if large else 1, self.dtype, name="root_conv")(image)
         if self.order == "post":
@@ -154,12 +158,14 @@ class Trunk(nn.Module):
         elif large:
             x = nn.max_pool(x, (3, 3), (2, 2), "SAME")
         unit = rematerialised(Unit, self.remat, static_argnums=())
+        maps = []
         for stage, depth in enumerate(self.depths):
             for number in range(depth):
                 stride = 2 if stage > 0 and number == 0 else 1
                 name = paths.unit(stage, number)
                 x = unit(self.width * 2**stage, stride, self.order, self.dtype, name=name)(x)
-        return x
+            maps.append(x)
+        return maps or [x]
 
 
 def stride(root: Root, depths: tuple[int, ...]) -> int:

@@ -172,6 +172,15 @@ class Task:
         del data, split
         return None
 
+    def error(self, row: Row) -> float | None:
+        """How wrong one row of `predict` is, by a truth that it holds: 0 where nothing is; None if it cannot be said.
+
+        Args:
+          row: of an evaluation split's example.
+        """
+        del row
+        return None
+
     def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """One row of `predict` for a person.
 

@@ -54,6 +54,22 @@ PAIRS = {
     "data.max_length": 8,
     "data.buckets": 1,
 }
+MASKS = {
+    "task.name": "segment",
+    "data.kind": "masks",
+    "data.source": "canvases",
+    "data.name": "32",
+    "data.image_size": 16,
+    "data.eval_size": 24,
+    "data.mean": (0.5,),
+    "data.std": (0.5,),
+    "data.batch_size": 16,
+    "data.eval_batch_size": 32,
+    "data.eval_splits": ("validation[:40]",),
+    "data.augment.scales": (0.8, 1.5),
+    "data.augment.flip": True,
+    "data.augment.contrast": 0.2,
+}
 FAMILIES: dict[str, dict[str, object]] = {
     "vit": {
         "model.name": "vit",
@@ -102,6 +118,28 @@ FAMILIES: dict[str, dict[str, object]] = {
         "model.stochastic_depth": 0.1,
         "task.name": "classify",
         **IMAGES,
+    },
+    "segmenter": {
+        "model.name": "segmenter",
+        **VIT,
+        "model.depth": 1,
+        "model.decoder_depth": 1,
+        **MASKS,
+        "task.window": (16, 16),
+        "task.dice": 0.5,
+    },
+    "upernet": {
+        "model.name": "upernet",
+        "model.trunk.name": "swin",
+        "model.trunk.width": 8,
+        "model.trunk.depths": (1, 1),
+        "model.trunk.head_dim": 4,
+        "model.trunk.window": 3,
+        "model.trunk.patch": 2,
+        "model.strides": (2, 4),
+        "model.scales": (1, 2),
+        "model.width": 8,
+        **MASKS,
     },
     "mae": {
         "model.name": "mae",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
+from PIL import Image
 
 import experiment
 from errors import UserError
@@ -49,7 +50,8 @@ def load(name: str, variant: str | None = None, small: bool = False):
 
 IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "class_images")]
 CLIPS = [name for name in NAMES if load(name).data.kind == "clips"]
-TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS)]
+MASKS = [name for name in NAMES if load(name).data.kind == "masks"]
+TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS, *MASKS)]
 
 
 def records(builder, split, deserialize_method):
@@ -132,6 +134,24 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
 def test_every_config_of_clips_takes_its_steps(name, workdir):
     config = load(name, small=True)
     config.parallel.mode = "mesh"
+    takes_its_steps(config, workdir)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_every_config_of_label_maps_takes_its_steps_on_folders_like_its_sets(name, workdir, tmp_path):
+    config = load(name, small=True)
+    config.parallel.mode = "mesh"
+    if config.data.source == "label_images":
+        config.data.update(name=str(tmp_path), data_dir="")
+        first, classes = config.data.first_class, 150 if name == "segmenter_ade20k" else 11
+        labels = np.random.default_rng(0).integers(0, first + classes, (20, 30), np.uint8)
+        for split in (config.data.train_split, *config.data.eval_splits):
+            for kind, pixels in (("images", np.repeat(labels[..., None], 3, 2)), ("annotations", labels)):
+                folder = tmp_path / (kind if first else split) / (split if first else kind)
+                folder.mkdir(parents=True)
+                for number in range(8):
+                    Image.fromarray(pixels).save(folder / f"{number}.png")
+        (tmp_path / "classes.txt").write_text("\n".join(f"class {number}" for number in range(classes)))
     takes_its_steps(config, workdir)
 
 

@@ -21,6 +21,7 @@ ITEMS = {
     "images": "a.png",
     "class_images": "3",
     "clips": "a.png",
+    "masks": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
@@ -30,6 +31,9 @@ ITEMS = {
 FIGURES = {
     "vit": "filters",
     "dit": "samples",
+    "swin": "windows",
+    "segmenter": "class_maps",
+    "upernet": "mistakes",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
 }  # one that the family has, besides curves

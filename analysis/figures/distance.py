@@ -1,4 +1,4 @@
-"""Mean attention distance by layer and head (2010.11929, figure 7 right).
+"""Mean attention distance by layer and head (2010.11929, figure 7 right); of a Swin, within its windows.
 
 L layers, B images, H heads, N tokens, R rows and C columns of patches.
 """
@@ -8,20 +8,24 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from analysis import attention, picture
+from analysis import attention, picture, windows
 from analysis.picture import Arrays
 from analysis.subject import Subject
 
 IMAGES = 128  # as many as the paper's
+IMAGES_OF_WINDOWS = 16  # seen at once
 
 
 def lacks(subject: Subject) -> str:
     """A model without attention between patches."""
-    return subject.lacks_patch_attention
+    return subject.lacks_patch_attention if windows.lacks(subject) else ""
 
 
 def arrays(subject: Subject) -> Arrays:
-    """The distance of each head, (L, H); that of uniform attention; the number of images."""
+    """The distance of each head, (L, H), NaN where a layer has fewer heads; that of uniform attention, one number or
+    one a layer; the number of images."""
+    if not windows.lacks(subject):
+        return _in_windows(subject)
     side = subject.image_shape[0] / subject.grid[0]
     images = subject.images(IMAGES)
     seen = attention.passes(subject.model, subject.variables, images)
@@ -30,6 +34,15 @@ def arrays(subject: Subject) -> Arrays:
     uniform = mean_distance(np.full((1, 1, 1, patches, patches), 1 / patches), subject.grid, side)
     distance = np.concatenate(distances, axis=1).mean(1)
     return {"distance": distance, "uniform": uniform.squeeze(), "images": np.array(len(images))}
+
+
+def _in_windows(subject: Subject) -> Arrays:
+    images = subject.images(IMAGES_OF_WINDOWS)
+    found, uniform = zip(*map(windows.mean_distance, windows.layers(subject, images)), strict=True)
+    distance = np.full((len(found), max(map(len, found))), np.nan)
+    for layer, heads in zip(distance, found, strict=True):
+        layer[: len(heads)] = heads
+    return {"distance": distance, "uniform": np.array(uniform), "images": np.array(len(images))}
 
 
 def mean_distance(
@@ -62,10 +75,13 @@ def draw(arrays: Arrays) -> Figure:
     axes = figure.subplots()
     layers = np.arange(1, depth + 1)
     axes.plot(layers, distance, "o", color="tab:blue", markersize=6, alpha=0.6)
-    axes.plot(layers, distance.mean(1), color="black", linewidth=1, label="mean of the heads")
-    axes.axhline(float(arrays["uniform"]), color="gray", linewidth=1, linestyle="--", label="all patches alike")
+    axes.plot(layers, np.nanmean(distance, 1), color="black", linewidth=1, label="mean of the heads")
+    uniform = np.broadcast_to(arrays["uniform"], depth)
+    ends = layers - 0.5, layers + 0.5
+    axes.hlines(uniform, *ends, colors="gray", linewidth=1, linestyles="--", label="all patches alike")
     axes.set(xlabel="layer", ylabel="mean attention distance, pixels", xticks=layers[:: max(1, depth // 16)])
-    axes.set_ylim(0, 1.1 * max(distance.max(), arrays["uniform"]))
+    axes.set_ylim(0, 1.1 * max(np.nanmax(distance), uniform.max()))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", title=f"{heads} heads, a dot each", frameon=False)
+    several = "up to " * bool(np.isnan(distance).any())
+    axes.legend(loc="lower right", title=f"{several}{heads} heads, a dot each", frameon=False)
     return figure

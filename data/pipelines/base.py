@@ -159,7 +159,7 @@ class Base(Generic[Opened, S]):
         del split, train
         return None
 
-    def blank(self) -> Example | None:
+    def blank(self, train: bool) -> Example | None:
         """A changed example that stands for one that cannot be read; None where such a one is an error."""
         return None
 
@@ -280,6 +280,10 @@ class Base(Generic[Opened, S]):
         """The label of every example of a split, int (n,); None where they are known only by reading the examples."""
         source = self.split(split).source
         return source.labels() if isinstance(source, Labelled) else None
+
+    def called(self, split: str, index: int) -> str:
+        """What a person calls an example of a split: its file, or its place."""
+        return self.split(split).source.describe(index)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""

@@ -290,8 +290,9 @@ class Pipeline(Examples):
 
         return training if train else evaluation
 
-    def blank(self) -> Example | None:
+    def blank(self, train: bool) -> Example | None:
         """Black, where `unreadable` is "skip"."""
+        del train
         if self.unreadable == "stop":
             return None
         tf = tensorflow()

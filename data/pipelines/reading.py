@@ -58,7 +58,7 @@ def batches(pipeline: "Base[Opened, S]", split: S, start: int, train: bool) -> I
         made = steps.map(graph(whole), num_parallel_calls=2, deterministic=True)
     else:
         raw = _raw(pipeline, split, rows_of, start, stop, train).unbatch()
-        changed = records.changed(raw, source, change or (lambda example, _: example), pipeline.blank())
+        changed = records.changed(raw, source, change or (lambda example, _: example), pipeline.blank(train))
         rows = plan.most // feed.hosts
         made = changed.batch(rows, drop_remainder=True).map(graph(of_examples), num_parallel_calls=2)
     again = pipeline.change(split, train=False)

@@ -26,7 +26,7 @@ class Feature:
       kind: "image" is uint8 (height, width, channels); "clip" is uint8 (frames, height, width, channels); "label" is
         int64; "text" is bytes in UTF-8; "boxes" are float32 (n, 4) as (ymin, xmin, ymax, xmax) from 0 to 1.
       shape: of one example, None for a side that varies.
-      names: of the classes 0 ... C - 1 of a label.
+      names: of the classes 0 ... C - 1 of a label, or of the pixels of a label map.
       encoded: the example has an image's file (bytes of a JPEG, PNG, ...) and not its pixels.
     """
 

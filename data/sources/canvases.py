@@ -58,7 +58,7 @@ class Source(Indexed):
         there: Features = {
             "image": Feature("image", (self._side, self._side, 1)),
             "objects": {"bbox": Feature("boxes", (None, 4)), "label": Feature("label", (None,), CLASSES)},
-            "mask": Feature("array", (self._side, self._side)),
+            "mask": Feature("array", (self._side, self._side), ("background", *CLASSES)),
         }
         self.features: Features = chosen(there, wanted, "canvases")
 

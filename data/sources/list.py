@@ -30,7 +30,7 @@ class Source(Files):
         path = find(folder, stem(split), "{}.csv", "{}.tsv", "{}.txt")
         rows = []
         for number, line in enumerate(lines(path), 1):
-            row = _cells(line, path.name)
+            row = cells(line, path.name)
             if (number == 1 and row[0].lower() in HEAD) or not line.strip():
                 continue
             if len(row) != 2 or not all(row):
@@ -48,7 +48,8 @@ class Source(Files):
         self._hold(cut(files, split, str(path)), classes, wanted, str(path), folder)
 
 
-def _cells(line: str, name: str) -> list[str]:
+def cells(line: str, name: str) -> list[str]:
+    """The columns of a line of a file of this name; in a .txt the last stands after a space."""
     if ".txt" in name:
         cells = line.rsplit(maxsplit=1)
     else:

@@ -44,3 +44,14 @@ def test_positions_too_short_to_translate_are_known_before_the_first_step(tmp_pa
     config.evaluation.generate = "never"
     config.checkpoint.keep_best = ""
     scoring.check(experiment.build(config, tmp_path / "run"))
+
+
+def test_images_that_a_model_cannot_see_in_evaluation_are_known_before_the_first_step(tmp_path):
+    changes = {"model.positions": "learned", "data.eval_size": 48, "parallel.mode": "mesh"}
+    with pytest.raises(
+        UserError, match=r"cannot see the images of an evaluation, 48x48 pixels .*positions.*make them 32x32"
+    ):
+        train(configs.load("configs/segmenter_digits.py:debug", changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    config = configs.load("configs/segmenter_digits.py:debug", changes | {"task.window": (32, 32)})
+    scoring.check(experiment.build(config, tmp_path / "run"))

@@ -17,7 +17,7 @@ INPUTS = {
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
-    **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
+    **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin", "segmenter", "upernet"), "image"),
     "dit": "noisy image",
     "vivit": "clip",
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),

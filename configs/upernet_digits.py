@@ -1,0 +1,40 @@
+"""UPerNet on a Swin, on digits on cluttered canvases, offline: minutes on two cores.
+
+    python train.py --config=configs/upernet_digits.py
+
+Three stages of two layers, of width 24, 48 and 96, on patches of 2x2 pixels; canvases of 48x48 pixels, composed as they
+are read, so that no epoch has an end. Test digits are in no training canvas.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """The config."""
+    return base.config(
+        steps=4000,
+        model=dict(
+            name="upernet",
+            trunk=dict(name="swin", width=24, depths=(2, 2, 2), head_dim=12, patch=2, window=6),
+            strides=(2, 4, 8),
+            width=32,
+            scales=(1, 2, 3),
+            dropout=0.0,
+        ),
+        task=dict(name="segment"),
+        data=dict(
+            kind="masks",
+            source="canvases",
+            name="48",
+            image_size=48,
+            batch_size=32,
+            eval_batch_size=100,
+            eval_splits=("validation",),
+            **base.grey(),
+        ),
+        optim=dict(learning_rate=3e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
+        evaluation=dict(every_steps=500),
+        checkpoint=dict(every_steps=500, keep_best="validation/mean_iou"),
+    )

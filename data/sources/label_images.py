@@ -1,0 +1,156 @@
+"""Images, each with a label image of the same size: in folders, or by a list."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from data import fingerprint, listing
+from data.image_file import SUFFIXES
+from data.order import Tensor
+from data.slices import cut, named, names, stem
+from data.sources import Example, Feature, Features, Indexed, chosen
+from data.sources.list import HEAD, cells
+from data.text.files import lines
+from errors import UserError, shown
+
+LABELS = ("labels", "annotations", "masks")  # what the folder of label images can be called; that of images: "images"
+LISTS = (".csv", ".tsv", ".txt")
+CLASSES, ADE20K = "classes.txt", "objectInfo150.txt"
+WITHOUT, ALONE = "images without a label image", "label images without an image"
+
+
+class Source(Indexed):
+    """NAME/SPLIT/images/x.jpg with NAME/SPLIT/labels/x.png; or NAME/images/SPLIT and NAME/labels/SPLIT, as ADE20K has
+    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME. `labels` may be `annotations` or
+    `masks`.
+
+    An image and a label image belong together by their path without its suffix. Those that are alone are left out and
+    counted. NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
+        root = Path(data_dir, name).expanduser()
+        if not root.is_dir():
+            raise UserError(f"config.data.name: there is no folder {root}.")
+        self._root = root
+        pairs, self.notes = _listed(root, split) or _found(root, split)
+        self._pairs = cut(pairs, split, str(root))
+        one = Feature("image", (None, None, 1), classes(root), encoded=True)
+        there = {"image": Feature("image", (None,) * 3, encoded=True), "mask": one}
+        self.features: Features = chosen(there, wanted, str(root))
+        self.size = len(self._pairs)
+        self._tensors: tuple[Tensor, Tensor] | None = None
+
+    def read(self, index: Tensor) -> Example:
+        """Paths of indices (b,)."""
+        import tensorflow as tf
+
+        if self._tensors is None:
+            with tf.init_scope():
+                image, mask = ([os.fsencode(path) for path in paths] for paths in zip(*self._pairs, strict=True))
+                self._tensors = tf.constant(image), tf.constant(mask)
+        return {name: tf.gather(paths, index) for name, paths in zip(("image", "mask"), self._tensors, strict=True)}
+
+    def parse(self, raw: Example) -> Example:
+        """One example, its files read."""
+        import tensorflow as tf
+
+        return {name: tf.io.read_file(raw[name]) for name in self.features}
+
+    def contents(self) -> dict[str, str]:
+        """Sizes of the files."""
+        return fingerprint.of_files([path for pair in self._pairs for path in pair], self._root)
+
+    def describe(self, index: int) -> str:
+        """An example by its image's file."""
+        return shown(self._pairs[index][0])
+
+
+def classes(root: Path) -> tuple[str, ...]:
+    """The names of the classes, none where the folder does not say them."""
+    if (root / CLASSES).is_file():
+        path, found = root / CLASSES, [line.strip() for line in lines(root / CLASSES)]
+    elif (root / ADE20K).is_file():  # a table whose last column has a class's names, after a line of heads
+        path = root / ADE20K
+        whole = [line.split("\t")[-1].strip() for line in lines(path)[1:]]
+        short = [names.split(",")[0] for names in whole]
+        found = short if len(set(short)) == len(short) else whole
+    else:
+        return ()
+    found = [name for name in found if name]
+    if len(set(found)) < len(found):
+        double = next(name for name in found if found.count(name) > 1)
+        raise UserError(f"{path} has the class {double!r} twice: a name a line, in the order of their numbers.")
+    return tuple(found)
+
+
+def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]] | None:
+    """The pairs of NAME/SPLIT.csv, .tsv or .txt; None if there is none."""
+    paths = [root / f"{one}{suffix}" for one in names(stem(split)) for suffix in LISTS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None
+    pairs = []
+    for number, line in enumerate(lines(path), 1):
+        row = cells(line, path.name)
+        if (number == 1 and row[0].lower() in HEAD) or not line.strip():
+            continue
+        if len(row) != 2 or not all(row):
+            raise UserError(f"{path}, line {number}: it should be the paths of an image and its label image: {line!r}.")
+        pairs.append((str(root / row[0]), str(root / row[1])))
+    if not pairs:
+        raise UserError(f"{path} is empty.")
+    return pairs, ()
+
+
+def _found(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """The pairs of a split's folders, and lines on what was left out."""
+    images, labels = _folders(root, split)
+    (pictures, others), (maps, more) = (listing.walk(folder, SUFFIXES) for folder in (images, labels))
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in maps:
+        by_stem[_stem(path, labels)].append(path)
+    if double := next((paths for paths in by_stem.values() if len(paths) > 1), None):
+        raise UserError(f"{labels} has two label images for one image: {', '.join(map(os.path.basename, double))}.")
+    left_out = others + more
+    pairs = []
+    for path in pictures:
+        if found := by_stem.pop(_stem(path, images), None):
+            pairs.append((path, found[0]))
+        else:
+            left_out.append((WITHOUT, path))
+    left_out += [(ALONE, path) for paths in by_stem.values() for path in paths]
+    if not pairs:
+        raise UserError(f"no image of {images} has a label image of the same name in {labels}.")
+    return pairs, tuple(listing.said(left_out, shown(str(images.parent))))
+
+
+def _folders(root: Path, split: str) -> tuple[Path, Path]:
+    """The folders of images and of label images of a split."""
+    there, _ = listing.folders(root)
+    called = named(stem(split), there)
+    if (root / called / "images").is_dir():
+        parent = root / called
+        pair = [(parent / "images", parent / one) for one in LABELS]
+    else:
+        called = named(stem(split), listing.folders(root / "images")[0]) if "images" in there else called
+        pair = [(root / "images" / called, root / one / called) for one in LABELS]
+    for images, labels in pair:
+        if images.is_dir() and labels.is_dir():
+            return images, labels
+    raise UserError(
+        f"{root} has no split {stem(split)!r}: there should be {stem(split)}/images and {stem(split)}/labels, or "
+        f"images/{stem(split)} and labels/{stem(split)}, or a list {stem(split)}.csv. There is: "
+        f"{', '.join(map(shown, there)) or 'nothing'}."
+    )
+
+
+def _stem(path: str, folder: Path) -> str:
+    return os.path.splitext(os.path.relpath(path, folder))[0]

@@ -1,0 +1,119 @@
+"""UPerNet (1807.10221): pyramid pooling and a feature pyramid over a trunk's maps, fused for a class of each pixel.
+
+B batch, R rows and C columns of a map, D its width.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+from pydantic import PositiveInt
+
+from lookup import Rate, Size
+from models import residual
+from models.arrays import AnyArray
+from models.kernel_choice import Kernel
+from models.segmenter import enlarged
+from models.trunks import Trunk
+
+NORMAL = nn.initializers.normal(0.01)
+
+
+class Model(nn.Module):
+    """Trunk, pyramid pooling of its last map, a feature pyramid, and one linear layer on all of its maps.
+
+    Attributes:
+      outputs: C; 0 returns the mean of the trunk's last map.
+      trunk: what makes the maps.
+      strides: of the maps that are used, the last one's pooled.
+      width: of the pyramid.
+      scales: rows and columns that the last map is pooled to.
+      norm: "batch" as published, by the statistics of a batch, or "group", which does not depend on the batch.
+      dropout: before the last layer, of whole maps.
+      kernel: how attention is computed: see models/kernel_choice.py.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: int
+    trunk: Trunk = Trunk()
+    strides: tuple[PositiveInt, ...] = (4, 8, 16, 32)
+    width: Size = 512
+    scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    norm: Literal["batch", "group"] = "group"
+    dropout: Rate = 0.1
+    kernel: Kernel = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @nn.compact
+    def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
+        """The logits of each pixel, (B, height, width, C), those of the finest map interpolated."""
+        dtype = jnp.dtype(self.dtype)
+        maps = [
+            one.features for one in self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
+        ]
+        if not self.outputs:
+            return maps[-1].mean((1, 2)).astype(jnp.float32)
+
+        def conv(x: jax.Array, size: int, name: str) -> jax.Array:
+            return Convolution(self.width, size, self.norm, dtype, name=name)(x, train)
+
+        last = maps[-1]
+        pooled = [
+            enlarged(conv(pool(last, scale), 1, f"pooled_{scale}"), last.shape[1:3]).astype(dtype)
+            for scale in self.scales
+        ]
+        laterals = [conv(x, 1, f"lateral_{i}") for i, x in enumerate(maps[:-1])]
+        laterals.append(conv(jnp.concatenate([last, *pooled], axis=-1), 3, "bottleneck"))
+        for i in reversed(range(len(laterals) - 1)):
+            laterals[i] += enlarged(laterals[i + 1], laterals[i].shape[1:3]).astype(dtype)
+        outputs = [conv(x, 3, f"output_{i}") for i, x in enumerate(laterals[:-1])] + laterals[-1:]
+        finest = outputs[0].shape[1:3]
+        x = conv(jnp.concatenate([enlarged(x, finest).astype(dtype) for x in outputs], axis=-1), 3, "fusion")
+        x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
+        x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="head")(x)
+        return enlarged(x, image.shape[1:3])
+
+
+class Convolution(nn.Module):
+    """Convolution, normalisation, ReLU.
+
+    Attributes:
+      width: of the output.
+      size: of the kernel.
+      norm: see Model.
+      dtype: of the computation; parameters are float32.
+    """
+
+    width: int
+    size: int
+    norm: Literal["batch", "group"]
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B R C D"], train: bool) -> Float[Array, "B R C E"]:
+        """A map of the same rows and columns."""
+        x = residual.convolution(self.width, self.size, 1, self.dtype, "conv")(x)
+        return nn.relu(residual.norm_layer(self.norm, self.width, train, self.dtype, "norm")(x))
+
+
+def pool(x: Float[Array, "B R C D"], scale: int) -> Float[Array, "B scale scale D"]:
+    """The means of `scale` x `scale` parts of a map, which overlap by a row or column where it does not divide."""
+    rows, columns = (jnp.asarray(parts(side, scale), x.dtype) for side in x.shape[1:3])
+    return jnp.einsum("BRCD,iR,jC->BijD", x, rows, columns)
+
+
+def parts(side: int, scale: int) -> Float[np.ndarray, "scale side"]:
+    """The share of each row in the mean of each part."""
+    place, part = np.arange(side), np.arange(scale)[:, None]
+    inside = (place >= part * side // scale) & (place < -(-(part + 1) * side // scale))
+    return inside / inside.sum(1, keepdims=True)
+
+
+def debug(section: dict) -> dict:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    trunk = {"variant": "", "width": 8, "depths": (1, 1, 1, 1), "head_dim": 4, "window": 2}
+    return {"width": 8, "trunk": dict(section.get("trunk", {})) | trunk}

@@ -1,0 +1,40 @@
+"""UPerNet: the published count, pooling as PyTorch's adaptive one, and images of any size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import upernet
+from models.trunks import Trunk
+
+# FACTS: Swin-T with UPerNet and 150 classes, 59,943,398 in the published code, with two parts that prediction does not
+# use: the auxiliary head (a 3x3 convolution 384 -> 256, its norm, and 256 -> 150) and the trunk's norm after its last.
+AUXILIARY, LAST_NORM = 9 * 384 * 256 + 2 * 256 + 256 * 150 + 150, 2 * 768
+
+
+def test_the_size_is_the_published_one():
+    model = upernet.Model(150, Trunk(name="swin", variant="T"))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == 59_943_398 - AUXILIARY - LAST_NORM
+
+
+@pytest.mark.parametrize(("side", "scale"), [(6, 3), (7, 3), (5, 6), (8, 1)])
+def test_a_map_is_pooled_to_the_means_of_its_parts(side, scale):
+    x = np.random.default_rng(0).normal(size=(2, side, 4, 3))
+    pooled = np.asarray(upernet.pool(jnp.asarray(x), scale))
+    for i in range(scale):
+        for j in range(scale):
+            rows = slice(int(np.floor(i * side / scale)), int(np.ceil((i + 1) * side / scale)))
+            columns = slice(int(np.floor(j * 4 / scale)), int(np.ceil((j + 1) * 4 / scale)))
+            np.testing.assert_allclose(pooled[:, i, j], x[:, rows, columns].mean((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_logits_are_of_the_images_size_whatever_it_is(norm):
+    trunk = Trunk(name="swin", width=8, depths=(1, 1, 1), head_dim=4, patch=2, window=2)
+    model = upernet.Model(5, trunk, strides=(2, 4, 8), width=8, norm=norm)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    for shape in ((2, 12, 20, 1), (1, 17, 9, 1)):
+        logits, _ = jax.eval_shape(lambda s=shape: model.init_with_output(keys, jnp.zeros(s), train=True))
+        assert logits.shape == (*shape[:3], 5)
