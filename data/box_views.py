@@ -1,25 +1,11 @@
 """An image on a canvas of fixed size, and its boxes moved with it, from one draw."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from data.images import decode
-
-AREA = 1e-8  # of a box, as a share of the image, from which it has one
-
-
-class Settings(Protocol):
-    """See Augment of data/pipelines/boxes.py."""
-
-    flip: bool
-    flip_vertical: bool
-    scale: tuple[float, float]
-    aspect: float
-    least_seen: float
-    brightness: float
-    contrast: float
-    saturation: float
+from data.pipelines.box_augmentation import AREA, Augment
 
 
 class View(NamedTuple):
@@ -48,7 +34,7 @@ def view(
     canvas: tuple[int, int, int],
     fit: bool,
     short_side: int,
-    settings: Settings | None,
+    settings: Augment | None,
     seed: tf.Tensor | None,
 ) -> View:
     """A view of an image: the whole of it; in training a random part, or all of it made smaller.
@@ -113,7 +99,7 @@ def _areas(boxes: tf.Tensor) -> tf.Tensor:
     return tf.reduce_prod(tf.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
 
 
-def _mirrored(pixels: tf.Tensor, boxes: tf.Tensor, settings: Settings, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _mirrored(pixels: tf.Tensor, boxes: tf.Tensor, settings: Augment, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """An image and its boxes, mirrored or not."""
     top, left, bottom, right = tf.unstack(boxes, axis=1)
     if settings.flip:
@@ -127,7 +113,7 @@ def _mirrored(pixels: tf.Tensor, boxes: tf.Tensor, settings: Settings, draws: tf
     return pixels, tf.stack([top, left, bottom, right], axis=1)
 
 
-def _coloured(image: tf.Tensor, settings: Settings, draws: tf.Tensor) -> tf.Tensor:
+def _coloured(image: tf.Tensor, settings: Augment, draws: tf.Tensor) -> tf.Tensor:
     """An image, float32 of 0 to 255, with other brightness, contrast and saturation."""
     by = 1 + (2 * draws - 1) * tf.constant([settings.brightness, settings.contrast, settings.saturation])
     if settings.brightness:

@@ -3,25 +3,22 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from data import sources
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
+from data.pipelines.box_augmentation import AREA, Augment
 from data.pipelines.examples import Examples
 from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Features, Source, synthetic
 from errors import UserError, nearest, shown
-from lookup import Probability
 
 REASONS = ("of no area", "of an unknown class", "crowds or difficult ones", "beyond max_boxes")
 SCANNED = 20_000  # examples of a split, up to which what is left out is counted before training
-AREA = 1e-8  # of a box, as a share of the image, from which it has one
 IGNORED = ("is_crowd", "is_difficult")  # what sets call boxes that are neither right nor wrong
 
 
@@ -29,34 +26,6 @@ def debug(section: Section) -> dict[str, object]:
     """What a `:debug` variant changes."""
     width = min(section.get("image_width") or section["image_size"], 32)
     return {"batch_size": 8, "eval_batch_size": 16, "image_size": min(section["image_size"], 32), "image_width": width}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """What training images and their boxes go through, each from one draw.
-
-    Attributes:
-      flip: mirror half of the images left to right.
-      flip_vertical: mirror half of them upside down (cells and aerial views have no upside).
-      scale: the least and the largest factor by which an image is resized beyond what fits: of what is then larger than
-        the canvas a random part is cut out (2112.07917, section 4).
-      aspect: the width changes by up to this factor against the height.
-      least_seen: of a box that is cut, the share of its area that must be left, or it is no box any more.
-      brightness, contrast, saturation: by a factor between 1 - x and 1 + x, of colours.
-    """
-
-    flip: bool = False
-    flip_vertical: bool = False
-    scale: tuple[Annotated[float, Interval(ge=0.1, le=10)], Annotated[float, Interval(ge=0.1, le=10)]] = (1.0, 1.0)
-    aspect: Annotated[float, Interval(ge=1, le=4)] = 1.0
-    least_seen: Probability = 0.3
-    brightness: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    contrast: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    saturation: Annotated[float, Interval(ge=0, le=1)] = 0.0
-
-    def __post_init__(self) -> None:
-        if self.scale[0] > self.scale[1]:
-            raise UserError(f"config.data.augment.scale={self.scale} should be the least factor, then the largest.")
 
 
 @dataclass(kw_only=True)
@@ -86,7 +55,7 @@ class Pipeline(Examples):
     max_boxes: PositiveInt = 100
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
-    augment: Augment = Augment()  # noqa: RUF009 - frozen
+    augment: Augment = Augment()
 
     item: ClassVar[str] = "an image file"
 
