@@ -55,7 +55,7 @@ class Pipeline(Examples):
     max_boxes: PositiveInt = 100
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
-    augment: Augment = Augment()
+    augment: Augment = Augment()  # noqa: RUF009 - frozen
 
     item: ClassVar[str] = "an image file"
 
