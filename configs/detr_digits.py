@@ -11,15 +11,15 @@ from configs import base
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=12_000,
+        steps=4000,
         model=dict(
             name="detr",
-            trunk=dict(name="residual", width=32, depths=(1, 1, 1), root="small", norm="group"),
+            trunk=dict(name="residual", width=24, depths=(1, 1, 1), root="small", norm="group"),
             strides=(4, 8),
-            width=96,
+            width=64,
             heads=4,
-            mlp_dim=192,
-            encoder_depth=1,
+            mlp_dim=128,
+            encoder_depth=0,
             decoder_depth=3,
             queries=20,
             queries_from="image",
@@ -36,12 +36,12 @@ def get_config() -> ConfigDict:
             image_size=64,
             batch_size=32,
             max_boxes=6,
-            eval_splits=("validation[:500]",),
+            eval_splits=("validation[:200]",),
             eval_batch_size=100,
             **base.grey(),
         ),
         optim=dict(learning_rate=1e-3, warmup_steps=200, weight_decay=1e-4, clip_norm=1.0),
         step=dict(ema_decay=0.999),
-        evaluation=dict(every_steps=1000, generate="always"),
-        checkpoint=dict(every_steps=1000, keep_best="validation[:500]/loss"),
+        evaluation=dict(every_steps=500, generate="always"),
+        checkpoint=dict(every_steps=500, keep_best="validation[:200]/AP"),
     )

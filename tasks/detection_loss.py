@@ -62,22 +62,23 @@ def losses(found: Detections, truth: Truth, weights: Weights) -> dict[str, Float
     `giou_loss` of the last layer alone."""
     one = partial(_judged, no_object=found.no_object, weights=weights)
 
-    def matched(logits: jax.Array, boxes: jax.Array, truth: Truth) -> dict[str, jax.Array]:
-        return one(logits, boxes, truth, matching(logits, boxes, truth, found.no_object, weights))
+    @jax.vmap  # over layers: one program for all of them
+    def matched(layer: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+        return one(*layer, truth, matching(*layer, truth, found.no_object, weights))
 
-    layers = [matched(*layer, truth) for layer in zip(found.logits, found.boxes, strict=True)]
-    total = jnp.stack([layer["loss"] for layer in layers]).sum(0)
+    layers = matched((found.logits, found.boxes))
+    total = layers["loss"].sum(0)
     if found.proposed is not None:
-        total += matched(found.proposed[0][0], found.proposed[1][0], truth)["loss"]
+        total += matched(found.proposed)["loss"].sum(0)
     if found.noised is not None:
         count = found.noised[0].shape[2]
         groups = count // truth.labels.shape[1]
         tiled = Truth(jnp.tile(truth.boxes, (1, groups, 1)), jnp.tile(truth.labels, (1, groups)))
-        own = jnp.broadcast_to(jnp.arange(count), tiled.labels.shape)
-        own = jnp.where(tiled.there, own, count)
-        for logits, boxes in zip(*found.noised, strict=True):  # what fills up is no query: it is left out
-            total += one(logits, boxes, tiled, own, counted=tiled.there)["loss"] / groups
-    return {**layers[-1], "loss": total}
+        own = jnp.where(tiled.there, jnp.arange(count), count)
+        # What fills up is no query: it is left out.
+        mended = jax.vmap(lambda layer: one(*layer, tiled, own, counted=tiled.there))(found.noised)
+        total += mended["loss"].sum(0) / groups
+    return {name: x[-1] for name, x in layers.items()} | {"loss": total}
 
 
 def matching(
