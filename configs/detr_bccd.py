@@ -2,7 +2,8 @@
 
     python train.py --config=configs/detr_bccd.py --config.data.data_dir=...
 
-The same recipe as detr_digits.py, with a deeper trunk and what little data need: flips both ways, scale jitter, colours.
+The recipe of detr_digits.py, with a trunk that begins at a quarter of the image's side, and with what little data need:
+flips both ways, scale jitter, colours.
 """
 
 from ml_collections import ConfigDict
@@ -42,9 +43,14 @@ def get_config() -> ConfigDict:
             max_boxes=32,
             eval_splits=("validation",),
             augment=dict(
-                flip=True, flip_vertical=True, scale=(0.7, 1.4), aspect=1.2, brightness=0.2, contrast=0.2,
+                flip=True,
+                flip_vertical=True,
+                scale=(0.7, 1.4),
+                aspect=1.2,
+                brightness=0.2,
+                contrast=0.2,
                 saturation=0.2,
-            ),  # fmt: skip
+            ),
         ),
         optim=dict(learning_rate=1e-3, warmup_steps=200, weight_decay=1e-4, clip_norm=1.0),
         step=dict(ema_decay=0.999),

@@ -1,13 +1,34 @@
-"""Boxes as DETR has them, (x, y, width, height) of middle and sides, shares of the image; and how far two are apart.
+"""Boxes as DETR has them, (x, y, width, height) of middle and sides, shares of the image; how far two are apart; and what
+a model says of the boxes of a batch, which tasks read.
 
-B batch, Q boxes of one set, M of the other.
+B batch, Q queries, S places of all maps, C classes, L layers of the decoder, N noised boxes.
 """
 
+import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 EPSILON = 1e-6
+
+
+@flax.struct.dataclass
+class Detections:
+    """What DETR says of a batch, after each layer of its decoder.
+
+    Attributes:
+      logits: float32 (L, B, Q, C), of each class by itself; or (L, B, Q, C + 1), the last of no object.
+      boxes: float32 (L, B, Q, 4), (x, y, width, height) as shares of the image.
+      noised: the same of the noised queries, in the order of the groups; None where there are none.
+      proposed: the same of the places of the maps; None where queries are not chosen from them.
+      no_object: which of the two `logits` are.
+    """
+
+    logits: Float32[Array, "L B Q C"]
+    boxes: Float32[Array, "L B Q 4"]
+    noised: tuple[Float32[Array, "L B N C"], Float32[Array, "L B N 4"]] | None = None
+    proposed: tuple[Float32[Array, "1 B S C"], Float32[Array, "1 B S 4"]] | None = None
+    no_object: bool = flax.struct.field(pytree_node=False, default=True)
 
 
 def centred(box: Float[Array, "... 4"]) -> Float[Array, "... 4"]:

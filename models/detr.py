@@ -24,6 +24,7 @@ from models import boxes as geometry
 from models import paths
 from models.arrays import AnyArray
 from models.attention import XAVIER
+from models.boxes import Detections
 from models.detection_attention import (
     ConditionalAttention,
     DeformableAttention,
@@ -40,25 +41,6 @@ EPSILON = 1e-5  # of LayerNorm
 RARE = 0.01  # the probability of each class that sigmoids begin with (1708.02002, section 4.1)
 BOX_NOISE, LABEL_NOISE = 0.4, 0.2  # of denoising: shares of a box's sides, and of labels that are others (2203.01305)
 ANCHOR = 0.2  # sides of the first anchors, as a share of the image
-
-
-@flax.struct.dataclass
-class Detections:
-    """What DETR says of a batch, after each layer of its decoder.
-
-    Attributes:
-      logits: float32 (L, B, Q, C), of each class by itself; or (L, B, Q, C + 1), the last of no object.
-      boxes: float32 (L, B, Q, 4), (x, y, width, height) as shares of the image.
-      noised: the same of the noised queries, in the order of the groups; None where there are none.
-      proposed: the same of the places of the maps; None where queries are not chosen from them.
-      no_object: which of the two `logits` are.
-    """
-
-    logits: Float32[Array, "L B Q C"]
-    boxes: Float32[Array, "L B Q 4"]
-    noised: tuple[Float32[Array, "L B N C"], Float32[Array, "L B N 4"]] | None = None
-    proposed: tuple[Float32[Array, "1 B S C"], Float32[Array, "1 B S 4"]] | None = None
-    no_object: bool = flax.struct.field(pytree_node=False, default=True)
 
 
 class Layer(nn.Module):

@@ -17,7 +17,7 @@ import tasks
 from errors import UserError
 from lookup import Probability
 from models import boxes as geometry
-from models.detr import Detections
+from models.boxes import Detections
 from tasks import Answer, Apply, Batch, Data, Rows, Sums
 from tasks.average_precision import Metrics, pixels
 from tasks.detection_loss import Truth, Weights, losses

@@ -4,7 +4,6 @@ B batch, Q queries, M true boxes, C classes, L layers of the decoder.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from models import boxes as geometry
-from models.detr import Detections
+from models.boxes import Detections
 
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss (1708.02002)
 FIRST = 100.0  # by how much a real box's cost is less than that of what fills up, so that it is matched first
@@ -60,11 +59,12 @@ class Truth:
 def losses(found: Detections, truth: Truth, weights: Weights) -> dict[str, Float[Array, " B"]]:
     """Sums over the boxes of each image: `loss`, over all layers, proposals and noised boxes; `class_loss`, `l1` and
     `giou_loss` of the last layer alone."""
-    one = partial(_judged, no_object=found.no_object, weights=weights)
 
     @jax.vmap  # over layers: one program for all of them
     def matched(layer: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
-        return one(*layer, truth, matching(*layer, truth, found.no_object, weights))
+        logits, boxes = layer
+        query = matching(logits, boxes, truth, found.no_object, weights)
+        return _judged(logits, boxes, truth, query, None, found.no_object, weights)
 
     layers = matched((found.logits, found.boxes))
     total = layers["loss"].sum(0)
@@ -76,8 +76,11 @@ def losses(found: Detections, truth: Truth, weights: Weights) -> dict[str, Float
         tiled = Truth(jnp.tile(truth.boxes, (1, groups, 1)), jnp.tile(truth.labels, (1, groups)))
         own = jnp.where(tiled.there, jnp.arange(count), count)
         # What fills up is no query: it is left out.
-        mended = jax.vmap(lambda layer: one(*layer, tiled, own, counted=tiled.there))(found.noised)
-        total += mended["loss"].sum(0) / groups
+        noised = [
+            _judged(*layer, tiled, own, tiled.there, found.no_object, weights)
+            for layer in zip(*found.noised, strict=True)
+        ]
+        total += jnp.stack([layer["loss"] for layer in noised]).sum(0) / groups
     return {name: x[-1] for name, x in layers.items()} | {"loss": total}
 
 
@@ -113,8 +116,7 @@ def _judged(
     boxes: Float[Array, "B Q 4"],
     truth: Truth,
     query: Int[Array, "B M"],
-    counted: Bool[Array, "B Q"] | None = None,
-    *,
+    counted: Bool[Array, "B Q"] | None,
     no_object: bool,
     weights: Weights,
 ) -> dict[str, Float[Array, " B"]]:

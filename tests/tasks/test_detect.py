@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from errors import UserError
-from models.detr import Detections
+from models.boxes import Detections
 from tasks.average_precision import Metrics
 from tasks.detect import Task
 from tasks.detection_loss import FIRST, Truth, matching
