@@ -1,5 +1,5 @@
-"""Boxes as DETR has them, (x, y, width, height) of middle and sides, shares of the image; how far two are apart; and what
-a model says of the boxes of a batch, which tasks read.
+"""Boxes as DETR has them, (x, y, width, height) of middle and sides, shares of the image; how far two are apart; and
+what a model says of the boxes of a batch, which tasks read.
 
 B batch, Q queries, S places of all maps, C classes, L layers of the decoder, N noised boxes.
 """
