@@ -113,6 +113,10 @@ def choose(config: ConfigDict, key: str, name: str) -> None:
             raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
         for lost in set(here) - set(there):
             del here[lost]
+        for name, (hint, _) in there.items():  # a section within, which the other kind may have too, with other keys
+            if dataclasses.is_dataclass(hint) and isinstance(here.get(name), ConfigDict):
+                for lost in set(here[name]) - set(lookup.keys(typing.cast(Reader, hint))):
+                    del here[name][lost]
 
 
 def shrink(config: ConfigDict) -> ConfigDict:

@@ -18,6 +18,7 @@ from training import log
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
+    "boxes": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
