@@ -29,6 +29,7 @@ FIGURES = {
     "vit": "filters",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
+    "detr": "queries",
 }  # one that the family has, besides curves
 
 
