@@ -110,17 +110,20 @@ class Task(tasks.Task):
         return Metrics(data.classes) if self.ap else None
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The detections of at least `threshold`, or the `most` likeliest where these are more, as COCO has them, and a
-        picture of them. data: with `classes` and `picture`."""
+        """The detections of at least `threshold`, as COCO has them, and a picture of them. data: with `classes` and
+        `picture`."""
+        del most
         kept = np.flatnonzero(row["score"] >= self.threshold)
         bounds = [[round(x, 2) for x in pixels(row["box"][i], row["size"].tolist())] for i in kept]
         names = [data.classes[int(row["label"][i])] for i in kept]
         scores = [round(float(row["score"][i]), 4) for i in kept]
-        columns = zip(bounds, names, scores, strict=True)
-        found = [{"bbox": box, "category": name, "score": score} for box, name, score in columns]
+        columns = zip(bounds, row["label"][kept].tolist(), names, scores, strict=True)
+        found = [
+            {"bbox": box, "category_id": number, "category": name, "score": score}
+            for box, number, name, score in columns
+        ]
         heads = [f"{score:7.2%}  {name}" for name, score in zip(names, scores, strict=True)]
         lines = [f"  {head}  at {', '.join(f'{x:.0f}' for x in box)}" for head, box in zip(heads, bounds, strict=True)]
-        del most
         text = "\n".join(lines) or f"  nothing of at least {self.threshold:.0%} (config.task.threshold)"
         picture = None
         if "image" in row:
@@ -144,16 +147,17 @@ def drawn(
 ) -> Float[np.ndarray, "rows columns 3"]:
     """A picture without its padding, larger if it is small, with boxes in the colours of their classes."""
     from matplotlib import colormaps
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     height, width = (max(1, round(float(e) * n)) for e, n in zip(extent, picture.shape[:2], strict=True))
     image = Image.fromarray((tasks.coloured(picture[:height, :width]) * 255).round().astype(np.uint8))
     factor = max(1, -(-LEGIBLE // max(image.size)))
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     draw, colours = ImageDraw.Draw(image), colormaps["tab10"]
+    font = ImageFont.load_default(size=max(12, image.width // 32))
     for box, label, name in zip(boxes, labels, names, strict=True):
         colour = tuple(round(255 * x) for x in colours(int(label) % 10)[:3])
         top, left, bottom, right = box * np.array([image.height, image.width] * 2)
         draw.rectangle((left, top, right, bottom), outline=colour, width=max(2, image.width // 250))
-        draw.text((left + 3, top + 1), name, fill=colour)
+        draw.text((left + 3, top + 1), name, fill=colour, font=font)
     return np.asarray(image, np.float32) / 255

@@ -18,6 +18,7 @@ from analysis.subject import Subject
 from training.trees import by_name
 
 IMAGES, QUERIES = 3, 5
+ENTRIES = ("query", "box", "score", "label")
 PROBE = "cross_attention/attention/0"
 
 
@@ -39,16 +40,21 @@ def arrays(subject: Subject) -> Arrays:
     probes = by_name(probed(subject.variables, *inputs)[1]["probe"])
     last = max(path for path in probes if path.startswith("decoder_") and path.endswith(PROBE))
     weights = np.asarray(probes[last], np.float32).mean(1)  # (B, Q, S)
-    weights = np.take_along_axis(weights, rows["query"][:, :QUERIES, None], axis=1)
+    # A query may be several detections, of different classes: the likeliest of each.
+    order = [np.sort(np.unique(query, return_index=True)[1])[:QUERIES] for query in rows["query"]]
+    count = min(map(len, order))
+    best = np.stack([places[:count] for places in order])
+    rows = {name: np.stack([x[places] for x, places in zip(rows[name], best, strict=True)]) for name in ENTRIES}
+    weights = np.take_along_axis(weights, rows["query"][..., None], axis=1)
     height, width, _ = subject.image_shape
     sizes = [(-(-height // stride), -(-width // stride)) for stride in sorted(run.model.strides)]
     names = np.array(run.data.classes)
     return {
         "image": np.stack([run.data.picture(image) for image in batch["image"]]),
         "extent": batch["extent"],
-        "box": rows["box"][:, :QUERIES],
-        "score": rows["score"][:, :QUERIES],
-        "label": names[rows["label"][:, :QUERIES]],
+        "box": rows["box"],
+        "score": rows["score"],
+        "label": names[rows["label"]],
         "attention": on_the_finest(weights, sizes),
     }
 
