@@ -11,11 +11,13 @@ SIZES = {"vocabulary": 20, "source_vocabulary": None}  # given by the data
 CHOICES = {"seq2seq": dict(cell="gru", attention="bahdanau"), "recurrent": dict(cell="gru")}
 INPUTS = {
     "image": (jnp.zeros((1, 32, 32, 3)),),
+    "canvas": (jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 2))),
     "pair": (jnp.ones((1, 4), jnp.int32),) * 2,
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
+    "detr": "canvas",
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }
