@@ -114,6 +114,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "model.heads": 2,
         "model.mlp_dim": 16,
         "model.queries": 8,
+        "model.dropout": 0.0,
         "task.name": "detect",
         "data.kind": "boxes",
         "data.source": "canvases",
