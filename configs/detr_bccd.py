@@ -9,6 +9,7 @@ flips both ways, scale jitter, colours.
 from ml_collections import ConfigDict
 
 from configs import base
+from configs.detr_coco import FRESH
 
 
 def get_config() -> ConfigDict:
@@ -31,6 +32,7 @@ def get_config() -> ConfigDict:
             no_object=False,
             dropout=0.0,
         ),
+        init_fresh=FRESH,
         task=dict(name="detect", quality=True, class_cost=2.0),
         data=dict(
             kind="boxes",

@@ -12,12 +12,16 @@ from ml_collections import ConfigDict
 
 from configs import base
 
+# What depends on the classes, where a run begins with the weights of another detector (config.init_from).
+FRESH = ("(proposal_)?class_head/.*", "label_embedding/.*")
+
 
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
         epochs=300.0,
         model=dict(name="detr", trunk=dict(name="residual", variant="50", norm="frozen")),
+        init_fresh=FRESH,
         task=dict(name="detect"),
         data=dict(
             kind="boxes",
