@@ -15,7 +15,7 @@ from configs.detr_coco import FRESH
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=8_000,
+        steps=3000,
         model=dict(
             name="detr",
             trunk=dict(name="residual", width=24, depths=(1, 1, 1), root="imagenet", norm="group"),

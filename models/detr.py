@@ -4,12 +4,11 @@ B batch, Q queries, M boxes of an image, G groups of noised ones, N = G M, S pla
 layers of the decoder.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,11 +32,11 @@ from models.detection_attention import (
     sinusoids,
     sinusoids_2d,
 )
+from models.detection_maps import EPSILON, Image, in_sequence
 from models.encoder import Mlp, layer_norm
 from models.kernel_choice import Kernel
-from models.trunks import Map, Trunk
+from models.trunks import Trunk
 
-EPSILON = 1e-5  # of LayerNorm
 RARE = 0.01  # the probability of each class that sigmoids begin with (1708.02002, section 4.1)
 BOX_NOISE, LABEL_NOISE = 0.4, 0.2  # of denoising: shares of a box's sides, and of labels that are others (2203.01305)
 ANCHOR = 0.2  # sides of the first anchors, as a share of the image
@@ -67,7 +66,7 @@ class Layer(nn.Module):
         x: Float[Array, "B Q D"],
         place: Float[Array, "#B Q D"],
         seen: Bool[AnyArray, "..."] | None,
-        image: "Image | None" = None,
+        image: Image | None = None,
         box: Float[Array, "B Q 4"] | None = None,
         *,
         train: bool,
@@ -102,27 +101,6 @@ class Layer(nn.Module):
         x = norm("mlp_norm")(x + drop(mlp(x, train=train)))
         self.sow("probe", "output", x)
         return x
-
-
-@flax.struct.dataclass
-class Image:
-    """What the decoder looks at: the places of all maps, row by row, the finest map first.
-
-    Attributes:
-      memory: (B, S, D).
-      place: sinusoids of each place (B, S, D).
-      mask: bool (B, 1, 1, S), where there is image and no padding.
-      middle: (B, S, 2), the middle of each place (x, y) as shares of the image.
-      extent: (B, 2), the image's share of rows and columns.
-      grids: rows and columns of each map.
-    """
-
-    memory: Float[Array, "B S D"]
-    place: Float[Array, "B S D"]
-    mask: Bool[Array, "B 1 1 S"]
-    middle: Float[Array, "B S 2"]
-    extent: Float[Array, "B 2"]
-    grids: tuple[tuple[int, int], ...] = flax.struct.field(pytree_node=False)
 
 
 class BoxHead(nn.Module):
@@ -224,10 +202,15 @@ class Model(nn.Module):
         self._check()
         dtype = jnp.dtype(self.dtype)
         maps = self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
-        seen = self._encode(maps, jnp.asarray(extent), image.shape[1:3], train)
-        classes = self.outputs + self.no_object
-        rare = nn.initializers.zeros if self.no_object else nn.initializers.constant(-np.log((1 - RARE) / RARE))
-        class_head = nn.Dense(classes, bias_init=rare, dtype=dtype, name="class_head")
+        several = self.attention != "plain"
+        seen = in_sequence(self, maps, jnp.asarray(extent), image.shape[1:3], self.width, several, dtype)
+        for number in range(self.encoder_depth):
+            layer = Layer(
+                *(self.heads, self.mlp_dim, self.dropout, "", self.kernel, dtype),
+                name=f"encoder_{paths.block(number)}",
+            )
+            seen = replace(seen, memory=layer(seen.memory, seen.place, seen.mask, train=train))
+        class_head = self._class_head("class_head")
         proposed = None
         batch = image.shape[0]
         x = jnp.zeros((batch, self.queries, self.width), dtype)
@@ -243,7 +226,7 @@ class Model(nn.Module):
                 first = self.param("anchors", _spread, (self.queries, 4))
                 anchor = jnp.broadcast_to(first, (batch, self.queries, 4))
             else:
-                proposed, anchor = self._propose(seen, classes)
+                proposed, anchor = self._propose(seen)
         mask = None
         if self.denoising and self.is_initializing():
             self._label_embedding()(jnp.zeros((1,), int))
@@ -277,47 +260,13 @@ class Model(nn.Module):
         noised = None if mask is None else (all_logits[:, :, own[1]], all_boxes[:, :, own[1]])
         return Detections(all_logits[:, :, own[0]], all_boxes[:, :, own[0]], noised, proposed, self.no_object)
 
-    def _encode(self, maps: Sequence[Map], extent: jax.Array, size: tuple[int, ...], train: bool) -> Image:
-        """The maps as one sequence, after the encoder."""
-        dtype = jnp.dtype(self.dtype)
-        extent = jnp.clip(extent, 1 / 32, 1)
-        memory, places, masks, middles = [], [], [], []
-        for level, one in enumerate(maps):
-            grid = rows, columns = one.features.shape[1:3]
-            shape = (extent.shape[0], rows, columns)
-            name = f"projection_{level}" if len(maps) > 1 else "projection"
-            x = nn.Dense(self.width, kernel_init=XAVIER.kernel, dtype=dtype, name=name)(one.features)
-            if self.attention != "plain":  # maps of several strides differ in size
-                x = layer_norm(dtype, f"{name}_norm", EPSILON)(x)
-            # A place is padding where its first pixel is; along an axis, the n-th of N that are not stands at n / N.
-            inside, rank, middle = [], [], []
-            for axis, (places_, pixels) in enumerate(zip(grid, size, strict=True)):
-                first = np.floor(np.arange(places_) * (pixels / places_))
-                inner = first < jnp.round(extent[:, axis, None] * pixels)
-                inside.append(inner)
-                rank.append(jnp.minimum(np.arange(1, places_ + 1) / (inner.sum(1, keepdims=True) + 1e-6), 1.0))
-                middle.append((np.arange(places_) + 0.5) / places_ / extent[:, axis, None])
-            (y, x_), (down, right) = ((a[:, :, None], b[:, None, :]) for a, b in (rank, middle))
-            place = sinusoids_2d(jnp.broadcast_to(x_, shape), jnp.broadcast_to(y, shape), self.width)
-            both = [jnp.broadcast_to(one, shape) for one in (right, down)]
-            middles.append(jnp.stack(both, axis=-1).reshape(shape[0], -1, 2))
-            if len(maps) > 1:
-                place = place + self.param(f"level_{level}", nn.initializers.normal(1.0), (self.width,))
-            memory.append(x.reshape(shape[0], -1, self.width))
-            places.append(place.reshape(shape[0], -1, self.width).astype(dtype))
-            masks.append((inside[0][:, :, None] & inside[1][:, None, :]).reshape(shape[0], -1))
-        x, place = jnp.concatenate(memory, axis=1), jnp.concatenate(places, axis=1)
-        mask = jnp.concatenate(masks, axis=1)[:, None, None]
-        for number in range(self.encoder_depth):
-            name = f"encoder_{paths.block(number)}"
-            x = Layer(self.heads, self.mlp_dim, self.dropout, "", self.kernel, dtype, name=name)(
-                x, place, mask, train=train
-            )
-        grids = tuple((x.shape[1], x.shape[2]) for _, x in maps)
-        return Image(x, place, mask, jnp.concatenate(middles, axis=1), extent, grids)
+    def _class_head(self, name: str) -> nn.Dense:
+        """A linear layer to the classes, each of which is rare at first where it is judged by itself."""
+        rare = nn.initializers.zeros if self.no_object else nn.initializers.constant(-np.log((1 - RARE) / RARE))
+        return nn.Dense(self.outputs + self.no_object, bias_init=rare, dtype=jnp.dtype(self.dtype), name=name)
 
     def _propose(
-        self, image: Image, classes: int
+        self, image: Image
     ) -> tuple[tuple[Float32[Array, "1 B S C"], Float32[Array, "1 B S 4"]], Float32[Array, "B Q 4"]]:
         """What each place of the maps says is there, and the boxes of the Q likeliest, before the sigmoid."""
         dtype = jnp.dtype(self.dtype)
@@ -326,8 +275,7 @@ class Model(nn.Module):
             raise UserError(f"config.model.queries={self.queries}: the maps have {places} places; take fewer queries.")
         x = nn.Dense(self.width, dtype=dtype, name="proposal")(image.memory)
         x = layer_norm(dtype, "proposal_norm", EPSILON)(x)
-        rare = nn.initializers.zeros if self.no_object else nn.initializers.constant(-np.log((1 - RARE) / RARE))
-        logits = nn.Dense(classes, bias_init=rare, dtype=dtype, name="proposal_class_head")(x).astype(jnp.float32)
+        logits = self._class_head("proposal_class_head")(x).astype(jnp.float32)
         sides = jnp.full_like(image.middle, ANCHOR)
         first = geometry.logit(jnp.concatenate([image.middle, sides], axis=-1))
         found = first + BoxHead(dtype, True, name="proposal_box_head")(x)
