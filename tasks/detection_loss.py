@@ -104,6 +104,7 @@ def matching(
     # A matching of what is not a number would never end.
     cost = jax.lax.stop_gradient(jnp.nan_to_num(cost, nan=0.0, posinf=1e4, neginf=-1e4))
 
+    # Within the compiled step: for up to 30 boxes quicker than scipy's by a callback, and it runs on any device.
     def of_image(cost: jax.Array) -> jax.Array:
         row, column = optax.assignment.hungarian_algorithm(cost)
         return jnp.full(cost.shape[0], cost.shape[1], jnp.int32).at[row].set(column)

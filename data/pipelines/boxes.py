@@ -114,9 +114,11 @@ class Pipeline(Examples):
         """
         source = super().open(split)
         if not isinstance(source, synthetic.Source):
-            objects = source.features["objects"]
+            objects = source.features.get("objects")
             if not isinstance(objects, Mapping) or not {"bbox", "label"} <= objects.keys():
-                raise UserError(f"config.data.name={self.name!r}: its objects have no `bbox` with a `label`.")
+                raise UserError(
+                    f"config.data.source={self.source!r}, name={self.name!r}: it has no `objects` with `bbox` and `label`."
+                )
         return source
 
     def prepare(self, split: str, train: bool) -> Split:

@@ -186,6 +186,8 @@ def test_missing_images_are_counted_and_no_boxes_at_all_is_one_line(root):
     assert "left out: 1 images that are missing" in make("coco", root / "images").describe()[1]
     with pytest.raises(UserError, match="its 2 images have no boxes"):
         coco(root, annotations=[]).describe()
+    with pytest.raises(UserError, match="has no `objects` with `bbox` and `label`"):
+        make("glyphs", "10").describe()
     (root / "images" / "train" / "a.xml").write_text("<!DOCTYPE x><annotation/>")
     with pytest.raises(UserError, match="has a document type of its own"):
         sources.open("voc", str(root / "images"), "train")

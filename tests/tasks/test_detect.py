@@ -90,6 +90,19 @@ def test_the_loss_is_the_published_one_summed():
     assert (float(loss), float(weight)) == pytest.approx((expected, boxes), rel=1e-3)
 
 
+def test_parts_of_a_batch_add_up_to_it():
+    found, truth, labels = example(False)
+    batch = batch_of(truth, labels)
+
+    def sums(rows):
+        part = Detections(found.logits[:, rows], found.boxes[:, rows], no_object=False)
+        return Task().sums(lambda *_: part, {name: x[rows] for name, x in batch.items()}, train=True)
+
+    whole, first, rest = jax.jit(lambda: [sums(rows) for rows in (slice(None), slice(1), slice(1, None))])()
+    for name in whole:
+        np.testing.assert_allclose(whole[name], np.add(first[name], rest[name]), rtol=1e-5, err_msg=name)
+
+
 def test_padding_and_ignored_boxes_weigh_nothing():
     found, truth, labels = example(False)
     batch = batch_of(truth, labels) | {"mask": jnp.asarray([1.0, 0.0, 1.0])}
