@@ -117,7 +117,7 @@ class Pipeline(Examples):
             objects = source.features.get("objects")
             if not isinstance(objects, Mapping) or not {"bbox", "label"} <= objects.keys():
                 raise UserError(
-                    f"config.data.source={self.source!r}, name={self.name!r}: it has no `objects` with `bbox` and `label`."
+                    f"config.data.source={self.source!r}, name={self.name!r} has no `objects` with `bbox` and `label`."
                 )
         return source
 
