@@ -20,6 +20,11 @@ from errors import DiskFull, UserError, explained, nearest
 FLAGS = flags.FLAGS
 LONGEST_NAME = 255  # bytes, of a file or folder
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+NVIDIA = "/dev/nvidia0"
+ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this machine: GPUs, also under Windows, and TPUs
+# What XLA compiles for GPUs in many forms to time them: its own matrix products, which cuBLAS has too, and fusions, of
+# which some over a whole vocabulary take very long: GPT-2 small was not compiled after three minutes on an H200.
+SLOW_TO_COMPILE = ("xla_gpu_enable_triton_gemm", "xla_gpu_experimental_enable_fusion_autotuner")
 
 _own: list[str] = []  # flags defined here, in order, for --help
 _config_meaning = ""
@@ -35,8 +40,13 @@ def begin() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")  # an evaluation compiles in less than 1
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banners are not shown
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    if os.path.exists(NVIDIA):
+        before = os.environ.get("XLA_FLAGS", "")
+        more = [f"--{name}=false" for name in SLOW_TO_COMPILE if f"--{name}=" not in before]
+        os.environ["XLA_FLAGS"] = " ".join([*more, before]).strip()
     gc.set_threshold(50_000, 10, 10)  # tracing makes many objects, and the libraries' millions are looked through anew
-    keep_freed_memory()
+    if os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(os.path.exists, ACCELERATORS)):
+        keep_freed_memory()
 
 
 def open_streams() -> None:
@@ -48,7 +58,8 @@ def open_streams() -> None:
 
 def keep_freed_memory() -> None:
     """On a CPU, glibc gives a step's large buffers back to the kernel, which clears them anew at the next step: up to
-    1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size."""
+    1.5 times the time of a step. These settings of mallopt keep them, in the one arena that can grow to any size. With
+    an accelerator there are no such buffers, and the compiler's many threads would wait for the one arena."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):

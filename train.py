@@ -31,6 +31,7 @@ from training.mishaps import Mishaps, RollBack
 from training.prefetch import Prefetch
 from training.profile import Profile
 from training.progress import Live, describe
+from training.step import State
 from training.watchdog import Watchdog
 
 
@@ -46,6 +47,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
         run = experiment.build(config, workdir)
         run.pipeline.check()
         scoring.check(run)
+        if run.evaluation.figures:
+            drawn(run, None, 0)
         teach = teacher.load(run)
         start, ended = resume.start(run), None
         with Interrupt() as interrupt:
@@ -111,6 +114,8 @@ def train_from(
                 run.checkpoints.rate(step, scores)
                 log.write(step, scores)
                 live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
+                if run.evaluation.figures:
+                    live.say("\n".join(drawn(run, state, step)))
                 return scores
 
             step = start
@@ -164,6 +169,15 @@ def train_from(
                     live.say(f"{stop}: saving step {step:,} ...")
                     break
     return step, scores
+
+
+def drawn(run: experiment.Run, state: State | None, step: int) -> list[str]:
+    """Draws config.evaluation.figures, and says where they are. Without a state, only checks that it can."""
+    from analysis import drawing  # and with it matplotlib, which few runs need
+
+    if state is None:
+        return drawing.check(run)
+    return drawing.after_evaluation(run, state, run.workdir / "figures" / str(step))
 
 
 def introduction(run: experiment.Run, start: int) -> str:

@@ -26,12 +26,10 @@ if __name__ == "__main__":
 from PIL import Image
 
 import lookup
-from analysis import links, picture
+from analysis import drawing, links
 from analysis.subject import Subject
 from errors import UserError
 from experiment import record, restore
-
-FIGURES = "analysis.figures"
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +37,7 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
     for name in arguments:
-        lookup.find(FIGURES, "lacks", name)
+        lookup.find(drawing.FIGURES, "lacks", name)
     subject = Subject(
         run=restore.parts(config, workdir),
         restore=lambda: (
@@ -54,26 +52,8 @@ def main(arguments: list[str]) -> None:
     )
     check(subject)
     folder = commands.path(flags.out) if flags.out else workdir / "figures"
-    for name in chosen(subject, arguments):
-        arrays = lookup.find(FIGURES, "arrays", name)(subject)
-        picture.save(lookup.find(FIGURES, "draw", name)(arrays), arrays, folder / f"{name}.png")
-        print(f"{name:16} {folder / name}.png and .npz", *numbers(arrays), sep="  ", flush=True)
-
-
-def chosen(subject: Subject, asked: list[str]) -> list[str]:
-    """The figures that were asked for, or every figure that the run supports."""
-    lacks = {name: lookup.find(FIGURES, "lacks", name)(subject) for name in lookup.names(FIGURES, "lacks")}
-    can = [name for name, reason in lacks.items() if not reason]
-    for name in asked:
-        if lacks[name]:
-            raise UserError(f"this run cannot have {name!r}: {lacks[name]}. It can have: {', '.join(can) or 'none'}.")
-    return asked or can
-
-
-def numbers(arrays: picture.Arrays) -> list[str]:
-    """The arrays that are a single number or text, as "error rate: 0.1234"."""
-    single = {key.replace("_", " "): value.item() for key, value in arrays.items() if value.ndim == 0}
-    return [f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}" for key, value in single.items()]
+    for line in drawing.draw(subject, drawing.chosen(subject, arguments), folder):
+        print(line, flush=True)
 
 
 def gold(*paths: str | None) -> links.Gold | None:

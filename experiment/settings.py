@@ -60,11 +60,13 @@ class EvaluationSettings:
       every_steps: steps between evaluations; 0 evaluates at the end only.
       generate: when the slow metrics are computed, those of what a model predicts (BLEU) and few-shot: at every
         evaluation ("always"), at the last one ("last"), or "never".
+      figures: what visualize.py draws, drawn after every evaluation: ("samples",).
       fewshot: see experiment/fewshot.py.
     """
 
     every_steps: Steps = 0
     generate: Literal["always", "last", "never"] = "last"
+    figures: tuple[str, ...] = ()
     fewshot: Fewshot = field(default_factory=Fewshot)
 
     def slow(self, last: bool) -> bool:

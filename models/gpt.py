@@ -101,8 +101,7 @@ class Model(nn.Module):
     def size(self) -> Sizes:
         """The sizes of the variant, each replaced where it is given."""
         fields = variants.sizes(self.variant, sizes.GPT, width=self.width, depth=self.depth, heads=self.heads)
-        if fields["width"] % fields["heads"]:
-            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        variants.split_by_heads(fields)
         mlp_dim = fields["width"] * 8 // 3 if self.activation in GATES else 4 * fields["width"]
         return Sizes(**fields | {"mlp_dim": self.mlp_dim or mlp_dim})
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from functools import cache, partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from models.masks import Mask
 # xla: plain, as records of older versions call it.
 Kernel = Literal["auto", "plain", "blockwise", "cudnn", "splash", "xla"]
 Path = Literal["plain", "blockwise", "cudnn", "splash"]
+F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a program takes and returns
 
 UNCOMPILED = ""  # the platform of a program that is only counted
 
@@ -99,8 +100,6 @@ def lacks_cudnn(case: Case, platform: str, devices: int) -> str:
         return "it has no soft cap of scores"
     if case.bias and case.batch > 1:
         return "it has a gradient of relative positions for a batch of one only"
-    if (case.bias or case.masked) and (case.queries % 2 or case.keys % 2):
-        return "with a mask or relative positions lengths must be even"
     return ""
 
 
@@ -218,6 +217,12 @@ class compiled_for(ContextDecorator):
         self.counted = counted
         self.chosen: dict[Case, Choice] = {}
         self._outer: list[Token[compiled_for | None]] = []
+
+    def __call__(self, function: F) -> F:
+        """The function, traced within, by its own name, which profiles and the compiler's messages show."""
+        within = super().__call__(function)
+        within.__name__ = getattr(function, "func", function).__name__  # of a partial, what it calls
+        return within
 
     def __enter__(self) -> "compiled_for":
         self._outer.append(_target.set(self))

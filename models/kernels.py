@@ -220,14 +220,28 @@ def cudnn(
     bias: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B T H V"]:
     """The flash attention of cuDNN, for NVIDIA's GPUs. Arguments as of `attention`."""
+    (batch, queries, heads, _), keys = query.shape, key.shape[1]
     causal = mask.causal and not mask.more
-    rows = None if causal else mask.array(query.shape[1], key.shape[1])
-    if rows is not None:  # cuDNN refuses a mask that broadcasts
-        rows = jnp.broadcast_to(rows, (query.shape[0], query.shape[2], query.shape[1], key.shape[1]))
+    rows = None if causal else mask.array(queries, keys)
+    visible = rows if rows is None else jnp.broadcast_to(rows, (batch, heads, queries, keys))  # no mask may broadcast
+    lengths = None
+    if queries % 2 or keys % 2:  # jax refuses odd lengths where there are gradients: one more, which nobody sees
+        more = ((0, 0), (0, 0), (0, queries % 2), (0, keys % 2))
+        bias = bias if bias is None else jnp.pad(bias, more)
+        visible = visible if visible is None else jnp.pad(visible, more)
+        lengths = None if causal and queries == keys else jnp.full(batch, keys, jnp.int32)
+        query, key, value = (jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0))) for x in (query, key, value))
     out = jax.nn.dot_product_attention(
-        query, key, value, bias=bias, mask=rows, is_causal=causal, implementation="cudnn"
+        query,
+        key,
+        value,
+        bias=bias,
+        mask=visible,
+        is_causal=causal,
+        key_value_seq_lengths=lengths,
+        implementation="cudnn",
     )
-    return out if rows is None else _without_blind(out, rows)
+    return _without_blind(out[:, :queries], rows)
 
 
 def _without_blind(out: jax.Array, mask: jax.Array | None) -> jax.Array:

@@ -9,6 +9,7 @@ VIT = {
     "H": {"width": 1280, "depth": 32, "mlp_dim": 5120, "heads": 16},
 }
 VIT_PATCHES = (8, 14, 16, 32)
+TUBELETS = (1, 2, 4)  # frames, of a ViViT (2103.15691)
 
 # Units in each stage of a ResNet. "R50x3" is "50", three times as wide.
 RESNET_DEPTHS = {
@@ -36,6 +37,16 @@ HYBRIDS: dict[str, tuple[tuple[int, ...], int, str]] = {
 VIT_VARIANTS = (*(f"{name}/{patch}" for name in VIT for patch in VIT_PATCHES), *HYBRIDS)
 # Those of the ViT and BiT papers; other widths go as well.
 RESNET_VARIANTS = (*("R26x1", "R50x1", "R50x2", "R50x3", "R101x1", "R101x3", "R152x1", "R152x2", "R152x4", "R200x3"),)
+
+# 2212.09748, table 1.
+DIT = {
+    "S": {"width": 384, "depth": 12, "heads": 6},
+    "B": {"width": 768, "depth": 12, "heads": 12},
+    "L": {"width": 1024, "depth": 24, "heads": 16},
+    "XL": {"width": 1152, "depth": 28, "heads": 16},
+}
+DIT_PATCHES = (2, 4, 8)
+DIT_VARIANTS = tuple(f"{name}/{patch}" for name in DIT for patch in DIT_PATCHES)
 
 # 2105.01601, table 1.
 MIXER = {

@@ -100,8 +100,8 @@ class Model(nn.Module):
         """The sizes of the variant, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
         fields = variants.sizes(self.variant, sizes.TRANSFORMER, **given)
-        if self.head_dim is None and fields["width"] % fields["heads"]:
-            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        if self.head_dim is None:
+            variants.split_by_heads(fields)
         if fields["width"] % 2:
             raise UserError(f"config.model.width={fields['width']} must be even, for sines and cosines.")
         return Sizes(**fields)

@@ -31,3 +31,13 @@ def sizes(variant: str, table: Mapping[str, Mapping[str, int]], **given: int | N
     if missing := given.keys() - found.keys():
         raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
     return found
+
+
+def split_by_heads(sizes: Mapping[str, int]) -> None:
+    """That heads divide the width.
+
+    Raises:
+      UserError: they do not.
+    """
+    if sizes["width"] % sizes["heads"]:
+        raise UserError(f"config.model.width={sizes['width']} does not divide by heads={sizes['heads']}.")

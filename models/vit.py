@@ -102,8 +102,7 @@ class Model(nn.Module):
         """The encoder's size and the patch size: the variant's, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
         fields = variants.sizes(self.variant, VARIANTS, **given)
-        if fields["width"] % fields["heads"]:
-            raise UserError(f"config.model.width={fields['width']} does not divide by heads={fields['heads']}.")
+        variants.split_by_heads(fields)
         side = fields.pop("patch")
         return Sizes(**fields), side
 

@@ -3,8 +3,9 @@
 Images and tokens a second of ViT-B/16 and S/16, GPT-2 small and the big Transformer, all in bfloat16, by the train_step
 of the configs; beside them timm, nanoGPT and transformers, compiled, each in a process of its own that takes turns with
 ours. Of ours also the share of the device's peak (MFU), the most memory used, the attention kernel that was chosen, and
-the operations that took longest. Writes accelerator.json after each line and accelerator.png, in results/ or --folder.
-Lines come in order of importance; the last ones are left out when the time is over.
+the operations that took longest. Writes accelerator.json after each line and accelerator.png, in results/ or --folder;
+lines that are there already and not measured again stay. Lines come in order of importance; the last ones are left out
+when the time is over.
 
 Needs no TensorFlow: jax with its CUDA plugin, flax, optax, orbax-checkpoint, tensorstore, numpy, jaxtyping,
 typing_extensions, absl-py, PyYAML, sentencepiece, safetensors and matplotlib, which machines for JAX have; and
@@ -112,7 +113,7 @@ def main(minutes: float, only: str, tiny: bool, folder: str, commit: str) -> int
     place.mkdir(parents=True, exist_ok=True)
     path = place / "accelerator.json"
     interpreters = turns.Interpreters(Path(sys.executable), Path(os.environ.get("PEERS_PYTHON") or sys.executable))
-    entries, failed = {}, []
+    entries, failed = table.recorded(path), []
     for name in commands.chosen([name for name in only.split(",") if name], known):
         left = begun + 60 * minutes - time.monotonic()
         if left < LEAST:

@@ -26,7 +26,7 @@ Model = Any  # one of models/, which has what its task asks of it
 class Apply(Protocol):
     """A model with its variables."""
 
-    def __call__(self, *inputs: jax.Array, **options: object) -> Any:  # whatever the model's method returns
+    def __call__(self, *inputs: jax.Array | None, **options: object) -> Any:  # whatever the model's method returns
         """`model.apply` with these inputs. options: of the method that is called, such as method="start"."""
 
     def gather(self, x: jax.Array) -> jax.Array:

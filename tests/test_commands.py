@@ -210,6 +210,18 @@ def test_an_answer_that_grows_is_printed_piece_by_piece_and_characters_whole(as_
         assert lines == "1 €\n\ufffd\n"
 
 
+def test_a_gpu_compiles_without_what_is_slow_unless_asked_otherwise(monkeypatch, tmp_path):
+    first, second = (f"--{name}=" for name in commands.SLOW_TO_COMPILE)
+    monkeypatch.setattr(commands, "NVIDIA", str(tmp_path / "gpu"))
+    monkeypatch.setenv("XLA_FLAGS", f"{first}true")
+    commands.begin()
+    assert os.environ["XLA_FLAGS"] == f"{first}true"
+    (tmp_path / "gpu").touch()
+    for _ in range(2):  # a command that starts another
+        commands.begin()
+        assert os.environ["XLA_FLAGS"] == f"{second}false {first}true"
+
+
 def test_closed_standard_streams_are_empty_ones(monkeypatch):
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)

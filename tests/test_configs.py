@@ -47,8 +47,9 @@ def load(name: str, variant: str | None = None, small: bool = False):
     return configs.load(":".join(filter(None, [f"configs/{name}.py", variant, "debug" * small])))
 
 
-IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "boxes")]
-TEXTS = [name for name in NAMES if name not in IMAGES]
+IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "class_images", "boxes")]
+CLIPS = [name for name in NAMES if load(name).data.kind == "clips"]
+TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS)]
 
 
 def records(builder, split, deserialize_method):
@@ -137,6 +138,13 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
     config.data.data_dir = str(data_dir)
     with tfds.testing.mock_data(80, data_dir=str(data_dir), as_data_source_fn=records):
         takes_its_steps(config, workdir)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_every_config_of_clips_takes_its_steps(name, workdir):
+    config = load(name, small=True)
+    config.parallel.mode = "mesh"
+    takes_its_steps(config, workdir)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from errors import UserError
 from experiment import config as configs
 from experiment import record
 from planning import programs
@@ -19,6 +20,8 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
     "boxes": "a.png",
+    "class_images": "3",
+    "clips": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
     "documents": "1 2",
@@ -27,6 +30,7 @@ ITEMS = {
 }
 FIGURES = {
     "vit": "filters",
+    "dit": "samples",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
     "detr": "queries",
@@ -96,6 +100,17 @@ def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_
     assert {path.stem for path in tmp_path.glob("*.png")} == set(figures)
     refused = command("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", "nothing")
     assert refused.returncode == 2
+
+
+def test_figures_are_drawn_after_an_evaluation(runs):
+    assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
+
+
+def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):
+    for name, message in (("sample", "did you mean 'samples'"), ("samples", "this run cannot have 'samples'")):
+        config = configs.load("configs/vit_digits.py", COMMON | FAMILIES["vit"] | {"evaluation.figures": (name,)})
+        with pytest.raises(UserError, match=message):
+            train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -48,7 +48,7 @@ class Apply:
         self.variables, self.gather = dict(variables), gather
         self._model, self._mutable, self._options = model, mutable, options
 
-    def __call__(self, *inputs: jax.Array, **options: Any) -> Any:  # whatever the model's method takes and returns
+    def __call__(self, *inputs: jax.Array | None, **options: Any) -> Any:  # whatever the method takes and returns
         """The model's output. options: of the method that is called, such as method="start"."""
         options = self._options | options
         if not (self._mutable and self.collections):
@@ -127,7 +127,7 @@ def _variables(model: nn.Module, task: Task, batch: Shapes, seed: int) -> dict[t
     found: dict[tuple[str, ...], jax.Array] = {}
 
     class Initialising(Apply):
-        def __call__(self, *inputs: jax.Array, **options: Any) -> PyTree:
+        def __call__(self, *inputs: jax.Array | None, **options: Any) -> PyTree:
             options = {"train": False} | options
             output, variables = model.init_with_output(jax.random.key(seed), *inputs, **options)
             found.update(flatten_dict({k: v for k, v in variables.items() if k == "params" or k not in NOT_KEPT}))

@@ -58,8 +58,8 @@ def fit(
                     "config.init_fresh."
                 )
             wanted = shape if number is None else shape[1:]
-            value = _on_grid(name, found[name], wanted, grids, extra, source)
-            if value is not found[name] and grids[0] != grids[1]:
+            value = _of_clips(name, _on_grid(name, found[name], wanted, grids, extra, source), wanted, extra)
+            if value is not found[name] and grids[1] and grids[0] != grids[1]:
                 notes.append(f"{name} resized from {_spelled(grids[0])} to {_spelled(grids[1])}")
             if value.shape != wanted:
                 raise UserError(
@@ -143,6 +143,20 @@ def _on_grid(
         return table.reshape(-1, value.shape[-1]).astype(value.dtype)
     side = {"positions/row": here[0], "positions/column": here[1]}.get(name, len(value))
     return resized(value[:, None], (side, 1))[:, 0].astype(value.dtype) if side != len(value) else value
+
+
+def _of_clips(name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tuple[int, int]) -> np.ndarray:
+    """A parameter of images for a model of clips: patches become the central frames of tubelets, and every time has the
+    positions of an image (2103.15691, section 3.4)."""
+    if name == "embedding/kernel" and wanted[1:] == value.shape:
+        kernel = np.zeros(wanted, value.dtype)
+        kernel[wanted[0] // 2] = value
+        return kernel
+    if name == POSITIONS and value.ndim == len(wanted) == 3 and extra[0] == extra[1]:
+        times, rest = divmod(wanted[1] - extra[1], max(1, value.shape[1] - extra[0]))
+        if times > 1 and not rest:
+            return np.concatenate([value[:, : extra[0]], np.tile(value[:, extra[0] :], (1, times, 1))], axis=1)
+    return value
 
 
 def _square(found: Weights, extra: int) -> Grid | None:

@@ -21,7 +21,7 @@ TABLE = [
     ("cuda", LONG._replace(causal=True), "cudnn"),
     ("cuda", SHORT._replace(dtype="float32"), "plain"),
     ("cuda", LONG._replace(dtype="float32"), "blockwise"),
-    ("cuda", SHORT._replace(masked=True), "plain"),  # an odd length
+    ("cuda", SHORT._replace(masked=True), "cudnn"),
     ("cuda", LONG._replace(masked=True), "cudnn"),
     ("cuda", LONG._replace(head_dim=36, value_dim=36), "blockwise"),
     ("cuda", LONG._replace(value_dim=32), "blockwise"),

@@ -166,23 +166,34 @@ def test_splash_equals_plain(name, cap):
     assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole, cap=cap), *arrays), 1e-5)
 
 
-def test_cudnn_gets_a_mask_for_each_head_or_a_causal_flag(monkeypatch):
+@pytest.mark.parametrize("length", [20, 19])
+def test_cudnn_gets_even_lengths_and_a_mask_for_each_head_or_a_causal_flag(monkeypatch, length):
     of_jax, asked = jax.nn.dot_product_attention, []
 
     def on_any_device(*arrays, implementation, **options):
         assert implementation == "cudnn"
-        asked.append((options["is_causal"], None if options["mask"] is None else options["mask"].shape))
+        assert {x.shape[1] for x in arrays} == {20}, "jax refuses odd lengths where there are gradients"
+        lengths = options["key_value_seq_lengths"]
+        asked.append(
+            (
+                options["is_causal"],
+                None if options["mask"] is None else options["mask"].shape,
+                None if lengths is None else lengths.shape,
+            )
+        )
         return of_jax(*arrays, implementation="xla", **options)
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", on_any_device)
-    query, key, _ = inputs(20, 20)
-    bias = jnp.asarray(RNG.normal(size=(B, H, 20, 20)), jnp.float32)
-    whole = (False, (B, H, 20, 20))
-    expected = {"nothing": (False, None), "causal": (True, None), "padding": whole, "all": whole}
+    query, key, _ = inputs(length, length)
+    bias = jnp.asarray(RNG.normal(size=(B, H, length, length)), jnp.float32)
+    own = (B,) if length % 2 else None
+    whole = (False, (B, H, 20, 20), own)
+    expected = {"nothing": (False, None, own), "causal": (True, None, None), "padding": whole, "all": whole}
     for name, arguments in expected.items():
-        mask = masks(20, 20)[name]
+        mask = masks(length, length)[name]
         found = with_gradients(lambda q, k, b, mask=mask: cudnn(q, k, k, mask, b), query, key, bias)
-        plainly = with_gradients(lambda q, k, b, mask=mask: plain(q, k, k, mask.array(20, 20), b), query, key, bias)
+        visible = mask.array(length, length)
+        plainly = with_gradients(lambda q, k, b, mask=visible: plain(q, k, k, mask, b), query, key, bias)
         assert_equal(found, plainly, 1e-5)
         assert set(asked) == {arguments}
         asked.clear()

@@ -12,12 +12,16 @@ CHOICES = {"seq2seq": dict(cell="gru", attention="bahdanau"), "recurrent": dict(
 INPUTS = {
     "image": (jnp.zeros((1, 32, 32, 3)),),
     "canvas": (jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 2))),
+    "noisy image": (jnp.zeros((1, 32, 32, 3)), jnp.zeros(1), jnp.zeros(1, jnp.int32)),
+    "clip": (jnp.zeros((1, 4, 32, 32, 3)),),
     "pair": (jnp.ones((1, 4), jnp.int32),) * 2,
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin"), "image"),
     "detr": "canvas",
+    "dit": "noisy image",
+    "vivit": "clip",
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }

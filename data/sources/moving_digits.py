@@ -1,0 +1,111 @@
+"""Handwritten digits of scikit-learn that move: clips in which the class is the digit, the direction, or both; nothing
+to download.
+
+Clip i of a split is composed from i alone, by tfds.video.moving_sequence. Digits of one split are in no other.
+"""
+
+import numpy as np
+
+from data.order import Tensor, uniform
+from data.slices import bounds, stem
+from data.sources import Example, Feature, Features, Indexed, canvases, chosen
+from errors import UserError, nearest
+
+SIZES = {"train": 100_000, "validation": 2_000, "test": 2_000}
+SIDE = 8  # pixels of a digit, which is drawn twice as large
+FRAMES = (2, 64)
+LEAST, LARGEST = 24, 128  # pixels of a frame's side
+DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
+ASKED = ("digit", "direction", "both")
+WAY = (0.5, 0.9)  # least and most of the free way that a digit goes, which ends before it would bounce
+NOISE = 0.05  # the brightest of each pixel's noise, so that frames differ in more than the digit
+
+
+class Source(Indexed):
+    """`name` is the side of a frame in pixels, the number of frames and what is asked: "32,8,direction".
+
+    Examples have `clip` uint8 (frames, side, side, 1) and `label`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
+        if stem(split) not in SIZES:
+            raise UserError(f"moving_digits has no split {stem(split)!r}: {nearest(stem(split), SIZES)}")
+        side, frames, asked = [*name.split(","), "", ""][:3]
+        if not (side.isdigit() and frames.isdigit()) or asked not in ASKED:
+            raise UserError(
+                f"config.data.name={name!r}: moving_digits is named by pixels of a side, frames and what is asked "
+                f"({', '.join(ASKED)}): 32,8,direction."
+            )
+        for what, number, (low, high) in (("side", int(side), (LEAST, LARGEST)), ("frames", int(frames), FRAMES)):
+            if not low <= number <= high:
+                raise UserError(f"config.data.name={name!r}: {what} should be from {low} to {high}.")
+        start, stop = bounds(split, SIZES[stem(split)], "moving_digits") if "[" in split else (0, SIZES[stem(split)])
+        if start >= stop:
+            raise UserError(f"moving_digits: {split!r} is empty, of {SIZES[stem(split)]:,} examples.")
+        self._side, self._frames, self._asked = int(side), int(frames), asked
+        self._split, self._first, self.size = stem(split), start, stop - start
+        both = tuple(f"{digit} {direction}" for digit in canvases.CLASSES for direction in DIRECTIONS)
+        names = {"digit": canvases.CLASSES, "direction": DIRECTIONS, "both": both}[asked]
+        there: Features = {
+            "clip": Feature("clip", (self._frames, self._side, self._side, 1)),
+            "label": Feature("label", (), names),
+        }
+        self.features: Features = chosen(there, wanted, "moving_digits")
+
+    def read(self, index: Tensor) -> Example:
+        """What clips are composed of: the digit's picture and label, its direction, and random numbers."""
+        import tensorflow as tf
+
+        digits, labels = canvases.of_split(self._split)
+        with tf.init_scope():
+            digits, labels = tf.constant(digits), tf.constant(labels)
+        number = list(SIZES).index(self._split)
+        draws = uniform(number, index[:, None] + self._first, tf.range(5, dtype=tf.int64)[None])
+        which = tf.cast(draws[:, 0] * float(len(labels)), tf.int32)
+        direction = tf.cast(draws[:, 1] * len(DIRECTIONS), tf.int64)
+        return {
+            "digit": tf.gather(digits, which),
+            "of": tf.gather(labels, which),
+            "direction": direction,
+            "draws": draws[:, 2:],
+            "number": index + self._first,
+        }
+
+    def parse(self, raw: Example) -> Example:
+        """One clip."""
+        import tensorflow as tf
+        from tensorflow_datasets.video import moving_sequence
+
+        angle = tf.cast(raw["direction"], tf.float32) * (2 * np.pi / len(DIRECTIONS))
+        toward = tf.round(tf.stack([tf.sin(angle), tf.cos(angle)]) * 1e3) / 1e3  # down and right are positive
+        toward /= tf.reduce_max(tf.abs(toward))
+        way = toward * (WAY[0] + raw["draws"][0] * (WAY[1] - WAY[0]))
+        start = tf.where(way < 0, -way, 0.0) + raw["draws"][1:] * (1 - tf.abs(way))  # where the way stays inside
+        picture = tf.cast(tf.round(255 * raw["digit"]), tf.uint8)
+        picture = tf.repeat(tf.repeat(picture, 2, axis=0), 2, axis=1)[..., None]
+        moving = moving_sequence.image_as_moving_sequence(
+            picture,
+            sequence_length=self._frames,
+            output_size=(self._side, self._side),
+            velocity=way / (self._frames - 1),
+            start_position=tf.ensure_shape(start, (2,)),
+        )
+        place = tf.range(self._frames * self._side**2, dtype=tf.int64)
+        noise = tf.reshape(uniform(len(SIZES), raw["number"], place), (self._frames, self._side, self._side, 1))
+        bright = tf.cast(moving.image_sequence, tf.float32) + 255 * NOISE * noise
+        clip = tf.cast(tf.round(tf.minimum(bright, 255.0)), tf.uint8)
+        label = {"digit": raw["of"], "direction": raw["direction"]}
+        label["both"] = raw["of"] * len(DIRECTIONS) + raw["direction"]
+        example = {"clip": clip, "label": label[self._asked]}
+        return {name: example[name] for name in self.features}
+
+    def describe(self, index: int) -> str:
+        """An example by its place."""
+        return f"example {self._first + index} of moving_digits, {self._split}"

@@ -1,0 +1,123 @@
+"""Clips: which frames of a video they take, and digits that move."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from data.pipelines import clips
+from data.sources import moving_digits
+from errors import UserError
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> clips.Pipeline:
+    return clips.Pipeline(
+        source="moving_digits",
+        name="24,8,both",
+        frames=3,
+        stride=2,
+        image_size=24,
+        mean=(0.5,),
+        std=(0.5,),
+        batch_size=4,
+        eval_batch_size=4,
+        eval_splits=("test[:6]",),
+    )
+
+
+def changed(pipeline, frames, train, position=0):
+    clip = tf.constant(np.arange(frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 24, 1), np.uint8))
+    split = pipeline.split("test[:6]")
+    row = {"position": tf.constant(position, tf.int64)}
+    found = pipeline.change(split, train)({"clip": clip, "label": tf.constant(0)}, row)["clip"].numpy()
+    return np.round((found[:, 0, 0, 0] * 0.5 + 0.5) * 255).astype(int).tolist()
+
+
+def test_evaluation_takes_the_middle_and_training_any_part(pipeline):
+    assert changed(pipeline, 9, train=False) == [2, 4, 6]
+    starts = {tuple(changed(pipeline, 9, train=True, position=p)) for p in range(40)}
+    assert starts == {(first, first + 2, first + 4) for first in range(5)}
+    assert changed(pipeline, 9, train=True, position=3) == changed(pipeline, 9, train=True, position=3)
+
+
+def test_of_a_short_video_the_last_frame_is_repeated(pipeline):
+    assert changed(pipeline, 3, train=False) == [0, 2, 2]
+    assert changed(pipeline, 1, train=True) == [0, 0, 0]
+
+
+def test_batches_are_the_same_after_a_resume_and_evaluation_sees_each_clip_once(pipeline):
+    batches = pipeline.train_batches(0)
+    whole = [next(batches) for _ in range(3)]
+    later = next(pipeline.train_batches(2))
+    np.testing.assert_array_equal(whole[2]["clip"], later["clip"])
+    assert whole[0]["clip"].shape == (4, 3, 24, 24, 1)
+    seen = list(pipeline.eval_batches("test[:6]"))
+    assert sorted(i for batch in seen for i in batch["index"] if i >= 0) == list(range(6))
+    assert sum(batch["mask"].sum() for batch in seen) == 6
+
+
+@pytest.mark.parametrize("asked", moving_digits.ASKED)
+def test_digits_move_where_their_class_says(asked):
+    source = moving_digits.Source(f"32,6,{asked}", "validation")
+    raw = source.read(tf.range(12, dtype=tf.int64))
+    names = source.features["label"].names
+    assert len(names) == {"digit": 10, "direction": 8, "both": 80}[asked]
+    for i in range(12):
+        example = source.parse({name: x[i] for name, x in raw.items()})
+        ink = np.maximum(example["clip"].numpy()[..., 0].astype(float) - 20, 0)
+        rows, columns = np.mgrid[:32, :32]
+        middle = np.array([[(ink[t] * place).sum() / ink[t].sum() for place in (rows, columns)] for t in (0, -1)])
+        down, right = middle[1] - middle[0]
+        assert ink[0].sum() == pytest.approx(ink[-1].sum(), rel=0.05), "it stays inside"
+        name = names[int(example["label"])]
+        if asked != "digit":
+            assert ("down" in name, "up" in name) == (down > 3, down < -3)
+            assert ("right" in name, "left" in name) == (right > 3, right < -3)
+
+
+def test_digits_of_one_split_are_in_no_other():
+    of = {split: moving_digits.Source("24,2,digit", split) for split in ("train", "validation", "test")}
+    seen = {}
+    for split, source in of.items():
+        pictures = source.read(tf.range(300, dtype=tf.int64))["digit"].numpy()
+        seen[split] = {picture.tobytes() for picture in pictures}
+    assert not seen["train"] & seen["validation"]
+    assert not seen["train"] & seen["test"]
+
+
+def test_a_users_frames_are_read(pipeline, tmp_path):
+    frames = [Image.new("L", (30, 24), 10 * i) for i in range(5)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "folder").mkdir()
+    for i, frame in enumerate(frames):
+        frame.save(tmp_path / "folder" / f"{i}.png")
+    batch, notes = pipeline.read([str(tmp_path / "a.gif"), str(tmp_path / "folder")])
+    assert batch["clip"].shape == (2, 3, 24, 24, 1)
+    levels = np.round((batch["clip"][1, :, 0, 0, 0] * 0.5 + 0.5) * 255)
+    np.testing.assert_array_equal(levels, [0, 20, 40])
+    assert notes == []
+    frames[0].save(tmp_path / "one.png")
+    assert "has 1 frames: the last one is repeated" in pipeline.read([str(tmp_path / "one.png")])[1][0]
+
+
+def test_what_holds_no_frames_is_one_line(pipeline, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.gif").write_text("no picture")
+    for path, message in (("empty", "holds no frames"), ("text.gif", "cannot read"), ("nothing", "cannot read")):
+        with pytest.raises(UserError, match=message):
+            pipeline.read([str(tmp_path / path)])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("32", "named by pixels of a side, frames and what is asked"),
+        ("32,8,speed", "named by pixels"),
+        ("32,1,digit", "frames should be from 2 to 64"),
+        ("8,8,digit", "side should be from 24 to 128"),
+    ],
+)
+def test_names_that_cannot_be(name, message):
+    with pytest.raises(UserError, match=message):
+        moving_digits.Source(name, "train")
