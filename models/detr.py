@@ -147,7 +147,7 @@ class Model(nn.Module):
       denoising: G groups of the true boxes, noised, that the decoder learns to mend beside its own (2203.01305); 0 for
         none.
       no_object: whether "no object" is a class of its own, as published, or each class is judged by itself, by a
-        sigmoid (with config.task.focal).
+        sigmoid and a focal loss.
       dropout: on the output of each branch, on attention weights and within MLPs.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and outputs are float32.

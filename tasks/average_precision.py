@@ -7,6 +7,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +30,10 @@ class Metrics:
     """
 
     def __init__(self, classes: Sequence[str]):
+        if find_spec("pycocotools") is None:  # told before the first step
+            raise UserError(
+                "COCO's AP needs pycocotools: pip install -r requirements.txt, or set --config.task.ap=False."
+            )
         self._classes = classes
         self._images: dict[int, tuple[int, int]] = {}
         self._truths: list[dict[str, object]] = []
@@ -57,11 +62,9 @@ class Metrics:
 
     def compute(self) -> tuple[dict[str, float], list[str]]:
         """AP and AR; and lines with the AP of each class."""
-        try:
-            from pycocotools.coco import COCO
-            from pycocotools.cocoeval import COCOeval
-        except ImportError:
-            raise UserError("COCO's AP needs pycocotools: pip install pycocotools==2.0.11.") from None
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO()
             truth.dataset = {

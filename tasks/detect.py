@@ -38,7 +38,8 @@ class Task(tasks.Task):
       class_cost, l1_cost, giou_cost: of a matching's cost.
       class_weight, l1_weight, giou_weight: of the loss.
       no_object_weight: of "no object" in cross-entropy.
-      quality: whether sigmoids learn how well their box fits (2006.04388), by which detections are then ranked.
+      quality: whether sigmoids (of a model with no_object=False) learn how well their box fits (2006.04388), by which
+        detections are then ranked.
       detections: K, how many of an image are scored; COCO's AP takes 100.
       threshold: the least probability of a detection that predict.py shows.
       ap: whether an evaluation computes COCO's AP.

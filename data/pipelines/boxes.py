@@ -285,6 +285,6 @@ def names(source: Source) -> tuple[str, ...]:
     label = objects["label"] if isinstance(objects, Mapping) else objects
     if not isinstance(label, Feature):
         raise UserError("the objects' `label` should be a class, not a dictionary.")
-    if not label.names and not isinstance(source, synthetic.Source):
+    if not label.names:
         raise UserError("the classes of the objects have no names: name them in the data set.")
     return label.names
