@@ -191,3 +191,13 @@ def test_missing_images_are_counted_and_no_boxes_at_all_is_one_line(root):
     (root / "images" / "train" / "a.xml").write_text("<!DOCTYPE x><annotation/>")
     with pytest.raises(UserError, match="has a document type of its own"):
         sources.open("voc", str(root / "images"), "train")
+
+
+def test_made_up_batches_have_the_shapes_of_real_ones():
+    pipeline = make("synthetic", "7")
+    assert pipeline.sizes == {"outputs": 7}
+    (batch,) = first(pipeline.train_batches(0), 1)
+    assert {name: (4, *x.shape[1:]) for name, x in batch.items()} == {
+        name: (4, *shape[1:]) for name, (shape, _) in pipeline.spec.items()
+    }
+    assert batch["labels"].max() < 7
