@@ -10,8 +10,10 @@ FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of p
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
 made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
 must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2
-and configs/detr_coco.py for DETR, with the model that the weights show. Nothing is converted in part."""
+and configs/detr_coco.py for DETR, with the model that the weights show. How texts are written (beams, ends, sampling) is as generation_config.json
+says, but for keys of config.task on the command line. Nothing is converted in part."""
 
+import json
 import os
 import re
 import shutil
@@ -35,11 +37,13 @@ from ml_collections import ConfigDict
 import experiment
 import weights
 from data import published
+from data.tokenizer import Reader
 from errors import UserError
 from experiment import Run, init_from, record, restore
 from experiment import config as configs
 from training import step
 from training.trees import PyTree
+from weights import generation
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
@@ -71,7 +75,7 @@ def main(arguments: list[str]) -> None:
     if source.is_dir() and not weights.is_published(source):
         export(*of_run(source, flags.step, flags.average), target, flags["as"].value)
         return
-    found = weights.read(source, flags.heads)
+    found, notes = weights.read(source, flags.heads), []
     print(f"{source}: {found.words} by the names of {found.scheme}")
     if target.suffix in USUAL:
         print(summary(found.moves))
@@ -84,11 +88,12 @@ def main(arguments: list[str]) -> None:
             )
         config = config_of(found, flags.config, given, source)
         classes = class_names(found, flags.classes) if found.classes or found.channels else None
+        notes = written_as(config, source if source.is_dir() else source.parent)
         make_run(found, config, classes, source, target)
         show(found.moves)
     for name, why in found.left_out.items():
         print(f"left out: {name}: {why}.")
-    for note in found.notes:
+    for note in [*found.notes, *notes]:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
         item = "image.jpg" if found.channels else '"..."'
@@ -150,7 +155,7 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
-        moves = weights.write_folder(target, params, model, classes, order, published.files(readers))
+        moves = weights.write_folder(target, params, model, classes, order, published.files(readers) | writing(run))
         notes = []  # config.json says what differs
     show(moves)
     for note in notes:
@@ -158,14 +163,61 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
     print(f"{target} has the names of {scheme}.")
 
 
-def special_ids(run: Run) -> dict[str, int]:
+def special_ids(run: Run) -> dict[str, int | None]:
     """The special ids of a run's vocabulary as config.json calls them, by the numbers of where it was published."""
-    target = run.pipeline.readers[-1]
-    ids = {role: i for role, i in published.special(target).items() if role != "unknown"}
-    if run.config["task"]["name"] == "translate":
+    ids: dict[str, int | None] = {**roles(run.pipeline.readers[-1])}
+    if "start" in run.config["task"]:
         ids["decoder_start"] = ids[run.config["task"]["start"]]
-        ids["forced_eos"] = ids["eos"]
-    return {f"{role}_token_id": int(i if target.order is None else target.order[i]) for role, i in ids.items()}
+    return {f"{role}_token_id": i for role, i in ids.items()}
+
+
+def roles(reader: Reader) -> dict[str, int]:
+    """The special ids of a tokenizer, by the numbers of where it was published."""
+    numbers = theirs(reader)
+    return {role: numbers[i] for role, i in published.special(reader).items() if role != "unknown"}
+
+
+def theirs(reader: Reader) -> list[int]:
+    """The number of each token where its tokenizer was published."""
+    return list(range(reader.size)) if reader.order is None else reader.order.tolist()
+
+
+def writing(run: Run) -> dict[str, bytes]:
+    """The file that says how a run's texts are written, of a run that writes any."""
+    if not run.pipeline.readers:
+        return {}
+    task, ids = run.config["task"], special_ids(run)
+    if "stop" in task:
+        ids["eos_token_id"] = theirs(run.pipeline.readers[-1])[task["stop"]] if task["stop"] >= 0 else None
+    said = generation.written(task, ids, run.config["data"].get("max_length", 0))
+    return {generation.FILE: json.dumps(said, indent=2).encode()} if said else {}
+
+
+def written_as(config: ConfigDict, folder: Path) -> list[str]:
+    """Sets how texts are written as the folder of published weights says, in place, but for keys of the command line.
+
+    Returns:
+      lines for a person.
+
+    Raises:
+      UserError: it says what cannot be.
+    """
+    name, said = generation.read(folder) if generation.LIMITS.intersection(config.task) else ("", {})
+    if not said:
+        return []
+    reader = published.read(config.data.tokenizer)[-1]
+    try:
+        found, notes = generation.settings(said, roles(reader), config.task.keys())
+        if "stop" in found:
+            found["stop"] = theirs(reader).index(found["stop"])
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{folder / name} cannot be used ({error}): move it away.") from None
+    given = [a.removeprefix("--").split("=")[0] for a in sys.argv]
+    found = {key: value for key, value in found.items() if f"config.task.{key}" not in given}
+    changed = [f"config.task.{key}={value}" for key, value in found.items() if config.task[key] != value]
+    config.task.update(found)
+    said_so = [f"texts are written as {folder / name} says: {', '.join(changed)}"] if changed else []
+    return said_so + [f"{folder / name}: {note}" for note in notes]
 
 
 def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: Path) -> ConfigDict:
@@ -184,6 +236,8 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)
+        if positions := config.model.get("max_length") if "length" in config.data else None:
+            config.data.length = min(config.data.length, positions)
         if found.channels and config.data.image_size == configs.load(DEFAULT).data.image_size:
             config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
             if found.grid and found.grid[0] != found.grid[1]:

@@ -5,14 +5,17 @@ and k alone. So a run that starts at step k reads what the uninterrupted run wou
 reads its slice and no more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 import lookup
+from data import published
 from data.pipelines.base import Feed, Known, Section
 from data.tokenizer import Reader
+from errors import UserError
 
 Batch = dict[str, np.ndarray]
 SIZES = ("outputs", "vocabulary", "source_vocabulary")  # what a model may be sized to by its data
@@ -101,6 +104,20 @@ class Pipeline(Protocol):
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
+
+    def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """The same for a figure: the items need not say what is to be predicted."""
+
+    def pieces(self, entry: str, ids: Iterable[int]) -> list[str]:
+        """How the tokenizer of an entry of a batch ("source", "target", "tokens") spells each id."""
+
+
+def tokenizers(path: Path) -> tuple[Reader, ...]:
+    """The tokenizers in a folder as it is downloaded, or beside a file of it; none where there are none."""
+    try:
+        return published.read(path if path.is_dir() else path.parent)
+    except UserError:
+        return ()
 
 
 def build(section: Section, feed: Feed) -> Pipeline:

@@ -3,6 +3,7 @@
 Without pyplot, which keeps every figure alive until it is closed.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from errors import UserError
 
 Arrays = dict[str, np.ndarray]
 DPI = 130
+WHITE = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t", "\r": " "})  # as tokenizers write it
+BYTE = re.compile(r"<0x([0-7][0-9A-F])>")  # that is a character by itself
 SIDE = 224  # pixels that a picture is at least about as high as
 
 
@@ -32,10 +35,16 @@ def literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
+def text_of(piece: object) -> str:
+    """A token as it stands in a text, without the marks and the bytes that tokenizers write white space and rare
+    characters as."""
+    byte = BYTE.fullmatch(text := str(piece))
+    return chr(int(byte[1], 16)) if byte else text.translate(WHITE)
+
+
 def spelled(piece: object) -> str:
-    """A token as it stands in a text: a space for sentencepiece's mark and GPT-2's, a sign for line feed and tab."""
-    text = str(piece).replace("▁", " ").replace("Ġ", " ")
-    return text.replace("Ċ", "⏎").replace("\n", "⏎").replace("\t", "⇥")
+    """The same, with a sign for line feed and tab."""
+    return text_of(piece).replace("\n", "⏎").replace("\t", "⇥")
 
 
 def token(piece: object) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from analysis.attention import SELF, by_layer
 from analysis.picture import Arrays
-from analysis.subject import Subject, Tokenizer
+from analysis.subject import Subject
 from models import paths
 from models.tokens import PAD
 from tasks.translate import shift_right
@@ -43,24 +43,20 @@ def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[S
 
     A decoder of translations reads its target one place later, after its beginning.
     """
-    pipeline = subject.pipeline_of_texts
-    ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
+    read = dict.fromkeys(("encoder", "decoder"), "tokens")
     if subject.reads_pairs:
-        ids["target"] = shift_right(ids["target"], (ids["target"] != PAD).astype(jnp.int32))
-        names = {
-            "encoder": _pieces(pipeline.source_tokenizer, row["source"]),
-            "decoder": _pieces(pipeline.target_tokenizer, np.asarray(ids["target"][0])),
-        }
-    else:
-        names = dict.fromkeys(("encoder", "decoder"), _pieces(pipeline.text_tokenizer, row["tokens"]))
+        target = jnp.asarray(row["target"][None])
+        row = {**row, "target": np.asarray(shift_right(target, (target != PAD).astype(jnp.int32), subject.first))[0]}
+        read = {"encoder": "source", "decoder": "target"}
+    ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
     _, probes = subject.probed(*(ids[name] for name in subject.run.task.inputs))
     found = []
-    for name, tokens in names.items():
+    for name, entry in read.items():
         own = {path: x for path, x in probes.items() if (layer := paths.layer(path)) and layer.before == name}
         weights = [x for module in SELF for x in by_layer(own, f"{module}attention/0")]
         if weights:
-            read = ids[{"encoder": "source", "decoder": "target"}[name] if subject.reads_pairs else "tokens"]
-            tokens = [LEARNED] * (weights[0].shape[-1] - read.shape[1]) + tokens
+            learned = [LEARNED] * (weights[0].shape[-1] - len(row[entry]))
+            tokens = learned + _pieces(subject, entry, row[entry])
             attention, outputs = jax.device_get((jnp.stack(weights)[:, 0], jnp.stack(by_layer(own, "output/0"))[:, 0]))
             n = len(tokens)
             attention, outputs = attention[..., :n, :n].astype(np.float32), outputs[:, :n].astype(np.float32)
@@ -68,9 +64,9 @@ def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[S
     return found
 
 
-def _pieces(tokenizer: Tokenizer, ids: Int[np.ndarray, " N"]) -> list[str]:
+def _pieces(subject: Subject, entry: str, ids: Int[np.ndarray, " N"]) -> list[str]:
     """The text of each token, without padding at the end."""
-    pieces = tokenizer.pieces(np.maximum(ids, 0))
+    pieces = subject.run.pipeline.pieces(entry, np.maximum(ids, 0))
     real = [i for i, (piece, id_) in enumerate(zip(pieces, ids, strict=True)) if id_ >= 0 and piece not in PADDING]
     return pieces[: real[-1] + 1 if real else 0]
 

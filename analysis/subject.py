@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -44,24 +44,16 @@ class Tokenizer(Protocol):
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """The ids int32 (S,) of each text, with the end-of-sentence id last."""
 
-    def pieces(self, ids: np.ndarray) -> list[str]:
-        """The text of each token."""
-
 
 class TextPipeline(Protocol):
     """What figures ask of a pipeline of texts or sentence pairs, beyond what every pipeline offers.
 
     Attributes:
       max_length: the most tokens of a sentence.
-      text_tokenizer: of texts.
       source_tokenizer, target_tokenizer: of pairs.
     """
 
     max_length: int
-
-    @property
-    def text_tokenizer(self) -> Tokenizer:
-        """Of texts."""
 
     @property
     def source_tokenizer(self) -> Tokenizer:
@@ -73,6 +65,22 @@ class TextPipeline(Protocol):
 
     def opened(self, split: str) -> list[tuple[str, str]]:
         """The texts of a split of pairs, (source, target)."""
+
+
+class Writes(Protocol):
+    """What figures ask of a task whose decoder reads what it is to write."""
+
+    @property
+    def first(self) -> int:
+        """The id that it begins after."""
+
+
+@runtime_checkable
+class Translations(Protocol):
+    """A pipeline of texts that a model is to write."""
+
+    def texts(self, split: str) -> list[str]:
+        """The texts of a split."""
 
 
 def apply(model: nn.Module, variables: Variables, **options: bool) -> step.Apply:
@@ -123,6 +131,16 @@ class Subject:
     def reads_pairs(self) -> bool:
         """Whether a batch has a source and a target sentence."""
         return {"source", "target"} <= self.run.pipeline.spec.keys()
+
+    @property
+    def translates(self) -> bool:
+        """Whether the model writes what stands beside a source, and not what was hidden of it."""
+        return self.reads_pairs and isinstance(self.run.pipeline, Translations)
+
+    @property
+    def first(self) -> int:
+        """The id that a decoder of pairs begins with."""
+        return cast(Writes, self.run.task).first
 
     @property
     def pipeline_of_images(self) -> ImagePipeline:
@@ -252,7 +270,7 @@ class Subject:
         run = self.run
         names = [name for name in run.task.inputs if name in run.pipeline.spec]
         if self.sentences:
-            batch, notes = run.pipeline.read(self.sentences)
+            batch, notes = run.pipeline.view(self.sentences)
             for note in notes:
                 print(f"note: {note}", file=sys.stderr)
             if self.reads_pairs:

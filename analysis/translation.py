@@ -5,7 +5,6 @@ n or B sentences, S source tokens, T target tokens, H heads.
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,10 @@ from jaxtyping import Array, Float, Int
 import tasks
 from analysis import attention
 from analysis.links import Gold, word_weights
-from analysis.subject import Subject, TextPipeline, Tokenizer, apply
+from analysis.subject import Subject, Tokenizer, apply
 from errors import UserError
 from models.tokens import BOS, PAD
-from tasks.translate import Task, shift_right
+from tasks.translate import shift_right
 from training.trees import by_name
 
 ROWS = 16  # of a batch of given pairs
@@ -59,7 +58,7 @@ def written(subject: Subject, texts: Sequence[str]) -> tuple[Float[np.ndarray, "
         print(f"note: {note}", file=sys.stderr)
     batch = batch | {"index": np.arange(len(texts), dtype=np.int32)}
     tokens = np.asarray(run.predict_few(subject.variables, batch)["tokens"])
-    return aligner(subject)(batch["source"], tokens), *pieces(subject.pipeline_of_texts, batch["source"], tokens)
+    return aligner(subject)(batch["source"], tokens), *pieces(subject, batch["source"], tokens)
 
 
 def between_words(subject: Subject, gold: Gold) -> list[Float[np.ndarray, "target_words source_words"]]:
@@ -80,20 +79,18 @@ def aligner(
     subject: Subject,
 ) -> Callable[[Int[np.ndarray, "n S"], Int[np.ndarray, "n T"]], Float[np.ndarray, "n T S"]]:
     """`alignment` of the subject's model, compiled: (source, target) -> float32 weights."""
-    model, first = subject.run.model, cast(Task, subject.run.task).first
+    model, first = subject.run.model, subject.first
     align = jax.jit(lambda variables, source, target: alignment(apply(model, variables), source, target, first))
     return lambda source, target: np.asarray(align(subject.variables, source, target), np.float32)
 
 
-def pieces(
-    pipeline: TextPipeline, source: Int[np.ndarray, "n S"], target: Int[np.ndarray, "n T"]
-) -> tuple[Names, Names]:
+def pieces(subject: Subject, source: Int[np.ndarray, "n S"], target: Int[np.ndarray, "n T"]) -> tuple[Names, Names]:
     """The text of each token of source and target, without padding."""
 
-    def texts(tokenizer: Tokenizer, rows: np.ndarray) -> Names:
-        return [tokenizer.pieces(row[row != PAD]) for row in rows]
+    def texts(entry: str, rows: np.ndarray) -> Names:
+        return [subject.run.pipeline.pieces(entry, row[row != PAD]) for row in rows]
 
-    return texts(pipeline.source_tokenizer, source), texts(pipeline.target_tokenizer, target)
+    return texts("source", source), texts("target", target)
 
 
 def tokens_of_words(

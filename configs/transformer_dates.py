@@ -30,5 +30,5 @@ def get_config() -> ConfigDict:
         ),
         optim=dict(learning_rate=3e-3, warmup_steps=200, b2=0.98),
         evaluation=dict(every_steps=400),
-        checkpoint=dict(every_steps=500, keep_last=5),
+        checkpoint=dict(every_steps=150, keep_last=5),
     )

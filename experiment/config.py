@@ -125,7 +125,11 @@ def shrink(config: ConfigDict) -> ConfigDict:
     config.update_from_flattened_dict(SMALL)
     for section, (key, package, _) in NAMED.items():
         module = importlib.import_module(f"{package}.{config[section][key]}")
-        config[section] = ConfigDict(plain(config[section]))  # no key follows one of another section any more
+        here, source = config[section], config.get_ref("init_from")
+        following = [key for key, value in here.items(preserve_field_references=True) if value is source]
+        config[section] = ConfigDict(plain(here))  # no key follows one of another section any more
+        for key in following:
+            config[section][key] = source
         if debug := getattr(module, "debug", None):
             config[section].update(debug(config[section].to_dict()))
     return complete(config)

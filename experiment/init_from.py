@@ -8,15 +8,18 @@ Position embeddings are resized to this run's images. Every other parameter must
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
+import input_pipeline
 import weights as published
 from errors import UserError
 from experiment import record, restore
 from experiment.run import Run
+from input_pipeline import Reader
 from weights import transplant, word_vectors
 from weights.transplant import Weights
 
@@ -143,7 +146,7 @@ def numbered(run: Run, file: published.Weights, source: str, fresh: tuple[str, .
       fresh: patterns over paths that the run does not take over.
 
     Raises:
-      UserError: they are of another number of tokens.
+      UserError: they are of another number of tokens, or of another tokenizer that stands beside them.
     """
     params, order = published.flat(file.params), run.token_order
     kept = {name: axis for name, axis in file.vocabulary.items() if not any(re.fullmatch(p, name) for p in fresh)}
@@ -155,7 +158,23 @@ def numbered(run: Run, file: published.Weights, source: str, fresh: tuple[str, .
                 f"{source} has a vocabulary of {size:,} tokens, and config.data.tokenizer={tokenizer} one of {ids:,}: "
                 f"take that of the weights, --config.data.tokenizer=FOLDER, or add {name} to config.init_fresh."
             )
+    if kept and run.pipeline.readers and _differ(run.pipeline.readers, input_pipeline.tokenizers(_parts(source)[0])):
+        raise UserError(
+            f"{source} has another tokenizer than config.data.tokenizer={run.config['data'].get('tokenizer')}: its "
+            f"words would get the embeddings of others. Take --config.data.tokenizer={source}, or add "
+            f"{next(iter(kept))} to config.init_fresh."
+        )
     return params if order is None else published.numbered(params, kept, order)
+
+
+def _differ(own: Sequence[Reader], theirs: Sequence[Reader]) -> bool:
+    """Whether two tokenizers have other tokens by the numbers of where they were published."""
+
+    def spelled(reader: Reader) -> list[str]:
+        return reader.pieces(range(reader.size) if reader.order is None else np.argsort(reader.order))
+
+    pairs = zip(own, theirs, strict=False)  # of their sizes the weights decide
+    return any(a != b for one, other in pairs for a, b in zip(spelled(one), spelled(other), strict=False))
 
 
 def _parts(source: str) -> tuple[Path, str]:

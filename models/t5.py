@@ -219,6 +219,10 @@ class Model(nn.Module):
         )
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
+    def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:
+        """The logits that the output layer makes of the decoder's residual stream after any of its layers."""
+        return self._logits(self.decoder.normalised(x))
+
     def _logits(self, x: jax.Array) -> jax.Array:
         if self.version == "1.1":
             return self.head(x).astype(jnp.float32)

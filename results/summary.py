@@ -55,6 +55,11 @@ def read(name: str) -> Record:
     return json.loads((ROOT / "results" / f"{name}.json").read_text())
 
 
+def recorded(name: str) -> bool:
+    """Whether results/NAME.json is there."""
+    return (ROOT / "results" / f"{name}.json").exists()
+
+
 def table_of(study: str) -> list[Record]:
     """The runs of a recorded study. Numbers are numbers."""
 
@@ -91,6 +96,38 @@ def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> 
     for row in rows:
         values.setdefault(tuple(row[label] for label in labels), []).append(row[metric])
     return {key[0] if len(key) == 1 else key: fits.interval(own) for key, own in values.items()}
+
+
+def spans() -> list[Result]:
+    """What T5's pre-training gains, once it is recorded."""
+    if not recorded("t5"):
+        return []
+    found = read("t5")
+    tuned, scratch = (percent(found[start]["mean"], 1) for start in ("fine-tuned", "from scratch"))
+    best = f"**{tuned}**" if float(tuned) > float(scratch) else tuned
+    text = (
+        "1,000 pairs of dates after filling in hidden spans of 40,000 that are not paired, held-out dates, equal "
+        f"steps, 3 seeds: {best} % exact match, from scratch {scratch} %"
+    )
+    row, note = "configs/t5_pretrain.py", ", by [t5.py](results/t5.py)"
+    return [Result("t5_pretrain", text, "", "t5.json", (found["commit"],), row, note)]
+
+
+def vectors() -> list[Result]:
+    """What vectors of skip-gram gain, once it is recorded."""
+    if not recorded("word_vectors"):
+        return []
+    found = read("word_vectors")
+    best = {
+        name: percent(float(np.mean(found[f"encoder, {name} embedding"]["best"])), 1)
+        for name in ("skip-gram", "random")
+    }
+    text = (
+        f"SST-2, an encoder of words that begins with these vectors, best validation accuracy, 3 seeds: "
+        f"{best['skip-gram']} %, with random ones {best['random']} %"
+    )
+    row, note = "configs/skip_gram_sst2.py", ", by [word_vectors.py](results/word_vectors.py)"
+    return [Result("skip_gram_sst2", text, "", "word_vectors.json", (found["commit"],), row, note)]
 
 
 def results() -> list[Result]:
@@ -215,6 +252,8 @@ def results() -> list[Result]:
             "configs/bert_finetune.py:sst2+Tiny",
             ", by [bert.py](results/bert.py)",
         ),
+        *spans(),
+        *vectors(),
         Result(
             "mae_fashion_mnist",
             f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean "

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 import lookup
 from errors import UserError
@@ -41,6 +43,9 @@ class Data(Protocol):
 
     def decode(self, ids: np.ndarray) -> str:
         """Token ids as text."""
+
+    def pieces(self, entry: str, ids: np.ndarray) -> list[str]:
+        """How the tokenizer of an entry of a batch spells each id."""
 
     def texts(self, split: str) -> Sequence[str]:
         """The texts that a model should write for each example of a split, in the order of `index`."""
@@ -198,6 +203,14 @@ def returned(output: Any, what: str, *shapes: tuple[int | None, ...]) -> Any:
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(w in (None, n) for n, w in zip(shape, wanted, strict=True))
+
+
+def scored(logits: Float[Array, "*B V"], target: Int[Array, "*B"]) -> tuple[Float[Array, "*B"], Bool[Array, "*B"]]:
+    """The negative log-likelihood of each target, and whether it is the only likeliest. Of −1 neither has a meaning."""
+    here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == target[..., None]
+    chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
+    right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
+    return jax.nn.logsumexp(logits, axis=-1) - chosen, right
 
 
 def coloured(picture: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jaxtyping import Array, Int32
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
@@ -72,7 +72,7 @@ class Task(tasks.Task):
         logits = apply(batch["tokens"], *[batch[name] for name in ("segment",) if name in batch])
         tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
         mask = (target >= 0).astype(jnp.float32)
-        nll, right = scored(logits, target)
+        nll, right = tasks.scored(logits, target)
         return {"loss": (jnp.sum(nll * mask), mask.sum()), "accuracy": (jnp.sum(right * mask), mask.sum())}
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
@@ -164,14 +164,6 @@ class Task(tasks.Task):
         )
         cache = apply(prompt, beams=1, length=length, method="start")
         return lambda tokens, parents, cache: apply(tokens, parents, cache, method="step"), cache, search
-
-
-def scored(logits: Float[Array, "B T V"], target: Int[Array, "B T"]) -> tuple[Float[Array, "B T"], Bool[Array, "B T"]]:
-    """The negative log-likelihood of each target, and whether it is the only likeliest token."""
-    here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == target[..., None]
-    chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
-    right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
-    return jax.nn.logsumexp(logits, axis=-1) - chosen, right
 
 
 def ending(tokens: Int32[Array, "B P"], most: int) -> Int32[Array, "B M"]:

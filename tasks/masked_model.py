@@ -3,6 +3,7 @@
 B batch, T tokens, M hidden tokens, V vocabulary.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,13 +56,13 @@ class Task(tasks.Task):
         if "unrelated" not in batch:
             words = logits[0] if isinstance(logits, tuple) else logits
             tasks.returned(words, "logits of the hidden tokens", (*target.shape, None))
-            nll, right = _scored(words, target)
+            nll, right = tasks.scored(words, target)
             return {"loss": (jnp.sum(nll * mask), weight), "accuracy": (jnp.sum(right * mask), weight)}
         words, following = tasks.returned(
             logits, "logits of the hidden tokens and of the next sentence", (*target.shape, None), FOLLOWING
         )
-        nll, right = _scored(words, target)
-        pair_nll, pair_right = _scored(following, batch["unrelated"])
+        nll, right = tasks.scored(words, target)
+        pair_nll, pair_right = tasks.scored(following, batch["unrelated"])
         real = (batch["unrelated"] >= 0).astype(jnp.float32)
         loss = jnp.sum(nll * mask) + jnp.sum(pair_nll * real * mask.sum(1))
         return {
@@ -90,24 +91,25 @@ class Task(tasks.Task):
         return {"probability": jax.nn.softmax(logits), "place": place}
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The likeliest tokens for each [MASK]. data: with `decode`."""
+        """The likeliest tokens for each [MASK], as the tokenizer spells them; in quotes, as white space is one too.
+
+        Args:
+          data: with `pieces` and `decode`.
+        """
         found = []
         for probability in row["probability"][row["place"] >= 0]:
             likeliest = np.argsort(-probability)[:most]
+            pieces = data.pieces("tokens", likeliest)
             found.append(
                 [
-                    {"token": data.decode(likeliest[[n]]).strip(), "probability": float(probability[i])}
-                    for n, i in enumerate(likeliest)
+                    {"token": piece, "text": data.decode(likeliest[[n]]), "probability": float(probability[i])}
+                    for n, (i, piece) in enumerate(zip(likeliest, pieces, strict=True))
                 ]
             )
         lines = [
-            "\n".join(f"  {one['probability']:7.2%}  {one['token']}" for one in candidates) for candidates in found
+            "\n".join(
+                f"  {one['probability']:7.2%}  {json.dumps(one['token'], ensure_ascii=False)}" for one in candidates
+            )
+            for candidates in found
         ]
         return Answer("\n\n".join(lines), {"masks": found})
-
-
-def _scored(logits: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The negative log-likelihood of each target, and whether it is the likeliest, float32."""
-    chosen = jnp.take_along_axis(logits, jnp.maximum(target, 0)[..., None], axis=-1)[..., 0]
-    nll = jax.nn.logsumexp(logits, axis=-1) - chosen
-    return nll, (logits.argmax(-1) == target).astype(jnp.float32)

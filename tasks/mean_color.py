@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 import tasks
 from errors import UserError
@@ -49,11 +49,9 @@ class Task(tasks.Task):
 
         return {"loss": (of_images(nll), weight), "accuracy": (of_images(right), weight)}
 
-    def _judged(self, image: jax.Array, logits: jax.Array) -> tuple[Float[Array, "B N"], Float[Array, "B N"]]:
+    def _judged(self, image: jax.Array, logits: jax.Array) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
         """Of each patch: the negative log-likelihood of its colour, and whether it is the likeliest."""
-        label = self.labels(image, logits.shape[1])
-        nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[..., None], axis=-1)[..., 0]
-        return nll, (logits.argmax(-1) == label).astype(jnp.float32)
+        return tasks.scored(logits, self.labels(image, logits.shape[1]))
 
     def labels(self, image: Float[Array, "B height width channels"], count: int) -> Int[Array, "B N"]:
         """The colour of each of the `count` patches.

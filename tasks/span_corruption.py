@@ -18,7 +18,6 @@ from lookup import Section, Size
 from models import decoding
 from models.tokens import EOS, PAD, SENTINEL, SENTINELS
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
-from tasks.language_model import scored
 from tasks.translate import FIRST, check_start, shift_right
 
 
@@ -42,6 +41,11 @@ class Task(tasks.Task):
     inputs = ("source", "target")
     unit = "target tokens"
 
+    @property
+    def first(self) -> int:
+        """The id that a target begins after."""
+        return FIRST[self.start]
+
     def check_vocabulary(self, lacks: Collection[str]) -> None:
         """A target begins after an id that is no word."""
         check_start(self.start, lacks)
@@ -59,9 +63,9 @@ class Task(tasks.Task):
         del train
         target = batch["target"]
         real = target != PAD
-        logits = apply(batch["source"], shift_right(target, real.astype(jnp.int32), FIRST[self.start]))
+        logits = apply(batch["source"], shift_right(target, real.astype(jnp.int32), self.first))
         tasks.returned(logits, "logits (rows, tokens, vocabulary)", (*target.shape, None))
-        nll, right = scored(logits, target)
+        nll, right = tasks.scored(logits, target)
         weight = real.sum().astype(jnp.float32)
         return {"loss": (jnp.sum(nll * real), weight), "accuracy": (jnp.sum(right * real, dtype=jnp.float32), weight)}
 
@@ -81,7 +85,7 @@ class Task(tasks.Task):
             return logits.at[..., PAD].set(-jnp.inf), cache
 
         limit = jnp.where(source[:, 0] == PAD, 0, self.length)
-        search = decoding.Sampling(limit, length=self.length, bos=FIRST[self.start], eos=EOS, pad=PAD)
+        search = decoding.Sampling(limit, length=self.length, bos=self.first, eos=EOS, pad=PAD)
         tokens, _ = decoding.run(step, apply(source, beams=1, length=self.length, method="start"), search)
         return {"source": source, "tokens": tokens}
 

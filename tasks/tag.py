@@ -40,8 +40,7 @@ class Task(tasks.Task):
         logits = apply(batch["tokens"])
         tasks.returned(logits, "logits (sentences, tokens, labels)", (*label.shape, None))
         mask = (label >= 0).astype(jnp.float32)
-        nll = -jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(label, 0)[..., None], axis=-1)[..., 0]
-        right = (logits.argmax(-1) == label).astype(jnp.float32)
+        nll, right = tasks.scored(logits, label)
         weight = mask.sum()
         return {"loss": (jnp.sum(nll * mask), weight), "accuracy": (jnp.sum(right * mask), weight)}
 

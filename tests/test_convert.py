@@ -213,6 +213,7 @@ def opus(drawn, tmp_path_factory) -> Path:  # noqa: F811
     params, model = drawn(name="transformer", outputs=len(vocabulary))
     ids = {"pad_token_id": len(vocabulary) - 1, "eos_token_id": 0, "decoder_start_token_id": len(vocabulary) - 1}
     files = {path.name: path.read_bytes() for path in tokenizer.iterdir()}
+    files["generation_config.json"] = json.dumps(ids | {"num_beams": 3, "bad_words_ids": [[1]]}).encode()
     weights.write_folder(folder, params, model | {"special": ids}, others=files)
     return folder
 
@@ -222,7 +223,12 @@ def translator(opus) -> Path:
     """The run that convert.py makes of it, without any data set."""
     workdir, found = opus.parent / "run", weights.read(opus)
     config = configs.load(convert.default([str(opus)]))
-    convert.make_run(found, convert.config_of(found, config, False, opus), None, opus, workdir)
+    config = convert.config_of(found, config, False, opus)
+    says, penalty, unread = convert.written_as(config, opus)
+    assert says.endswith("generation_config.json says: config.task.beams=3, config.task.alpha=1.0")
+    assert "length_penalty=1 divides by n^1 there" in penalty
+    assert "generation_config.json: bad_words_ids=[[1]]: not read" in unread
+    convert.make_run(found, config, None, opus, workdir)
     return workdir
 
 
@@ -250,6 +256,12 @@ def test_the_run_becomes_the_folder_again(opus, translator, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (opus / name).read_bytes()
     there, again = (json.loads((folder / "config.json").read_text()) for folder in (opus, tmp_path / "again"))
     assert there.items() <= again.items()
+    said = json.loads((tmp_path / "again" / "generation_config.json").read_text())
+    assert (said["num_beams"], said["decoder_start_token_id"], said["bad_words_ids"]) == (
+        3,
+        there["pad_token_id"],
+        [[there["pad_token_id"]]],
+    )
     vocabularies = [json.loads((folder / "vocab.json").read_text()) for folder in (opus, tmp_path / "again")]
     assert vocabularies[0] == vocabularies[1]
     with pytest.raises(UserError, match=r"should end in .npz or .safetensors: a folder has the names of huggingface"):
@@ -283,9 +295,26 @@ def test_a_run_begins_with_a_folder_and_its_tokenizer(opus, tmp_path):
         UserError, match=r"has a vocabulary of \d+ tokens, and config.data.tokenizer=.* one of \d+: take"
     ):
         init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))
+    vocabulary = {str(i): number for i, number in enumerate(json.loads((opus / "vocab.json").read_text()).values())}
+    for name in ("source.spm", "target.spm", "config.json"):
+        (tmp_path / name).write_bytes((opus / name).read_bytes())
+    (tmp_path / "vocab.json").write_text(json.dumps({**vocabulary, "</s>": 0, "<pad>": len(vocabulary) - 1}))
+    config.data.tokenizer = str(tmp_path / "source.spm")
+    with pytest.raises(
+        UserError, match=r"opus-mt-de-en has another tokenizer than config.data.tokenizer=.*source.spm: "
+    ):
+        init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))
     config.task.start = "bos"
     with pytest.raises(UserError, match=r"no id for config.task.start='bos': set --config.task.start=pad"):
         experiment.build(config, tmp_path / "run", {"tokenizers": {}})
+
+
+def test_windows_are_as_long_as_a_published_model_has_positions(drawn, tmp_path):  # noqa: F811
+    params, model = drawn(name="gpt", outputs=40)
+    weights.write_folder(tmp_path / "gpt2", params, model)
+    found = weights.read(tmp_path / "gpt2")
+    config = convert.config_of(found, configs.load(convert.default([str(tmp_path / "gpt2")])), False, tmp_path / "gpt2")
+    assert config.data.length == found.model["max_length"] < 1024
 
 
 def test_folders_that_lack_something_are_one_line(opus, tmp_path):

@@ -26,7 +26,7 @@ SENTENCES = 3  # of the evaluation split, or of the pairs that are linked by han
 
 def lacks(subject: Subject) -> str:
     """A model that does not translate, or whose decoder attends to nothing."""
-    if not subject.reads_pairs:
+    if not subject.translates:
         return "the model does not translate"
     run = subject.run
     tokens = jax.ShapeDtypeStruct((1, run.pipeline.spec["source"][0][-1]), "int32")

@@ -17,6 +17,8 @@ from errors import UserError, nearest
 HEADS = 32  # rows of the picture; of a model with more heads the mean of each layer's is shown
 LETTERS = 110  # of a row
 SIZE = 9  # points
+REST = "  {:.0%} not shown"  # of a row's attention
+NARROWEST = 3.1  # inches of a row
 
 
 def lacks(subject: Subject) -> str:
@@ -84,9 +86,10 @@ def draw(arrays: Arrays) -> Figure:
     letter = 0.62 * SIZE / 72
     word = "".join(picture.spelled(pieces[i]) for i in places).strip()
     title = f'What "{word}" attends to ({arrays["stack"]})'
-    if last - first < len(pieces):
+    if hidden := last - first < len(pieces):
         title += f", tokens {first + 1} to {last} of {len(pieces)}"
-    figure = picture.begin(max(ends[-1] * letter + 1.9, 5), 0.26 * len(rows) + 1.0, title)
+    room = max((ends[-1] + len(REST) * hidden) * letter, NARROWEST)
+    figure = picture.begin(room + 1.9, 0.26 * len(rows) + 1.0, title)
     axes = figure.subplots()
     for row, shares in enumerate(rows.values()):
         for label, start, end, i in zip(labels, ends, ends[1:], range(first, last), strict=False):
@@ -99,7 +102,10 @@ def draw(arrays: Arrays) -> Figure:
                 begin, row, picture.literal(label[begin - start :]), color=color, va="center_baseline", zorder=4
             )
             text.set(family="monospace", fontsize=SIZE)
-    axes.set(xlim=(-0.5, max(ends[-1], 20) + 0.5), ylim=(len(rows) - 0.4, -0.6), xticks=[])
+        if hidden:
+            rest = REST.format(max(0.0, 1 - float(shares[first:last].sum())))
+            axes.text(ends[-1], row, rest, color="gray", va="center_baseline", fontsize=SIZE - 1)
+    axes.set(xlim=(-0.5, room / letter + 0.5), ylim=(len(rows) - 0.4, -0.6), xticks=[])
     axes.set_yticks(range(len(rows)), list(rows), fontsize=SIZE - 1)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

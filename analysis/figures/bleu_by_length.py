@@ -24,7 +24,7 @@ DRAWS = 200  # bootstrap samples of an interval
 
 def lacks(subject: Subject) -> str:
     """A model that does not translate, or data that are not here."""
-    return "" if subject.reads_pairs else "the model does not translate"
+    return "" if subject.translates else "the model does not translate"
 
 
 def arrays(subject: Subject) -> Arrays:

@@ -30,10 +30,9 @@ def arrays(subject: Subject) -> Arrays:
     """The decoder's tokens (N,); after each of its layers the likeliest next token, top (L, N), and its probability
     (L, N)."""
     (stack,) = [stack for stack in sentences.stacks(subject, subject.rows(1)[0]) if stack.name == "decoder"]
-    pipeline = subject.pipeline_of_texts
-    tokenizer = pipeline.target_tokenizer if subject.reads_pairs else pipeline.text_tokenizer
+    entry = "target" if subject.reads_pairs else "tokens"
     ids, probability = likeliest(subject, stack)
-    top = np.array([tokenizer.pieces(row) for row in ids])
+    top = np.array([subject.run.pipeline.pieces(entry, row) for row in ids])
     shown = sentences.cut(stack, MOST)
     return {
         "decoder_tokens": np.array(shown.tokens),

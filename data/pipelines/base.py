@@ -3,7 +3,7 @@
 b is this host's share of a global batch B.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -284,6 +284,14 @@ class Base(Generic[Opened, S]):
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
         raise NotImplementedError
+
+    def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """The same for a figure: the items need not say what is to be predicted."""
+        return self.read(items)
+
+    def pieces(self, entry: str, ids: Iterable[int]) -> list[str]:
+        """How the tokenizer of an entry of a batch ("source", "target", "tokens") spells each id."""
+        return self.readers[-1 if entry == "target" else 0].pieces(ids)
 
     def train_batches(self, start: int) -> Iterator[Batch]:
         """Endless training batches, from step `start` on (0 is the first)."""

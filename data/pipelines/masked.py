@@ -248,6 +248,18 @@ class Pipeline(documents.Pipeline):
         Raises:
           UserError: a text without [MASK].
         """
+        batch, notes = self.view(items)
+        for text, place in zip(items, batch["place"], strict=True):
+            if (place < 0).all():
+                raise UserError(
+                    f"{text[:60]!r} ... has its {MASK} beyond the first {self.length} tokens, which the model reads."
+                    if MASK in text
+                    else f"{text[:60]!r} has no {MASK}: write it where a word is to be found."
+                )
+        return batch, notes
+
+    def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """The same of any texts."""
         mask = self._vocabulary.mask
         rows, notes = [], []
         for text in ragged.typed(items):
@@ -258,8 +270,6 @@ class Pipeline(documents.Pipeline):
             if len(row) > self.length:
                 notes.append(f"cut from {len(row)} to length={self.length} tokens: {text[:60]!r} ...")
                 row = np.append(row[: self.length - 1], EOS)
-            if mask not in row:
-                raise UserError(f"{text[:60]!r} has no {MASK}: write it where a word is to be found.")
             if unknown := int((row == UNKNOWN).sum()):
                 notes.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
             rows.append(row)

@@ -308,7 +308,7 @@ def typed(texts: Sequence[str]) -> Sequence[str]:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UserError(f"{shown(text)[:60]!r} is not UTF-8.") from None
+            raise UserError(f"'{shown(text)[:60]}' is not UTF-8.") from None
     return texts
 
 

@@ -246,7 +246,7 @@ class Pipeline(Ragged[Texts, _Split]):
         if self._pairs:
             for item in items:
                 if item.count("\t") != 1:
-                    raise UserError(f"{shown(item)[:60]!r} is no pair: write {' and '.join(self.fields)} with one tab.")
+                    raise UserError(f"'{shown(item)[:60]}' is no pair: write {' and '.join(self.fields)} with one tab.")
             firsts, seconds = zip(*(item.split("\t") for item in firsts), strict=True)
         whole, entries = self._encoded(firsts, seconds)
         notes = ragged.notes_of(self.text_tokenizer, items, whole, self.max_length)

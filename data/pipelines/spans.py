@@ -147,19 +147,32 @@ class Pipeline(documents.Pipeline):
             return replace(found, sizes={"outputs": (found.sizes["outputs"] or 0) + self.sentinels})
         return found if self.tokenizer in self.learned else replace(found, sizes=self.sizes)
 
+    def pieces(self, entry: str, ids: Iterable[int]) -> list[str]:
+        """See Base."""
+        numbers = {token: n for n, token in enumerate(self._sentinels.tolist())}
+        found: list[str] = []
+        for token in map(int, ids):
+            found += [SENTINEL.format(numbers[token])] if token in numbers else super().pieces(entry, [token])
+        return found
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Texts as one batch {"source": (n, S)}, with <extra_id_0>, <extra_id_1> ... where spans are to be filled in.
 
         Raises:
           UserError: a text without any, or one that there is no id for.
         """
+        for text in items:
+            if not re.search(SENTINELS, text):
+                raise UserError(f"{text[:60]!r} has no <extra_id_0>: write it where something is to be filled in.")
+        return self.view(items)
+
+    def view(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """The same of any texts."""
         rows = []
         for text in ragged.typed(items):
             parts = re.split(SENTINELS, text)  # text, number, text, number, ... text
             numbers = [int(number) for number in parts[1::2]]
-            if not numbers:
-                raise UserError(f"{text[:60]!r} has no <extra_id_0>: write it where something is to be filled in.")
-            if max(numbers) >= len(self._sentinels):
+            if max(numbers, default=0) >= len(self._sentinels):
                 raise UserError(f"<extra_id_{max(numbers)}> is none of the {len(self._sentinels)} sentinels.")
             ids = [ids[:-1] for ids in self.text_tokenizer.encode(parts[::2])]
             spelled = zip(self._sentinels[numbers], ids[1:], strict=True)

@@ -20,10 +20,12 @@ V = 12
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁the", "▁cat", "s", "▁sat", ".", "▁it", ",", "▁mat"]
 TOKENS = np.array([9, 5, 6, 8, 3, 0, 0, 0], np.int32)
 WORDS = [PIECES[i] for i in TOKENS[:5]]
+PAIRS = ("transformer", "t5")  # models of a source and a target
 MODELS = {
     "gpt": dict(name="gpt", width=8, depth=2, heads=2, max_length=8),
     "classifier": dict(name="classifier", vocabulary=V, width=8, depth=2, mlp_dim=8, heads=2, pooling="token"),
     "transformer": dict(name="transformer", source_vocabulary=None, width=8, depth=2, mlp_dim=8, heads=2),
+    "t5": dict(name="t5", version="1.0", width=8, depth=2, mlp_dim=8, heads=2),
 }
 
 
@@ -34,20 +36,19 @@ def subject(filled):
     @functools.cache
     def build(name):
         model = models.build(outputs=V, **MODELS[name])
-        inputs = ("source", "target") if name == "transformer" else ("tokens",)
-        tokenizer = SimpleNamespace(pieces=lambda ids: [PIECES[i] for i in ids])
+        inputs = ("source", "target") if name in PAIRS else ("tokens",)
         batch = dict.fromkeys(inputs, TOKENS[None]) | {"index": np.zeros(1, int)}
         pipeline = SimpleNamespace(
             spec=dict.fromkeys(inputs, ((1, 8), "int32")),
             eval_splits=("test",),
             eval_batches=lambda split: iter([batch]),
-            **dict.fromkeys(("text_tokenizer", "source_tokenizer", "target_tokenizer"), tokenizer),
+            pieces=lambda entry, ids: [PIECES[i] for i in ids],
         )
         variables = filled(model, *[TOKENS[None]] * len(inputs))
         shapes = {
             "/".join(key.key for key in path): x.shape for path, x in jax.tree.leaves_with_path(variables["params"])
         }
-        task = SimpleNamespace(inputs=inputs)
+        task = SimpleNamespace(inputs=inputs, first=2)
         run = SimpleNamespace(
             model=model, task=task, pipeline=pipeline, shapes=lambda: shapes, config={"model": {"name": name}}
         )
@@ -83,12 +84,12 @@ def test_attention_is_of_the_tokens_that_each_stack_reads(subject, name, expecte
     assert sentences.title(stack.name, cut) == f"{stack.name}: the first 3 of {len(stack.tokens)} tokens"
 
 
-@pytest.mark.parametrize("name", ["gpt", "transformer"])
+@pytest.mark.parametrize("name", ["gpt", "transformer", "t5"])
 def test_after_the_last_layer_the_lens_reads_what_the_model_writes(subject, name):
     one = subject(name)
     arrays = logit_lens.arrays(one)
     inputs = [TOKENS[None]]
-    if name == "transformer":
+    if name in PAIRS:
         inputs.append(shift_right(TOKENS[None], (TOKENS[None] > 0).astype(int)))
     logits, _ = one.probed(*inputs)
     probability = np.asarray(jax.nn.softmax(logits))[0, :5]

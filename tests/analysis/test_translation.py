@@ -85,14 +85,20 @@ def test_rows_of_an_alignment_sum_to_1(name):
 @pytest.mark.parametrize(
     ("name", "entries", "reason"),
     [
-        ("transformer", ("source", "target"), ""),
-        ("bahdanau", ("source", "target"), ""),
-        ("none", ("source", "target"), "this model has no attention to draw: its decoder sees one fixed vector"),
-        ("transformer", ("tokens", "label"), "the model does not translate"),
+        ("transformer", ("source", "target", "texts"), ""),
+        ("bahdanau", ("source", "target", "texts"), ""),
+        (
+            "none",
+            ("source", "target", "texts"),
+            "this model has no attention to draw: its decoder sees one fixed vector",
+        ),
+        ("transformer", ("tokens", "label", "texts"), "the model does not translate"),
+        ("transformer", ("source", "target"), "the model does not translate"),  # but fills in
     ],
 )
 def test_alignment_is_of_models_that_attend_to_a_source(name, entries, reason):
     model, params = built(name)
-    pipeline = SimpleNamespace(spec=dict.fromkeys(entries, ((1, 8), "int32")))
+    spec = {entry: ((1, 8), "int32") for entry in entries if entry != "texts"}
+    pipeline = SimpleNamespace(spec=spec, **{"texts": lambda split: []} if "texts" in entries else {})
     run = SimpleNamespace(model=model, pipeline=pipeline, abstract_state=SimpleNamespace(variables={"params": params}))
     assert alignment.lacks(Subject(run=run, restore=dict, load=lambda path: (run, {}))) == reason

@@ -12,7 +12,7 @@ from PIL import Image
 
 import experiment
 import visualize
-from analysis import links
+from analysis import drawing, links
 from analysis.figures import distance, rollout
 from analysis.subject import Subject
 from errors import UserError
@@ -144,24 +144,24 @@ def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_
     with pytest.raises(
         UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: curves, "
     ):
-        visualize.chosen(subject(vit), ["alignment"])
+        drawing.chosen(subject(vit), ["alignment"])
     with pytest.raises(UserError, match="cannot have 'rollout': the model reads no images"):
-        visualize.chosen(subject(transformer), ["curves", "rollout"])
+        drawing.chosen(subject(transformer), ["curves", "rollout"])
     with pytest.raises(UserError, match="cannot have 'sinusoids': its positions are learned"):
-        visualize.chosen(subject(vit), ["sinusoids"])
+        drawing.chosen(subject(vit), ["sinusoids"])
     gap = subject(vit, **{"model.head": "gap"})
     with pytest.raises(UserError, match=r"cannot have 'token_layers': it has no class token \(config.model.head=gap\)"):
-        visualize.chosen(gap, ["token_layers"])
+        drawing.chosen(gap, ["token_layers"])
 
 
 def test_a_resnet_has_no_attention(vit):
     config = restore.saved_config(vit)
     config.model = configs.load("configs/resnet_fashion_mnist.py:debug").model
     resnet = Subject(run=restore.parts(config, vit), restore=dict, load=restore.latest)
-    assert visualize.chosen(resnet, []) == ["curves"]
+    assert drawing.chosen(resnet, []) == ["curves"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
         with pytest.raises(UserError, match=reason):
-            visualize.chosen(resnet, [name])
+            drawing.chosen(resnet, [name])
 
 
 def test_a_mistake_is_one_line_and_exit_status_2(vit):

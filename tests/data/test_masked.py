@@ -196,7 +196,12 @@ def test_a_persons_masks_stand_for_words(folder):
     assert "▁" not in pipeline.text_tokenizer.pieces(batch["tokens"][1])
     assert notes == []
     with pytest.raises(UserError, match=r"'a story' has no \[MASK\]: write it"):
-        pipeline.read(["a story"])
+        pipeline.read(["a [MASK] story", "a story"])
+    with pytest.raises(UserError, match=r"'a a a .* \.\.\. has its \[MASK\] beyond the first 24 tokens"):
+        pipeline.read(["a " * 40 + "[MASK]"])
+    whole, _ = pipeline.view(["a story"])
+    assert pipeline.decode(whole["tokens"][0]) == "a story"
+    assert whole["place"].shape == (1, 0)
 
 
 @pytest.mark.parametrize(

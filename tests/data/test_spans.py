@@ -229,6 +229,14 @@ def test_a_text_that_cannot_be_filled_in_is_refused(folder, text, message):
         make(folder).read([text])
 
 
+def test_a_figure_shows_any_text_and_spells_sentinels(folder):
+    pipeline = make(folder)
+    batch, _ = pipeline.view(["1 is"])
+    assert pipeline.decode(batch["source"][0]) == "1 is"
+    row = pipeline.view(["1<extra_id_2>"])[0]["source"][0]
+    assert pipeline.pieces("source", row[:3]) == ["1", "<extra_id_2>", "</s>"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -57,6 +57,8 @@ def test_a_mistake_is_one_line(name, changes, line):
 
 
 def test_the_small_form_of_a_model_stands_beside_it():
+    config = configs.load("configs/gpt2.py:small:debug", {"init_from": "FOLDER"})
+    assert config.data.tokenizer == "FOLDER"
     config = configs.load("configs/vit_imagenet.py:H/14:debug")
     assert config.steps == 4
     assert config.model.depth <= 2

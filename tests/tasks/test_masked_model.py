@@ -49,6 +49,9 @@ def test_a_model_of_another_kind_is_named():
 
 def test_an_answer_names_the_likeliest_tokens_of_each_mask():
     class Data:
+        def pieces(self, entry, ids):
+            return ["\n" if i == LOGITS[1, 0].argmax() else f"▁w{i}" for i in ids]
+
         def decode(self, ids):
             return f" w{int(ids[0])}"
 
@@ -58,6 +61,9 @@ def test_an_answer_names_the_likeliest_tokens_of_each_mask():
     row = {name: np.asarray(x)[1] for name, x in rows.items()}
     answer = Task().answer(row, Data(), 3)
     (found,) = answer.data["masks"]
-    assert [one["token"] for one in found] == [f"w{i}" for i in np.argsort(-LOGITS[1, 0])[:3]]
-    assert answer.text.splitlines()[0].endswith(found[0]["token"])
+    likeliest = np.argsort(-LOGITS[1, 0])[:3].tolist()
+    assert [one["token"] for one in found] == ["\n", *(f"▁w{i}" for i in likeliest[1:])]
+    assert [one["text"] for one in found] == [f" w{i}" for i in likeliest]
+    shown = [line.split()[1] for line in answer.text.splitlines()]
+    assert shown == [r'"\n"', *(f'"▁w{i}"' for i in likeliest[1:])]
     assert len(Task().answer({name: np.asarray(x)[0] for name, x in rows.items()}, Data()).data["masks"]) == 2
