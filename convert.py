@@ -9,9 +9,9 @@
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
 made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
-must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian and configs/gpt2.py for
-GPT-2, with the model that the weights show. How texts are written (beams, ends, sampling) is as generation_config.json
-says, but for keys of config.task on the command line. Nothing is converted in part."""
+must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2
+and configs/detr_coco.py for DETR, with the model that the weights show. How texts are written (beams, ends, sampling)
+is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in part."""
 
 import json
 import os
@@ -48,7 +48,8 @@ from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json: the data and task of the run.
-DEFAULTS = {"gpt2": "configs/gpt2.py"} | dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
+DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
+DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
     "ForPreTraining": "configs/bert_pretrain.py",

@@ -163,11 +163,13 @@ def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, 
 
 
 def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = "") -> None:
-    """Prints an answer, of which some may be printed already; its picture, if it has one, goes to `path`."""
+    """Prints an answer, of which some may be printed already; its picture, if it has one, goes to `path`, and its data
+    as JSON beside it."""
     if answer.picture is not None:
         from analysis import picture
 
         picture.write(answer.picture, path)
+        path.with_suffix(".json").write_text(json.dumps({"input": item} | answer.data, ensure_ascii=False) + "\n")
     where = {"picture": str(path)} if answer.picture is not None else {}
     if as_json:
         print(json.dumps({"input": item} | answer.data | where, ensure_ascii=False), flush=True)

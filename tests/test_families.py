@@ -19,6 +19,7 @@ from training import log
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
+    "boxes": "a.png",
     "class_images": "3",
     "clips": "a.png",
     "masks": "a.png",
@@ -36,6 +37,7 @@ FIGURES = {
     "upernet": "mistakes",
     "transformer": "sinusoids",
     "seq2seq": "alignment",
+    "detr": "queries",
 }  # one that the family has, besides curves
 
 

@@ -19,7 +19,7 @@ FACTS = {
 MAY = {
     "configs": {"configs", "ml_collections", "models.sizes"},
     "models": {"models"} | FREE,
-    "tasks": {"tasks", "models.decoding", "models.tokens"} | FREE,
+    "tasks": {"tasks", "models.boxes", "models.decoding", "models.tokens"} | FREE,
     "training": {"training", "models.paths"} | FREE,
     "data": {"data", "models.tokens"} | FREE,
     "weights": {"weights", "models.paths", "models.sizes"} | FREE,

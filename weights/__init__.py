@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, files, our_gpt, our_swin, our_t5, our_vit, schemes, swin_names
+from weights import beside, detr_names, files, our_detr, our_gpt, our_swin, our_t5, our_vit, schemes, swin_names
 from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -47,7 +47,7 @@ __all__ = [
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
 model_type, architecture = files.model_type, files.architecture
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin")  # config.model.name
+MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin", "detr")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -407,6 +407,8 @@ def _moves(
 def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
     if table.family in our_swin.FAMILIES.values():
         return swin_names.head_dim(table, arrays)
+    if table.family is our_detr.FAMILY:
+        return detr_names.HEADS_OF_ALL
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
     if table.family is our_vit.FAMILY:

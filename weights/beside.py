@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import bert_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
+from weights import bert_names, detr_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -24,6 +24,7 @@ KINDS: dict[str, Kind] = {
     "roberta": bert_names.ROBERTA_CONFIG,
     "swin": swin_names.SWIN,
     "swinv2": swin_names.SWIN_V2,
+    "detr": detr_names.CONFIG,
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from weights import (
     bert_names,
+    detr_names,
     google_names,
     gpt_names,
     huggingface_names,
@@ -27,6 +28,7 @@ TABLES = (
     *gpt_names.TABLES,
     *bert_names.TABLES,
     *swin_names.TABLES,
+    *detr_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."

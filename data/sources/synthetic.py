@@ -28,10 +28,9 @@ class Source(Indexed):
             )
         self._classes = int(name)
         names = numbered(self._classes - 1, "config.data.name")
-        self.features: Features = {
-            feature: Feature("label", (), names) if feature == "label" else Feature("array")
-            for feature in wanted or ("image", "label")
-        }
+        label = Feature("label", (), names)
+        kinds: Features = {"label": label, "objects": {"bbox": Feature("boxes", (None, 4)), "label": label}}
+        self.features: Features = {name: kinds.get(name, Feature("array")) for name in wanted or ("image", "label")}
 
     def batches(
         self, start: int, rows: int, spec: Mapping[str, tuple[tuple[int, ...], str]], seed: int

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from analysis import picture
-from analysis.figures import alignment, curves, distance, filters, heads, positions, rollout, sinusoids, token_layers
+from analysis.figures import (
+    alignment,
+    curves,
+    distance,
+    filters,
+    heads,
+    positions,
+    queries,
+    rollout,
+    sinusoids,
+    token_layers,
+)
 from models.positions import sinusoid_2d
 
 RNG = np.random.default_rng(0)
@@ -155,3 +166,13 @@ def test_curves_of_two_runs_with_seconds_are_drawn_four_times(tmp_path):
     ]
     assert np.load(tmp_path / "deep" / "curves.npz")["a: train/loss"].shape == (3, 2)
     assert (tmp_path / "deep" / "curves.png").exists()
+
+
+def test_attention_to_several_maps_keeps_its_sum_and_its_place():
+    weights = attentions(2, 3, 5 * 6 + 3 * 3)
+    whole = queries.on_the_finest(weights, [(5, 6), (3, 3)])
+    assert whole.shape == (2, 3, 5, 6)
+    fine, coarse = weights[..., :30].reshape(2, 3, 5, 6), weights[..., 30:].reshape(2, 3, 3, 3)
+    for row, column in ((0, 0), (4, 5), (2, 3)):
+        expected = fine[..., row, column] + coarse[..., row // 2, column // 2] / 4
+        np.testing.assert_allclose(whole[..., row, column], expected, rtol=1e-5)

@@ -1,0 +1,202 @@
+"""Files of images with boxes that stand in other files: what the sources coco, voc and yolo share."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from data import fingerprint
+from data.order import Tensor
+from data.slices import cut
+from data.sources import Example, Feature, Features, Indexed, chosen
+from errors import UserError, shown
+
+Form = Literal["corners", "top_left", "middle"]  # x, y, x, y | x, y, width, height | the same with the middle's x, y
+FORMS = {
+    "corners": "x, y of two corners",
+    "top_left": "x, y, width, height",
+    "middle": "x, y of the middle, width, height",
+}
+FRACTION = 1.5  # the largest number of boxes that are shares of the image's sides
+MOSTLY = 0.95  # of the boxes that must lie within their images for a form to be theirs
+SLACK = 1.02  # of a side, by which a box may reach beyond the image and count as within
+
+
+@dataclass
+class Labelled:
+    """One image with its boxes as the files have them.
+
+    Attributes:
+      path: of the image.
+      size: height and width; (0, 0) where the files do not say.
+      boxes: four numbers each.
+      labels: the class of each; -1 for one that is not in the list.
+      ignored: whether it is neither right nor wrong.
+    """
+
+    path: str
+    size: tuple[int, int] = (0, 0)
+    boxes: list[Sequence[float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    ignored: list[bool] = field(default_factory=list)
+
+
+class Source(Indexed):
+    """Examples have `image`, the bytes of a file, and `objects`: `bbox` (n, 4), `label` (n,), `is_crowd` (n,).
+
+    Images that are missing are left out, and counted. Numbers are told by themselves: of boxes that are all shares of 1
+    or all pixels, whatever the format says; and by which corner they stand, where they fit their images in one way.
+    """
+
+    def __init__(
+        self,
+        images: list[Labelled],
+        classes: tuple[str, ...],
+        form: Form,
+        split: str,
+        wanted: tuple[str, ...] | None,
+        root: Path,
+    ):
+        """Args: images: with their boxes. form: that the format prescribes. root: the folder, for messages."""
+        what = shown(str(root))
+        there = [one for one in images if os.path.isfile(one.path)]
+        missing = [shown(one.path) for one in images if not os.path.isfile(one.path)]
+        if not there:
+            raise UserError(f"{what}: none of its {len(images):,} images is there{': '.join(['', *missing[:1]])}.")
+        notes = [f"{what}: left out: {len(missing):,} images that are missing ({missing[0]})."] if missing else []
+        there = cut(there, split, str(root))
+        boxes = np.array([box for one in there for box in one.boxes], np.float64).reshape(-1, 4)
+        if not len(boxes):
+            raise UserError(f"{what}, split {split!r}: its {len(there):,} images have no boxes.")
+        counts = np.array([len(one.boxes) for one in there])
+        shares = bool(np.abs(boxes[np.isfinite(boxes).all(1)]).max(initial=0) <= FRACTION)
+        sizes = np.repeat([(1, 1) if shares else _size(one) for one in there], counts, axis=0).reshape(-1, 2)
+        found, told = corners(boxes, sizes, form)
+        notes += [f"{what}: {line}" for line in told]
+        usual = form == "middle"  # YOLO's are shares
+        if shares != usual:
+            units = ("shares of the image's sides", "pixels")
+            notes.append(f"{what}: the boxes are {units[not shares]}, not {units[shares]}, and read as such.")
+        self._boxes, self._counts = found.astype(np.float32), counts
+        self._starts = np.cumsum(counts) - counts
+        self._labels = np.array([label for one in there for label in one.labels], np.int64)
+        self._ignored = np.array([ignored for one in there for ignored in one.ignored], bool)
+        self._paths = [one.path for one in there]
+        self._root, self._tensors = root, None
+        self.size, self.notes = len(there), tuple(notes)
+        objects: Features = {
+            "bbox": Feature("boxes", (None, 4)),
+            "label": Feature("label", (None,), classes),
+            "is_crowd": Feature("array", (None,)),
+        }
+        image = Feature("image", (None,) * 3, encoded=True)
+        self.features: Features = chosen({"image": image, "objects": objects}, wanted, str(root))
+
+    _tensors: tuple[Tensor, ...] | None
+
+    def _held(self) -> tuple[Tensor, ...]:
+        import tensorflow as tf
+
+        if self._tensors is None:
+            with tf.init_scope():
+                paths = [os.fsencode(path) for path in self._paths]
+                columns = (self._starts, self._counts, self._boxes, self._labels, self._ignored)
+                self._tensors = (tf.constant(paths), *map(tf.constant, columns))
+        return self._tensors
+
+    def read(self, index: Tensor) -> Example:
+        """Paths, and where the boxes of each begin and how many there are."""
+        import tensorflow as tf
+
+        paths, starts, counts, *_ = self._held()
+        columns = {"path": paths, "start": starts, "count": counts}
+        return {name: tf.gather(column, index) for name, column in columns.items()}
+
+    def parse(self, raw: Example) -> Example:
+        """One example, its file read."""
+        import tensorflow as tf
+
+        *_, boxes, labels, ignored = self._held()
+        mine = slice(raw["start"], raw["start"] + raw["count"])
+        example = {"objects": {"bbox": boxes[mine], "label": labels[mine], "is_crowd": ignored[mine]}}
+        if "image" in self.features:
+            example["image"] = tf.io.read_file(raw["path"])
+        return {name: example[name] for name in self.features}
+
+    def contents(self) -> dict[str, str]:
+        """Sizes of the images, and a digest of the boxes."""
+        boxes = fingerprint.of_texts([self._boxes.tobytes().hex(), str(self._labels.tolist())])
+        return fingerprint.of_files(self._paths, self._root) | {"boxes": boxes["texts"]}
+
+    def describe(self, index: int) -> str:
+        """An example by its file."""
+        return shown(self._paths[index])
+
+
+def corners(
+    boxes: Float[np.ndarray, "n 4"], sizes: Int[np.ndarray, "n 2"], form: Form
+) -> tuple[Float[np.ndarray, "n 4"], list[str]]:
+    """Boxes as (ymin, xmin, ymax, xmax), shares of the image, not cut at its edges; and lines on what was told.
+
+    Args:
+      boxes: as the files have them.
+      sizes: height and width of each one's image, in the boxes' unit.
+      form: that the format prescribes. Another is taken where nearly all boxes fit in that one and not in this.
+    """
+    lines = []
+    read = {one: _as(boxes, one) / np.tile(sizes, (1, 2)) for one in ("corners", "top_left", "middle")}
+    fits = {one: _within(found).mean() for one, found in read.items()}
+    taken: Form = form
+    if fits[form] < MOSTLY:
+        other = max(("corners", "top_left", "middle"), key=lambda one: fits[one])
+        if fits[other] >= MOSTLY:
+            taken = other  # type: ignore[assignment]
+            lines.append(
+                f"read as {FORMS[form]}, {1 - fits[form]:.0%} of the boxes would not lie within their images; they are "
+                f"read as {FORMS[taken]}."
+            )
+    found = read[taken]
+    if taken == "corners" and (turned := (found[:, 0] > found[:, 2]) | (found[:, 1] > found[:, 3])).any():
+        lines.append(f"{turned.sum():,} boxes have their corners in the other order; they are turned.")
+        found = np.concatenate([np.minimum(found[:, :2], found[:, 2:]), np.maximum(found[:, :2], found[:, 2:])], axis=1)
+    if odd := int((~np.isfinite(found).all(1)).sum()):
+        lines.append(f"left out: {odd:,} boxes that are no numbers.")
+    found = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+    beyond = ((found < -1e-3) | (found > 1 + 1e-3)).any(1)
+    if beyond.any():
+        lines.append(f"{beyond.sum():,} of {len(found):,} boxes reach beyond their image and are cut at its edges.")
+    return found, lines
+
+
+def _as(boxes: Float[np.ndarray, "n 4"], form: Form) -> Float[np.ndarray, "n 4"]:
+    """(ymin, xmin, ymax, xmax) of boxes in a form."""
+    a, b, c, d = boxes.T
+    if form == "corners":
+        return np.stack([b, a, d, c], axis=1)
+    if form == "top_left":
+        return np.stack([b, a, b + d, a + c], axis=1)
+    return np.stack([b - d / 2, a - c / 2, b + d / 2, a + c / 2], axis=1)
+
+
+def _within(box: Float[np.ndarray, "n 4"]) -> np.ndarray:
+    """Whether a box lies within its image, sides in the right order."""
+    inside = (box > 1 - SLACK).all(1) & (box < SLACK).all(1)
+    return inside & (box[:, 0] <= box[:, 2]) & (box[:, 1] <= box[:, 3])
+
+
+def _size(one: Labelled) -> tuple[int, int]:
+    """Height and width of an image: as its files say, or of the image itself."""
+    if min(one.size) > 0:
+        return one.size
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(one.path) as image:
+            upright = ImageOps.exif_transpose(image) if image.getexif() else image
+            return upright.height, upright.width
+    except Exception:  # of a damaged file Pillow raises anything; who reads its pixels says so
+        return 1, 1

@@ -1,0 +1,291 @@
+"""Images with boxes."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, cast
+
+import numpy as np
+from annotated_types import Interval
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from data.order import Tensor, tensorflow
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
+from data.pipelines.box_augmentation import AREA, Augment
+from data.pipelines.examples import Examples
+from data.pipelines.images import MOST_PIXELS, Pixels
+from data.sources import Example, Feature, Features, Source, synthetic
+from errors import UserError, nearest, shown
+
+REASONS = ("of no area", "of an unknown class", "crowds or difficult ones", "beyond max_boxes")
+SCANNED = 20_000  # examples of a split, up to which what is left out is counted before training
+IGNORED = ("is_crowd", "is_difficult")  # what sets call boxes that are neither right nor wrong
+
+
+def debug(section: Section) -> dict[str, object]:
+    """What a `:debug` variant changes."""
+    width = min(section.get("image_width") or section["image_size"], 32)
+    return {"batch_size": 8, "eval_batch_size": 16, "image_size": min(section["image_size"], 32), "image_width": width}
+
+
+@dataclass(kw_only=True)
+class Pipeline(Examples):
+    """Batches: image float32 (b, height, width, channels), of which `extent` float32 (b, 2), a share of height and
+    width from the top left, is image and the rest padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
+    of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
+    (crowds; in evaluation alone); size int32 (b, 2), the image's own height and width in pixels; mask float32 (b,), 0
+    for what is no example.
+
+    Attributes:
+      image_size: height of the canvas in pixels.
+      image_width: width of the canvas; 0 for the height.
+      resize: "fit" keeps an image's shape: it is made as large as the canvas allows, and the rest is padding; "stretch"
+        fills the canvas.
+      short_side: of "fit": the length that an image's shorter side gets, where the canvas allows it; 0 for the largest.
+      max_boxes: M; what an image has beyond them is left out, and counted.
+      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
+        converted.
+      augment: what training images go through.
+    """
+
+    image_size: Pixels
+    image_width: Annotated[int, Interval(ge=0, le=MOST_PIXELS)] = 0
+    resize: Literal["fit", "stretch"] = "fit"
+    short_side: NonNegativeInt = 0
+    max_boxes: PositiveInt = 100
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
+    augment: Augment = Augment()  # noqa: RUF009 - frozen
+
+    item: ClassVar[str] = "an image file"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise UserError(
+                f"config.data.mean={self.mean} and std={self.std} need one number a channel, for 1 or 3 channels."
+            )
+        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: of a trained run its own, whose data set need not be here."""
+        return self._trained or names(self.train_source)
+
+    @property
+    def known(self) -> Known:
+        """The names of the classes."""
+        return {"classes": list(self.classes)}
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """outputs: the number of classes."""
+        return {"outputs": len(self.classes)}
+
+    @property
+    def canvas(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return (self.image_size, self.image_width or self.image_size, len(self.mean))
+
+    @property
+    def spec(self) -> Spec:
+        """See Pipeline."""
+        boxes = self.max_boxes
+        return {
+            "image": ((1, *self.canvas), "float32"),
+            "extent": ((1, 2), "float32"),
+            "boxes": ((1, boxes, 4), "float32"),
+            "labels": ((1, boxes), "int32"),
+            "ignored": ((1, boxes), "int32"),
+            "size": ((1, 2), "int32"),
+            "mask": ((1,), "float32"),
+        }
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """image and objects."""
+        return "image", "objects"
+
+    def open(self, split: str) -> Source:
+        """The source of a split.
+
+        Raises:
+          UserError: its objects have no boxes with labels.
+        """
+        source = super().open(split)
+        if not isinstance(source, synthetic.Source):
+            objects = source.features.get("objects")
+            if not isinstance(objects, Mapping) or not {"bbox", "label"} <= objects.keys():
+                raise UserError(
+                    f"config.data.source={self.source!r}, name={self.name!r} has no `objects` with `bbox` and `label`."
+                )
+        return source
+
+    def prepare(self, split: str, train: bool) -> Split:
+        """See Examples; with what is left out, where it is counted.
+
+        Raises:
+          UserError: classes that are not the training split's.
+        """
+        prepared = super().prepare(split, train)
+        if isinstance(prepared.source, synthetic.Source):
+            return prepared
+        theirs = names(prepared.source)
+        if not train and theirs != self.classes:
+            for name in (name for name in theirs if name not in self.classes):
+                hint = nearest(name, self.classes)
+                raise UserError(f"split {split!r} has a class {name!r} that the training split does not have: {hint}")
+        return replace(prepared, notes=(*prepared.notes, *self._counts(prepared.source, split)))
+
+    def describe(self) -> list[str]:
+        """How much there is, and what was left out."""
+        lines = [f"{self.train_source.size:,} images of {len(self.classes)} classes, batch {self.batch_size}."]
+        return list(dict.fromkeys([*lines, *super().describe()]))
+
+    def _counts(self, source: Source, split: str) -> list[str]:
+        """What of a split's boxes is left out; nothing where that is not known before they are read."""
+        if not source.random_access or source.size > SCANNED:
+            return []
+        tf = tensorflow()
+        features = cast(Features, source.features["objects"])
+        ignoring = [name for name in IGNORED if name in features]
+        counts, boxes, without = np.zeros(len(REASONS), int), 0, 0
+        step = 1000
+        for first in range(0, source.size, step):
+            raw = source.read(tf.range(first, min(first + step, source.size), dtype=tf.int64))
+            rows = tf.data.Dataset.from_tensor_slices(raw).map(lambda r: source.parse(r)["objects"])
+            for objects in rows.as_numpy_iterator():
+                box = self._moved(objects["bbox"], objects["label"], source)
+                ignored = np.any([objects[name] for name in ignoring], axis=0) if ignoring else np.zeros(len(box[1]))
+                flat, unknown = ~box[2], box[1] < 0
+                reasons = np.where(flat, 0, np.where(unknown, 1, np.where(ignored, 2, 3)))
+                good = reasons == 3
+                counts[:3] += np.bincount(reasons, minlength=4)[:3]
+                counts[3] += max(0, good.sum() - self.max_boxes)
+                boxes += len(good)
+                without += not good.any()
+        lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
+        said = [f"Split {split!r}: of {boxes:,} boxes, left out are {', '.join(lines)}."] if lines else []
+        return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
+
+    def _moved(self, bbox: np.ndarray, label: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes cut at the image's edges, labels as the run's, -1 for none, and whether a box has an area."""
+        bbox = np.clip(bbox.reshape(-1, 4), 0, 1)
+        place = self._places(source)
+        there = (label >= 0) & (label < len(place))
+        found = np.where(there, place[np.where(there, label, 0)], -1)
+        sides = bbox[:, 2:] - bbox[:, :2]
+        return bbox, found, (sides > 0).all(1) & (sides.prod(1) > AREA)
+
+    def _places(self, source: Source) -> np.ndarray:
+        """The run's label of each of a source's classes, found by name."""
+        place = {name: label for label, name in enumerate(self.classes)}
+        return np.array([place.get(name, -1) for name in names(source)], np.int64)
+
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """See Base."""
+        if classes is None:
+            raise UserError(
+                f"{self.name} is not here and its number of classes is not known: name it by "
+                "--config.data.source=synthetic --config.data.name=CLASSES --config.steps=N."
+            )
+        epoch = examples / self.batch_size if examples else None
+        return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
+
+    def change(self, split: Split, train: bool) -> Change | None:
+        """An image on its canvas, with its boxes."""
+        tf = tensorflow()
+        from data import augment, box_views
+
+        objects = cast(Features, split.source.features["objects"])
+        ignoring = [name for name in IGNORED if name in objects]
+        places = tf.constant(self._places(split.source))
+        settings = self.augment if train else None
+
+        def changed(example: Example, row: Example) -> Example:
+            raw = example["objects"]
+            label = tf.cast(raw["label"], tf.int64)
+            there = (label >= 0) & (label < len(places))
+            label = tf.where(there, tf.gather(places, tf.where(there, label, 0)), -1)
+            ignored = tf.zeros_like(label, tf.bool)
+            for name in ignoring:
+                ignored |= tf.cast(raw[name], tf.bool)
+            seed = tf.stack([tf.cast(self.feed.seed, tf.int64), tf.cast(row.get("position", 0), tf.int64)])
+            view = box_views.view(
+                example["image"], raw["bbox"], self.canvas, self.resize == "fit", self.short_side, settings, seed
+            )
+            seen = view.seen & (label >= 0)
+            if train:
+                seen &= ~ignored
+            kept = [tf.boolean_mask(x, seen)[: self.max_boxes] for x in (view.boxes, label, ignored)]
+            spare = self.max_boxes - tf.shape(kept[1])[0]
+
+            def filled(x: Tensor, value: float) -> Tensor:
+                ends = [[0, spare]] + [[0, 0]] * (x.shape.rank - 1)
+                return tf.ensure_shape(tf.pad(x, ends, constant_values=value), (self.max_boxes, *x.shape[1:]))
+
+            return {
+                "image": augment.normalise(view.image, self.mean, self.std) * view.inside,
+                "extent": view.extent,
+                "boxes": filled(kept[0], 0),
+                "labels": filled(tf.cast(kept[1], tf.int32), -1),
+                "ignored": filled(tf.cast(kept[2], tf.int32), 0),
+                "size": view.size,
+            }
+
+        return changed
+
+    def blank(self, train: bool) -> Example | None:
+        """Nothing, where `unreadable` is "skip"."""
+        del train
+        if self.unreadable == "stop":
+            return None
+        tf = tensorflow()
+        empty = {name: tf.zeros(shape[1:], dtype) for name, (shape, dtype) in self.spec.items() if name != "mask"}
+        return empty | {"labels": empty["labels"] - 1, "extent": empty["extent"] + 1, "size": empty["size"] + 1}
+
+    def finish(self, batch: Example, split: Split, train: bool) -> Example:
+        """The entries of `spec`."""
+        del train
+        tf = tensorflow()
+        rows = split.plan.most // self.feed.hosts
+        mask = batch["readable"] * tf.cast(batch["real"], tf.float32)
+        out = {name: tf.ensure_shape(batch[name], (rows, *shape[1:])) for name, (shape, _) in self.spec.items()
+               if name != "mask"}  # fmt: skip
+        return out | {"mask": mask}
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
+        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
+        """Image files as the model sees them in evaluation: image, extent and size."""
+        tf = tensorflow()
+        from data import augment, box_views
+        from data.batches import reason
+
+        rows = []
+        for path in items:
+            what = shown(path)
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
+            try:
+                file = tf.io.read_file(os.fsencode(path))
+                fit, none = self.resize == "fit", tf.zeros((0, 4))
+                view = box_views.view(file, none, self.canvas, fit, self.short_side, None, None)
+            except (tf.errors.OpError, ValueError) as error:
+                raise UserError(f"cannot read {what}: {reason(error)}") from None
+            image = augment.normalise(view.image, self.mean, self.std) * view.inside
+            rows.append({"image": image.numpy(), "extent": view.extent.numpy(), "size": view.size.numpy()})
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, []
+
+
+def names(source: Source) -> tuple[str, ...]:
+    """The names of the classes of a source's objects."""
+    objects = source.features["objects"]
+    label = objects["label"] if isinstance(objects, Mapping) else objects
+    if not isinstance(label, Feature):
+        raise UserError("the objects' `label` should be a class, not a dictionary.")
+    if not label.names:
+        raise UserError("the classes of the objects have no names: name them in the data set.")
+    return label.names

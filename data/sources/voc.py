@@ -1,0 +1,80 @@
+"""A folder as Pascal VOC has it: one XML file an image."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from data import box_files
+from data.image_file import SUFFIXES
+from data.slices import names, stem
+from errors import UserError, shown
+
+
+class Source(box_files.Source):
+    """NAME/Annotations/*.xml of the images that NAME/ImageSets/Main/SPLIT.txt lists, in NAME/JPEGImages; or
+    NAME/SPLIT/*.xml with the images beside them.
+
+    Classes are the sorted names of the split's objects. Difficult ones are neither right nor wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
+        root = Path(data_dir, name).expanduser()
+        if not root.is_dir():
+            raise UserError(f"config.data.name: there is no folder {root}.")
+        files, folder = _files(root, stem(split))
+        images, objects = [], []
+        for path in files:
+            tree = _read(path)
+            file = next((folder / x for x in (tree.findtext("filename") or "", path.stem + ".jpg") if x and
+                         (folder / x).is_file()), folder / f"{path.stem}.jpg")  # fmt: skip
+            if not file.is_file():
+                file = next((p for x in SUFFIXES if (p := folder / f"{path.stem}{x}").is_file()), file)
+            height, width = (_number(tree.findtext(f"size/{side}")) for side in ("height", "width"))
+            images.append(box_files.Labelled(str(file), (int(height), int(width))))
+            objects.append(tree.findall("object"))
+        classes = tuple(sorted({(one.findtext("name") or "").strip() for found in objects for one in found} - {""}))
+        place = {one: number for number, one in enumerate(classes)}
+        for image, found in zip(images, objects, strict=True):
+            for one in found:
+                image.boxes.append([_number(one.findtext(f"bndbox/{x}")) for x in ("xmin", "ymin", "xmax", "ymax")])
+                image.labels.append(place.get((one.findtext("name") or "").strip(), -1))
+                image.ignored.append((one.findtext("difficult") or "0").strip() == "1")
+        super().__init__(images, classes, "corners", split, wanted, root)
+
+
+def _files(root: Path, split: str) -> tuple[list[Path], Path]:
+    """The XML files of a split, and the folder of its images."""
+    for one in names(split):
+        listed = root / "ImageSets" / "Main" / f"{one}.txt"
+        if listed.is_file():
+            lines = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+            return [root / "Annotations" / f"{line}.xml" for line in lines], root / "JPEGImages"
+        if found := sorted((root / one).glob("*.xml")):
+            return found, root / one
+    raise UserError(f"{root} has no ImageSets/Main/{split}.txt and no {split}/*.xml.")
+
+
+def _read(path: Path) -> ElementTree.Element:
+    try:
+        file = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {shown(str(path))}: {error.strerror}.") from None
+    if b"<!DOCTYPE" in file or b"<!ENTITY" in file:  # which could name other files, or grow without end
+        raise UserError(f"{shown(str(path))} has a document type of its own, which VOC's do not: remove it.")
+    try:
+        return ElementTree.fromstring(file)
+    except ElementTree.ParseError as error:
+        raise UserError(f"{shown(str(path))} is no XML: {error}.") from None
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return float("nan")

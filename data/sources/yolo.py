@@ -1,0 +1,92 @@
+"""A folder as YOLO has it: a text file an image, a line a box."""
+
+from pathlib import Path
+
+from data import box_files, listing
+from data.image_file import SUFFIXES
+from data.slices import names, stem
+from errors import UserError, shown
+
+LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names")
+
+
+class Source(box_files.Source):
+    """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels. A line is a
+    class's number, and x, y of the middle, width and height as shares of the image. Names of classes are in data.yaml,
+    classes.txt or obj.names. An image without a text file has no boxes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str = "",
+        memory_limit_mb: int = 0,
+        wanted: tuple[str, ...] | None = None,
+    ):
+        root = Path(data_dir, name).expanduser()
+        if not root.is_dir():
+            raise UserError(f"config.data.name: there is no folder {root}.")
+        pictures, labels = _folders(root, stem(split))
+        paths, left_out = listing.walk(pictures, SUFFIXES)
+        if not paths:
+            raise UserError(f"{pictures} holds no images.")
+        classes = _classes(root)
+        images, bad, without, seen = [], [], 0, set()
+        for path in paths:
+            image = box_files.Labelled(path)
+            file = labels / Path(path).relative_to(pictures).with_suffix(".txt")
+            seen.add(file)
+            without += not file.is_file()
+            for number, line in enumerate(file.read_text().splitlines() if file.is_file() else (), 1):
+                try:
+                    label, *box = map(float, line.split()[:5])
+                    left, top, width, height = box
+                except ValueError:
+                    if line.strip():
+                        bad.append(f"{file.name}, line {number}")
+                    continue
+                image.boxes.append((left, top, width, height))
+                image.labels.append(int(label) if 0 <= label < len(classes) else -1)
+                image.ignored.append(False)
+            images.append(image)
+        super().__init__(images, classes, "middle", split, wanted, root)
+        alone = [path for path in sorted(labels.rglob("*.txt")) if path not in seen and path.name not in LISTS]
+        where = shown(str(root))
+        self.notes += (
+            *listing.said(left_out, shown(str(pictures))),
+            *([f"{where}: {without:,} images have no text file, and so no boxes."] if without else []),
+            *([f"{where}: left out: {len(bad):,} lines that are no box ({bad[0]})."] if bad else []),
+            *([f"{where}: {len(alone):,} text files are of no image ({alone[0].name})."] if alone else []),
+        )
+
+
+def _folders(root: Path, split: str) -> tuple[Path, Path]:
+    """Of images and of text files."""
+    for one in names(split):
+        for pictures, labels in ((root / "images" / one, root / "labels" / one),
+                                 (root / one / "images", root / one / "labels")):  # fmt: skip
+            if pictures.is_dir():
+                return pictures, labels
+    raise UserError(f"{root} has no folder images/{split} and no {split}/images.")
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    """The names of the classes."""
+    for path in (root / name for name in LISTS):
+        if not path.is_file():
+            continue
+        if path.suffix not in (".yaml", ".yml"):
+            return tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+        import yaml
+
+        try:
+            found = (yaml.safe_load(path.read_text()) or {}).get("names")
+        except (yaml.YAMLError, AttributeError, UnicodeDecodeError):
+            found = None
+        if isinstance(found, dict) and sorted(found) == list(range(len(found))):
+            found = [found[number] for number in range(len(found))]
+        if not isinstance(found, list) or not found:
+            raise UserError(f"{path} should have `names`, a list of the classes.")
+        return tuple(map(str, found))
+    raise UserError(f"{root} has no {', '.join(LISTS[:1])} with the names of its classes, and no classes.txt.")
