@@ -115,5 +115,5 @@ def parts(side: int, scale: int) -> Float[np.ndarray, "scale side"]:
 
 def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
-    trunk = {"variant": "", "width": 8, "depths": (1, 1, 1, 1), "head_dim": 4, "window": 2}
+    trunk = {"variant": "", "width": 4, "depths": (1, 1, 1, 1), "head_dim": 2, "window": 2}
     return {"width": 8, "trunk": dict(section.get("trunk", {})) | trunk}
