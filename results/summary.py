@@ -130,6 +130,32 @@ def vectors() -> list[Result]:
     return [Result("skip_gram_sst2", text, "", "word_vectors.json", (found["commit"],), row, note)]
 
 
+def dense() -> list[Result]:
+    """Detectors and segmenters, once they are recorded: a line a config, of all its seeds."""
+    names = {
+        "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
+        "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing", ("AP", "AP50")),
+        "upernet_digits": ("segmentation", "upernet_digits", "digits on cluttered canvases", ("mean_iou",)),
+        "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
+        "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
+    }
+    lines = []
+    for config, (record, name, what, metrics) in names.items():
+        runs = [run for key, run in read(record).items() if key.startswith(f"{name}, ")] if recorded(record) else []
+        if not runs:
+            continue
+        numbers = ", ".join(
+            f"{metric.replace('mean_iou', 'mean IoU')} **{np.mean([run[f'test/{metric}'] for run in runs]):.3f}**"
+            for metric in metrics
+        )
+        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
+        minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+        made_at = tuple(sorted({run["commit"] for run in runs}))
+        text = f"{what}: {numbers}, test split, {seeds}"
+        lines.append(Result(config, text, minutes, f"{record}.json", made_at, f"configs/{config}.py"))
+    return lines
+
+
 def results() -> list[Result]:
     """The rows of README's results."""
     digits, fashion, language = read("digits"), read("fashion_mnist"), read("language_model")
@@ -254,6 +280,7 @@ def results() -> list[Result]:
         ),
         *spans(),
         *vectors(),
+        *dense(),
         Result(
             "mae_fashion_mnist",
             f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean "
