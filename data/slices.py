@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
-from errors import UserError
+from errors import UserError, nearest
 
 T = TypeVar("T")
 
@@ -37,6 +37,23 @@ def cut(examples: list[T], split: str, what: str) -> list[T]:
     if start >= stop:
         raise UserError(f"{what}: {split!r} is empty, of {len(examples)} examples.")
     return examples[start:stop]
+
+
+def made(split: str, sizes: Mapping[str, int], what: str) -> range:
+    """The numbers of a split's examples, where each is made from its number alone.
+
+    Args:
+      sizes: examples of each whole split. what: the set's name in errors.
+
+    Raises:
+      UserError: a split that there is not, or an empty part of one.
+    """
+    if (whole := stem(split)) not in sizes:
+        raise UserError(f"{what} has no split {whole!r}: {nearest(whole, sizes)}")
+    start, stop = bounds(split, sizes[whole], what) if "[" in split else (0, sizes[whole])
+    if start >= stop:
+        raise UserError(f"{what}: {split!r} is empty, of {sizes[whole]:,} examples.")
+    return range(start, stop)
 
 
 def cut_text(documents: list[str], split: str, what: str) -> list[str]:

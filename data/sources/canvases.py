@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from data.order import Tensor, uniform
-from data.slices import bounds, stem
+from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
-from errors import UserError, nearest
+from errors import UserError
 
 SIZES = {"train": 1_000_000, "validation": 1_000, "test": 1_000}
 CLASSES = tuple("0123456789")
@@ -45,16 +45,12 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        if stem(split) not in SIZES:
-            raise UserError(f"canvases has no split {stem(split)!r}: {nearest(stem(split), SIZES)}")
+        numbers = made(split, SIZES, "canvases")
         if not name.isdigit() or not LEAST <= int(name) <= LARGEST:
             raise UserError(
                 f"config.data.name={name!r}: canvases is named by its side in pixels, from {LEAST} to {LARGEST}."
             )
-        start, stop = bounds(split, SIZES[stem(split)], "canvases") if "[" in split else (0, SIZES[stem(split)])
-        if start >= stop:
-            raise UserError(f"canvases: {split!r} is empty, of {SIZES[stem(split)]:,} examples.")
-        self._side, self._split, self._first, self.size = int(name), stem(split), start, stop - start
+        self._side, self._split, self._first, self.size = int(name), stem(split), numbers.start, len(numbers)
         there: Features = {
             "image": Feature("image", (self._side, self._side, 1)),
             "objects": {"bbox": Feature("boxes", (None, 4)), "label": Feature("label", (None,), CLASSES)},

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from data.order import Tensor
-from data.slices import bounds, stem
+from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed
-from errors import UserError, nearest
+from errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
@@ -38,16 +38,12 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        if stem(split) not in SIZES:
-            raise UserError(f"glyphs has no split {stem(split)!r}: {nearest(stem(split), SIZES)}")
+        numbers = made(split, SIZES, "glyphs")
         most = len(characters())
         if not name.isdigit() or not 1 < int(name) <= most:
             raise UserError(f"config.data.name={name!r}: glyphs is named by its number of classes, from 2 to {most:,}.")
         self._names = characters()[: int(name)]
-        start, stop = bounds(split, SIZES[stem(split)], "glyphs") if "[" in split else (0, SIZES[stem(split)])
-        if start >= stop:
-            raise UserError(f"glyphs: {split!r} is empty, of {SIZES[stem(split)]:,} examples.")
-        self._split, self._first, self.size = stem(split), start, stop - start
+        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         self.features: Features = {
             "image": Feature("image", (SIDE, SIDE, 1)),
             "label": Feature("label", (), self._names),

@@ -7,9 +7,9 @@ Clip i of a split is composed from i alone, by tfds.video.moving_sequence. Digit
 import numpy as np
 
 from data.order import Tensor, uniform
-from data.slices import bounds, stem
+from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, canvases, chosen
-from errors import UserError, nearest
+from errors import UserError
 
 SIZES = {"train": 100_000, "validation": 2_000, "test": 2_000}
 SIDE = 8  # pixels of a digit, which is drawn twice as large
@@ -35,8 +35,7 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        if stem(split) not in SIZES:
-            raise UserError(f"moving_digits has no split {stem(split)!r}: {nearest(stem(split), SIZES)}")
+        numbers = made(split, SIZES, "moving_digits")
         side, frames, asked = [*name.split(","), "", ""][:3]
         if not (side.isdigit() and frames.isdigit()) or asked not in ASKED:
             raise UserError(
@@ -46,11 +45,8 @@ class Source(Indexed):
         for what, number, (low, high) in (("side", int(side), (LEAST, LARGEST)), ("frames", int(frames), FRAMES)):
             if not low <= number <= high:
                 raise UserError(f"config.data.name={name!r}: {what} should be from {low} to {high}.")
-        start, stop = bounds(split, SIZES[stem(split)], "moving_digits") if "[" in split else (0, SIZES[stem(split)])
-        if start >= stop:
-            raise UserError(f"moving_digits: {split!r} is empty, of {SIZES[stem(split)]:,} examples.")
         self._side, self._frames, self._asked = int(side), int(frames), asked
-        self._split, self._first, self.size = stem(split), start, stop - start
+        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         both = tuple(f"{digit} {direction}" for digit in canvases.CLASSES for direction in DIRECTIONS)
         names = {"digit": canvases.CLASSES, "direction": DIRECTIONS, "both": both}[asked]
         there: Features = {
