@@ -3,9 +3,9 @@
     python study.py --study=configs/studies/transformer_recurrence.py:tiny --config.data.name=FOLDER
     python study.py --study=configs/studies/transformer_recurrence.py --config.data.name=FOLDER
 
-Three epochs, some hours on two CPU cores; or ten. FOLDER is as configs/transformer_multi30k.py describes it. All models see the same batches for as many steps, have about
-five million parameters, and are tried with the same rates and dropouts: what counts is each one's best on the
-validation split.
+Three epochs, some hours on two CPU cores; or ten. FOLDER is as configs/transformer_multi30k.py describes it. All models
+see the same batches for as many steps, have about five million parameters, and are tried with the same rates and
+dropouts: what counts is each one's best on the validation split.
 """
 
 from ml_collections import ConfigDict
