@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 import commands  # noqa: E402
 from data.text import reverse  # noqa: E402
 from experiment import record  # noqa: E402
-from results import summary  # noqa: E402
+from results import recorded  # noqa: E402
 from training import log  # noqa: E402
 
 RECORD = ROOT / "results" / "alignment.json"
@@ -53,7 +53,7 @@ def main(names: list[str]) -> None:
             **{key: value for key, value in score.items() if key.startswith(("validation/", "test/"))},
             **about,
         }
-        others = summary.read("alignment") if RECORD.exists() else {}
+        others = recorded.read("alignment") if RECORD.exists() else {}
         RECORD.write_text(json.dumps(others | {name: found}, indent=1) + "\n")
         print(json.dumps(found, indent=1), f"\nWritten to {RECORD}.", flush=True)
 

@@ -1,10 +1,6 @@
 """What the records of results/ say, as rows of the documentation: see tables.py."""
 
-import csv
-import json
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,148 +8,9 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from analysis import fits, studies  # noqa: E402
-from lookup import Value  # noqa: E402
-
-Record = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A row of README's results, and what configs/README.md says of its config.
-
-    Attributes:
-      config: its name in configs/, or in configs/studies/, with the variant: "gpt_shakespeare:cpu".
-      text: the result.
-      time: how long it took.
-      source: the record, a file in results/.
-      commits: of the record.
-      row: how its row in configs/README.md begins.
-      note: what differs from the config as it is.
-    """
-
-    config: str
-    text: str
-    time: str
-    source: str
-    commits: tuple[str, ...]
-    row: str
-    note: str = ""
-
-    @property
-    def cells(self) -> list[str]:
-        """The cells in README.md."""
-        name = self.config.partition(":")[0]
-        path = next(path for path in (f"configs/{name}.py", f"configs/studies/{name}.py") if (ROOT / path).exists())
-        source = "report" if self.source.endswith(".md") else self.source
-        record = f"[{source}](results/{self.source}), {made(*self.commits)}"
-        return [f"[{self.config}]({path}){self.note}", self.text, self.time, record]
-
-
-def read(name: str) -> Record:
-    """The record results/NAME.json."""
-    return json.loads((ROOT / "results" / f"{name}.json").read_text())
-
-
-def recorded(name: str) -> bool:
-    """Whether results/NAME.json is there."""
-    return (ROOT / "results" / f"{name}.json").exists()
-
-
-def table_of(study: str) -> list[Record]:
-    """The runs of a recorded study. Numbers are numbers."""
-
-    def value(text: str) -> object:
-        """A cell."""
-        try:
-            return float(text)
-        except ValueError:
-            return text
-
-    with (ROOT / "results" / study / "table.csv").open() as file:
-        return [{key: value(text) for key, text in row.items()} for row in csv.DictReader(file)]
-
-
-def made(*commits: str) -> str:
-    """From what code a record was made."""
-    names = [commit[:7] + " with uncommitted changes" * commit.endswith("+") for commit in commits]
-    return f"at {', '.join(names)}" if all(commits) else "commit not recorded"
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share, such as "99.44"."""
-    return f"{100 * share:.{digits}f}"
-
-
-def listed(shares: Iterable[float], digits: int = 0) -> str:
-    """Shares in percent, such as "100, 84, 20"."""
-    return ", ".join(percent(share, digits) for share in shares)
-
-
-def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> dict[Value, tuple[float, float]]:
-    """The mean of a metric, and half its interval, by the values of labels."""
-    values: dict[Value, list[float]] = {}
-    for row in rows:
-        values.setdefault(tuple(row[label] for label in labels), []).append(row[metric])
-    return {key[0] if len(key) == 1 else key: fits.interval(own) for key, own in values.items()}
-
-
-def spans() -> list[Result]:
-    """What T5's pre-training gains, once it is recorded."""
-    if not recorded("t5"):
-        return []
-    found = read("t5")
-    tuned, scratch = (percent(found[start]["mean"], 1) for start in ("fine-tuned", "from scratch"))
-    best = f"**{tuned}**" if float(tuned) > float(scratch) else tuned
-    text = (
-        "1,000 pairs of dates after filling in hidden spans of 40,000 that are not paired, held-out dates, equal "
-        f"steps, 3 seeds: {best} % exact match, from scratch {scratch} %"
-    )
-    row, note = "configs/t5_pretrain.py", ", by [t5.py](results/t5.py)"
-    return [Result("t5_pretrain", text, "", "t5.json", (found["commit"],), row, note)]
-
-
-def vectors() -> list[Result]:
-    """What vectors of skip-gram gain, once it is recorded."""
-    if not recorded("word_vectors"):
-        return []
-    found = read("word_vectors")
-    best = {
-        name: percent(float(np.mean(found[f"encoder, {name} embedding"]["best"])), 1)
-        for name in ("skip-gram", "random")
-    }
-    text = (
-        f"SST-2, an encoder of words that begins with these vectors, best validation accuracy, 3 seeds: "
-        f"{best['skip-gram']} %, with random ones {best['random']} %"
-    )
-    row, note = "configs/skip_gram_sst2.py", ", by [word_vectors.py](results/word_vectors.py)"
-    return [Result("skip_gram_sst2", text, "", "word_vectors.json", (found["commit"],), row, note)]
-
-
-def dense() -> list[Result]:
-    """Detectors and segmenters, once they are recorded: a line a config, of all its seeds."""
-    names = {
-        "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
-        "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing", ("AP", "AP50")),
-        "upernet_digits": ("segmentation", "upernet_digits", "digits on cluttered canvases", ("mean_iou",)),
-        "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
-        "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
-    }
-    lines = []
-    for config, (record, name, what, metrics) in names.items():
-        runs = [run for key, run in read(record).items() if key.startswith(f"{name}, ")] if recorded(record) else []
-        if not runs:
-            continue
-        numbers = ", ".join(
-            f"{metric.replace('mean_iou', 'mean IoU')} **{np.mean([run[f'test/{metric}'] for run in runs]):.3f}**"
-            for metric in metrics
-        )
-        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
-        minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
-        made_at = tuple(sorted({run["commit"] for run in runs}))
-        text = f"{what}: {numbers}, test split, {seeds}"
-        lines.append(Result(config, text, minutes, f"{record}.json", made_at, f"configs/{config}.py"))
-    return lines
+from analysis import studies  # noqa: E402
+from results.later_rows import dense, spans, vectors  # noqa: E402
+from results.recorded import Record, Result, listed, made, mean_by, percent, read, table_of  # noqa: E402
 
 
 def results() -> list[Result]:

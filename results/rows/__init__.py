@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lookup import Value
-from results import summary
+from results import recorded
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -206,7 +206,7 @@ class Studied:
         path = self.folder / "table.csv"
         if not path.exists():
             return Found("", Verdict.OPEN, f"about {self.minutes} minutes on two cores")
-        rows = summary.table_of(self.folder.name)
+        rows = recorded.table_of(self.folder.name)
         found = self.judge(rows)
         return Found(
             found.measured,

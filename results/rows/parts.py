@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from results import summary
+from results import recorded
 from results.rows import Claim, Found, Rows, Studied, verdict
 
 STUDY, MINUTES = "transformer_parts:tiny", 90
@@ -15,7 +15,7 @@ def _without(*parts: str, beside: str = "base") -> Callable[[Rows], Found]:
     """Each of the models without a part is worse than the one beside it."""
 
     def judge(rows: Rows) -> Found:
-        match = summary.mean_by(rows, "part", metric="test/exact_match")
+        match = recorded.mean_by(rows, "part", metric="test/exact_match")
         shown = ", ".join(f"{p} {100 * match[p][0]:.1f} ± {100 * match[p][1]:.1f} %" for p in (beside, *parts))
         lower = [match[beside][0] - match[part][0] for part in parts]
         clear = [gap > match[beside][1] + match[part][1] for gap, part in zip(lower, parts, strict=True)]
@@ -27,8 +27,8 @@ def _without(*parts: str, beside: str = "base") -> Callable[[Rows], Found]:
 def judge_mask(rows: Rows) -> Found:
     """Without the mask the training loss is far lower and what is written is worthless."""
     loss, match = (
-        summary.mean_by(rows, "part", metric="train/loss"),
-        summary.mean_by(rows, "part", metric="test/exact_match"),
+        recorded.mean_by(rows, "part", metric="train/loss"),
+        recorded.mean_by(rows, "part", metric="test/exact_match"),
     )
     cheats = loss["no causal mask"][0] < loss["base"][0]
     return Found(
@@ -43,7 +43,7 @@ def judge_mask(rows: Rows) -> Found:
 
 def judge_norms(rows: Rows) -> Found:
     """Post-LN falls behind pre-LN with depth."""
-    match = summary.mean_by(rows, "part", metric="test/exact_match")
+    match = recorded.mean_by(rows, "part", metric="test/exact_match")
     gaps = [match[pre][0] - match[post][0] for pre, post in (("base", "post-LN"), ("6 layers", "6 layers, post-LN"))]
     half = np.hypot(match["6 layers"][1], match["6 layers, post-LN"][1])
     return Found(

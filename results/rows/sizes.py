@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from configs import transformer_wmt14
 from models import transformer
-from results import summary
+from results import recorded
 from results.rows import Claim, Computed, Found, Numbers, Rows, Studied, verdict
 from training import flops
 
@@ -135,7 +135,7 @@ def judge_leaks(found: Numbers) -> Found:
 
 def _losses(rows: Rows, label: str) -> dict[str, tuple[float, float]]:
     """The mean test loss and half its interval, by a label."""
-    means = summary.mean_by(rows, label, metric="test/nll")
+    means = recorded.mean_by(rows, label, metric="test/nll")
     return {f"{name:g}" if isinstance(name, float) else name: mean for name, mean in means.items()}
 
 

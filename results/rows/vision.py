@@ -10,7 +10,7 @@ import numpy as np
 from analysis import fits
 from analysis.studies import isoflop
 from models import resnet, sizes, vit
-from results import summary
+from results import recorded
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, verdict
 from training import flops
 
@@ -102,7 +102,7 @@ def judge_patches(found: Numbers) -> Found:
 
 def _accuracy(rows: Rows, *labels: str) -> Means:
     """The mean test accuracy and half its interval, in percent, by labels."""
-    return {key: (100 * mean, 100 * half) for key, (mean, half) in summary.mean_by(rows, *labels).items()}
+    return {key: (100 * mean, 100 * half) for key, (mean, half) in recorded.mean_by(rows, *labels).items()}
 
 
 def _gaps(rows: Rows, first: str, second: str) -> tuple[list[float], fits.Line, str]:

@@ -1,0 +1,63 @@
+"""Rows of records that are there only once somebody has made them: see summary.py."""
+
+import numpy as np
+
+from results.recorded import Result, percent, read, recorded
+
+
+def spans() -> list[Result]:
+    """What T5's pre-training gains, once it is recorded."""
+    if not recorded("t5"):
+        return []
+    found = read("t5")
+    tuned, scratch = (percent(found[start]["mean"], 1) for start in ("fine-tuned", "from scratch"))
+    best = f"**{tuned}**" if float(tuned) > float(scratch) else tuned
+    text = (
+        "1,000 pairs of dates after filling in hidden spans of 40,000 that are not paired, held-out dates, equal "
+        f"steps, 3 seeds: {best} % exact match, from scratch {scratch} %"
+    )
+    row, note = "configs/t5_pretrain.py", ", by [t5.py](results/t5.py)"
+    return [Result("t5_pretrain", text, "", "t5.json", (found["commit"],), row, note)]
+
+
+def vectors() -> list[Result]:
+    """What vectors of skip-gram gain, once it is recorded."""
+    if not recorded("word_vectors"):
+        return []
+    found = read("word_vectors")
+    best = {
+        name: percent(float(np.mean(found[f"encoder, {name} embedding"]["best"])), 1)
+        for name in ("skip-gram", "random")
+    }
+    text = (
+        f"SST-2, an encoder of words that begins with these vectors, best validation accuracy, 3 seeds: "
+        f"{best['skip-gram']} %, with random ones {best['random']} %"
+    )
+    row, note = "configs/skip_gram_sst2.py", ", by [word_vectors.py](results/word_vectors.py)"
+    return [Result("skip_gram_sst2", text, "", "word_vectors.json", (found["commit"],), row, note)]
+
+
+def dense() -> list[Result]:
+    """Detectors and segmenters, once they are recorded: a line a config, of all its seeds."""
+    names = {
+        "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
+        "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing", ("AP", "AP50")),
+        "upernet_digits": ("segmentation", "upernet_digits", "digits on cluttered canvases", ("mean_iou",)),
+        "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
+        "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
+    }
+    lines = []
+    for config, (record, name, what, metrics) in names.items():
+        runs = [run for key, run in read(record).items() if key.startswith(f"{name}, ")] if recorded(record) else []
+        if not runs:
+            continue
+        numbers = ", ".join(
+            f"{metric.replace('mean_iou', 'mean IoU')} **{np.mean([run[f'test/{metric}'] for run in runs]):.3f}**"
+            for metric in metrics
+        )
+        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
+        minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+        made_at = tuple(sorted({run["commit"] for run in runs}))
+        text = f"{what}: {numbers}, test split, {seeds}"
+        lines.append(Result(config, text, minutes, f"{record}.json", made_at, f"configs/{config}.py"))
+    return lines
