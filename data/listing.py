@@ -88,3 +88,15 @@ def _kind(entry: os.DirEntry[str]) -> str:
     except OSError:  # a link to itself
         return NOWHERE
     return NOWHERE if entry.is_symlink() and not os.path.exists(entry.path) else SPECIAL
+
+
+def root(data_dir: str, name: str) -> Path:
+    """The folder that config.data.name says, within config.data.data_dir.
+
+    Raises:
+      UserError: there is none.
+    """
+    found = Path(data_dir, name).expanduser()
+    if not found.is_dir():
+        raise UserError(f"there is no folder {found}: config.data.name should say where the data are.")
+    return found

@@ -1,4 +1,4 @@
-"""Labelled images, of which a user names the class: for models that draw them."""
+"""Labelled images for models that draw: a user gives the name of a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

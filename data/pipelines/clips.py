@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from data import sources
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
-from data.pipelines.examples import Examples
+from data.pipelines.examples import Examples, check_channels
 from data.pipelines.images import Pixels
 from data.sources import Example, Source
 from errors import UserError, shown
@@ -50,10 +50,7 @@ class Pipeline(Examples):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise UserError(
-                f"config.data.mean={self.mean} and std={self.std} need one number a channel, for 1 or 3 channels."
-            )
+        check_channels(self.mean, self.std)
         self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
 
     @property

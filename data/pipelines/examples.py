@@ -1,5 +1,6 @@
 """Kinds whose examples have one size once they are changed, read one by one from data/sources."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,6 +12,7 @@ from data.order import Rows
 from data.pipelines.base import Base, Spec, Split, check_batch, of_rows
 from data.sources import Source
 from data.subset import Subset
+from errors import UserError
 
 
 @dataclass(kw_only=True)
@@ -92,3 +94,13 @@ class Examples(Base[Source, Split]):
     def buffer(self) -> int:
         """See Base."""
         return self.shuffle_buffer
+
+
+def check_channels(mean: Sequence[float], std: Sequence[float]) -> None:
+    """That pixels can be normalised by these numbers, one for each channel.
+
+    Raises:
+      UserError: they are not of one or three channels.
+    """
+    if len(mean) != len(std) or len(mean) not in (1, 3):
+        raise UserError(f"config.data.mean={mean} and std={std} need one number a channel, for 1 or 3 channels.")

@@ -14,7 +14,7 @@ from data import appearance, sources
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
-from data.pipelines.examples import Examples
+from data.pipelines.examples import Examples, check_channels
 from data.sources import Example, Source, synthetic
 from errors import UserError, nearest, shown
 
@@ -70,10 +70,7 @@ class Pipeline(Examples):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise UserError(
-                f"config.data.mean={self.mean} and std={self.std} need one number a channel, for 1 or 3 channels."
-            )
+        check_channels(self.mean, self.std)
         if not all(0 <= mean <= 1 for mean in self.mean) or not all(1 / 255 <= std <= 1 for std in self.std):
             raise UserError(
                 f"config.data.mean={self.mean} and std={self.std} should be of values from 0 to 1, to which images are "

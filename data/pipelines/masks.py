@@ -16,7 +16,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from data import appearance
 from data.order import tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
-from data.pipelines.examples import Examples
+from data.pipelines.examples import Examples, check_channels
 from data.pipelines.images import FEW, MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Source, synthetic
 from errors import UserError, shown
@@ -108,10 +108,7 @@ class Pipeline(Examples):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise UserError(
-                f"config.data.mean={self.mean} and std={self.std} need one number a channel, for 1 or 3 channels."
-            )
+        check_channels(self.mean, self.std)
         low, high = self.augment.scales
         if low > high:
             raise UserError(f"config.data.augment.scales={(low, high)} should have the smaller factor first.")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data import box_files
+from data import box_files, listing
 from data.slices import names, stem
 from errors import UserError, shown
 
@@ -26,9 +26,7 @@ class Source(box_files.Source):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
+        root = listing.root(data_dir, name)
         path = _find(root, stem(split))
         whole = _read(path)
         categories = sorted(whole["categories"], key=lambda one: one["id"])

@@ -84,9 +84,7 @@ class Source(Files):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
+        root = listing.root(data_dir, name)
         there, _ = listing.folders(root)
         called = named(stem(split), there)
         folder = root if called == "all" and "all" not in there else root / called

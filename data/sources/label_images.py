@@ -36,9 +36,7 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
+        root = listing.root(data_dir, name)
         self._root = root
         pairs, self.notes = _listed(root, split) or _found(root, split)
         self._pairs = cut(pairs, split, str(root))

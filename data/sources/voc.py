@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data import box_files
+from data import box_files, listing
 from data.image_file import SUFFIXES
 from data.slices import names, stem
 from errors import UserError, shown
@@ -24,9 +24,7 @@ class Source(box_files.Source):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
+        root = listing.root(data_dir, name)
         files, folder = _files(root, stem(split))
         images, objects = [], []
         for path in files:

@@ -24,9 +24,7 @@ class Source(box_files.Source):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        root = Path(data_dir, name).expanduser()
-        if not root.is_dir():
-            raise UserError(f"config.data.name: there is no folder {root}.")
+        root = listing.root(data_dir, name)
         pictures, labels = _folders(root, stem(split))
         paths, left_out = listing.walk(pictures, SUFFIXES)
         if not paths:
