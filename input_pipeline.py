@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 
 import lookup
-from data import published
+from data import published, surveys
 from data.pipelines.base import Feed, Known, Section
+from data.surveys import Survey as Survey
 from data.tokenizer import Reader
 from errors import UserError
 
@@ -121,6 +122,16 @@ def tokenizers(path: Path) -> tuple[Reader, ...]:
         return published.read(path if path.is_dir() else path.parent)
     except UserError:
         return ()
+
+
+def survey(section: Section) -> Survey:
+    """What the data of config.data are, where it leaves keys open: see data/surveys."""
+    return surveys.of(section["kind"], section)
+
+
+def unread(section: Section, feed: Feed, survey: Survey) -> Pipeline:
+    """The pipeline of config.data as it is planned, without reading the data."""
+    return build(section, feed).unread(survey.classes, survey.examples)  # type: ignore[attr-defined]
 
 
 def build(section: Section, feed: Feed) -> Pipeline:

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 import experiment
 from errors import UserError
-from experiment import init_from, resume, scoring, teacher
+from experiment import init_from, open_keys, resume, scoring, teacher
 from training import flops, hosts
 from training.interrupt import Interrupt
 from training.lock import Lock
@@ -44,6 +44,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     begun = since = time.perf_counter()
     init_from.check(config.init_from)
     with Lock(workdir):
+        config, chosen = open_keys.resolve(config, workdir)
+        if chosen and hosts.primary():
+            print("\n".join(chosen), flush=True)
         run = experiment.build(config, workdir)
         run.pipeline.check()
         scoring.check(run)

@@ -11,12 +11,13 @@ T = TypeVar("T")
 
 BOUND = r"(-?\d{1,9}(?:\.\d{1,9})?%|-?\d{1,18})?"
 SPLIT = re.compile(rf"[^\[\]]+(?:\[{BOUND}:{BOUND}\])?")
-SAME = ("validation", "valid", "val", "dev")  # what sets call one and the same split
+# What sets call one and the same split.
+SAME = (("train", "training"), ("validation", "valid", "val", "dev"), ("test", "testing"))
 
 
 def names(split: str) -> tuple[str, ...]:
     """The names that a split can have: its own first."""
-    return tuple(dict.fromkeys([split, *(SAME if split in SAME else ())]))
+    return tuple(dict.fromkeys([split, *next((group for group in SAME if split in group), ())]))
 
 
 def named(split: str, there: Collection[str]) -> str:

@@ -30,7 +30,7 @@ SAMPLE = 32  # training images whose look a grey model's run keeps
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
-    return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section["image_size"], 32)}
+    return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section.get("image_size") or 32, 32)}
 
 
 @dataclass(kw_only=True)

@@ -31,7 +31,7 @@ Scale = Annotated[float, Interval(ge=0.05, le=20)]
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
-    size = min(section["image_size"], 32)
+    size = min(section.get("image_size") or 32, 32)
     whole = {"image_size": size, "image_width": 0, "eval_size": 0, "eval_width": 0, "short_side": 0}
     return {"batch_size": 8, "eval_batch_size": 16} | whole
 
