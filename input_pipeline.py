@@ -106,6 +106,12 @@ class Pipeline(Protocol):
         """Every example of a split exactly once. `index` int32 (b,) is its place in the split, −1 for a row that only
         fills up the last batch and weighs nothing."""
 
+    def items(self, argument: str) -> list[str]:
+        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
+
+    def truth(self, item: str) -> str:
+        """The class that is known of an item, by the folder it is in; "" where none is."""
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
 

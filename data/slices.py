@@ -1,5 +1,6 @@
 """Splits by name and by part: "train[:80%]", and "validation" where a set calls it "val"."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -38,6 +39,25 @@ def cut(examples: list[T], split: str, what: str) -> list[T]:
     if start >= stop:
         raise UserError(f"{what}: {split!r} is empty, of {len(examples)} examples.")
     return examples[start:stop]
+
+
+def cut_mixed(
+    examples: list[T], split: str, what: str, name: Callable[[T], str], group: Callable[[T], object] = lambda one: 0
+) -> list[T]:
+    """The same part of an order that a hash of the examples' names decides, so that a file may be in any order.
+
+    Args:
+      name: of an example. Examples of one name stand together.
+      group: of an example: every part has about the same share of each group.
+    """
+    if "[" not in split:
+        return examples
+    seen: dict[object, list[int]] = {}
+    for place in sorted(range(len(examples)), key=lambda i: hashlib.sha256(name(examples[i]).encode()).digest()):
+        seen.setdefault(group(examples[place]), []).append(place)
+    share = {place: (i + 0.5) / len(group) for group in seen.values() for i, place in enumerate(group)}
+    order = sorted(range(len(examples)), key=lambda place: share[place])
+    return [examples[place] for place in sorted(cut(order, split, what))]
 
 
 def made(split: str, sizes: Mapping[str, int], what: str) -> range:

@@ -285,6 +285,15 @@ class Base(Generic[Opened, S]):
         """What a person calls an example of a split: its file, or its place."""
         return self.split(split).source.describe(index)
 
+    def items(self, argument: str) -> list[str]:
+        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
+        return [argument]
+
+    def truth(self, item: str) -> str:
+        """The class that is known of an item, by the folder it is in; "" where none is."""
+        del item
+        return ""
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
         raise NotImplementedError

@@ -19,6 +19,14 @@ class Pipeline(images.Pipeline):
 
     item: ClassVar[str] = "the name of a class"
 
+    def items(self, argument: str) -> list[str]:
+        """The name itself."""
+        return [argument]
+
+    def truth(self, item: str) -> str:
+        """Nothing is known of it."""
+        return ""
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Names of classes: {"image": zeros of the shape that is drawn, "label": int32 (n,)}.
 

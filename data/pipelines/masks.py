@@ -14,6 +14,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat
 
 from data import appearance
+from data.items import files
 from data.order import tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples, check_channels
@@ -282,6 +283,10 @@ class Pipeline(Examples):
     def picture(self, image: np.ndarray) -> np.ndarray:
         """A normalised image (height, width, channels) as it looks, in [0, 1]."""
         return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def items(self, argument: str) -> list[str]:
+        """The files of a folder or a glob."""
+        return files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image (n, H, W, channels) and size int32 (n, 2)."""

@@ -17,6 +17,7 @@ from lookup import Section, Value
 
 FEW = 500  # examples, of which a larger share is held out
 SHARES = (20, 10)  # per cent that are held out of few examples, and of many
+WORDS, SUBWORDS = 1000, 8000  # different words, from which on subwords are learned; of these the most
 MOST = 64  # examples that are looked at
 
 
@@ -107,3 +108,13 @@ def sample(examples: int) -> list[int]:
 def among(values: Sequence[int], share: float = 0.5) -> int:
     """The value below which so many are."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0
+
+
+def tokenizer(texts: Sequence[str]) -> dict[str, Value]:
+    """Keys of config.data for a tokenizer that these texts can teach: subwords where there are words enough."""
+    words, characters = {word for text in texts for word in text.split()}, set().union(*texts)
+    if len(words) >= WORDS:
+        size = min(SUBWORDS, max(len(characters) + WORDS // 2, len(words) // 2))
+        return {"tokenizer": "bpe", "vocabulary_size": max(size, len(characters) + 100)}
+    spaced = sum(map(len, texts)) < 20 * max(1, sum(len(text.split()) for text in texts))
+    return {"tokenizer": "word" if spaced else "char", "vocabulary_size": SUBWORDS}

@@ -30,7 +30,7 @@ def survey(section: Section) -> Survey:
         more, lines = scored(found, whole, train.size)
         keys |= more
         train = _opened(section, source, more["train_split"])
-    sizes, colours = _looked_at(train)
+    sizes, colours = looked_at(train)
     channels = 3 if any(colours) else 1
     keys |= {"mean": (0.5,) * channels, "std": (0.5,) * channels}
     classes = sources.classes(train)
@@ -78,7 +78,7 @@ def _opened(section: Section, source: str, split: str) -> Source:
     return sources.open(source, section["name"], split, section.get("data_dir", ""), wanted=("image", "label"))
 
 
-def _looked_at(source: Source) -> tuple[list[tuple[int, int]], list[bool]]:
+def looked_at(source: Source) -> tuple[list[tuple[int, int]], list[bool]]:
     """Heights and widths of some images, and whether each is in colour.
 
     Raises:
