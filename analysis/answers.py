@@ -47,7 +47,9 @@ def judged(rows: Sequence[Row]) -> list[str]:
     if not known:
         return []
     right = [row for row in known if row.truth == row.answer.choice]
-    lines = [f"{len(right):,} of {len(known):,} whose folder names their class are right, {len(right) / len(known):.1%}:"]
+    lines = [
+        f"{len(right):,} of {len(known):,} whose folder names their class are right, {len(right) / len(known):.1%}:"
+    ]
     of, own = Counter(row.truth for row in known), Counter(row.truth for row in right)
     lines += [f"  {own[name] / of[name]:6.1%}  {name} ({own[name]:,} of {of[name]:,})" for name in sorted(of)]
     wrong = Counter((row.truth, row.answer.choice) for row in known if row.truth != row.answer.choice)

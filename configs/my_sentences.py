@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
         init_fresh=("head/.*", "pooler/.*", "words.*", "following/.*"),
         model=dict(name="classifier", **base.open_keys("width", "depth", "mlp_dim", "heads", "dropout")),
         task=dict(name="classify", inputs=("tokens",)),
-        data=dict(kind="sentences", **text, **base.open_keys("tokenizer", "vocabulary_size")),
+        data=dict(kind="sentences", **text, **base.open_keys("tokenizer", "vocabulary_size", "buckets")),
         optim=dict(weight_decay=0.1, **base.open_keys("learning_rate", "warmup_steps")),
         **base.open_calendar(),
     )

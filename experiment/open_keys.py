@@ -67,9 +67,9 @@ def _closed(config: ConfigDict) -> ConfigDict:
 
 
 def _whole(config: ConfigDict) -> ConfigDict:
-    """The config with a batch that is not split."""
+    """The config with a batch that is not split, of a run whose steps are not counted."""
     whole = ConfigDict(config.to_dict())
-    whole.step.accumulate = 1
+    whole.step.accumulate, whole.steps = 1, (config.optim.warmup_steps or 0) + 1
     return whole
 
 
@@ -86,7 +86,8 @@ def _fill(config: ConfigDict, changes: Section, model: Section | None = None) ->
         here = config
         for section in sections:
             here = here.get(section, {})
-        at_default = key.startswith("model.") and name in (model or {}) and here[name] == defaults[name].default
+        theirs = key.startswith("model.") and name in (model or {}) and name in defaults
+        at_default = theirs and here.get(name) == defaults[name].default
         if name in here and (here[name] is None or at_default) and value is not None:
             value = tuple(value) if isinstance(value, list) else value
             with here.unlocked(), here.ignore_type():
@@ -186,7 +187,9 @@ def said(survey: Survey, machine: Machine, filled: Section, tuned: bool) -> list
         )
     where = f"{'an accelerator' if machine.accelerator else 'a CPU'} with {machine.memory / 1e9:.0f} GB"
     key = next(iter(filled), "seed")
-    lines = [f"  config.{section or '...':14} {' '.join(texts)}" for section, texts in sorted(rows.items(), reverse=True)]
+    lines = [
+        f"  config.{section or '...':14} {' '.join(texts)}" for section, texts in sorted(rows.items(), reverse=True)
+    ]
     return [
         f"Your data: {survey.words}.",
         *survey.notes,

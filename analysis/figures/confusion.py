@@ -33,9 +33,7 @@ def arrays(subject: Subject) -> Arrays:
     return {"confusion": found, "class_accuracy": own, "classes": classes, "accuracy": np.array(accuracy)}
 
 
-def confusion(
-    label: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int
-) -> Int[np.ndarray, "C C"]:
+def confusion(label: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> Int[np.ndarray, "C C"]:
     """How many of each true class (rows) are taken for each class. A label of −1 is not counted."""
     there = label >= 0
     return np.bincount(label[there] * classes + predicted[there], minlength=classes**2).reshape(classes, classes)
@@ -45,7 +43,9 @@ def draw(arrays: Arrays) -> Figure:
     """Shares of each row as shades, counts as numbers, each class's accuracy at the right."""
     found, names = arrays["confusion"], arrays["classes"]
     side = min(10.0, max(3.5, 0.42 * len(names)))
-    figure = picture.begin(side + 2.2, side + 1.2, f"Accuracy {float(arrays['accuracy']):.1%}: what each class is taken for")
+    figure = picture.begin(
+        side + 2.2, side + 1.2, f"Accuracy {float(arrays['accuracy']):.1%}: what each class is taken for"
+    )
     axes = figure.subplots()
     share = found / np.maximum(found.sum(1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

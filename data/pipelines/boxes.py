@@ -26,7 +26,12 @@ IGNORED = ("is_crowd", "is_difficult")  # what sets call boxes that are neither 
 def debug(section: Section) -> dict[str, object]:
     """What a `:debug` variant changes."""
     width = min(section.get("image_width") or section.get("image_size") or 32, 32)
-    return {"batch_size": 8, "eval_batch_size": 16, "image_size": min(section.get("image_size") or 32, 32), "image_width": width}
+    return {
+        "batch_size": 8,
+        "eval_batch_size": 16,
+        "image_size": min(section.get("image_size") or 32, 32),
+        "image_width": width,
+    }
 
 
 @dataclass(kw_only=True)

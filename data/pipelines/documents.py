@@ -31,7 +31,7 @@ def debug(section: Section) -> dict[str, int]:
     return {
         "batch_size": 16,
         "eval_batch_size": 64,
-        "length": min(section.get("length", 64), 64),
+        "length": min(section.get("length") or 64, 64),
         "vocabulary_size": 512,
     }
 

@@ -23,8 +23,9 @@ from errors import UserError
 
 def debug(section: Section) -> dict[str, int | str]:
     """What a `:debug` variant changes."""
-    tokenizer = section["tokenizer"] if section["tokenizer"] in Pipeline.learned else "bpe"
-    return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300, "tokenizer": tokenizer}
+    changes: dict[str, int | str] = {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
+    published = (section["tokenizer"] or "bpe") not in Pipeline.learned
+    return changes | ({"tokenizer": "bpe"} if published else {})
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     """
     train = found.get("train", whole)
     if "validation" in found:
-        later = f"The split {found['test']!r} is left for evaluate.py --split={found['test']}."
-        return {"train_split": train, "eval_splits": (found["validation"],)}, (later,) if "test" in found else ()
+        test = found.get("test")
+        later = (f"The split {test!r} is left for evaluate.py --split={test}.",) if test else ()
+        return {"train_split": train, "eval_splits": (found["validation"],)}, later
     if "test" in found:
         return {"train_split": train, "eval_splits": (found["test"],)}, ()
     share = 100 - SHARES[examples >= FEW]

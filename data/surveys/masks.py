@@ -41,7 +41,9 @@ def survey(section: Section) -> Survey:
     void = sorted({VOID, *(one for one in numbers if one >= len(names))})
     keys["ignored"] = tuple(void)
     if void != [VOID]:
-        lines += (f"Label images have {', '.join(map(str, void[:-1]))}, which no class is: left out of loss and score.",)
+        lines += (
+            f"Label images have {', '.join(map(str, void[:-1]))}, which no class is: left out of loss and score.",
+        )
     words = f"{train.size:,} images with {len(names)} classes of pixels, mostly {height}x{width}"
     return Survey(keys, train.size, len(names), words, (height, width), notes=lines)
 

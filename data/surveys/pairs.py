@@ -21,7 +21,12 @@ def survey(section: Section) -> Survey:
     """See data/surveys."""
     name = section["name"]
     if "," in name:
-        found, whole, source, languages = {}, "train", "files", _suffixes([Path(one.strip()) for one in name.split(",")])
+        found, whole, source, languages = (
+            {},
+            "train",
+            "files",
+            _suffixes([Path(one.strip()) for one in name.split(",")]),
+        )
     else:
         found, whole, source, languages = _kind(place(section))
     source, languages = section.get("source", source), tuple(section.get("languages", languages))

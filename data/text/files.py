@@ -22,7 +22,9 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
     if alone := "," in name:
         two(languages)
         if stem(split) != "train":
-            raise UserError(f"{name} are two files, whose only split is 'train', not {stem(split)!r}: take parts of it.")
+            raise UserError(
+                f"{name} are two files, whose only split is 'train', not {stem(split)!r}: take parts of it."
+            )
         paths = [find((f := Path(data_dir, one.strip()).expanduser()).parent, "", f.name) for one in name.split(",")]
     else:
         paths = [find(folder, stem(split), f"{{}}.{language}", f"{language}.{{}}.txt") for language in two(languages)]

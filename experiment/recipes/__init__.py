@@ -73,6 +73,11 @@ def batch(examples: int, wanted: int, machine: Machine) -> int:
     return max(1, round(size / machine.divisor)) * machine.divisor
 
 
+def heads(width: int, size: int = 32) -> int:
+    """About as many heads as have this size, a divisor of the width."""
+    return next(count for count in range(max(1, width // size), 0, -1) if width % count == 0)
+
+
 def calendar(
     steps_per_epoch: float, epochs: float, given: Given, split: str, metric: str, mode: str = "max"
 ) -> dict[str, Value]:
@@ -81,12 +86,12 @@ def calendar(
     Args:
       metric: that says which checkpoint is best; none where only a test split could say it.
     """
-    epochs = given.get("epochs", epochs)
-    steps = given.get("steps", 0) or max(1, round(epochs * steps_per_epoch))
+    epochs, wanted = given.get("epochs", epochs), given.get("steps", 0)
+    steps = wanted or max(1, round(epochs * steps_per_epoch))
     every = max(1, -(-steps // EVALUATIONS))
     best = "" if split.split("[")[0].lower().startswith("test") else f"{split}/{metric}"
     return {
-        "epochs": float(epochs),
+        **({} if wanted else {"epochs": float(epochs)}),
         "optim.warmup_steps": min(MOST_WARMUP, int(WARMUP * steps)),
         "evaluation.every_steps": every,
         "checkpoint.every_steps": every,
@@ -96,4 +101,4 @@ def calendar(
     }
 
 
-__all__ = ["Given", "Machine", "Start", "Survey", "batch", "calendar"]
+__all__ = ["Given", "Machine", "Start", "Survey", "batch", "calendar", "heads"]

@@ -1,6 +1,6 @@
 """Texts: a GPT from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, calendar
+from experiment.recipes import Given, Machine, Start, Survey, calendar, heads
 from lookup import Value
 
 STEPS = {True: 5000, False: 2000}
@@ -34,6 +34,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
         changes |= {f"model.{key}": value for key, value in start.model.items()}
         return changes | {"optim.learning_rate": 5e-5 if start.parameters > 10**7 else 5e-4}
     width, depth = (384, 6) if on else (128, 4)
-    model = {"width": width, "depth": depth, "heads": width // 32 if not on else 6, "max_length": length}
+    width = given.get("model.width", width)
+    model = {"width": width, "depth": depth, "heads": heads(width, 64 if on else 32), "max_length": length}
     model |= {"dropout": DROPOUT[on], "positions": "rotary"}
     return changes | {f"model.{key}": value for key, value in model.items()}

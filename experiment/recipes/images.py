@@ -1,6 +1,6 @@
 """Images with classes: a small hybrid ViT from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads
 from lookup import Value
 
 LARGEST = {True: 224, False: 64}  # side of an image, on an accelerator and without
@@ -26,7 +26,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
         changes: dict[str, Value] = {f"data.{key}": value for key, value in start.data.items()}
         changes |= {f"model.{key}": value for key, value in start.model.items()}
     else:
-        rate, changes = 1e-3, {"data.image_size": side, **_model(side, survey.examples, on)}
+        rate, changes = 1e-3, {"data.image_size": side, **_model(side, survey.examples, given, on)}
     colour = len(survey.keys["mean"]) == 3
     return {
         **changes,
@@ -42,7 +42,13 @@ def augment(examples: int, colour: bool) -> dict[str, Value]:
     if not colour:
         return {"crop": "none", "flip": False, "rotate": 10.0, "shift": 0.08, "zoom": 0.1, "mixup": 0.2}
     few = examples < MANY
-    return {"crop": "random", "crop_min_area": 0.35, "flip": True, "randaugment_layers": 2, "mixup": 0.2 if few else 0.8}
+    return {
+        "crop": "random",
+        "crop_min_area": 0.35,
+        "flip": True,
+        "randaugment_layers": 2,
+        "mixup": 0.2 if few else 0.8,
+    }
 
 
 def _first(survey: Survey, given: Given) -> str:
@@ -56,16 +62,17 @@ def _side(pixels: int) -> int:
     return max(8, pixels // step * step)
 
 
-def _model(side: int, examples: int, accelerator: bool) -> dict[str, Value]:
+def _model(side: int, examples: int, given: Given, accelerator: bool) -> dict[str, Value]:
     """A ViT on the features of a small ResNet, which see edges without having to learn it."""
     coarse = side >= COARSE
     features = side // (8 if coarse else 2)
-    patch = 1 if features <= 12 else 2
+    patch = 1 if features <= 12 or features % 2 else 2
     width, depth = (384, 12) if accelerator and examples >= MANY else (192, 6) if accelerator else (96, 4)
+    width = given.get("model.width", width)
     return {
         "model.width": width,
         "model.depth": depth,
-        "model.heads": width // 32,
+        "model.heads": heads(width),
         "model.mlp_dim": 2 * width,
         "model.patch": patch,
         "model.stem": "imagenet" if coarse else "cifar",

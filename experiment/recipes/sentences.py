@@ -1,6 +1,6 @@
 """Sentences with classes: a small encoder from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads
 from lookup import Value
 
 BATCHES = {True: 256, False: 64}  # the largest
@@ -8,6 +8,8 @@ VIEWS = {True: 2_000_000, False: 200_000}  # sentences that are seen in all
 EPOCHS = {True: (4, 60), False: (3, 40)}  # least and most
 TUNED = 4.0  # epochs, where the run begins with weights
 PARTS = 40  # an epoch of few sentences has so many batches
+MANY = 20_000  # sentences, from which on batches have more lengths: each is compiled
+BUCKETS = {True: 6, False: 3}
 LONGEST = 512  # tokens
 PIECES = 1.5  # tokens of a word
 
@@ -24,12 +26,13 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     changes: dict[str, Value] = {
         "data.batch_size": size,
         "data.max_length": longest,
+        "data.buckets": BUCKETS[survey.examples >= MANY],
         "optim.learning_rate": 1e-3,
         **calendar(survey.examples / size, epochs, given, split, "accuracy"),
     }
     if not start:
-        width = 256 if on else 128
-        model = {"width": width, "depth": 4 if on else 2, "mlp_dim": 2 * width, "heads": width // 32, "dropout": 0.3}
+        width = given.get("model.width", 256 if on else 128)
+        model = {"width": width, "depth": 4 if on else 2, "mlp_dim": 2 * width, "heads": heads(width), "dropout": 0.3}
         return changes | {f"model.{key}": value for key, value in model.items()}
     changes |= {f"data.{key}": value for key, value in start.data.items()}
     changes |= {f"model.{key}": value for key, value in start.model.items()}
