@@ -38,7 +38,7 @@ import experiment
 import weights
 from data import published
 from data.tokenizer import Reader
-from errors import UserError
+from errors import UserError, command
 from experiment import Run, init_from, record, restore
 from experiment import config as configs
 from training import step
@@ -97,7 +97,8 @@ def main(arguments: list[str]) -> None:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
         item = "image.jpg" if found.channels else '"..."'
-        print(f"{target} is a run. Next: python predict.py --workdir={target} {item}, or --config.init_from={target}")
+        print(f"{target} is a run. Next, with {item} after it: {command('predict.py', f'--workdir={target}')}")
+        print(f"A run begins with it by --config.init_from={target}")
 
 
 def check(source: Path, target: Path) -> None:

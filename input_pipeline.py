@@ -109,6 +109,9 @@ class Pipeline(Protocol):
     def items(self, argument: str) -> list[str]:
         """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
 
+    def example(self) -> str:
+        """An item of an evaluation split that a person can give to predict.py; "" where none has a name or a text."""
+
     def truth(self, item: str) -> str:
         """The class that is known of an item, by the folder it is in; "" where none is."""
 

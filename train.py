@@ -20,7 +20,7 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
-from errors import UserError
+from errors import UserError, command
 from experiment import init_from, open_keys, resume, scoring, teacher
 from training import flops, hosts
 from training.interrupt import Interrupt
@@ -204,7 +204,7 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
-        f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
+        f"  metrics  {where}/metrics.jsonl, and for TensorBoard {where}/tensorboard",
         f"  config   {where}/config.json",
     ]
     if step < run.steps:
@@ -215,10 +215,17 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
         [
             f"Done in {int(seconds) // 60}:{int(seconds) % 60:02}. {describe(scores)}",
             *lines,
-            f"Next: python predict.py --workdir={where} ...    python evaluate.py --workdir={where}",
-            "      python train.py --config=configs/vit_fashion_mnist.py    (configs/README.md lists all)",
+            "Next:",
+            *(f"  {command(script, f'--workdir={where}', *more)}" for script, more in following(run)),
         ]
     )
+
+
+def following(run: experiment.Run) -> list[tuple[str, list[str]]]:
+    """The commands that can use the run, with what they are given."""
+    example = run.pipeline.example()
+    predict = [("predict.py", [example])] if example and not example.startswith("-") else []
+    return [("evaluate.py", []), *predict, ("visualize.py", [])]
 
 
 def main(arguments: list[str]) -> int:

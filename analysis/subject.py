@@ -307,8 +307,8 @@ class Subject:
             raise UserError("the run has no evaluation split (config.data.eval_splits).")
         return self.run.pipeline.eval_splits[0]
 
-    def rows(self) -> Iterator[dict[str, np.ndarray]]:
-        """What the task says of every example of that split, batch by batch."""
+    def answers(self) -> Iterator[dict[str, np.ndarray]]:
+        """What the task predicts of every example of that split, batch by batch."""
         return self.run.predict(self.variables, self.run.pipeline.eval_batches(self.split))
 
     @cached_property

@@ -24,7 +24,7 @@ from lookup import Section, Value
 from training import hosts, parallel, step
 
 SHARE = 0.5  # of the memory that activations may take: they are counted before the compiler saves some
-SHOWN = ("data", "data.augment", "model", "optim")  # sections that have a line of their own
+SHOWN = ("data", "data.augment", "model", "optim", "")  # sections that have a line of their own
 COPIES = 6  # of the parameters that a step holds: gradients, moments, the new ones
 
 
@@ -179,22 +179,19 @@ def activations(run: Run, batch: dict[str, jax.ShapeDtypeStruct]) -> int:
 
 def said(survey: Survey, machine: Machine, filled: Section, tuned: bool) -> list[str]:
     """What was chosen, a line for each section, as the values of keys."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, list[str]] = {section: [] for section in SHOWN}
     for key, value in filled.items():
         section, _, name = key.rpartition(".")
-        rows.setdefault(section if section in SHOWN else "", []).append(
-            f"{name if section in SHOWN else key}={_short(value)}"
-        )
+        own = section if section in SHOWN else ""
+        rows[own].append(f"{name if own else key}={_short(value)}")
     where = f"{'an accelerator' if machine.accelerator else 'a CPU'} with {machine.memory / 1e9:.0f} GB"
-    key = next(iter(filled), "seed")
-    lines = [
-        f"  config.{section or '...':14} {' '.join(texts)}" for section, texts in sorted(rows.items(), reverse=True)
-    ]
+    key = next((key for key in reversed(filled) if key.startswith("data.")), "seed")
+    lines = [f"  {section or 'others':14} {' '.join(texts)}" for section, texts in rows.items() if texts]
     return [
         f"Your data: {survey.words}.",
         *survey.notes,
-        f"Chosen for {'these weights, ' * tuned}these data and {where}; change one by --config.{key}=VALUE:",
-        *(line for text in lines for line in textwrap.wrap(text, 118, subsequent_indent=" " * 24)),
+        f"Chosen for {'these weights, ' * tuned}these data and {where}; to change one: --config.{key}=VALUE.",
+        *(line for text in lines for line in textwrap.wrap(text, 118, subsequent_indent=" " * 17)),
     ]
 
 

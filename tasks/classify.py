@@ -53,8 +53,8 @@ class Task(tasks.Task):
 
         Returns:
           loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B; with `balanced` or
-          `by_class` also class_accuracy, whose two parts are arrays (C,), and with the latter calibration, of BINS. Accuracies of a mixture count against the label with the
-          larger share, the losses against both.
+          `by_class` also class_accuracy, whose two parts are arrays (C,), and with the latter calibration, of BINS.
+          Accuracies of a mixture count against the label with the larger share, the losses against both.
         """
         label, mask = batch["label"], batch["mask"]
         logits = apply(*[batch[name] for name in self.inputs])

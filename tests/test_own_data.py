@@ -88,7 +88,7 @@ def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
     data = {"data.name": names_of(name, tmp_path), "parallel.mode": "mesh"}
     config, lines = open_keys.resolve(configs.load(f"configs/{name}.py:debug", data), tmp_path / "run")
     assert lines[0].startswith("Your data: ")
-    assert "change one by --config." in "\n".join(lines)
+    assert "to change one: --config." in "\n".join(lines)
     run = experiment.build(config, tmp_path / "run")
     run.pipeline.check()
     batch = next(run.batches(0))  # the model is traced to tell what it needs

@@ -25,7 +25,7 @@ def arrays(subject: Subject) -> Arrays:
     """Of each bin count int, confidence and accuracy float (bins,), NaN where it is empty; accuracy, mean_confidence
     and expected_calibration_error of all."""
     confidence, right = [np.zeros(0)], [np.zeros(0, bool)]
-    for rows in subject.rows():
+    for rows in subject.answers():
         there = rows["label"] >= 0
         confidence.append(rows["probability"].max(-1)[there].astype(float))
         right.append((rows["probability"].argmax(-1) == rows["label"])[there])

@@ -25,7 +25,7 @@ def arrays(subject: Subject) -> Arrays:
     class that the split lacks; classes (C,); accuracy."""
     classes = np.array(subject.run.data.classes)
     found = np.zeros((len(classes), len(classes)), int)
-    for rows in subject.rows():
+    for rows in subject.answers():
         found += confusion(rows["label"], rows["probability"].argmax(-1), len(classes))
     count = found.sum(1)
     own = np.where(count > 0, np.diag(found) / np.maximum(count, 1), np.nan)

@@ -23,6 +23,10 @@ class Pipeline(images.Pipeline):
         """The name itself."""
         return [argument]
 
+    def example(self) -> str:
+        """A class."""
+        return self.classes[0]
+
     def truth(self, item: str) -> str:
         """Nothing is known of it."""
         return ""

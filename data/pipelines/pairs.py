@@ -232,6 +232,10 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
         sizes: dict[str, int | None] = {"outputs": size, "source_vocabulary": None if self.joint else size}
         return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None, self.assumed)
 
+    def example(self) -> str:
+        """The first source sentence of an evaluation split."""
+        return self.opened(self.eval_splits[0])[0][0]
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to translate as one batch {"source": (n, S)}."""
         rows, notes = ragged.one_batch(self.source_tokenizer, items, self.max_length)

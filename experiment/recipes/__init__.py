@@ -67,7 +67,7 @@ class Given:
 
 def batch(examples: int, wanted: int, machine: Machine) -> int:
     """A batch near `wanted` examples, a power of two that divides by the devices and is no larger than the split."""
-    size = 2 ** max(0, round(wanted).bit_length() - 1)
+    size = 2 ** max(0, wanted.bit_length() - 1)
     while size > 1 and size > examples:
         size //= 2
     return max(1, round(size / machine.divisor)) * machine.divisor
