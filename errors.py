@@ -63,14 +63,18 @@ def command(script: str, *arguments: str) -> str:
     Args:
       script: "predict.py".
     """
-    python = "python"
-    if os.path.realpath(shutil.which(python) or "") != os.path.realpath(sys.executable) or (
-        os.path.dirname(shutil.which(python) or "") != os.path.dirname(sys.executable)
-    ):
-        here = os.path.relpath(sys.executable)
-        python = sys.executable if here.startswith("..") else here
-    folder = os.path.dirname(sys.argv[0]) if sys.argv[0].endswith(".py") else ""
-    return shlex.join([python, os.path.join(folder, script), *arguments])
+    usual = shutil.which("python") or ""
+    same = os.path.dirname(usual) == os.path.dirname(sys.executable)
+    python = "python" if same else _from_here(sys.executable)
+    return shlex.join(
+        [python, _from_here(os.path.join(os.path.dirname(os.path.abspath(__file__)), script)), *arguments]
+    )
+
+
+def _from_here(path: str) -> str:
+    """A path from the working directory, where it is within that."""
+    here = os.path.relpath(path)
+    return path if here.startswith("..") else here
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

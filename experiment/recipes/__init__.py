@@ -97,7 +97,7 @@ def calendar(
         "checkpoint.every_steps": every,
         "checkpoint.keep_best": best,
         "checkpoint.keep_best_mode": mode,
-        "log.every_steps": max(1, steps // LOGS),
+        "log.every_steps": max(min(5, steps), steps // LOGS),
     }
 
 
