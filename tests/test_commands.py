@@ -149,6 +149,18 @@ def test_help_lists_flags_and_configs():
     assert "configs/base.py" not in done.stdout
 
 
+def test_help_lists_what_the_command_takes_and_nothing_else():
+    done = command("visualize.py", "--help")
+    assert "confusion  " in done.stdout
+    assert "configs/vit_digits.py" not in done.stdout
+    done = command("plan.py", "--help")
+    assert "stopped_status" not in done.stdout
+    assert "h100xN" in done.stdout
+    done = command("train.py", "--help", "--config=configs/my_images.py")
+    assert re.search(r"--config\.data\.batch_size=None  examples of a global training batch", done.stdout)
+    assert "--config.recipe='images'" in done.stdout
+
+
 def test_evaluate_scores_the_checkpoint_that_training_scored(trained):
     from training import log
 
