@@ -92,7 +92,8 @@ def _fill(config: ConfigDict, changes: Section, model: Section | None = None) ->
             value = tuple(value) if isinstance(value, list) else value
             with here.unlocked(), here.ignore_type():
                 here[name] = value
-            filled[key] = value
+            if not at_default or value != defaults[name].default:
+                filled[key] = value
     return filled
 
 

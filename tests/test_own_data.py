@@ -9,7 +9,7 @@ from PIL import Image
 
 import experiment
 import input_pipeline
-from data import surveys
+from data import sources, surveys, text
 from errors import UserError
 from experiment import config as configs
 from experiment import open_keys, record
@@ -33,10 +33,10 @@ def images(root: Path, count: int = 10, colour: bool = True) -> Path:
 def texts(root: Path) -> Path:
     """Texts of every form."""
     root.mkdir(exist_ok=True)
-    rows = [f'{i},"{text}, {i}",{CLASSES[i % 2]}' for i, text in enumerate(GERMAN)]
+    rows = [f'{i},"{words}, {i}",{CLASSES[i % 2]}' for i, words in enumerate(GERMAN)]
     (root / "table.csv").write_text("\n".join(["id,Text,Label", *rows]) + "\n")
-    (root / "a.de").write_text("\n".join(f"{text} {i}" for i, text in enumerate(GERMAN)) + "\n")
-    (root / "a.en").write_text("\n".join(f"{text[::-1]} {i}" for i, text in enumerate(GERMAN)) + "\n")
+    (root / "a.de").write_text("\n".join(f"{words} {i}" for i, words in enumerate(GERMAN)) + "\n")
+    (root / "a.en").write_text("\n".join(f"{words[::-1]} {i}" for i, words in enumerate(GERMAN)) + "\n")
     (root / "book.txt").write_text(" ".join(GERMAN) * 5)
     return root
 
@@ -124,8 +124,6 @@ def test_a_list_is_split_with_the_same_share_of_each_class_whatever_its_order(tm
     (tmp_path / "list.csv").write_text("\n".join(["id,filename,label", *rows]))
     survey = surveys.of("images", {"name": str(tmp_path / "list.csv")})
     assert survey.keys["source"] == "list"
-    from data import sources
-
     parts = [sources.open("list", str(tmp_path / "list.csv"), split) for split in ("train[:80%]", "train[80%:]")]
     assert [np.bincount(part.labels()).tolist() for part in parts] == [[8, 8], [2, 2]]
     every = {part.describe(i) for part in parts for i in range(part.size)}
@@ -201,3 +199,75 @@ def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make
     with pytest.raises(UserError, match=message) as error:
         input_pipeline.survey({"kind": kind, "name": str(make(tmp_path))})
     assert "\n" not in str(error.value)
+
+
+def test_texts_of_a_table_or_of_folders_keep_the_share_of_each_class(tmp_path):
+    table = texts(tmp_path / "texts") / "table.csv"
+    parts = [text.labelled("table", str(table), split, "") for split in ("train[:80%]", "train[80%:]")]
+    assert [np.bincount(labels).tolist() for _, labels, _ in parts] == [[16, 16], [4, 4]]
+    assert {classes for _, _, classes in parts} == {CLASSES}
+    assert "ein Hund läuft, 0" in {*parts[0][0], *parts[1][0]}  # a comma within quotation marks
+    assert not set(parts[0][0]) & set(parts[1][0])
+    for number, name in enumerate(CLASSES):
+        (tmp_path / "folders" / name).mkdir(parents=True)
+        for i in range(10):
+            (tmp_path / "folders" / name / f"{i}.txt").write_text(f"text {i}\nof {number}")
+    survey = surveys.of("sentences", {"name": str(tmp_path / "folders")})
+    assert (survey.keys["source"], survey.examples, survey.classes) == ("class_folders", 16, 2)
+    found, labels, _ = text.labelled("class_folders", str(tmp_path / "folders"), "all", "")
+    assert found[labels.index(1)] == "text 0 of 1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,b,c", "1,2,3"], "should name the columns 'text' and 'label'"),
+        (["text,x", "1,2"], "names no column 'label'"),
+        (["text,label", "only"], "row 2 has 1 columns, not 2"),
+        (["text,label", "one,"], "example 0 has no label"),
+        (["text,label"], "has no rows below its first line"),
+    ],
+)
+def test_a_table_that_is_none_is_one_line(rows, message, tmp_path):
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=message):
+        text.labelled("table", str(tmp_path / "a.csv"), "train", "")
+
+
+@pytest.mark.parametrize("source", ["coco", "voc", "yolo"])
+def test_boxes_are_found_by_the_form_of_their_files(source, tmp_path):
+    root = boxes(tmp_path)
+    files = sorted((root / "images").rglob("*.*"))
+    if source != "coco":
+        (root / "annotations.json").unlink()
+    if source == "voc":
+        (root / "Annotations").mkdir()
+        for path in files[:6]:  # of one folder: VOC names images without theirs
+            path.rename(root / "images" / path.name)
+            box = "".join(
+                f"<{side}>{x}</{side}>" for side, x in zip(("xmin", "ymin", "xmax", "ymax"), (2, 2, 9, 9), strict=True)
+            )
+            thing = f"<object><name>thing</name><bndbox>{box}</bndbox></object>"
+            name = root / "Annotations" / f"{path.stem}.xml"
+            name.write_text(f"<annotation><filename>{path.name}</filename>{thing}</annotation>")
+    if source == "yolo":
+        for path in files:
+            label = root / "labels" / path.relative_to(root / "images").with_suffix(".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.5 0.5 0.2 0.2\n")
+        (root / "classes.txt").write_text("thing\n")
+    survey = surveys.of("boxes", {"name": str(root)})
+    assert (survey.keys["source"], survey.classes, survey.length) == (source, 1, 1)
+    assert survey.keys["train_split"].endswith("[:80%]")
+
+
+def test_languages_are_told_by_the_names_of_files_and_columns(tmp_path):
+    root = texts(tmp_path / "texts")
+    (root / "a.tsv").write_text("fa\ten\nx\ty\n" * 4)
+    for split in ("train", "val"):
+        for language in ("de", "en"):
+            (tmp_path / f"{split}.{language}").write_text("eins\nzwei\n")
+    for name, languages in ((f"{root}/a.de,{root}/a.en", ("de", "en")), (f"{root}/a.tsv", ("fa", "en"))):
+        assert surveys.of("pairs", {"name": name}).keys["languages"] == languages
+    survey = surveys.of("pairs", {"name": str(tmp_path)})
+    assert (survey.keys["languages"], survey.keys["eval_splits"]) == (("de", "en"), ("val",))

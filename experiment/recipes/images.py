@@ -10,6 +10,7 @@ EPOCHS = {True: (30, 150), False: (5, 150)}  # least and most; few images are se
 FINE_TUNED = 0.2  # of these, where the run begins with weights
 PARTS = 12  # an epoch of few images has so many batches
 MANY = 20_000  # images, from which on the model is larger
+OFTEN = 20  # epochs, from which on images are changed more
 COARSE = 48  # pixels, from which on the stem begins with a coarse convolution
 
 
@@ -31,24 +32,19 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     return {
         **changes,
         "data.batch_size": size,
-        **{f"data.augment.{key}": value for key, value in augment(survey.examples, colour).items()},
+        **{f"data.augment.{key}": value for key, value in augment(epochs, colour).items()},
         "optim.learning_rate": rate,
         **calendar(survey.examples / size, epochs, given, _first(survey, given), "accuracy"),
     }
 
 
-def augment(examples: int, colour: bool) -> dict[str, Value]:
-    """What training images go through. Grey ones may be characters, which are not mirrored."""
+def augment(epochs: float, colour: bool) -> dict[str, Value]:
+    """What training images go through, more where each is seen often. Grey ones may be characters, which are not
+    mirrored."""
     if not colour:
         return {"crop": "none", "flip": False, "rotate": 10.0, "shift": 0.08, "zoom": 0.1, "mixup": 0.2}
-    few = examples < MANY
-    return {
-        "crop": "random",
-        "crop_min_area": 0.35,
-        "flip": True,
-        "randaugment_layers": 2,
-        "mixup": 0.2 if few else 0.8,
-    }
+    more = {"randaugment_layers": 2, "mixup": 0.2} if epochs >= OFTEN else {"randaugment_layers": 0, "mixup": 0.0}
+    return {"crop": "random", "crop_min_area": 0.35, "flip": True, **more}
 
 
 def _first(survey: Survey, given: Given) -> str:
