@@ -31,9 +31,8 @@ def arrays(subject: Subject) -> Arrays:
     """Pictures (K, height, width, 3), filled up with white at the right; how wrong, (K,), 0 where nothing is; the
     examples' names (K,) and what is wrong with each (K,)."""
     run, split = subject.run, subject.split
-    worst = [one for one in scoring.worst(run, subject.variables, split, SHOWN) if one[0] > 0]
-    if not worst:
-        raise UserError(f"mistakes: the model is wrong about no example of {split}.")
+    worst = scoring.worst(run, subject.variables, split, SHOWN)
+    worst = [one for one in worst if one[0] > 0] or worst  # where nothing is wrong, what is right
     pictures = [run.task.answer(row, run.data).picture for _, _, row in worst]
     drawn = [one for one in pictures if one is not None]
     if not drawn:

@@ -12,7 +12,9 @@ def survey(section: Section) -> Survey:
     """See data/surveys. Of a file, a folder or a glob; a folder may have train.txt and validation.txt."""
     name, data_dir, source = section["name"], section.get("data_dir", ""), section.get("source", "files")
     train = text.documents(source, name, section.get("train_split", "train"), data_dir)
-    size, keys, lines = sum(map(len, train)), {}, ()
+    size = sum(map(len, train))
+    keys: dict[str, Value] = {}
+    lines: tuple[str, ...] = ()
     if not section.get("train_split"):
         there = {"train": "train"}
         for split in ("validation", "test"):

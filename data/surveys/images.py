@@ -24,7 +24,8 @@ def survey(section: Section) -> Survey:
     path = place(section)
     found, whole, source = _kind(path, section.get("source"))
     first = section.get("train_split") or found.get("train", whole)
-    train, lines = _opened(section, source, first), ()
+    train = _opened(section, source, first)
+    lines: tuple[str, ...] = ()
     keys: dict[str, Value] = {"source": source}
     if not section.get("train_split"):
         more, lines = scored(found, whole, train.size)

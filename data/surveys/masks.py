@@ -22,7 +22,8 @@ def survey(section: Section) -> Survey:
     path = place(section)
     found, whole = _splits(path)
     first = section.get("train_split") or found.get("train", whole)
-    train, lines = _opened(section, first), ()
+    train = _opened(section, first)
+    lines: tuple[str, ...] = ()
     keys: dict[str, Value] = {"source": "label_images"}
     if not section.get("train_split"):
         more, lines = scored(found, whole, train.size)

@@ -20,19 +20,18 @@ EXPECTED = (
 def survey(section: Section) -> Survey:
     """See data/surveys."""
     name = section["name"]
+    found: dict[str, str] = {}
+    whole, source = "train", "files"
+    languages: tuple[str, ...]
     if "," in name:
-        found, whole, source, languages = (
-            {},
-            "train",
-            "files",
-            _suffixes([Path(one.strip()) for one in name.split(",")]),
-        )
+        languages = _suffixes([Path(one.strip()) for one in name.split(",")])
     else:
         found, whole, source, languages = _kind(place(section))
     source, languages = section.get("source", source), tuple(section.get("languages", languages))
     first = section.get("train_split") or found.get("train", whole)
     where = (section.get("data_dir", ""), languages)
-    train, lines = text.pairs(source, name, first, *where), ()
+    train = text.pairs(source, name, first, *where)
+    lines: tuple[str, ...] = ()
     keys: dict[str, Value] = {"source": source, "languages": languages}
     if not section.get("train_split"):
         more, lines = scored(found, whole, len(train))

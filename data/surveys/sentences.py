@@ -21,7 +21,8 @@ def survey(section: Section) -> Survey:
     found, whole, source = _kind(path)
     source = section.get("source", source)
     first = section.get("train_split") or found.get("train", whole)
-    train, lines = _opened(section, source, first), ()
+    train = _opened(section, source, first)
+    lines: tuple[str, ...] = ()
     keys: dict[str, Value] = {"source": source}
     if not section.get("train_split"):
         more, lines = scored(found, whole, len(train[0]))

@@ -22,7 +22,8 @@ from tests.conftest import tiny
 from training.log import Log
 
 ROOT = Path(__file__).parents[2]
-OF_IMAGES = {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
+OF_CLASSES = {"calibration", "confusion", "mistakes"}
+OF_IMAGES = OF_CLASSES | {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
