@@ -186,7 +186,7 @@ def said(survey: Survey, machine: Machine, filled: Section, tuned: bool) -> list
         own = section if section in SHOWN else ""
         rows[own].append(f"{name if own else key}={_short(value)}")
     where = f"{'an accelerator' if machine.accelerator else 'a CPU'} with {machine.memory / 1e9:.0f} GB"
-    key = next((key for key in reversed(filled) if key.startswith("data.")), "seed")
+    key = ([key for key in filled if key.startswith("data.")] or ["seed"])[-1]
     lines = [f"  {section or 'others':14} {' '.join(texts)}" for section, texts in rows.items() if texts]
     return [
         f"Your data: {survey.words}.",

@@ -5,7 +5,7 @@ import math
 from experiment.recipes import Given, Machine, Start, Survey, batch, calendar
 from lookup import Value
 
-LARGEST = {True: 512, False: 192}  # longer side of the canvas
+LARGEST = {True: 512, False: 256}  # longer side of the canvas
 GRID = 32  # by which both sides divide
 VIEWS = {True: 400_000, False: 16_000}  # images that are seen in all
 EPOCHS = {True: (20, 300), False: (5, 100)}  # least and most
