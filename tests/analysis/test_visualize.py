@@ -143,7 +143,7 @@ def test_an_image_that_is_made_smaller_is_said(vit, tmp_path, capsys):
 
 def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_path):
     with pytest.raises(
-        UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: calibration, confusion, curves, "
+        UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: calibration, "
     ):
         drawing.chosen(subject(vit), ["alignment"])
     with pytest.raises(UserError, match="cannot have 'rollout': the model reads no images"):
