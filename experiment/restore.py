@@ -76,9 +76,7 @@ def load(
     choose = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))
     number = hosts.shared("step", choose())
     if number is None:
-        script, *arguments = shlex.split(trained.get("command") or "train.py")
-        again = command(os.path.basename(script), *arguments)
-        raise UserError(f"{workdir} holds no checkpoint: train it first, with {again}")
+        raise UserError(f"{workdir} holds no checkpoint: train it first, with {_again(trained)}")
     state = run.restore(number)
     if average > 1:
         steps = hosts.shared("steps", sorted(islice(run.checkpoints.good(up_to=number), average)))
@@ -93,6 +91,15 @@ def load(
             [step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)]
         )
     return run, state, number
+
+
+def _again(trained: record.Record) -> str:
+    """The command that a run began with."""
+    try:
+        _, *arguments = shlex.split(trained.get("command") or "train.py")
+    except ValueError:  # of an older version, which did not quote
+        arguments = []
+    return command("train.py", *arguments)
 
 
 def latest(workdir: Path) -> tuple[Run, Variables]:
