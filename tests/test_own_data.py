@@ -92,7 +92,8 @@ def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
     run = experiment.build(config, tmp_path / "run")
     run.pipeline.check()
     batch = next(run.batches(0))  # the model is traced to tell what it needs
-    assert {key: x.shape[2:] for key, x in batch.items()} == {key: s[2:] for key, (s, _) in run.pipeline.spec.items()}
+    spec = run.pipeline.spec
+    assert {key: batch[key].shape[2:] for key in spec} == {key: shape[2:] for key, (shape, _) in spec.items()}
     assert run.steps == 4
     best = run.config["checkpoint"]["keep_best"]
     assert best.rpartition("/")[0] in run.pipeline.eval_splits
