@@ -107,7 +107,7 @@ class Task(tasks.Task):
         return Answer(text, {"error": error}, tasks.coloured(whole))
 
 
-def _flat(hidden: Bool[Array, "B *grid"]) -> Bool[Array, "B N"]:
+def _flat(hidden: Bool[Array, "B ..."]) -> Bool[Array, "B N"]:
     return hidden.reshape(len(hidden), -1)
 
 

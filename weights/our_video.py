@@ -1,7 +1,7 @@
 """models/vivit.py (joint attention), models/video_mae.py and models/timesformer.py by their parameters.
 
-D width, F MLP, H heads, K head size, T frames of a tubelet, P side of it or of a patch, Z frames of a clip, E channels, N
-positions, C classes; of VideoMAE's decoder W width, G MLP, Y heads, L head size, X numbers of a tubelet.
+D width, F MLP, H heads, K head size, T frames of a tubelet, P side of it or of a patch, Z frames of a clip, E channels,
+N positions, C classes; of VideoMAE's decoder W width, G MLP, Y heads, L head size, X numbers of a tubelet.
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ def _of_decoder(layers: Mapping[str, str]) -> dict[str, str]:
 def _in_time(layers: Mapping[str, str]) -> dict[str, str]:
     """Those of `layers` that a TimeSformer has a second time, for time."""
     there = {name: letters for name, letters in layers.items() if "/attention" in name}
+    again = {name.replace("/attention", "/time_attention"): letters for name, letters in there.items()}
     return {
-        **{name.replace("/attention", "/time_attention"): letters for name, letters in there.items() if "norm" not in name},
-        **{name.replace("/attention", "/time"): letters for name, letters in there.items() if "norm" in name},
+        **{name.replace("time_attention_norm", "time_norm"): letters for name, letters in again.items()},
         f"{BLOCK}/time_out/kernel": "D D",
         f"{BLOCK}/time_out/bias": "D",
     }
@@ -124,9 +124,7 @@ FRAMES = {
 }
 PLACES_IN_TIME = {"time_positions": "1 Z D"}
 TIMESFORMER = {
-    attention: Family(
-        "a TimeSformer", FRAMES | more, ("head",), partial(_of_frames, attention), "timesformer"
-    )
+    attention: Family("a TimeSformer", FRAMES | more, ("head",), partial(_of_frames, attention), "timesformer")
     for attention, more in (
         ("divided", PLACES_IN_TIME | _in_time(LAYERS)),
         ("joint", PLACES_IN_TIME),

@@ -107,7 +107,8 @@ def _video_mae(family: Family, more: tuple[Row, ...], optional: tuple[str, ...],
 
 
 def _classifier() -> Table:
-    return _video_mae(CLASSIFIER, (*_norm("norm", "fc_norm"), *_linear("head", "classifier")), ("head",), {"head": "gap"})
+    end = (*_norm("norm", "fc_norm"), *_linear("head", "classifier"))
+    return _video_mae(CLASSIFIER, end, ("head",), {"head": "gap"})
 
 
 def _pretraining() -> Table:
@@ -207,7 +208,5 @@ VIDEO_MAE_KIND = Kind(
     VIDEO_MAES,
     SIZES | PATCHES | OF_DECODER | {"tubelet_size": "T"},
     partial(_read, "qv_bias"),
-    partial(
-        _write, "videomae", {"vivit": "VideoMAEForVideoClassification", "video_mae": "VideoMAEForPreTraining"}
-    ),
+    partial(_write, "videomae", {"vivit": "VideoMAEForVideoClassification", "video_mae": "VideoMAEForPreTraining"}),
 )

@@ -86,9 +86,7 @@ def test_the_error_is_that_of_hidden_tubelets_each_channel_by_itself():
     ]
     target = np.stack(cut, 1)
     np.testing.assert_array_equal(reconstruct.patches(clip, (2, 2, 2)), target.reshape(2, 8, -1))
-    np.testing.assert_array_equal(
-        reconstruct.unpatched(target.reshape(2, 8, -1), clip.shape, (2, 2, 2)), clip
-    )
+    np.testing.assert_array_equal(reconstruct.unpatched(target.reshape(2, 8, -1), clip.shape, (2, 2, 2)), clip)
     target = (target - target.mean(2, keepdims=True)) / np.sqrt(target.var(2, keepdims=True) + 1e-6)
     task = reconstruct.Task(by_channel=True, inputs=("clip",))
     batch = {"clip": jnp.asarray(clip), "mask": jnp.ones(2)}

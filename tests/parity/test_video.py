@@ -53,9 +53,7 @@ def test_pretraining(torch, measured, tmp_path, mean_pooling):
     import transformers
 
     transformers.logging.disable_progress_bar()
-    config = transformers.VideoMAEConfig(
-        **SMALL | DECODER, num_frames=4, patch_size=8, use_mean_pooling=mean_pooling
-    )
+    config = transformers.VideoMAEConfig(**SMALL | DECODER, num_frames=4, patch_size=8, use_mean_pooling=mean_pooling)
     theirs = filled(torch, transformers.VideoMAEForPreTraining(config))
     theirs.save_pretrained(tmp_path)
     found = weights.read(tmp_path)
