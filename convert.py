@@ -10,8 +10,9 @@ FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of p
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
 made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
 must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2,
-configs/detr_coco.py for DETR and configs/video_kinetics400.py for video, with the model that the weights show. How texts are written (beams, ends, sampling)
-is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in part."""
+configs/detr_coco.py for DETR and configs/video_kinetics400.py for video, with the model that the weights show. How
+texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of config.task on the command
+line. Nothing is converted in part."""
 
 import json
 import os

@@ -3,9 +3,8 @@
     python train.py --config=configs/video_mae_digits.py
     python train.py --config=configs/video_mae_digits.py:finetune --config.init_from=runs/video_mae_digits
 
-PART: pretrain, where tubes hide three quarters of the places (of 16 places nine tenths would leave one or two), and what
-is predicted is each tubelet's contrasts; finetune, where 2,000 labelled clips are learned, from scratch without
-init_from.
+PART: pretrain, where tubes hide three quarters of the places and pixels are predicted as they are, as the contrasts of
+an empty tubelet are noise; finetune, where 2,000 labelled clips are learned, from scratch without init_from.
 """
 
 from ml_collections import ConfigDict
@@ -19,10 +18,11 @@ FRESH = ("head/.*", "reconstruction/.*", "norm/.*")
 def get_config(part: str = "pretrain") -> ConfigDict:
     """The config of a part: see above."""
     config = vivit_digits.get_config("both", "joint")
-    sizes = dict(width=64, depth=4, mlp_dim=256, heads=4, patch=8, tubelet=2)
+    sizes = dict(width=64, depth=4, mlp_dim=256, heads=4, patch=4, tubelet=2)
     if part == "pretrain":
+        config.data.eval_clips = 1
         config.model = ConfigDict(dict(name="video_mae", masked=0.75, decoder_depth=2, **sizes))
-        config.task = ConfigDict(dict(name="reconstruct", by_channel=True, inputs=("clip",)))
+        config.task = ConfigDict(dict(name="reconstruct", normalised=False, inputs=("clip",)))
         config.optim.update(b2=0.95, weight_decay=0.05)
     else:
         config.model = ConfigDict(dict(name="vivit", head="gap", positions="sinusoid_1d", key_bias=False, **sizes))

@@ -34,6 +34,12 @@ def random_moments(there: tf.Tensor, frames: int, stride: int, sampling: str, se
     return tf.minimum(first + stride * tf.range(frames), there - 1)
 
 
+def shuffled(taken: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Every clip's frames (clips, frames) in the same random order. seed: int64 (2,)."""
+    order = tf.argsort(tf.random.stateless_uniform(taken.shape[1:], seed))
+    return tf.gather(taken, order, axis=1)
+
+
 def _of_parts(there: tf.Tensor, frames: int, within: tf.Tensor) -> tf.Tensor:
     """The frame of each equal part of a video. within: (n, 1 or frames) in [0, 1), where in the part."""
     place = (tf.range(frames, dtype=tf.float32) + within) * (tf.cast(there, tf.float32) / frames)

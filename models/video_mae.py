@@ -63,6 +63,8 @@ class Model(vivit.Model):
             return averaged(clip, partial(self.represent, train=train)).astype(jnp.float32)
         if self.attention != "joint":
             raise UserError("config.model.attention=factorised needs whole frames, which VideoMAE hides: take joint.")
+        if clip.ndim != 5:
+            raise UserError("VideoMAE draws one view of a video: set config.data.eval_clips and eval_crops to 1.")
         x, size = self.tubelets(clip), self.size
         batch, times, rows, columns, width = x.shape
         count = round(self.masked * rows * columns)

@@ -239,14 +239,13 @@ FAMILIES: dict[str, dict[str, object]] = {
     "timesformer": {
         "model.name": "timesformer",
         "model.width": 16,
-        "model.depth": 2,
+        "model.depth": 1,
         "model.mlp_dim": 32,
         "model.heads": 2,
         "model.patch": 8,
         "task.name": "classify",
         "task.inputs": ("clip",),
         **CLIPS,
-        "data.eval_clips": 2,
         "data.eval_crops": 3,
     },
     "video_mae": {

@@ -69,6 +69,7 @@ class Pipeline(Examples):
       frames: of a clip.
       stride: frames of the video from one frame of the clip to the next.
       sampling: "stride", or "even": the clip has one frame of each of as many equal parts of the whole video.
+      shuffled: whether the frames of each clip are in a random order, in training and evaluation alike.
       eval_clips: clips of each video that evaluation and prediction average, from its beginning to its end.
       eval_crops: squares of each, along the frames' longer side: the middle one; or three, with both ends.
       image_size: side of a frame in pixels.
@@ -81,6 +82,7 @@ class Pipeline(Examples):
     frames: PositiveInt
     stride: PositiveInt = 1
     sampling: Literal["stride", "even"] = "stride"
+    shuffled: bool = False
     eval_clips: Annotated[int, Interval(ge=1, le=100)] = 1
     eval_crops: Literal[1, 3] = 1
     image_size: Pixels
@@ -206,6 +208,8 @@ class Pipeline(Examples):
             seed = tf.stack([tf.cast(self.feed.seed, tf.int64), row["position"]])
             there = self._length(example[self.clip])
             taken = clip_views.random_moments(there, self.frames, self.stride, self.sampling, seed)
+            if self.shuffled:
+                taken = clip_views.shuffled(taken, seed + 3)
             clip = self._frames(example[self.clip], taken[0])
             if settings.crop == "random":
                 clip = clip_views.random_part(clip, self.image_size, settings.crop_min_area, seed + 2)[0]
@@ -219,8 +223,9 @@ class Pipeline(Examples):
                 clip = tf.where(mirrored, tf.reverse(clip, axis=[2]), clip)
             return {"clip": augment.normalise(clip, self.mean, self.std), "label": example["label"]}
 
-        def evaluation(example: Example, _: Example) -> Example:
-            return {"clip": self._viewed(example[self.clip]), "label": example["label"]}
+        def evaluation(example: Example, row: Example) -> Example:
+            place = tf.cast(row.get("index", 0), tf.int64)
+            return {"clip": self._viewed(example[self.clip], place), "label": example["label"]}
 
         return training if train else evaluation
 
@@ -243,13 +248,19 @@ class Pipeline(Examples):
         found = videos.frames_of(video, taken) if video.dtype == tf.string else tf.gather(video, taken)
         return clip_views.coloured(found, len(self.mean))
 
-    def _viewed(self, video: Tensor) -> Tensor:
-        """The views of a video that are scored, normalised: float32 (*views, frames, height, width, channels)."""
+    def _viewed(self, video: Tensor, place: Tensor | int = 0) -> Tensor:
+        """The views of a video that are scored, normalised: float32 (*views, frames, height, width, channels).
+
+        Args:
+          place: of the video in its split, by which its frames are shuffled.
+        """
         tf = tensorflow()
         from data import augment, clip_views
 
         there = self._length(video)
         taken = clip_views.moments(there, self.frames, self.stride, self.eval_clips, self.sampling)
+        if self.shuffled:
+            taken = clip_views.shuffled(taken, tf.stack([tf.constant(0, tf.int64), tf.cast(place, tf.int64)]))
         found = clip_views.squares(self._frames(video, tf.reshape(taken, [-1])), self.image_size, self.eval_crops)
         views = tf.reshape(found, (self.eval_crops, self.eval_clips, *self.clip_shape))
         views = tf.reshape(tf.transpose(views, (1, 0, 2, 3, 4, 5)), (*self.views, *self.clip_shape))

@@ -84,6 +84,20 @@ def test_several_views_are_of_one_video():
     assert "averages 6 views of each video: 2 clips x 3 crops" in pipeline.describe()[1]
 
 
+def test_frames_are_shuffled_by_the_clip_in_training_and_evaluation():
+    pipeline = views(frames=4, stride=1, shuffled=True, eval_clips=1, eval_crops=1)
+    clip = tf.constant(np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 24, 1), np.uint8))
+    for train in (True, False):
+        change, orders = pipeline.change(pipeline.split("test[:6]"), train), set()
+        for place in [*range(20), *range(20)]:
+            row = {name: tf.constant(place, tf.int64) for name in ("position", "index")}
+            found = change({"clip": clip, "label": tf.constant(0)}, row)["clip"].numpy()[:, 0, 0, 0]
+            orders.add((place, tuple(np.round((found * 0.5 + 0.5) * 255).astype(int).tolist())))
+        assert len(orders) == 20, "the same order for the same clip"
+        assert len({order for _, order in orders}) > 5
+        assert all(sorted(order) == [0, 1, 2, 3] for _, order in orders)
+
+
 @pytest.mark.parametrize(("there", "expected"), [(9, [[0, 3, 6], [2, 5, 8]]), (2, [[0, 0, 1], [0, 1, 1]])])
 def test_even_sampling_covers_the_whole_video(there, expected):
     assert clip_views.moments(tf.constant(there), 3, 1, 2, "even").numpy().tolist() == expected

@@ -106,3 +106,8 @@ def test_the_error_is_that_of_hidden_tubelets_each_channel_by_itself():
 def test_what_cannot_be_is_one_line(changes, message):
     with pytest.raises(UserError, match=message):
         jax.eval_shape(lambda: video_mae.Model(1, **SMALL | changes).init(jax.random.key(0), CLIP, train=False))
+
+
+def test_several_views_are_one_line():
+    with pytest.raises(UserError, match=r"draws one view of a video: set config.data.eval_clips and eval_crops to 1"):
+        jax.eval_shape(lambda: MODEL.init(jax.random.key(0), CLIP[:, None], train=False))

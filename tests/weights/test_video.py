@@ -59,7 +59,11 @@ def test_there_and_back_is_the_same_bit_for_bit(tmp_path, form):
         ("vivit", {"qkv_bias": False}, "config.json says qkv_bias=False, and only True can be read"),
         ("vivit", {"hidden_size": 32}, "config.json says hidden_size=32, and the weights beside it have 16"),
         ("divided", {"num_frames": 8}, "config.json says num_frames=8, and the weights beside it have 4"),
-        ("divided", {"model_type": "vivit"}, "is of a model_type='vivit', and the weights beside it have the names of a"),
+        (
+            "divided",
+            {"model_type": "vivit"},
+            "is of a model_type='vivit', and the weights beside it have the names of a",
+        ),
         ("video_mae", {"decoder_num_attention_heads": 2}, "only half the encoder's 2 can be read"),
         ("video_mae", {"hidden_act": "swish2"}, "cannot be used .KeyError"),
     ],
