@@ -141,6 +141,9 @@ class Pipeline(Examples):
     def describe(self) -> list[str]:
         """How much there is."""
         lines = [f"{self.train_source.size:,} clips of {len(self.classes)} classes, batch {self.batch_size}."]
+        clip = self.train_source.features[self.clip]
+        if isinstance(clip, sources.Feature) and clip.shape[0] is None:
+            lines.append(f"Of videos of fewer than {self._span} frames, some are repeated.")
         if self.views:
             lines.append(
                 f"Evaluation averages {self.views[0]} views of each video: {self.eval_clips} clips x {self.eval_crops} "

@@ -60,6 +60,7 @@ def test_folders_and_animated_pictures_are_videos_of_their_class(folder):
         "/test/light/b.gif": [200, 220, 230],
     }
     notes = " ".join(there.describe())
+    assert "Of videos of fewer than 5 frames, some are repeated." in notes
     assert "1 folders without a frame (empty)" in notes
     assert "1 of another kind (notes.txt)" in notes
     assert "1 videos outside a folder of a class (stray.gif)" in notes
