@@ -33,7 +33,7 @@ class Model(vivit.Model):
       last_norm: whether the encoder ends in a LayerNorm, which a classifier has after the mean.
     """
 
-    head: Literal["gap"] = "gap"  # type: ignore[assignment]
+    head: Literal["gap"] = "gap"
     positions: Kind = "sinusoid_1d"
     key_bias: bool = False
     masked: Probability = 0.9

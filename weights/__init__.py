@@ -59,8 +59,11 @@ __all__ = [
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
 model_type, architecture = files.model_type, files.architecture
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin", "detr")  # config.model.name
-MODELS += ("vivit", "video_mae", "timesformer")
+# config.model.name
+MODELS = (
+    *("vit", "resnet", "mixer", "swin", "detr", "vivit", "timesformer", "video_mae"),
+    *("transformer", "t5", "gpt", "bert"),
+)
 
 
 class Move(NamedTuple):
