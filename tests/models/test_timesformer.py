@@ -92,6 +92,18 @@ def test_divided_attention_is_the_papers_by_hand(drawn):
     np.testing.assert_allclose(found, whole, atol=2e-5)
 
 
+@pytest.mark.parametrize("attention", PUBLISHED)
+def test_layers_can_be_computed_again_and_dropped_in_training(attention):
+    model = timesformer.Model(3, **SMALL, attention=attention, remat="full", stochastic_depth=0.2, dropout=0.1)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), CLIP, train=False)["params"])
+
+    def loss(params):
+        return model.apply({"params": params}, CLIP, train=True, rngs={"dropout": jax.random.key(0)}).sum()
+
+    traced = jax.make_jaxpr(jax.grad(loss))(shapes)
+    assert str(traced).count("remat") >= 2
+
+
 def test_weights_of_images_are_those_of_space():
     of_images = vit.Model(0, **SMALL)
     found = jax.eval_shape(lambda: of_images.init(jax.random.key(1), CLIP[:, 0], train=False)["params"])
