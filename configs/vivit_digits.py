@@ -18,7 +18,7 @@ def get_config(asked: str = "both", attention: str = "joint") -> ConfigDict:
     depths = dict(depth=4) if attention == "joint" else dict(depth=3, temporal_depth=1)
     sizes = dict(width=64, mlp_dim=256, heads=4, patch=4, tubelet=2)
     return base.config(
-        steps=6000,
+        steps=8000,
         model=dict(name="vivit", head="gap", positions="sinusoid_2d", attention=attention, **sizes, **depths),
         task=dict(name="classify", inputs=("clip",)),
         data=dict(
@@ -37,6 +37,6 @@ def get_config(asked: str = "both", attention: str = "joint") -> ConfigDict:
         ),
         optim=dict(learning_rate=2e-3, warmup_steps=300, weight_decay=0.2),
         step=dict(ema_decay=0.999),
-        evaluation=dict(every_steps=1000),
-        checkpoint=dict(every_steps=1000, keep_best=""),
+        evaluation=dict(every_steps=2000),
+        checkpoint=dict(every_steps=2000, keep_best=""),
     )
