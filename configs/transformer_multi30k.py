@@ -10,7 +10,7 @@ few pairs make few steps: at equal epochs, twice as many steps of half the token
 
 `tiny` is Transformer-tiny of 2105.14462, as github.com/LividWo/Revisit-MMT trains it: 2.6M parameters, all embeddings
 tied, 8,000 steps of 4,096 tokens, the mean of the last 10 checkpoints, 5 beams. There en-de has 41.02 BLEU, tokenised
-and without case.
+and without case. LayerNorm stands before each part here: after it, at this rate, training stays at 13 BLEU.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,6 @@ TINY = {
     "model.width": 128,
     "model.depth": 4,
     "model.mlp_dim": 256,
-    "model.norm": "post",
     "model.dropout": 0.3,
     "data.batch_tokens": 4096,
     "data.vocabulary_size": 10_000,
