@@ -1,6 +1,8 @@
 """Videos: folders of files and of frames, TFDS's sets, and what cannot be read."""
 
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +115,14 @@ def test_files_need_pyav_and_say_so_at_once(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"decoding c.mp4 needs PyAV: pip install av==\S+, or give folders of frames"):
         sources.open("videos", str(folder), "train")
+
+
+def test_the_error_line_names_the_version_that_is_pinned():
+    root = Path(__file__).parents[2]
+    assert tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["video"] == [
+        videos.PYAV
+    ]
+    assert f"\n{videos.PYAV} " in (root / "requirements-dev.txt").read_text()
 
 
 def test_files_are_decoded_frame_by_frame(folder):
