@@ -47,6 +47,7 @@ class Pipeline(Examples):
     flip: bool = False
 
     item: ClassVar[str] = "an animated picture or a folder of frames"
+    rank: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
