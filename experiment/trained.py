@@ -36,6 +36,8 @@ from models.tokens import PAD
 from tasks.translate import shift_right
 from training.trees import PyTree, Variables, by_name
 
+APART, MOST = 1_000_003, 2**30  # so that the examples of two seeds have different numbers
+
 
 class _Writes(Protocol):
     """A task whose decoder reads what it is to write."""
@@ -45,7 +47,7 @@ class _Writes(Protocol):
         """The id that it begins after."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained:
     """A trained model, ready to be used. Nothing is printed, and no environment is changed.
 
@@ -63,7 +65,11 @@ class Trained:
     run: Run
     variables: Variables
     step: int
-    _with: dict[str, Run] = field(default_factory=dict, repr=False)  # other settings of the task, by their text
+    _with: dict[str, Run] = field(default_factory=dict)  # other settings of the task, by their text
+
+    def __repr__(self) -> str:
+        name, count = self.config["model"]["name"], self.run.parameters()
+        return f"<{name} with {count:,} parameters, step {self.step:,} of {self.run.workdir}>"
 
     @property
     def model(self) -> nn.Module:
@@ -108,23 +114,23 @@ class Trained:
         """
         return self._answers(self.run, self._rows(self.run, items), most)
 
-    def generate(self, texts: str | Sequence[str], seed: int | None = None, **settings: Value) -> str | list[str]:
+    def generate(self, texts: str | Sequence[str], seed: int = 0, **settings: Value) -> str | list[str]:
         """Translations of sentences, or prompts with their continuations: a text for a text, a list for a list.
 
         Args:
-          seed: of sampling; None for the run's own.
+          seed: of sampling, beside the run's own: another one draws other texts.
           settings: keys of config.task, such as beams=1, temperature=0.8 or length=100.
 
         Raises:
           UserError: a model that writes no texts, or a setting that its task does not have.
         """
-        run = self._run_with(settings, seed)
+        run = self._run_with(settings)
         if type(run.task).stream is tasks.Task.stream:
             raise UserError(
                 f"config.task.name={self.config['task']['name']!r} writes no texts token by token: use predict or "
                 "answers."
             )
-        found = [answer.text for answer in self._answers(run, self._rows(run, texts))]
+        found = [answer.text for answer in self._answers(run, self._rows(run, texts, seed * APART % MOST))]
         return found[0] if isinstance(texts, str) else found
 
     def features(self, items: Items) -> Float32[np.ndarray, "B D"]:
@@ -160,9 +166,13 @@ class Trained:
             raise UserError(f"there is nothing to read: give {self.run.pipeline.item}.")
         return self.run.pipeline.read(texts)
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[Batch, int]]:
-        """Batches of few shapes, and how many rows of each are examples. Texts are padded to one length."""
-        most, done = of_user.ROWS[-1] if self.run.pipeline.rank else len(texts), 0
+    def _batches(self, texts: Sequence[str], done: int = 0) -> Iterator[tuple[Batch, int]]:
+        """Batches of few shapes, and how many rows of each are examples. Texts are padded to one length.
+
+        Args:
+          done: the number of the first example, with which draws change.
+        """
+        most = of_user.ROWS[-1] if self.run.pipeline.rank else len(texts)
         for some in of_user.few(texts, most):
             batch, _ = self._read(some)
             for start in range(0, len(some), of_user.ROWS[-1]):
@@ -171,10 +181,10 @@ class Trained:
                 yield of_user.padded(part, done), size
                 done += size
 
-    def _rows(self, run: Run, items: Items) -> dict[str, np.ndarray]:
+    def _rows(self, run: Run, items: Items, first: int = 0) -> dict[str, np.ndarray]:
         parts = []
         with of_user.readable(run.pipeline, items) as texts:
-            for batch, size in self._batches(texts):
+            for batch, size in self._batches(texts, first):
                 rows = jax.device_get(run.predict_few(self._ready, batch))
                 parts.append({name: x[:size] for name, x in rows.items() if name != "index"})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -187,15 +197,15 @@ class Trained:
     def _ready(self) -> Variables:
         return self.run.prepared(self.variables)
 
-    def _run_with(self, settings: Section, seed: int | None) -> Run:
+    def _run_with(self, settings: Section) -> Run:
         """The run with other settings of its task."""
-        if not settings and seed is None:
+        if not settings:
             return self.run
-        if (key := repr((sorted(settings.items()), seed))) not in self._with:
+        if (key := repr(sorted(settings.items()))) not in self._with:
             section = {name: value for name, value in self.config["task"].items() if name != "name"} | dict(settings)
             task = lookup.call("config.task", type(self.run.task), section)
             task.check(self.run.pipeline.sizes.get("outputs"))
-            self._with[key] = replace(self.run, task=task, seed=self.run.seed if seed is None else seed)
+            self._with[key] = replace(self.run, task=task)
         return self._with[key]
 
     def _inputs(self, batch: Mapping[str, np.ndarray | jax.Array]) -> list[np.ndarray | jax.Array]:
@@ -273,7 +283,7 @@ class Trained:
         of_tokens = probes.outputs(self._probed(self.variables, *inputs))
         if of_tokens is None or inputs[0].ndim != 2:
             raise UserError(f"a {self.config['model']['name']} has no representation of a whole example.")
-        real = (np.asarray(inputs[0]) > PAD)[..., None]
+        real = (np.asarray(inputs[0]) > PAD)[..., None].astype(np.float32)
         total = (np.asarray(of_tokens, np.float32) * real).sum(1)
         return total / np.maximum(real.sum(1), 1)
 
