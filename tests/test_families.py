@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import experiment
 from errors import UserError
 from experiment import config as configs
 from experiment import record
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
+from tests.own_hook import heard, own
 from train import train
 from training import log
 
@@ -52,6 +54,8 @@ def trained(runs: dict[str, Path], family: str) -> Path:
         changes = COMMON | FAMILIES[family]
         if family == "distilled":
             changes["task.teacher"] = str(trained(runs, "vit"))
+        if family == "dit":
+            changes["hooks"] = (own(runs[""])[0],)
         config = configs.load("configs/vit_digits.py", changes)
         runs[family] = runs[""] / family
         train(config, runs[family])
@@ -108,6 +112,44 @@ def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_
 
 def test_figures_are_drawn_after_an_evaluation(runs):
     assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
+
+
+def test_a_hook_hears_what_the_log_holds_and_of_each_figure(runs):
+    rows = log.read(trained(runs, "dit"))
+    first, *logged, figure, last = heard(runs[""] / "told")
+    assert (first, figure, last) == (["begin", "dit", "dit", 0], ["figure", 20, "samples", True], ["end", "finished"])
+    assert [{"step": step} | metrics for _, step, metrics in logged] == [pytest.approx(row) for row in rows]
+
+
+LIBRARY = ("features", "attention", "generate")  # what a run as a library can or says that it cannot
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_library_says_what_predict_does(runs, family, tmp_path):
+    """And features, attention and texts, or in one line that the model has none."""
+    item = ITEMS[str(FAMILIES[family]["data.kind"])]
+    if item.endswith(".png"):
+        item = str(tmp_path / item)
+        Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(item)
+    run = experiment.load(trained(runs, family))
+    (answer,) = run.answers(item)
+    printed = done("predict.py", f"--workdir={run.run.workdir}", "--json", f"--out={tmp_path}", item).stdout
+    expected = {name: x for name, x in json.loads(printed).items() if name not in ("input", "picture")}
+    assert json.loads(json.dumps(answer.data)) == pytest.approx(expected) or answer.data == expected
+    found = {}
+    for name in LIBRARY:
+        try:
+            found[name] = getattr(run, name)(item)
+        except UserError as error:
+            assert "\n" not in str(error)
+    assert ("generate" in found) == (family in ("transformer", "seq2seq", "gpt"))
+    assert ("features" in found) == (family not in ("detr", "dit", "seq2seq", "skip_gram"))
+    whole = {"resnet", "mixer", "swin", "upernet", "dit", "skip_gram"}
+    assert ("attention" in found) == (family not in whole)
+    if "attention" in found:
+        for weights in found["attention"].maps.values():
+            assert weights.ndim == 4
+            np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
 
 
 def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):
