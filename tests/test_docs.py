@@ -1,0 +1,61 @@
+"""What docs/ tell people to type: every command parses, and the examples run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import commands
+from experiment import config as configs
+from tests import commandline
+from tests.untrained import saved
+
+ROOT = Path(__file__).parents[1]
+COMMAND = re.compile(r"`(python (\w+)\.py [^`]*)`")
+COMING = re.findall(COMMAND, (ROOT / "docs" / "coming_from.md").read_text())
+RUNS = {"vit_digits": "vit", "vit_b16": "vit", "gpt": "gpt", "transformer": "transformer"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where the commands are typed: with the runs that they name."""
+    folder = tmp_path_factory.mktemp("docs")
+    for name, family in RUNS.items():
+        saved(family, folder / "runs" / name)
+    return folder
+
+
+def test_there_are_commands_of_each_kind():
+    assert len(COMING) > 50
+    assert {door for _, door in COMING} == {"train", "predict", "evaluate", "convert"}
+
+
+@pytest.mark.parametrize("typed", [typed for typed, _ in COMING])
+def test_a_command_parses(typed, folder, monkeypatch):
+    """With its flags, its config, its keys and the types and ranges of their values."""
+    monkeypatch.chdir(folder)
+    parsed: list[list[str]] = []
+
+    def run(main: object, description: str, config: str = "") -> None:
+        arguments = commands._parse(sys.argv, config)
+        if "config" in commands.FLAGS:
+            configs.check(commands.FLAGS.config)
+        parsed.append(arguments)
+
+    with mock.patch.object(commands, "run", run):
+        assert commandline.command(*shlex.split(typed)[1:]).returncode == 0
+    assert len(parsed) == 1
+    assert not [argument for argument in parsed[0] if argument.startswith("-")]
+
+
+def test_the_examples_of_linen_and_nnx_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    text = (ROOT / "docs" / "linen_and_nnx.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 5
+    names: dict[str, object] = {"__name__": "linen_and_nnx"}  # one after another, as a reader types them
+    for block in blocks:
+        exec(compile(block, "docs/linen_and_nnx.md", "exec"), names)
