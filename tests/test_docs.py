@@ -1,6 +1,7 @@
 """What docs/ tell people to type: every command parses, and the examples run."""
 
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -59,6 +60,5 @@ def test_the_examples_of_linen_and_nnx_run(folder, monkeypatch):
     text = (ROOT / "docs" / "linen_and_nnx.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 5
-    names: dict[str, object] = {"__name__": "linen_and_nnx"}  # one after another, as a reader types them
-    for block in blocks:
-        exec(compile(block, "docs/linen_and_nnx.md", "exec"), names)
+    (folder / "typed.py").write_text("\n".join(blocks))  # one after another, as a reader types them
+    runpy.run_path(str(folder / "typed.py"))
