@@ -12,7 +12,6 @@ import pytest
 import commands
 from experiment import config as configs
 from tests import commandline
-from tests.untrained import saved
 
 ROOT = Path(__file__).parents[1]
 COMMAND = re.compile(r"`(python (\w+)\.py [^`]*)`")
@@ -24,11 +23,12 @@ RUNS = {"vit_digits": "vit", "vit_b16": "vit", "gpt": "gpt", "transformer": "tra
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, untrained) -> Path:
     """Where the commands are typed: with the runs that they name."""
     folder = tmp_path_factory.mktemp("docs")
+    (folder / "runs").mkdir()
     for name, family in RUNS.items():
-        saved(family, folder / "runs" / name)
+        (folder / "runs" / name).symlink_to(untrained(family))
     return folder
 
 

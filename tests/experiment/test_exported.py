@@ -11,12 +11,11 @@ import experiment
 from errors import UserError
 from experiment import exported
 from tests.commandline import command
-from tests.untrained import saved
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> experiment.Trained:
-    return experiment.load(saved("vit", tmp_path_factory.mktemp("exported") / "vit"))
+def digits(untrained) -> experiment.Trained:
+    return experiment.load(untrained("vit"))
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +54,9 @@ def test_it_is_read_without_this_code(digits, file):
     np.testing.assert_allclose(program.call({"image": image})["probability"], expected["probability"], atol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["transformer", "gpt"])
-def test_texts_are_written_by_an_exported_model(family, tmp_path):
-    """Beam search, and continuations; with the tokenizer in the file."""
-    run = experiment.load(saved(family, tmp_path / "run", **({"task.temperature": 0.0} if family == "gpt" else {})))
+def test_texts_are_written_by_an_exported_model(untrained, tmp_path):
+    """By beam search; with the tokenizer in the file."""
+    run = experiment.load(untrained("transformer"))
     exported.write(run, tmp_path / "model.stablehlo", platforms=("cpu",))
     model = experiment.load_exported(tmp_path / "model.stablehlo")
     ((name, wanted),) = model.metadata["inputs"].items()

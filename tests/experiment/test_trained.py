@@ -15,30 +15,24 @@ from PIL import Image
 import experiment
 from errors import UserError
 from experiment import items as of_user
-from tests.untrained import saved
 
 ROOT = Path(__file__).parents[2]
 PIXELS = (np.random.default_rng(0).random((35, 8, 8)) * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("library")
+def digits(untrained) -> experiment.Trained:
+    return experiment.load(untrained("vit"))
 
 
 @pytest.fixture(scope="module")
-def digits(folder) -> experiment.Trained:
-    return experiment.load(saved("vit", folder / "vit"))
+def dates(untrained) -> experiment.Trained:
+    return experiment.load(str(untrained("transformer")), {"task.beams": 1})
 
 
 @pytest.fixture(scope="module")
-def dates(folder) -> experiment.Trained:
-    return experiment.load(str(saved("transformer", folder / "transformer")), {"task.beams": 1})
-
-
-@pytest.fixture(scope="module")
-def gpt(folder) -> experiment.Trained:
-    return experiment.load(saved("gpt", folder / "gpt", **{"task.length": 6}))
+def gpt(untrained) -> experiment.Trained:
+    return experiment.load(untrained("gpt"), {"task.length": 6})
 
 
 def test_images_are_predicted_however_they_are_given(digits, tmp_path):

@@ -1,6 +1,8 @@
 """Runs as folders that transformers opens by itself: model, tokenizer and image processor, and the same logits."""
 
-import jax.numpy as jnp
+from functools import partial
+
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +50,10 @@ def opened(torch, tmp_path):
     return opened
 
 
+def applied(run: experiment.Trained, *inputs: np.ndarray) -> np.ndarray:
+    return jax.jit(partial(run.model.apply, train=False))(run.variables, *inputs)
+
+
 def close(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert float(theirs.std()) > 0.05, "outputs so small that any error would pass"
     assert float(np.abs(np.asarray(ours) - theirs).max()) < TOLERANCE
@@ -65,7 +71,7 @@ def test_images(torch, opened, family):
     assert np.abs(ours["image"].transpose(0, 3, 1, 2) - theirs.numpy()).max() < 0.05
     with torch.no_grad():
         logits = model(pixel_values=torch.from_numpy(ours["image"].transpose(0, 3, 1, 2).copy())).logits.numpy()
-    close(run.model.apply(run.variables, ours["image"], train=False), logits)
+    close(applied(run, ours["image"]), logits)
     assert tuple(model.config.id2label.values()) == run.classes
 
 
@@ -75,7 +81,7 @@ def test_texts(torch, opened, family):
     tokens = np.random.default_rng(0).integers(3, run.run.pipeline.readers[0].size, (2, 12)).astype(np.int32)
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(tokens).long()).logits.numpy()
-    close(run.model.apply(run.variables, tokens, train=False), logits)
+    close(applied(run, tokens), logits)
 
 
 @pytest.mark.parametrize("family", ["t5", "transformer"])
@@ -89,4 +95,4 @@ def test_pairs(torch, opened, family):
             attention_mask=torch.ones(2, 7),
             decoder_input_ids=torch.from_numpy(target).long(),
         ).logits.numpy()
-    close(run.model.apply(run.variables, jnp.asarray(source), jnp.asarray(target), train=False), logits)
+    close(applied(run, source, target), logits)
