@@ -18,7 +18,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -28,6 +27,7 @@ from errors import UserError, nearest
 from experiment import record
 from experiment.trained import Trained
 from input_pipeline import Spec
+from lookup import Json
 from models.kernel_choice import compiled_for
 from training import parallel, step
 from training.trees import PyTree
@@ -61,7 +61,7 @@ class Exported:
       files: the tokenizers, by name.
     """
 
-    metadata: dict[str, Any]
+    metadata: Json
     files: dict[str, bytes]
     _program: export.Exported
 

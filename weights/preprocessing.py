@@ -1,15 +1,14 @@
 """How images are made ready, as transformers' image processors read it: preprocessor_config.json."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+
+from lookup import Json, Section
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {"lanczos3": 1, "bilinear": 2, "bicubic": 3}  # Pillow's numbers
-Json = dict[str, Any]
 
 
-def written(data: Mapping[str, Any]) -> Json:
+def written(data: Section) -> Json:
     """The file of a run; empty for one that reads no images, or in a way that transformers has no processor for.
 
     Args:
@@ -45,7 +44,7 @@ def written(data: Mapping[str, Any]) -> Json:
     }
 
 
-def file(data: Mapping[str, Any]) -> dict[str, bytes]:
+def file(data: Section) -> dict[str, bytes]:
     """The file by its name, of a run that has it. data: see `written`."""
     said = written(data)
     return {FILE: json.dumps(said, indent=2).encode()} if said else {}

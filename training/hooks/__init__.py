@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, Self, cast
 
 import lookup
@@ -19,7 +20,7 @@ from errors import UserError, nearest
 
 PACKAGE = "training.hooks"
 IDS = "hooks.json"  # in a workdir: what a tracker calls the run, so that one that goes on stays one
-Config = Mapping[str, Any]  # JSON
+Config = lookup.Section  # nested: the whole config, and with what it runs
 
 
 class Hook(Protocol):
@@ -113,7 +114,7 @@ def find(name: str) -> Callable[[], Hook]:
     return cast(Callable[[], Hook], module.Hook)
 
 
-def _of_file(path: Path) -> Any:  # a module
+def _of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"config.hooks: there is no file {path}.")
     spec = importlib.util.spec_from_file_location(f"hook_{path.stem}", path)
@@ -131,7 +132,7 @@ def _of_file(path: Path) -> Any:  # a module
     return module
 
 
-def library(name: str, install: str) -> Any:  # a module
+def library(name: str, install: str) -> Any:  # a module that has no types here
     """A tracker's library.
 
     Args:
@@ -156,9 +157,9 @@ def remembered(workdir: Path, tracker: str, made: Callable[[], str]) -> str:
     return ids[tracker]
 
 
-def flat(config: Config, prefix: str = "") -> dict[str, Any]:
+def flat(config: Config, prefix: str = "") -> lookup.Json:
     """A nested config by dotted keys."""
-    found: dict[str, Any] = {}
+    found: lookup.Json = {}
     for key, value in config.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return found
