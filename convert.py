@@ -5,6 +5,7 @@
     python convert.py runs/vit_imagenet-B_16 vit.safetensors [--as=timm|huggingface] [--step=best]
     python convert.py runs/vit_imagenet-B_16 FOLDER                  that transformers opens
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
+    python convert.py runs/vit_digits digits.stablehlo [--platforms=cpu,tpu] [--batch=8]      runs without this code
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
@@ -30,6 +31,8 @@ if __name__ == "__main__":
     commands.flag("string", "classes", None, "File with the names of the classes, one a line, in the head's order")
     commands.flag("integer", "heads", None, "Attention heads, where a file does not show them", lower_bound=1)
     commands.flag("string", "step", "last", "Which checkpoint of a run: last, best or a step")
+    commands.flag("list", "platforms", ["cpu", "cuda", "tpu"], "Of a .stablehlo file: where it can run")
+    commands.flag("integer", "batch", 0, "Of a .stablehlo file: examples of a call (0: any number)", lower_bound=0)
     commands.flag("integer", "average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
 
 import jax
@@ -40,11 +43,11 @@ import weights
 from data import published
 from data.tokenizer import Reader
 from errors import UserError, command
-from experiment import Run, init_from, record, restore
+from experiment import Run, exported, init_from, record, restore
 from experiment import config as configs
 from training import step
 from training.trees import PyTree
-from weights import generation
+from weights import generation, preprocessing
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
@@ -77,6 +80,10 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
     source, target = map(commands.path, arguments)
     check(source, target)
+    if target.suffix == exported.SUFFIX:
+        run = experiment.load(source, step=flags.step, average=flags.average)
+        print("\n".join(exported.write(run, target, flags.platforms, flags.batch)))
+        return
     if source.is_dir() and not weights.is_published(source):
         export(*of_run(source, flags.step, flags.average), target, flags["as"].value)
         return
@@ -162,7 +169,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
-        moves = weights.write_folder(target, params, model, classes, order, published.files(readers) | writing(run))
+        others = published.files(readers) | writing(run) | preprocessing.file(run.config["data"])
+        moves = weights.write_folder(target, params, model, classes, order, others)
         notes = []  # config.json says what differs
     show(moves)
     for note in notes:

@@ -34,17 +34,16 @@ if __name__ == "__main__":
     commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for each piece")
 
 import jax
-import numpy as np
 
 from analysis import answers as table
 from errors import UserError, shown
 from experiment import Run, restore
+from experiment.items import ROWS, padded
 from input_pipeline import Batch
 from tasks import Answer
 from training.trees import Variables
 
 Item = str | UserError  # what to predict, or why it cannot be known
-ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
 
 def main(arguments: list[str]) -> int:
@@ -155,11 +154,7 @@ def answers(
     """
     if not items:
         return
-    rows = next(rows for rows in ROWS if rows >= len(items))
-    index = np.arange(first, first + rows, dtype=np.int32)
-    full = {
-        name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
-    } | {"index": index}
+    full = padded(batch, first)
     if parts and len(items) == 1 and (stream := run.stream(variables, full)):
         yield items[0], *grown((run.task.answer(row, run.data, most) for row in stream), shown(items[0]), as_json)
         return

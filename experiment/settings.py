@@ -122,6 +122,8 @@ class Experiment:
       optim: its `name` is an optimiser of optax; see training/optim.py.
       parallel: see `make` in training/parallel.py.
       checkpoint: see training/checkpoint.py.
+      hooks: who else hears of metrics and figures: "wandb", "mlflow", "trackio", which are files of training/hooks/, or
+        a file of your own, "my_hook.py", which is executed.
     """
 
     recipe: str = ""
@@ -140,3 +142,4 @@ class Experiment:
     checkpoint: Keys = field(default_factory=dict)
     log: LogSettings = LogSettings()
     profile: ProfileSettings = ProfileSettings()
+    hooks: tuple[str, ...] = ()

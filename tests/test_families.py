@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 import commands
+import experiment
 from errors import UserError
 from experiment import config as configs
 from experiment import record, restore
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
+from tests.own_hook import heard, own
 from train import conclusion, train
 from training import log
 
@@ -56,6 +58,8 @@ def trained(runs: dict[str, Path], family: str) -> Path:
         changes = COMMON | FAMILIES[family]
         if family == "distilled":
             changes["task.teacher"] = str(trained(runs, "vit"))
+        if family == "dit":
+            changes["hooks"] = (own(runs[""])[0],)
         config = configs.load("configs/vit_digits.py", changes)
         runs[family] = runs[""] / family
         train(config, runs[family])
@@ -112,6 +116,33 @@ def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_
 
 def test_figures_are_drawn_after_an_evaluation(runs):
     assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
+
+
+def test_a_hook_hears_what_the_log_holds_and_of_each_figure(runs):
+    rows = log.read(trained(runs, "dit"))
+    first, *logged, figure, last = heard(runs[""] / "told")
+    assert (first, figure, last) == (["begin", "dit", "dit", 0], ["figure", 20, "samples", True], ["end", "finished"])
+    assert [{"step": step} | metrics for _, step, metrics in logged] == [pytest.approx(row) for row in rows]
+
+
+@pytest.mark.parametrize("family", ["t5", "seq2seq", "bert", "detr", "dit", "vivit", "swin"])
+def test_the_library_has_it_or_says_that_the_model_has_none(runs, family):
+    item: object = ITEMS[str(FAMILIES[family]["data.kind"])]
+    run = experiment.load(trained(runs, family))
+    if run.run.pipeline.rank:
+        item = np.zeros((4, 8, 8, 1)[4 - run.run.pipeline.rank :], np.uint8)
+    found, lacks = {}, []
+    for name in ("features", "attention", "generate"):
+        try:
+            found[name] = getattr(run, name)(item)
+        except UserError as error:
+            lacks.append(str(error))
+    assert not [line for line in lacks if "\n" in line]
+    assert ("features" in found) == (family not in ("detr", "dit", "seq2seq"))
+    assert ("attention" in found) == (family not in ("dit", "swin"))
+    assert ("generate" in found) == (family == "seq2seq")
+    for weights in found["attention"].maps.values() if "attention" in found else ():
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
 
 
 def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):

@@ -18,6 +18,7 @@ class Pipeline(images.Pipeline):
     """Batches as those of data/pipelines/images.py."""
 
     item: ClassVar[str] = "the name of a class"
+    rank: ClassVar[int] = 0
 
     def items(self, argument: str) -> list[str]:
         """The name itself."""
