@@ -216,7 +216,7 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
-        f"  metrics  {where}/metrics.jsonl, and for TensorBoard {where}/tensorboard",
+        f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
         f"  config   {where}/config.json",
     ]
     if step < run.steps:
