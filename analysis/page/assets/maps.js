@@ -1,0 +1,48 @@
+// All heads of all layers as one grid of small maps: a click chooses a layer and a head.
+
+/** A grid of maps. layers, heads: how many. chosen(layer, head): called by a click.
+ *  draw(cells, layer, head): cells(matrix rows) as a list of Float32Array of one map, each row scaled by itself or not. */
+function headGrid(layers, heads, chosen) {
+  const canvas = make("canvas", { class: "head-grid" });
+  const box = make("div", { class: "heads", "aria-hidden": "true" },
+    make("p", { class: "legend" }, "All heads: a row for each layer, a column for each head"), canvas);
+  let cell = 0;
+  const gap = 3;
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const head = Math.floor((event.clientX - box.left) / (cell + gap));
+    const layer = Math.floor((event.clientY - box.top) / (cell + gap));
+    if (head >= 0 && head < heads && layer >= 0 && layer < layers) chosen(layer, head);
+  });
+
+  /** map(layer, head): {rows, columns, values from 0 to 1}. */
+  function draw(map, layer, head) {
+    const room = Math.max(120, box.clientWidth);
+    cell = Math.max(14, Math.min(56, Math.floor((room + gap) / heads) - gap));
+    const context = sharp(canvas, heads * (cell + gap) - gap, layers * (cell + gap) - gap);
+    const accent = colour("accent");
+    for (let i = 0; i < layers; i += 1) {
+      for (let j = 0; j < heads; j += 1) {
+        const { rows, columns, values } = map(i, j);
+        const [left, top] = [j * (cell + gap), i * (cell + gap)];
+        context.globalAlpha = 1;
+        context.fillStyle = colour("surface");
+        context.fillRect(left, top, cell, cell);
+        context.fillStyle = accent;
+        const [width, height] = [cell / columns, cell / rows];
+        values.forEach((value, k) => {
+          if (value < 0.02) return;
+          context.globalAlpha = Math.min(1, value);
+          context.fillRect(left + (k % columns) * width, top + Math.floor(k / columns) * height, width, height);
+        });
+        if (i === layer && (j === head || head < 0)) {
+          context.globalAlpha = 1;
+          context.strokeStyle = colour("ink");
+          context.lineWidth = 1.5;
+          context.strokeRect(left + 0.75, top + 0.75, cell - 1.5, cell - 1.5);
+        }
+      }
+    }
+  }
+  return { box, draw };
+}
