@@ -35,6 +35,7 @@ SMALL = {  # what `:debug` changes, whatever the model and the data
     "steps": 4,
     "optim.warmup_steps": 1,
     "evaluation.every_steps": 2,
+    "evaluation.page": False,
     "checkpoint.every_steps": 2,
     "log.every_steps": 1,
 }

@@ -12,6 +12,7 @@ COMMON = {
     "log.every_steps": 1,
     "log.peak_teraflops": 1.0,
     "parallel.mode": "mesh",
+    "evaluation.page": False,  # which takes longer than the training
 }
 VIT = {
     "model.width": 16,

@@ -180,7 +180,10 @@ def answered(examples: Examples, one: Seen) -> Html | None:
     error = run.task.error(one.row)
     wrong = element("small", f"error {error:.3f}") if error is not None else None
     caption = element("figcaption", element("span", one.name), wrong)
-    return element("figure", shown, element("pre", text) if text.strip() else None, caption, class_="answer")
+    written = [x for x in answer.data.values() if isinstance(x, str) and x and len(x) < len(text) and text.endswith(x)]
+    before = text.removesuffix(written[0]) if written else text
+    words = element("pre", before, element("mark", written[0]) if written else None) if text.strip() else None
+    return element("figure", shown, words, caption, class_="answer")
 
 
 def image(address: str, text: str) -> Html:

@@ -110,8 +110,9 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
             of = f"{split}, {count} examples" if count else split
             detail = element("span", f"95 % interval {between}") if between else None
             headlines.append(element("div", element("dt", words(name)), element("dd", shown), element("p", of, detail)))
-    head = ["Metric", "Split", number("Value", "th"), number("95 % interval", "th")]
-    head += [number("Best", "th"), number("Examples", "th")]
+    head = ["Metric", "Split", *(number(x, "th") for x in ("Value", "95 % interval", "Best", "Examples"))]
+    used = [i for i in range(len(head)) if i < 3 or any(line[i] != number("") for line in lines)]
+    head, lines = [head[i] for i in used], [[line[i] for i in used] for line in lines]
     note = f"At step {last['step']:,}, the last of {len(evaluated):,} evaluations."
     if any(interval(key.rpartition("/")[2], 0.5, unit, 1) for key in metrics):
         note += " Intervals are Wilson's, for a share of so many examples: how far another test set of this size may be."

@@ -17,19 +17,18 @@ FILE = "page.html"
 SCRIPTS = ("decode", "dom", "maps", "image", "words", "chart", "table", "start")  # of assets/, in this order
 
 
-def write(subject: Subject, folder: Path) -> str:
-    """Writes the page of a run, and says where it is.
+def write(subject: Subject, folder: Path) -> Path:
+    """Writes the page of a run, and returns where it is.
 
     Raises:
       UserError: a file that cannot be written.
     """
-    path = folder / FILE
-    html.write(page(subject), path)
-    return f"{'page':16} {path}"
+    html.write(page(subject), folder / FILE)
+    return folder / FILE
 
 
 def after_training(run: Run, step: int) -> list[str]:
-    """Writes the page of a run that has just ended, and says where it is. An error is one line of warning: the run
+    """Writes the page of a run that has just ended, and returns a line on where it is. An error is one line of warning: the run
     itself is complete.
 
     Args:
@@ -43,7 +42,7 @@ def after_training(run: Run, step: int) -> list[str]:
         return run.devices.get_state(run.restore(step)).eval_variables
 
     try:
-        return [write(Subject(run=run, restore=variables, load=restore.latest), run.workdir)]
+        return [f"  page     {write(Subject(run=run, restore=variables, load=restore.latest), run.workdir)}"]
     except Exception as error:  # whatever it is, what was trained is saved
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
         print(f"warning: no page of the run ({why}).", file=sys.stderr)
@@ -67,7 +66,7 @@ def page(subject: Subject) -> str:
         "curves": curves.part(rows),
         "examples": looked,
         "figures": gallery.part(run.workdir),
-        "config": settings.part(run.config),
+        "config": settings.part(saved),
         "reproduce": settings.command(saved),
     }
     return html.page(
@@ -97,14 +96,14 @@ def body(header: Html, parts: dict[str, Html | None], notes: list[str]) -> Html:
 
 def head(subject: Subject, saved: record.Record, rows: list[log.Row], parts: dict[str, Html | None]) -> Html:
     """The name of the run, what it is in a sentence, and links to the sections."""
-    run = subject.run
-    data = run.config["data"]
-    steps = rows[-1]["step"] if rows else 0
-    spent = sum(row.get("seconds") or 0 for row in rows)
+    run, config = subject.run, subject.run.config
+    steps, spent = rows[-1]["step"] if rows else 0, sum(row.get("seconds") or 0 for row in rows)
+    data = config["data"].get("name") or config["data"].get("source", "its data")
+    task = config["task"]["name"].replace("_", " ")
     sentence = (
-        f"{run.config['model']['name']} of {saved.get('parameters', run.parameters()):,} parameters, trained to "
-        f"{run.config['task']['name'].replace('_', ' ')} on {data.get('name', 'its data')} for {steps:,} steps"
-        f"{f' in {duration(spent)}' if spent else ''}, on {saved.get('devices', 'unknown devices')}."
+        f"{config['model']['name']} of {saved.get('parameters', run.parameters()):,} parameters for the task “{task}”, "
+        f"trained on {data} for {steps:,} steps{f' in {duration(spent)}' if spent else ''} "
+        f"on {saved.get('devices', 'unknown devices')}."
     )
     links = [element("a", LINKS[key], href=f"#{key}") for key, part in parts.items() if part is not None]
     return element(

@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
 
 def settings(config: record.Record) -> Iterator[Setting]:
-    """Every key of a whole config, as `Run.config` has it."""
+    """Every key of a whole config, as the record of a run has it, or `Run.config`."""
     for section_name, keys in configs.sections(config):
         here = config.get(section_name, {}) if section_name else config
         meanings = configs.meanings(section_name, here)

@@ -19,7 +19,7 @@ function exploreImages(data, host) {
   const readout = make("p", { id: "explorer-readout", class: "readout", role: "status" });
   const caption = make("p", { class: "caption" });
   const stage = make("div", { class: "stage" }, caption, canvas, readout);
-  const grid = headGrid(data.layers, data.heads, (layer, head) => change({ layer, head, show: "attention" }));
+  const grid = headGrid(data.layers, data.heads, 64, (layer, head) => change({ layer, head, show: "attention" }));
 
   const thumbnails = data.items.map((item, i) => [i, make("img", { src: item.picture, alt: "" }), `${item.name} ${item.note}`.trim()]);
   const kinds = [["attention", "attention"], ["rollout", "rollout"]];

@@ -1,8 +1,8 @@
 // All heads of all layers as one grid of small maps: a click chooses a layer and a head.
 
-/** A grid of maps. layers, heads: how many. chosen(layer, head): called by a click.
- *  draw(cells, layer, head): cells(matrix rows) as a list of Float32Array of one map, each row scaled by itself or not. */
-function headGrid(layers, heads, chosen) {
+/** A grid of maps. layers, heads: how many. most: pixels of a map's side. chosen(layer, head): called by a click.
+ *  Its draw(map, layer, head) shows map(layer, head): {rows, columns, values from 0 to 1}; a head below 0 is all of them. */
+function headGrid(layers, heads, most, chosen) {
   const canvas = make("canvas", { class: "head-grid" });
   const box = make("div", { class: "heads", "aria-hidden": "true" },
     make("p", { class: "legend" }, "All heads: a row for each layer, a column for each head"), canvas);
@@ -15,10 +15,9 @@ function headGrid(layers, heads, chosen) {
     if (head >= 0 && head < heads && layer >= 0 && layer < layers) chosen(layer, head);
   });
 
-  /** map(layer, head): {rows, columns, values from 0 to 1}. */
   function draw(map, layer, head) {
     const room = Math.max(120, box.clientWidth);
-    cell = Math.max(14, Math.min(56, Math.floor((room + gap) / heads) - gap));
+    cell = Math.max(14, Math.min(most, Math.floor((room + gap) / heads) - gap));
     const context = sharp(canvas, heads * (cell + gap) - gap, layers * (cell + gap) - gap);
     const accent = colour("accent");
     for (let i = 0; i < layers; i += 1) {
@@ -35,8 +34,11 @@ function headGrid(layers, heads, chosen) {
           context.globalAlpha = Math.min(1, value);
           context.fillRect(left + (k % columns) * width, top + Math.floor(k / columns) * height, width, height);
         });
+        context.globalAlpha = 1;
+        context.strokeStyle = colour("line");
+        context.lineWidth = 1;
+        context.strokeRect(left + 0.5, top + 0.5, cell - 1, cell - 1);
         if (i === layer && (j === head || head < 0)) {
-          context.globalAlpha = 1;
           context.strokeStyle = colour("ink");
           context.lineWidth = 1.5;
           context.strokeRect(left + 0.75, top + 0.75, cell - 1.5, cell - 1.5);

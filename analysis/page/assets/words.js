@@ -13,7 +13,8 @@ function exploreWords(data, host) {
 
   const readout = make("p", { id: "explorer-readout", class: "readout", role: "status" });
   const lines = make("div", { class: "words" });
-  const stage = make("div", { class: "stage wide" }, lines, readout);
+  const overview = make("div");
+  const stage = make("div", { class: "stage wide" }, lines, readout, overview);
   const panel = make("div", { class: "panel" });
   host.append(stage, panel);
   const pair = items[0].some((view) => view.name === "alignment");
@@ -31,7 +32,7 @@ function exploreWords(data, host) {
     if (!kinds.some(([kind]) => kind === state.show)) state.show = "attention";
     state.layer = Math.min(state.layer, layers - 1);
     state.head = Math.min(state.head, heads - 1);
-    grid = headGrid(layers, heads, (layer, head) => change({ layer, head }));
+    grid = headGrid(layers, heads, 88, (layer, head) => change({ layer, head }));
     controls = {
       item: choice("Sentence", labels, state.item, (item) => change({ item, row: null }, true), "sentences"),
       view: names.length > 1 ? choice("Attention", names, state.view, (name) => change({ view: name, row: null }, true), "segments") : null,
@@ -41,7 +42,8 @@ function exploreWords(data, host) {
     };
     const focused = document.activeElement && panel.contains(document.activeElement) ? document.activeElement.value : null;
     const group = focused === null ? -1 : [...panel.children].findIndex((child) => child.contains(document.activeElement));
-    panel.replaceChildren(...Object.values(controls).filter(Boolean), grid.box);
+    panel.replaceChildren(...Object.values(controls).filter(Boolean));
+    overview.replaceChildren(grid.box);
     if (group >= 0) panel.children[group]?.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
     lay(view);
   }
@@ -111,7 +113,7 @@ function exploreWords(data, host) {
     });
     readout.textContent = lens ? saidOfLens(view) : said(view, values);
     host.querySelector(".lens")?.remove();
-    if (lens) stage.append(lensTable(view));
+    if (lens) overview.before(lensTable(view));
     grid.box.hidden = state.show !== "attention";
     if (state.show === "attention") {
       const [, , rows, columns] = view.attention.shape;
