@@ -1,7 +1,7 @@
 """Examples of the evaluation with what the model says of them: right and wrong ones, as far as its task tells.
 
-Where an answer is not simply right or wrong, the first examples with their answers, the most wrong ones first if the task
-says how wrong they are.
+Where an answer is not simply right or wrong, the first examples with their answers, the most wrong ones first if the
+task says how wrong they are.
 """
 
 import time
@@ -131,7 +131,9 @@ def part(examples: Examples) -> Html | None:
             f"The first {count:,} of the split {split}: {len(right):,} right, {len(wrong):,} wrong. Under each: what "
             "the model said, and what is true if that is something else.",
         ),
-        element("h3", "Wrong", element("small", f"{unsure}, {min(SHOWN, len(wrong))} of {len(wrong):,}" if wrong else "")),
+        element(
+            "h3", "Wrong", element("small", f"{unsure}, {min(SHOWN, len(wrong))} of {len(wrong):,}" if wrong else "")
+        ),
         shelf(examples, wrong[:SHOWN]) if wrong else none,
         element("h3", "Right", element("small", f"{min(SHOWN, len(right))} of {len(right):,}" if right else "")),
         shelf(examples, right[:SHOWN]) if right else none,

@@ -117,7 +117,11 @@ def images(examples: Examples) -> Images:
     if subject.image_files:
         shown, notes = subject.images(len(subject.image_files)), [("", name) for name in subject.image_files]
     else:
-        chosen = [*examples.wrong[: IMAGES // 3], *examples.right[:IMAGES], *(x for x in examples.seen if not x.verdict)]
+        chosen = [
+            *examples.wrong[: IMAGES // 3],
+            *examples.right[:IMAGES],
+            *(x for x in examples.seen if not x.verdict),
+        ]
         chosen = chosen[:IMAGES]
         height, width, _ = subject.image_shape
         shown = np.stack([one.example["image"][:height, :width] for one in chosen])
@@ -201,7 +205,9 @@ def views_of(subject: Subject, row: Mapping[str, np.ndarray], room: int) -> list
     for stack in () if subject.lacks_self_attention else sentences.stacks(subject, row):
         shown = sentences.cut(stack, longest(stack.attention, room // 3))
         tokens = spelled(shown.tokens)
-        lens = lens_of(subject, stack, len(tokens)) if stack.name == "decoder" and not logit_lens.lacks(subject) else None
+        lens = (
+            lens_of(subject, stack, len(tokens)) if stack.name == "decoder" and not logit_lens.lacks(subject) else None
+        )
         mixed = rollout.rollout(stack.attention[:, None])[0, : len(tokens), : len(tokens)]
         views.append(view(stack.name, tokens, tokens, shown.attention, packed(mixed), lens, len(stack.tokens)))
     return views

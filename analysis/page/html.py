@@ -24,8 +24,8 @@ def element(tag: str, *content: object, **attributes: object) -> Html:
     Args:
       tag: its name.
       *content: text, elements, or None for nothing.
-      **attributes: a name with an underscore at its end (`class_`) is without it, other underscores are hyphens; True is
-        an attribute without a value, None and False are none.
+      **attributes: a name with an underscore at its end (`class_`) is without it, other underscores are hyphens;
+        True is an attribute without a value, None and False are none.
     """
     words = [tag]
     for name, value in attributes.items():

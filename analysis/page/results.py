@@ -115,7 +115,9 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
     head, lines = [head[i] for i in used], [[line[i] for i in used] for line in lines]
     note = f"At step {last['step']:,}, the last of {len(evaluated):,} evaluations."
     if any(interval(key.rpartition("/")[2], 0.5, unit, 1) for key in metrics):
-        note += " Intervals are Wilson's, for a share of so many examples: how far another test set of this size may be."
+        note += (
+            " Intervals are Wilson's, for a share of so many examples: how far another test set of this size may be."
+        )
     return section(
         "results",
         "Results",

@@ -28,8 +28,8 @@ def write(subject: Subject, folder: Path) -> Path:
 
 
 def after_training(run: Run, step: int) -> list[str]:
-    """Writes the page of a run that has just ended, and returns a line on where it is. An error is one line of warning: the run
-    itself is complete.
+    """Writes the page of a run that has just ended, and returns a line on where it is. An error is one line of warning:
+    the run itself is complete.
 
     Args:
       run: whose newest checkpoint is that of `step`.

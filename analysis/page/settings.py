@@ -110,7 +110,8 @@ def command(saved: record.Record) -> Html:
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     dirty = " The code differed from that commit when the run began." if commit.endswith("+") else ""
     changes = [
-        f"From step {row['step']:,}: " + ", ".join(f"{key} {old!r} → {new!r}" for key, (old, new) in row["changes"].items())
+        f"From step {row['step']:,}: "
+        + ", ".join(f"{key} {old!r} → {new!r}" for key, (old, new) in row["changes"].items())
         for row in saved.get("history", ())
         if row.get("changes")
     ]
@@ -122,4 +123,3 @@ def command(saved: record.Record) -> Html:
         element("p", "The run was continued with changed settings:") if changes else None,
         element("ul", *[element("li", line) for line in changes]) if changes else None,
     )
-

@@ -1,7 +1,7 @@
-"""The page in a real browser: choosing, pointing, keys, curves, a phone's width, dark mode, and no error in the console.
+"""The page in a real browser: choosing, pointing, keys, curves, a phone's width, the dark; and no error in the console.
 
-Skipped without Playwright or a browser: `make test-browser` brings the first; the second is Debian's package chromium, or
-`.venv/bin/playwright install chromium`.
+Skipped without Playwright or a browser: `make test-browser` brings the first; the second is Debian's package chromium,
+or `.venv/bin/playwright install chromium`.
 """
 
 import os
@@ -63,7 +63,10 @@ def words() -> explorer.Words:
     """A sentence and its translation; word i attends to word i - 1 alone."""
     n = len(TOKENS)
     before = np.broadcast_to(np.eye(n, k=-1), (LAYERS, HEADS, n, n))
-    lens: explorer.Lens = {"top": [[f"L{i}"] * n for i in range(LAYERS)], "probability": packed(np.full((LAYERS, n), 0.5))}
+    lens: explorer.Lens = {
+        "top": [[f"L{i}"] * n for i in range(LAYERS)],
+        "probability": packed(np.full((LAYERS, n), 0.5)),
+    }
     views = [
         explorer.view("alignment", TOKENS[:4], TOKENS, weights(LAYERS, HEADS, 4, n), None, None, 4),
         explorer.view("decoder", TOKENS, TOKENS, before, packed(before[0, 0]), lens, 60),
@@ -100,6 +103,7 @@ def show(browser, tmp_path):
     def show(text: str, **look: object) -> "sync.Page":
         (tmp_path / "page.html").write_text(text)
         tab = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | look))
+        tab.set_default_timeout(3000)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or said.append(request.url))
@@ -117,9 +121,11 @@ def pixel(tab: "sync.Page", row: int, column: int) -> list[int]:
     """The colour in the middle of a patch."""
     return tab.evaluate(
         """([row, column, side]) => {
-          const canvas = document.querySelector('canvas[tabindex]');
-          const x = Math.round(canvas.width * (column + 0.5) / side), y = Math.round(canvas.height * (row + 0.5) / side);
-          return [...canvas.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3); }""",
+          const canvas = document.querySelector('canvas[tabindex]'), copy = document.createElement('canvas');
+          const [x, y] = [canvas.width * (column + 0.5) / side, canvas.height * (row + 0.5) / side];
+          const context = copy.getContext('2d', { willReadFrequently: true });
+          context.drawImage(canvas, -x, -y);
+          return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3); }""",
         [row, column, SIDE],
     )
 
@@ -224,7 +230,15 @@ def test_a_phones_width_and_the_dark(show, shown):
 
 def test_the_table_of_a_study_is_sorted_by_any_column(show):
     rows = [
-        {"run": f"run{i}", "state": "finished", "width": w, "seed": 0, "test/loss": loss, "test/accuracy": a, "command": ""}
+        {
+            "run": f"run{i}",
+            "state": "finished",
+            "width": w,
+            "seed": 0,
+            "test/loss": loss,
+            "test/accuracy": a,
+            "command": "",
+        }
         for i, (w, loss, a) in enumerate([(8, 0.5, 0.7), (16, None, 0.1), (4, 0.25, 0.9)])
     ]
     tab = show(study.page("A study", element("p", "text"), rows, ["width"]))

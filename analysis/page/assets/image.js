@@ -99,8 +99,8 @@ function exploreImages(data, host) {
     }
     caption.replaceChildren(make("b", {}, name), note ? ` · says ${note}` : "");
     readout.textContent = said(values, peak);
-    grid.draw((layer, head) => small(layer, head), state.layer, state.show === "attention" ? state.head : -2);
     grid.box.hidden = state.show !== "attention";
+    if (!grid.box.hidden) grid.draw(small, state.layer, state.head);
   }
 
   function small(layer, head) {

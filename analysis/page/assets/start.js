@@ -1,6 +1,6 @@
 // What the page does once it is read.
 
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(document.getElementById("data")?.textContent ?? "{}");
 document.documentElement.classList.add("scripted");
 if (data.curves && document.getElementById("curves-here")) showCurves(data.curves, document.getElementById("curves-here"));
 if (data.explorer) {

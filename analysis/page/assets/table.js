@@ -3,7 +3,8 @@
 function sortable(table) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
-  const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+  const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim().replace(/^–$/, "");
+  const leading = (text) => (/^[-+]?[\d.]/.test(text) ? Number.parseFloat(text.replaceAll(",", "")) : NaN);
   heads.forEach((head, column) => {
     const button = make("button", { type: "button", class: "sort", click: () => sort(column) }, ...head.childNodes);
     head.replaceChildren(button);
@@ -16,8 +17,8 @@ function sortable(table) {
       else head.removeAttribute("aria-sort");
     });
     const rows = [...body.rows];
-    const numeric = rows.every((row) => value(row, column) === "" || !Number.isNaN(Number(value(row, column))));
-    const compare = (a, b) => (numeric ? Number(a) - Number(b) : a.localeCompare(b, undefined, { numeric: true }));
+    const numeric = rows.every((row) => value(row, column) === "" || !Number.isNaN(leading(value(row, column))));
+    const compare = (a, b) => (numeric ? leading(a) - leading(b) : a.localeCompare(b, undefined, { numeric: true }));
     rows.sort((x, y) => {
       const [a, b] = [value(x, column), value(y, column)];
       if (a === "" || b === "") return (a === "") - (b === "");
