@@ -2,5 +2,5 @@
 
 `run.py` puts a run's page together, `study.py` a study's, from what the other files find; `html.py` writes elements
 and the file. assets/ has the template, the style and the JavaScript, which are written into the file. The page runs no
-script than this: a policy in it names the script by its digest.
+other script: a policy in it names the script by its digest.
 """

@@ -22,7 +22,7 @@ ROWS = 64  # of a batch that is looked at together, where answers are right or w
 FEW = 6  # examples, where they are not
 MOST = 1024  # examples that are looked at
 SECONDS = 20.0  # after which no further batch is looked at
-SHOWN = 12  # examples of each sort
+SHOWN = {True: 12, False: 6}  # examples of each sort, of images and of others
 LONGEST = 600  # characters of a text
 
 
@@ -59,13 +59,14 @@ class Examples:
         """The first examples of the split."""
         run, split = self.subject.run, self.subject.split
         found: list[Seen] = []
-        begun = time.perf_counter()
+        begun = 0.0
         for batch in self._batches(split):
             rows = {name: np.asarray(x) for name, x in run.predict_few(self.subject.variables, batch).items()}
             for place in np.flatnonzero(batch["index"] >= 0):
                 example, row = ({name: x[place] for name, x in of.items()} for of in (batch, rows))
                 verdict = run.task.verdict(row, example, run.data) if self.judged else None
                 found.append(Seen(run.pipeline.called(split, int(batch["index"][place])), example, row, verdict))
+            begun = begun or time.perf_counter()  # the first batch waits for the compiler
             if not self.judged or len(found) >= MOST or time.perf_counter() - begun > SECONDS:
                 break
         return found
@@ -121,8 +122,11 @@ def part(examples: Examples) -> Html | None:
     right, wrong, count = examples.right, examples.wrong, len(examples.seen)
     if not count:
         return None
+    most = SHOWN[examples.subject.reads_images]
     unsure = "surest first" if any(one.verdict and one.verdict.probability for one in wrong) else "as they come"
     none = element("p", f"None among the first {count:,} of {split}.", class_="empty")
+    of_wrong = element("small", f"{unsure}, {min(most, len(wrong))} of {len(wrong):,}") if wrong else None
+    of_right = element("small", f"{min(most, len(right))} of {len(right):,}") if right else None
     return section(
         "examples",
         "Examples",
@@ -131,12 +135,10 @@ def part(examples: Examples) -> Html | None:
             f"The first {count:,} of the split {split}: {len(right):,} right, {len(wrong):,} wrong. Under each: what "
             "the model said, and what is true if that is something else.",
         ),
-        element(
-            "h3", "Wrong", element("small", f"{unsure}, {min(SHOWN, len(wrong))} of {len(wrong):,}" if wrong else "")
-        ),
-        shelf(examples, wrong[:SHOWN]) if wrong else none,
-        element("h3", "Right", element("small", f"{min(SHOWN, len(right))} of {len(right):,}" if right else "")),
-        shelf(examples, right[:SHOWN]) if right else none,
+        element("h3", "Wrong", of_wrong),
+        shelf(examples, wrong[:most]) if wrong else none,
+        element("h3", "Right", of_right),
+        shelf(examples, right[:most]) if right else none,
     )
 
 

@@ -54,13 +54,14 @@ function exploreWords(data, host) {
     const line = (tokens, name, points) => make("div", { class: "line" }, make("p", { class: "legend" }, name),
       make("div", { class: `tokens ${points ? "points" : ""}`, role: points ? "toolbar" : null, "aria-label": points ? name : null },
         ...tokens.flatMap((token, i) => {
-          const shown = token.trim() ? token : "␣".repeat(Math.max(1, token.length));
+          const shown = token.trim() || "␣".repeat(Math.max(1, token.length));
+          const space = token.trim() ? token.slice(0, token.length - token.trimStart().length) : "";
           const node = points
             ? make("button", { type: "button", class: "token", tabindex: -1, "aria-describedby": "explorer-readout",
               pointerenter: (event) => { if (event.pointerType === "mouse") change({ row: i }); },
               click: () => change({ row: i }), focus: () => change({ row: i }), keydown: move }, shown)
             : make("span", { class: "token" }, shown);
-          return token.includes("⏎") ? [node, make("br")] : [node];
+          return token.includes("⏎") ? [space, node, make("br")] : [space, node];
         })));
     const cut = view.cut ? make("p", { class: "note" }, `The first ${Math.max(view.rows.length, view.columns.length)} of ${view.cut} tokens.`) : null;
     const hint = make("p", { class: "note" }, "Point at a word, or move by the arrow keys.");
@@ -112,8 +113,16 @@ function exploreWords(data, host) {
       node.setAttribute("aria-pressed", i === state.row);
     });
     readout.textContent = lens ? saidOfLens(view) : said(view, values);
-    host.querySelector(".lens")?.remove();
-    if (lens) overview.before(lensTable(view));
+    const before = host.querySelector(".lens");
+    const left = before ? before.scrollLeft : 0;
+    before?.remove();
+    if (lens) {
+      const scroll = lensTable(view);
+      overview.before(scroll);
+      scroll.scrollLeft = left;
+      const [cell, room] = [scroll.querySelector("thead .here"), scroll.clientWidth - 80];
+      if (cell.offsetLeft < left + 80 || cell.offsetLeft + cell.offsetWidth > left + room) scroll.scrollLeft = cell.offsetLeft - room / 2;
+    }
     grid.box.hidden = state.show !== "attention";
     if (state.show === "attention") {
       const [, , rows, columns] = view.attention.shape;
@@ -152,8 +161,6 @@ function exploreWords(data, host) {
     }
     const head = make("tr", {}, make("th", { scope: "col" }, "read"), ...view.rows.map((token, i) => make("th", { scope: "col", class: i === state.row ? "here" : null }, token.trim() || "␣")));
     const scroll = make("div", { class: "scroll lens", tabindex: 0, role: "region", "aria-label": "The logit lens" }, make("table", {}, make("thead", {}, head), body));
-    const before = host.querySelector(".lens");
-    if (before) requestAnimationFrame(() => { scroll.scrollLeft = before.scrollLeft; });
     return scroll;
   }
 
