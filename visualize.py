@@ -34,7 +34,7 @@ import lookup
 from analysis import drawing, links
 from analysis.page import run as page
 from analysis.subject import Subject
-from errors import UserError
+from errors import UserError, nearest
 from experiment import record, restore
 
 PAGE = "page"  # the word that asks for it
@@ -45,8 +45,10 @@ def main(arguments: list[str]) -> None:
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
     figures = [name for name in arguments if name != PAGE]
+    known = [*lookup.names(drawing.FIGURES, "lacks"), PAGE]
     for name in figures:
-        lookup.find(drawing.FIGURES, "lacks", name)
+        if name not in known:
+            raise UserError(f"there is no {name!r} in {drawing.FIGURES.replace('.', '/')}/: {nearest(name, known)}")
     subject = Subject(
         run=restore.parts(config, workdir),
         restore=lambda: (

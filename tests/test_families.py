@@ -1,6 +1,7 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,12 @@ FIGURES = {
     "seq2seq": "alignment",
     "detr": "queries",
 }  # one that the family has, besides curves
+
+EXPLORERS = {
+    **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter"), "images"),
+    **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
+}  # of the page, by family; the others have none
+JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +107,27 @@ def test_predict_answers(runs, family, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_path):
     figures = ["curves", *([FIGURES[family]] if family in FIGURES else [])]
-    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures)
+    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures, "page")
     assert {path.stem for path in tmp_path.glob("*.png")} == set(figures)
+    check_page((tmp_path / "page.html").read_text(), family)
     refused = command("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", "nothing")
     assert refused.returncode == 2
+
+
+def check_page(text: str, family: str) -> None:
+    """What the page of a family holds."""
+    assert len(text) < 1e6
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "not shown:" not in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert "loss" in data["curves"]["first"]
+    explorer = data["explorer"] or {"kind": "none", "items": []}
+    assert explorer["kind"] == EXPLORERS.get(family, "none")
+    sections = re.findall(r'<section id="(\w+)"', text)
+    wanted = ["results", "explore", "curves", "examples", "figures", "config", "reproduce"]
+    assert sections == [name for name in wanted if name != "explore" or family in EXPLORERS]
+    if family in JUDGED:
+        assert re.search(r"The first \d+ of the split .*: \d+ right, \d+ wrong", text)
 
 
 def test_figures_are_drawn_after_an_evaluation(runs):

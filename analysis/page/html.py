@@ -47,16 +47,16 @@ def section(name: str, title: str, *content: object) -> Html:
     return element("section", heading, *content, id=name, aria_labelledby=f"{name}-title")
 
 
-def table(head: Iterable[object], rows: Iterable[Iterable[object]], **attributes: object) -> Html:
+def table(head: Iterable[object], rows: Iterable[Iterable[object]], class_: str, box: str = "scroll") -> Html:
     """A table in a box that scrolls. The first cell of a row is its heading. Cells may be elements "td" or "th"
-    themselves."""
+    themselves. class_, box: classes of the table and of the box."""
     columns = [_cell(cell, "th", scope="col") for cell in head]
     lines = [
         element("tr", *[_cell(cell, "td" if i else "th", scope=None if i else "row") for i, cell in enumerate(row)])
         for row in rows
     ]
-    whole = element("table", element("thead", element("tr", *columns)), element("tbody", *lines), **attributes)
-    return element("div", whole, class_="scroll")
+    whole = element("table", element("thead", element("tr", *columns)), element("tbody", *lines), class_=class_)
+    return element("div", whole, class_=box)
 
 
 def _cell(cell: object, tag: str, **attributes: object) -> Html:

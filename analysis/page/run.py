@@ -53,12 +53,15 @@ def page(subject: Subject) -> str:
     """The page as text. What cannot be shown, because its data are not here, is left out with a note."""
     run, rows, notes = subject.run, log.read(subject.run.workdir), list[str]()
     saved = record.read(run.workdir)
-    seen, shown, looked = examples.Examples(subject), None, None
+    seen, looked, shown = examples.Examples(subject), None, None
     try:
         looked = examples.part(seen)
+    except UserError as error:
+        notes.append(f"Examples are not shown: {error}")
+    try:
         shown = explorer.look(seen)
     except UserError as error:
-        notes.append(f"Examples and attention are not shown: {error}")
+        notes.append(f"Attention is not shown: {error}")
     keep_best = run.config["checkpoint"].get("keep_best", "")
     parts = {
         "results": results.part(subject, rows),

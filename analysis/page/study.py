@@ -59,9 +59,11 @@ def runs(rows: Sequence[Row], labels: Sequence[str], folder: Path) -> Html:
     missing = sum(row.get("state", "finished") != "finished" for row in rows)
     said = [f"{len(rows)} runs", f"{bad} diverged" if bad else "", f"{missing} not finished" if missing else ""]
     text = f"{', '.join(filter(None, said))}. A click on a column's name sorts by it."
-    columns = [element("th", label(key), scope="col", class_="number" if i > 1 else None) for i, key in enumerate(head)]
-    whole_table = table(columns, lines, class_="sortable")
-    return section("runs", "All runs", element("p", text), element("div", whole_table, class_="wide-table"))
+    columns = [
+        element("th", label(key), scope="col", class_="number" if any(number(row.get(key)) for row in rows) else None)
+        for key in head
+    ]
+    return section("runs", "All runs", element("p", text), table(columns, lines, "sortable", "wide-table"))
 
 
 def name(row: Row, folder: Path) -> Html:
@@ -86,7 +88,7 @@ def value(x: object, text: str = "") -> Html:
         assert isinstance(x, (int, float)), "a number"
         shown = text or (f"{x:,}" if isinstance(x, int) else f"{x:.4g}")
         return element("td", shown, class_="number", data_value=x)
-    return element("td", "" if x is None or isinstance(x, float) else x, class_="number")
+    return element("td", "" if x is None or isinstance(x, float) else x)
 
 
 def number(x: object) -> bool:

@@ -63,9 +63,9 @@ function exploreWords(data, host) {
             : make("span", { class: "token" }, shown);
           return token.includes("⏎") ? [space, node, make("br")] : [space, node];
         })));
-    const cut = view.cut ? make("p", { class: "note" }, `The first ${Math.max(view.rows.length, view.columns.length)} of ${view.cut} tokens.`) : null;
-    const hint = make("p", { class: "note" }, "Point at a word, or move by the arrow keys.");
-    lines.replaceChildren(...(self ? [line(view.rows, "", true)] : [line(view.rows, "target: point here", true), line(view.columns, "source", false)]), ...[cut, hint].filter(Boolean));
+    const cut = view.cut ? `The first ${Math.max(view.rows.length, view.columns.length)} of ${view.cut} tokens. ` : "";
+    const hint = make("p", { class: "note" }, `${cut}Point at a word, or move by the arrow keys.`);
+    lines.replaceChildren(...(self ? [line(view.rows, "", true)] : [line(view.rows, "target: point here", true), line(view.columns, "source", false)]), hint);
     lines.classList.toggle("self", self);
     if (state.row === null || state.row >= view.rows.length) state.row = first(view);
   }
