@@ -207,6 +207,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         **IMAGES,
         "data.kind": "class_images",
         "evaluation.figures": ("samples",),
+        "evaluation.page": True,
     },
     "vivit": {
         "model.name": "vivit",

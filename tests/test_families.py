@@ -134,6 +134,11 @@ def test_figures_are_drawn_after_an_evaluation(runs):
     assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
 
 
+def test_a_run_ends_with_its_page_and_the_figures_that_were_drawn_in_it(runs):
+    page = (trained(runs, "dit") / "page.html").read_text()
+    assert re.findall(r'<img src="data:image/png;base64,[^"]*" alt="(\w+)"', page) == ["samples"]
+
+
 def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):
     for name, message in (("sample", "did you mean 'samples'"), ("samples", "this run cannot have 'samples'")):
         config = configs.load("configs/vit_digits.py", COMMON | FAMILIES["vit"] | {"evaluation.figures": (name,)})

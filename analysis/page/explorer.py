@@ -111,8 +111,8 @@ def look(examples: Examples) -> Images | Words | None:
     return None
 
 
-def images(examples: Examples) -> Images:
-    """The user's images, or examples that the model is wrong and right about."""
+def images(examples: Examples) -> Images | None:
+    """The user's images, or examples that the model is wrong and right about; None where the split has no images."""
     subject = examples.subject
     if subject.image_files:
         shown, notes = subject.images(len(subject.image_files)), [("", name) for name in subject.image_files]
@@ -122,7 +122,8 @@ def images(examples: Examples) -> Images:
             *examples.right[:IMAGES],
             *(x for x in examples.seen if not x.verdict),
         ]
-        chosen = chosen[:IMAGES]
+        if not (chosen := chosen[:IMAGES]):
+            return None
         height, width, _ = subject.image_shape
         shown = np.stack([one.example["image"][:height, :width] for one in chosen])
         notes = [(note(one), one.name) for one in chosen]
@@ -256,4 +257,4 @@ def part(shown: Images | Words | None) -> Html | None:
     """The section, which the JavaScript fills; None where there is nothing."""
     if shown is None:
         return None
-    return section("explore", "What it looks at", element("div", id="explorer"))
+    return section("explore", "Attention", element("div", id="explorer"))

@@ -87,7 +87,7 @@ LINKS = {
     "examples": "Examples",
     "figures": "Figures",
     "config": "Config",
-    "reproduce": "Command",
+    "reproduce": "Reproduce",
 }
 
 

@@ -117,7 +117,7 @@ def command(saved: record.Record) -> Html:
     ]
     return section(
         "reproduce",
-        "Make it again",
+        "Reproduce",
         element("pre", element("code", "\n".join(lines))),
         element("p", f"On {saved.get('devices', 'unknown devices')}; {libraries}.{dirty}", class_="note"),
         element("p", "The run was continued with changed settings:") if changes else None,

@@ -41,7 +41,7 @@ function exploreImages(data, host) {
     draw();
   }
 
-  const heads = (layer) => Array.from({ length: data.heads }, (_, head) => head);
+  const heads = () => Array.from({ length: data.heads }, (_, head) => head);
 
   /** The weight of every token for the query. */
   function weights(layer, head) {
@@ -100,7 +100,10 @@ function exploreImages(data, host) {
     caption.replaceChildren(make("b", {}, name), note ? ` · says ${note}` : "");
     readout.textContent = said(values, peak);
     grid.box.hidden = state.show !== "attention";
-    if (!grid.box.hidden) grid.draw(small, state.layer, state.head);
+    if (!grid.box.hidden) {
+      grid.about.textContent = state.query !== null && !whole ? "What the model’s head reads, by layer (row) and head (column)" : OVERVIEW;
+      grid.draw(small, state.layer, state.head);
+    }
   }
 
   function small(layer, head) {

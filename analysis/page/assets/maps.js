@@ -1,11 +1,13 @@
 // All heads of all layers as one grid of small maps: a click chooses a layer and a head.
 
+const OVERVIEW = "All heads: a row for each layer, a column for each head";
+
 /** A grid of maps. layers, heads: how many. most: pixels of a map's side. chosen(layer, head): called by a click.
  *  Its draw(map, layer, head) shows map(layer, head): {rows, columns, values from 0 to 1}; a head below 0 is all of them. */
 function headGrid(layers, heads, most, chosen) {
   const canvas = make("canvas", { class: "head-grid" });
-  const box = make("div", { class: "heads", "aria-hidden": "true" },
-    make("p", { class: "legend" }, "All heads: a row for each layer, a column for each head"), canvas);
+  const about = make("p", { class: "legend" }, OVERVIEW);
+  const box = make("div", { class: "heads", "aria-hidden": "true" }, about, canvas);
   let cell = 0;
   const gap = 3;
   canvas.addEventListener("click", (event) => {
@@ -46,5 +48,5 @@ function headGrid(layers, heads, most, chosen) {
       }
     }
   }
-  return { box, draw };
+  return { box, about, draw };
 }
