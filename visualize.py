@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     for line in drawing.draw(subject, drawing.chosen(subject, figures) if figures or not arguments else [], folder):
         print(line, flush=True)
     if PAGE in arguments:
-        print(f"{PAGE:16} {page.write(subject, commands.path(flags.out) if flags.out else workdir)}", flush=True)
+        print(f"{PAGE:16} {page.write(subject, folder if flags.out else workdir, folder)}", flush=True)
 
 
 def gold(*paths: str | None) -> links.Gold | None:

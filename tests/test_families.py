@@ -121,6 +121,7 @@ def check_page(text: str, family: str) -> None:
     assert "not shown:" not in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
     assert "loss" in data["curves"]["first"]
+    assert text.count('<img src="data:image/png') >= len(FIGURES.keys() & {family}) + 1
     explorer = data["explorer"] or {"kind": "none", "items": []}
     assert explorer["kind"] == EXPLORERS.get(family, "none")
     sections = re.findall(r'<section id="(\w+)"', text)

@@ -106,7 +106,7 @@ def look(examples: Examples) -> Images | Words | None:
     subject = examples.subject
     if not subject.lacks_patch_attention:
         return images(examples)
-    if subject.reads_tokens and (items := words(subject)):
+    if subject.reads_tokens and subject.run.pipeline.readers and (items := words(subject)):
         return {"kind": "words", "items": items}
     return None
 

@@ -1,4 +1,4 @@
-"""The figures that were drawn of a run, from RUN/figures."""
+"""The figures that were drawn of a run, from RUN/figures or where visualize.py was to draw them."""
 
 from pathlib import Path
 
@@ -18,9 +18,14 @@ def figures(folder: Path) -> list[Path]:
     return list(found.values())
 
 
-def part(workdir: Path) -> Html:
-    """The section, or how to draw figures. Of more pictures than there is room for, the largest are named alone."""
-    found = figures(workdir / "figures")
+def part(workdir: Path, folder: Path) -> Html:
+    """The section, or how to draw figures. Of more pictures than there is room for, the largest are named alone.
+
+    Args:
+      workdir: of the run.
+      folder: of its figures.
+    """
+    found = figures(folder)
     command = f"python visualize.py --workdir={workdir}"
     if not found:
         hint = element("p", "None were drawn yet. ", element("code", command), " draws all that this model supports, ")

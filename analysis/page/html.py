@@ -97,6 +97,7 @@ def write(text: str, path: Path) -> None:
       UserError: a file that cannot be written.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None

@@ -17,13 +17,18 @@ FILE = "page.html"
 SCRIPTS = ("decode", "dom", "maps", "image", "words", "chart", "table", "start")  # of assets/, in this order
 
 
-def write(subject: Subject, folder: Path) -> Path:
+def write(subject: Subject, folder: Path, figures: Path) -> Path:
     """Writes the page of a run, and returns where it is.
+
+    Args:
+      subject: the run and what it is shown.
+      folder: of the page.
+      figures: where those of the run were drawn.
 
     Raises:
       UserError: a file that cannot be written.
     """
-    html.write(page(subject), folder / FILE)
+    html.write(page(subject, figures), folder / FILE)
     return folder / FILE
 
 
@@ -42,15 +47,17 @@ def after_training(run: Run, step: int) -> list[str]:
         return run.devices.get_state(run.restore(step)).eval_variables
 
     try:
-        return [f"  page     {write(Subject(run=run, restore=variables, load=restore.latest), run.workdir)}"]
+        subject = Subject(run=run, restore=variables, load=restore.latest)
+        return [f"  page     {write(subject, run.workdir, run.workdir / 'figures')}"]
     except Exception as error:  # whatever it is, what was trained is saved
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
         print(f"warning: no page of the run ({why}).", file=sys.stderr)
         return []
 
 
-def page(subject: Subject) -> str:
-    """The page as text. What cannot be shown, because its data are not here, is left out with a note."""
+def page(subject: Subject, figures: Path) -> str:
+    """The page as text. What cannot be shown, because its data are not here, is left out with a note. figures: the
+    folder of those that were drawn."""
     run, rows, notes = subject.run, log.read(subject.run.workdir), list[str]()
     saved = record.read(run.workdir)
     seen, looked, shown = examples.Examples(subject), None, None
@@ -68,7 +75,7 @@ def page(subject: Subject) -> str:
         "explore": explorer.part(shown),
         "curves": curves.part(rows),
         "examples": looked,
-        "figures": gallery.part(run.workdir),
+        "figures": gallery.part(run.workdir, figures),
         "config": settings.part(saved),
         "reproduce": settings.command(saved),
     }

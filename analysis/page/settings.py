@@ -80,13 +80,12 @@ def part(config: record.Record) -> Html:
             "--config.KEY=VALUE.",
         ),
         table(["Key", "Value", "Default"], rows, class_="plain keys"),
-        element("details", element("summary", f"All {len(found)} keys, with their meaning"), all_keys(every)),
+        element(
+            "details",
+            element("summary", f"All {len(found)} keys, with their meaning"),
+            table(["Key", "Value", "Meaning"], every, class_="plain keys meanings"),
+        ),
     )
-
-
-def all_keys(rows: list[list[Html]]) -> Html:
-    """The table of all keys."""
-    return table(["Key", "Value", "Meaning"], rows, class_="plain keys meanings")
 
 
 def code(text: str) -> Html:

@@ -137,25 +137,25 @@ def test_the_similarity_of_positions_survives_packing():
 
 
 def test_figures_of_the_newest_step_are_found_and_large_ones_only_named(tmp_path):
-    assert "None were drawn yet." in gallery.part(tmp_path)
+    assert "None were drawn yet." in gallery.part(tmp_path, tmp_path / "figures")
     for name, size in (("figures/heads.png", 10), ("figures/9/samples.png", 10), ("figures/10/samples.png", 20)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
     found = gallery.figures(tmp_path / "figures")
     assert [str(path.relative_to(tmp_path / "figures")) for path in found] == ["heads.png", "10/samples.png"]
     (tmp_path / "figures" / "curves.png").write_bytes(bytes(gallery.ROOM + 1))
-    part = gallery.part(tmp_path)
+    part = gallery.part(tmp_path, tmp_path / "figures")
     assert part.count("<img") == 2
     assert f"Too large for this page: {tmp_path}/figures/curves.png" in part
 
 
-def test_an_error_while_the_page_is_written_is_one_line_and_fails_nothing(monkeypatch, capsys):
+def test_an_error_while_the_page_is_written_is_one_line_and_fails_nothing(monkeypatch, capsys, tmp_path):
     def broken(*_: object) -> None:
         raise ValueError("no\nsuch thing")
 
     monkeypatch.setattr(run, "write", broken)
     monkeypatch.setattr(run, "Subject", lambda **_: None)
-    assert run.after_training(type("Run", (), {"workdir": None})(), 3) == []
+    assert run.after_training(type("Run", (), {"workdir": tmp_path})(), 3) == []
     assert capsys.readouterr().err == "warning: no page of the run (ValueError: no such thing).\n"
 
 
