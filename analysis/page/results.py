@@ -97,32 +97,34 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
     counts = sizes(subject, list(dict.fromkeys(key.rpartition("/")[0] for key in metrics)))
     unit = subject.run.task.unit
     lines, headlines = [], []
+    leading = first(metrics, keep_best)
     for key, value in metrics.items():
         split, _, name = key.rpartition("/")
         ends = interval(name, value, unit, counts.get(split))
         between = f"{metric(name, ends[0])} to {metric(name, ends[1])}" if ends else ""
         shown = "not finite" if value is None else metric(name, value)
         count = f"{counts[split]:,}" if split in counts else ""
-        if name not in NOT_SHOWN:
-            cells = [number(shown), number(between), number(best(evaluated, key, name)), number(count)]
-            lines.append([words(name), split, *cells])
-        if key in first(metrics, keep_best):
-            of = f"{split}, {count} examples" if count else split
-            detail = element("span", f"95 % interval {between}") if between else None
-            headlines.append(element("div", element("dt", words(name)), element("dd", shown), element("p", of, detail)))
+        better = best(evaluated, key, name)
+        if key in leading:
+            detail = [
+                element("span", f"{split}, {count} examples" if count else split),
+                element("span", f"95 % interval {between}") if between else None,
+                element("span", f"best: {better}") if better else None,
+            ]
+            headlines.append(element("div", element("dt", words(name)), element("dd", shown), element("p", *detail)))
+        elif name not in NOT_SHOWN:
+            lines.append([words(name), split, *map(number, (shown, between, better, count))])
     head = ["Metric", "Split", *(number(x, "th") for x in ("Value", "95 % interval", "Best", "Examples"))]
     used = [i for i in range(len(head)) if i < 3 or any(line[i] != number("") for line in lines)]
     head, lines = [head[i] for i in used], [[line[i] for i in used] for line in lines]
     note = f"At step {last['step']:,}, the last of {len(evaluated):,} evaluations."
     if any(interval(key.rpartition("/")[2], 0.5, unit, 1) for key in metrics):
-        note += (
-            " Intervals are Wilson's, for a share of so many examples: how far another test set of this size may be."
-        )
+        note += " Intervals are Wilson's for a share of that many examples; how much seeds differ is not in them."
     return section(
         "results",
         "Results",
         element("dl", *headlines, class_="headlines") if headlines else None,
-        table(head, lines, class_="plain"),
+        table(head, lines, class_="plain") if lines else None,
         element("p", note, class_="note"),
     )
 
