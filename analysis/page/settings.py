@@ -76,8 +76,8 @@ def part(config: record.Record) -> Html:
         "Config",
         element(
             "p",
-            f"{len(different)} of {len(found)} keys differ from their defaults. Each can be set on the command line: "
-            "--config.KEY=VALUE.",
+            f"{len(different)} of {len(found)} keys differ from their defaults. Each can be set on the command line: ",
+            code("--config.KEY=VALUE"),
         ),
         table(["Key", "Value", "Default"], rows, class_="plain keys"),
         element(

@@ -54,13 +54,14 @@ function exploreImages(data, host) {
     return head < 0 ? mean(heads().map((h) => item.attention.row(layer, h, token))) : item.attention.row(layer, head, token);
   }
 
-  /** The weight of every patch, from 0 to 1 for the largest, with what was divided by. */
+  /** The number of every patch, and the same as a share: weights of the largest; similarities, which lie close together,
+   *  between the smallest and the largest. */
   function patches() {
-    let values;
-    if (state.show === "positions") values = positions.row(state.query).map((value) => 2 * value - 1);
-    else values = weights(state.layer, state.head).subarray(extra);
-    const peak = Math.max(...values, 1e-9);
-    return { values, peak, shares: values.map((value) => Math.max(0, value) / peak) };
+    const similar = state.show === "positions";
+    const values = similar ? positions.row(state.query).map((value) => 2 * value - 1) : weights(state.layer, state.head).subarray(extra);
+    const least = similar ? Math.min(...values) : 0;
+    const range = Math.max(Math.max(...values) - least, 1e-9);
+    return { values, shares: values.map((value) => (value - least) / range) };
   }
 
   let side = { width: 0, height: 0 };
@@ -73,7 +74,7 @@ function exploreImages(data, host) {
     const context = sharp(canvas, side.width, side.height);
     context.imageSmoothingEnabled = image.naturalWidth > 64;
     context.drawImage(image, 0, 0, side.width, side.height);
-    const { values, peak, shares } = patches();
+    const { values, shares } = patches();
     const [w, h] = [side.width / columns, side.height / rows];
     context.fillStyle = colour("veil");
     context.fillRect(0, 0, side.width, side.height);
@@ -98,7 +99,7 @@ function exploreImages(data, host) {
       }
     }
     caption.replaceChildren(make("b", {}, name), note ? ` · says ${note}` : "");
-    readout.textContent = said(values, peak);
+    readout.textContent = said(values);
     grid.box.hidden = state.show !== "attention";
     if (!grid.box.hidden) {
       grid.about.textContent = state.query !== null && !whole ? "What the model’s head reads, by layer (row) and head (column)" : OVERVIEW;
@@ -116,7 +117,7 @@ function exploreImages(data, host) {
   const place = (patch) => `row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
 
   /** The reading of the map in a sentence. */
-  function said(values, peak) {
+  function said(values) {
     const who = state.query === null ? upper(data.query) : `Patch in ${place(state.query)}`;
     const best = largest(values, 3);
     if (state.show === "positions") {
