@@ -16,7 +16,6 @@ from analysis.page import pack
 from analysis.page.html import Html, element, section
 from analysis.picture import text_of
 from analysis.subject import Subject
-from input_pipeline import Batch
 
 ROWS = 64  # of a batch that is looked at together, where answers are right or wrong
 FEW = 6  # examples, where they are not
@@ -71,7 +70,7 @@ class Examples:
                 break
         return found
 
-    def _batches(self, split: str) -> Iterator[Batch]:
+    def _batches(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         """The evaluation's batches in parts of a few rows."""
         rows = ROWS if self.judged else FEW
         for batch in self.subject.run.pipeline.eval_batches(split):
