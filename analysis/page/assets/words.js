@@ -22,6 +22,7 @@ function exploreWords(data, host) {
   const labels = items.map((views, i) => [i, text((views.find((v) => v.name !== "decoder") || views[0]).columns)]);
   let controls = {};
   let grid = null;
+  let overviewed = ""; // what the overview shows: it has many squares and does not change with the word
 
   /** Choices that depend on the view are made anew with it. */
   function build() {
@@ -44,6 +45,7 @@ function exploreWords(data, host) {
     const group = focused === null ? -1 : [...panel.children].findIndex((child) => child.contains(document.activeElement));
     panel.replaceChildren(...Object.values(controls).filter(Boolean));
     overview.replaceChildren(grid.box);
+    overviewed = "";
     if (group >= 0) panel.children[group]?.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
     lay(view);
   }
@@ -124,7 +126,9 @@ function exploreWords(data, host) {
       if (cell.offsetLeft < left + 80 || cell.offsetLeft + cell.offsetWidth > left + room) scroll.scrollLeft = cell.offsetLeft - room / 2;
     }
     grid.box.hidden = state.show !== "attention";
-    if (state.show === "attention") {
+    const key = [state.item, state.view, state.layer, state.head, stage.clientWidth, colour("ink")].join();
+    if (state.show === "attention" && key !== overviewed) {
+      overviewed = key;
       const [, , rows, columns] = view.attention.shape;
       grid.draw((layer, head) => {
         const values = [];
