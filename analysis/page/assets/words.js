@@ -132,7 +132,11 @@ function exploreWords(data, host) {
       const [, , rows, columns] = view.attention.shape;
       grid.draw((layer, head) => {
         const values = [];
-        for (let row = 0; row < rows; row += 1) values.push(...view.attention.row(layer, head, row));
+        for (let row = 0; row < rows; row += 1) {
+          const weights = view.attention.row(layer, head, row);
+          const most = Math.max(...weights, 1e-9);
+          values.push(...weights.map((weight) => weight / most));
+        }
         return { rows, columns, values };
       }, state.layer, state.head);
     }
