@@ -8,6 +8,7 @@ import numpy as np
 
 from errors import UserError, nearest
 from weights import bert_names, detr_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
+from weights import video_names as video
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -25,6 +26,9 @@ KINDS: dict[str, Kind] = {
     "swin": swin_names.SWIN,
     "swinv2": swin_names.SWIN_V2,
     "detr": detr_names.CONFIG,
+    "vivit": video.VIVIT_KIND,
+    "timesformer": video.TIMESFORMER_KIND,
+    "videomae": video.VIDEO_MAE_KIND,
 }
 
 
