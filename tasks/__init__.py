@@ -82,6 +82,22 @@ class Answer:
     picture: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a model said of one example of an evaluation split beside what is right, for a person.
+
+    Attributes:
+      right: whether they are the same.
+      said, truth: both as text.
+      probability: of what it said; None where it has none.
+    """
+
+    right: bool
+    said: str
+    truth: str
+    probability: float | None = None
+
+
 class Task:
     """The base of all tasks.
 
@@ -179,6 +195,16 @@ class Task:
           row: of an evaluation split's example.
         """
         del row
+        return None
+
+    def verdict(self, row: Row, example: Row, data: Data) -> Verdict | None:
+        """Whether one row of `predict` is right; None where an answer is not simply right or wrong.
+
+        Args:
+          example: that row of the evaluation batch, with its truth.
+          data: the run's pipeline.
+        """
+        del row, example, data
         return None
 
     def answer(self, row: Row, data: Data, most: int = 5) -> Answer:

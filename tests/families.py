@@ -12,6 +12,7 @@ COMMON = {
     "log.every_steps": 1,
     "log.peak_teraflops": 1.0,
     "parallel.mode": "mesh",
+    "evaluation.page": False,  # which takes longer than the training
 }
 VIT = {
     "model.width": 16,
@@ -219,6 +220,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         **IMAGES,
         "data.kind": "class_images",
         "evaluation.figures": ("samples",),
+        "evaluation.page": True,
     },
     "vivit": {
         "model.name": "vivit",
