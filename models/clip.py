@@ -1,0 +1,348 @@
+"""CLIP (2103.00020) and SigLIP (2303.15343): a Transformer for images and one for texts, which learn that what belongs
+together is alike.
+
+B images, N texts, T tokens, D width of the images' tower, W of the texts', E width of
+what is compared, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int
+from pydantic import PositiveFloat
+
+from errors import UserError
+from lookup import Depth, Rate, Size
+from models import sizes, variants
+from models.arrays import AnyArray
+from models.attention import Initialisers
+from models.encoder import Activation, Encoder, Remat, layer_norm
+from models.kernel_choice import Kernel
+from models.masks import causal_mask
+from models.positions import AddPositions
+from models.tokens import EOS
+from models.vit import AttentionPooling
+
+Form = Literal["clip", "siglip"]
+HOTTEST = float(np.log(100))  # the largest log of the scale (section 2.5)
+SCALE = {"clip": float(np.log(1 / 0.07)), "siglip": float(np.log(10))}  # its log at the beginning
+BIAS = -10.0  # at the beginning, of SigLIP (section 3.2)
+VARIANTS = {
+    form: {f"{name}/{patch}": row | {"patch": patch} for name, row in table.items() for patch in sizes.CLIP_PATCHES}
+    for form, table in sizes.CLIP.items()
+}
+
+
+class Embedded(NamedTuple):
+    """What images and texts are to the model.
+
+    Attributes:
+      image: (B, E), of length 1.
+      text: (N, E), of length 1.
+      scale: what similarities are multiplied by, the inverse of a temperature.
+      bias: what is added to them then; 0 of CLIP.
+    """
+
+    image: Float32[Array, "B E"]
+    text: Float32[Array, "N E"]
+    scale: Float32[Array, ""]
+    bias: Float32[Array, ""]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of both towers: width, number of layers, F and heads; E; and the side of a patch."""
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+    text_width: int
+    text_depth: int
+    text_mlp_dim: int
+    text_heads: int
+    embedding: int
+    patch: int
+
+
+class Model(nn.Module):
+    """Two towers of pre-LN blocks.
+
+    CLIP: images by a class token, with a LayerNorm before the blocks and no bias of the patches; texts from left to
+    right, by their last token; both then by a matrix to E. SigLIP: images by attention pooling, texts seen from both
+    sides, padding too, by the last token of the row and a dense layer; a bias beside the scale.
+
+    Attributes:
+      outputs: V; 0 leaves texts out and returns the representation of images.
+      form: "clip" or "siglip".
+      variant: "B/32", "B/16", "L/14" of CLIP; "B/16", "L/16", "So400m/14" of SigLIP; "" when all sizes are given.
+      width, depth, mlp_dim, heads: of the images' tower; replace the variant's.
+      patch: the side of a patch in pixels; replaces the variant's.
+      text_width, text_depth, text_mlp_dim, text_heads: of the texts' tower; replace the variant's.
+      embedding: E; replaces the variant's. Of SigLIP that of images is their width.
+      max_length: the most tokens of a text.
+      dropout: on embeddings and on the output of each branch, in both towers.
+      stochastic_depth: the probability that a branch of the images' last layer is dropped: see Encoder.
+      activation: of the MLPs; None for that of the form, gelu_quick or gelu_tanh.
+      norm_epsilon: what LayerNorm adds to the variance; None for that of the form, 1e-5 or 1e-6.
+      scan: whether to compile one block and loop over the layers: see Encoder of models/encoder.py.
+      remat: what the backward pass computes again: see Encoder.
+      kernel: how attention is computed: see models/kernel_choice.py.
+      dtype: of the computation; parameters and what is returned are float32.
+    """
+
+    outputs: int
+    form: Form = "clip"
+    variant: str = ""
+    width: Size | None = None
+    depth: Depth | None = None
+    mlp_dim: Size | None = None
+    heads: Size | None = None
+    patch: Size | None = None
+    text_width: Size | None = None
+    text_depth: Depth | None = None
+    text_mlp_dim: Size | None = None
+    text_heads: Size | None = None
+    embedding: Size | None = None
+    max_length: Size = 77
+    dropout: Rate = 0.0
+    stochastic_depth: Rate = 0.0
+    activation: Activation | None = None
+    norm_epsilon: PositiveFloat | None = None
+    scan: bool = False
+    remat: Remat = "none"
+    kernel: Kernel = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def size(self) -> Sizes:
+        """The sizes of the variant, each replaced where it is given."""
+        given = {name: getattr(self, name) for name in Sizes.__dataclass_fields__}
+        fields = variants.sizes(self.variant, VARIANTS[self.form], **given)
+        variants.split_by_heads(fields)
+        variants.split_by_heads({"width": fields["text_width"], "heads": fields["text_heads"]})
+        if self.form == "siglip" and fields["embedding"] != fields["width"]:
+            raise UserError(
+                f"config.model.embedding={fields['embedding']}: SigLIP compares images by their width, "
+                f"{fields['width']}."
+            )
+        return Sizes(**fields)
+
+    def grid(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int]:
+        """Rows and columns of an image's patches.
+
+        Raises:
+          UserError: an image that does not divide into patches.
+        """
+        side = self.size.patch
+        if image.shape[1] % side or image.shape[2] % side:
+            raise UserError(
+                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
+                "change config.data.image_size or config.model.patch."
+            )
+        return image.shape[1] // side, image.shape[2] // side
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[AnyArray, "B height width channels"],
+        tokens: Int[AnyArray, "N T"] | None = None,
+        *,
+        train: bool,
+    ) -> Embedded | Float32[Array, "B D"]:
+        """Images and texts as they are compared; of a model without outputs the representation of images.
+
+        Args:
+          tokens: each row ends in EOS, and SigLIP's is as long as its positions.
+
+        Raises:
+          UserError: more tokens than positions, or an image that does not divide into patches.
+        """
+        size = self.size
+        seen = ImageTower(self._blocks("", self.stochastic_depth), size.patch, self.form, name="image")(
+            image, self.grid(image), train=train
+        )
+        self.sow("probe", "representation", seen)
+        if not self.outputs or tokens is None:
+            return seen.astype(jnp.float32)
+        project = partial(nn.Dense, size.embedding, dtype=jnp.dtype(self.dtype))
+        if self.form == "clip":
+            init = nn.initializers.normal(size.width**-0.5)
+            seen = project(use_bias=False, kernel_init=init, name="image_projection")(seen)
+        said = TextTower(self._blocks("text_"), self.outputs, self.max_length, self.form, name="text")(
+            tokens, train=train
+        )
+        init = nn.initializers.normal(size.text_width**-0.5)
+        said = project(use_bias=self.form == "siglip", kernel_init=init, name="text_projection")(said)
+        scale, bias = self.param("scale", nn.initializers.constant(SCALE[self.form]), ()), jnp.zeros(())
+        if self.form == "siglip":
+            bias = self.param("bias", nn.initializers.constant(BIAS), ())
+        else:
+            scale = jnp.minimum(scale, HOTTEST)
+        return Embedded(_unit(seen), _unit(said), jnp.exp(scale), bias)
+
+    def _blocks(self, prefix: str, stochastic_depth: float = 0.0) -> "Blocks":
+        """The blocks of one tower. prefix: of its sizes."""
+        size, siglip = self.size, self.form == "siglip"
+        return Blocks(
+            width=getattr(size, f"{prefix}width"),
+            depth=getattr(size, f"{prefix}depth"),
+            mlp_dim=getattr(size, f"{prefix}mlp_dim"),
+            heads=getattr(size, f"{prefix}heads"),
+            dropout=self.dropout,
+            stochastic_depth=stochastic_depth,
+            activation=self.activation or ("gelu_tanh" if siglip else "gelu_quick"),
+            norm_epsilon=self.norm_epsilon or (1e-6 if siglip else 1e-5),
+            scan=self.scan,
+            remat=self.remat,
+            kernel=self.kernel,
+            dtype=self.dtype,
+        )
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of a tower: see Model."""
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
+    dropout: float
+    stochastic_depth: float
+    activation: Activation
+    norm_epsilon: float
+    scan: bool
+    remat: Remat
+    kernel: Kernel
+    dtype: str
+
+    def encoder(self) -> Encoder:
+        """The blocks and the last LayerNorm, with CLIP's initialisation (section 2.4 and its code)."""
+        width, deep = self.width, (2 * self.depth) ** -0.5
+
+        def kernel(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
+            """Of attention, whose matrices are square, and of the first layer of the MLP."""
+            deviation = width**-0.5 if shape[1] == width else (2 * width) ** -0.5
+            return deviation * jax.random.normal(key, shape, dtype)
+
+        residual = nn.initializers.normal(width**-0.5 * deep)
+        return Encoder(
+            depth=self.depth,
+            heads=self.heads,
+            mlp_dim=self.mlp_dim,
+            norm_epsilon=self.norm_epsilon,
+            dropout=self.dropout,
+            mlp_dropout=self.dropout,
+            stochastic_depth=self.stochastic_depth,
+            activation=self.activation,
+            initialisers=Initialisers(kernel, residual, nn.initializers.zeros),
+            scan=self.scan,
+            remat=self.remat,
+            kernel=self.kernel,
+            dtype=jnp.dtype(self.dtype),
+            name="encoder",
+        )
+
+
+class ImageTower(nn.Module):
+    """A ViT as CLIP or SigLIP has it.
+
+    Attributes:
+      blocks: its blocks.
+      patch: the side of a patch in pixels.
+      form: see Model.
+    """
+
+    blocks: Blocks
+    patch: int
+    form: Form
+
+    @nn.compact
+    def __call__(
+        self, image: Float[AnyArray, "B height width channels"], grid: tuple[int, int], *, train: bool
+    ) -> Float[Array, "B D"]:
+        """The class token's or the pooled output. grid: rows and columns of the patches."""
+        blocks, dtype, clip = self.blocks, jnp.dtype(self.blocks.dtype), self.form == "clip"
+        x = nn.Conv(
+            blocks.width,
+            (self.patch, self.patch),
+            strides=self.patch,
+            padding="VALID",
+            use_bias=not clip,
+            kernel_init=nn.initializers.lecun_normal(),
+            dtype=dtype,
+            name="embedding",
+        )(image.astype(dtype))
+        x = x.reshape(x.shape[0], -1, blocks.width)
+        if clip:
+            token = self.param("token", nn.initializers.normal(blocks.width**-0.5), (1, 1, blocks.width))
+            x = jnp.concatenate([jnp.tile(token.astype(dtype), (x.shape[0], 1, 1)), x], axis=1)
+        x = AddPositions("learned", name="positions")(x, grid)
+        if clip:
+            x = layer_norm(dtype, "embedding_norm", blocks.norm_epsilon)(x)
+        x = nn.Dropout(blocks.dropout, deterministic=not train)(x)
+        x = blocks.encoder()(x, train=train)
+        if clip:
+            return x[:, 0]
+        return AttentionPooling(
+            blocks.heads, blocks.mlp_dim, blocks.dropout, blocks.activation, dtype, blocks.norm_epsilon, name="pooling"
+        )(x, train=train)
+
+
+class TextTower(nn.Module):
+    """A Transformer over the tokens of texts.
+
+    Attributes:
+      blocks: its blocks.
+      vocabulary: V.
+      max_length: positions.
+      form: see Model.
+    """
+
+    blocks: Blocks
+    vocabulary: int
+    max_length: int
+    form: Form
+
+    @nn.compact
+    def __call__(self, tokens: Int[AnyArray, "N T"], *, train: bool) -> Float[Array, "N W"]:
+        """The output at the end of each text: at its first EOS, or at the row's last place.
+
+        Raises:
+          UserError: more tokens than positions.
+        """
+        blocks, dtype, length = self.blocks, jnp.dtype(self.blocks.dtype), tokens.shape[1]
+        if length > self.max_length:
+            raise UserError(
+                f"a text of {length} tokens has no positions beyond config.model.max_length={self.max_length}: raise "
+                "it before training, or lower config.data.max_length."
+            )
+        embed = nn.Embed(
+            self.vocabulary, blocks.width, embedding_init=nn.initializers.normal(0.02), dtype=dtype, name="embedding"
+        )
+        positions = self.param("positions", nn.initializers.normal(0.01), (self.max_length, blocks.width))
+        x = embed(tokens) + positions[:length].astype(dtype)
+        x = nn.Dropout(blocks.dropout, deterministic=not train)(x)
+        x = blocks.encoder()(x, causal_mask() if self.form == "clip" else None, train=train)
+        if self.form == "siglip":
+            return x[:, -1]
+        return jnp.take_along_axis(x, jnp.argmax(tokens == EOS, axis=1)[:, None, None], axis=1)[:, 0]
+
+
+def _unit(x: Float[Array, "N E"]) -> Float32[Array, "N E"]:
+    """Rows of length 1; one of zeros, as only a broken model has, stays so."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
+
+
+def debug(section: dict) -> dict:
+    """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
+    size = {"width": 16, "depth": 1, "mlp_dim": 32, "heads": 2}
+    del section
+    return size | {f"text_{key}": value for key, value in size.items()} | {"embedding": 16, "patch": 8}
