@@ -2,25 +2,25 @@
 
     python train.py --config=configs/clip_flickr8k.py --config.data.name=FOLDER
 
-FOLDER has train, validation and test with images and train.tsv ... with a file and a caption a line, or is the set as it
-is published (*.token.txt, Flickr_8k.trainImages.txt ...). Images are seen at 112 pixels. The variant `siglip` has
+FOLDER has train, validation and test with images, and train.tsv ... with a file and a caption a line; or it is the set
+as it is published (*.token.txt, Flickr_8k.trainImages.txt ...). Images are seen at 112 pixels. The variant `siglip` has
 SigLIP's towers and loss. The best step is chosen by the validation split.
 """
 
 from ml_collections import ConfigDict
 
 from configs import base
+from configs.clip_glyphs import SIGLIP
 
 VARIANTS = {"form": ("siglip",)}
 
 
 def get_config(form: str = "") -> ConfigDict:
     """The config of a form: "" for CLIP's."""
-    return base.config(
+    config = base.config(
         steps=3600,
         model=dict(
             name="clip",
-            form=form or "clip",
             width=192,
             depth=6,
             mlp_dim=768,
@@ -59,3 +59,5 @@ def get_config(form: str = "") -> ConfigDict:
         evaluation=dict(every_steps=300, generate="always"),
         checkpoint=dict(every_steps=300, keep_best="validation/image_to_text_r10"),
     )
+    config.model.update(SIGLIP if form else {})
+    return config

@@ -10,16 +10,16 @@ from ml_collections import ConfigDict
 
 from configs import base
 
+SIGLIP = dict(form="siglip", activation="gelu_tanh", norm_epsilon=1e-6)
 VARIANTS = {"form": ("siglip",)}
 
 
 def get_config(form: str = "") -> ConfigDict:
     """The config of a form: "" for CLIP's."""
-    return base.config(
+    config = base.config(
         steps=3000,
         model=dict(
             name="clip",
-            form=form or "clip",
             width=96,
             depth=4,
             mlp_dim=384,
@@ -52,3 +52,5 @@ def get_config(form: str = "") -> ConfigDict:
         evaluation=dict(every_steps=500, generate="always"),
         checkpoint=dict(every_steps=500, keep_best="validation[:2000]/zero_shot_accuracy"),
     )
+    config.model.update(SIGLIP if form else {})
+    return config

@@ -88,8 +88,8 @@ class Model(nn.Module):
       max_length: the most tokens of a text.
       dropout: on embeddings and on the output of each branch, in both towers.
       stochastic_depth: the probability that a branch of the images' last layer is dropped: see Encoder.
-      activation: of the MLPs; None for that of the form, gelu_quick or gelu_tanh.
-      norm_epsilon: what LayerNorm adds to the variance; None for that of the form, 1e-5 or 1e-6.
+      activation: of the MLPs: SigLIP's is gelu_tanh.
+      norm_epsilon: what LayerNorm adds to the variance: SigLIP's is 1e-6.
       scan: whether to compile one block and loop over the layers: see Encoder of models/encoder.py.
       remat: what the backward pass computes again: see Encoder.
       kernel: how attention is computed: see models/kernel_choice.py.
@@ -112,8 +112,8 @@ class Model(nn.Module):
     max_length: Size = 77
     dropout: Rate = 0.0
     stochastic_depth: Rate = 0.0
-    activation: Activation | None = None
-    norm_epsilon: PositiveFloat | None = None
+    activation: Activation = "gelu_quick"
+    norm_epsilon: PositiveFloat = 1e-5
     scan: bool = False
     remat: Remat = "none"
     kernel: Kernel = "auto"
@@ -188,7 +188,7 @@ class Model(nn.Module):
 
     def _blocks(self, prefix: str, stochastic_depth: float = 0.0) -> "Blocks":
         """The blocks of one tower. prefix: of its sizes."""
-        size, siglip = self.size, self.form == "siglip"
+        size = self.size
         return Blocks(
             width=getattr(size, f"{prefix}width"),
             depth=getattr(size, f"{prefix}depth"),
@@ -196,8 +196,8 @@ class Model(nn.Module):
             heads=getattr(size, f"{prefix}heads"),
             dropout=self.dropout,
             stochastic_depth=stochastic_depth,
-            activation=self.activation or ("gelu_tanh" if siglip else "gelu_quick"),
-            norm_epsilon=self.norm_epsilon or (1e-6 if siglip else 1e-5),
+            activation=self.activation,
+            norm_epsilon=self.norm_epsilon,
             scan=self.scan,
             remat=self.remat,
             kernel=self.kernel,

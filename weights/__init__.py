@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,20 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, detr_names, files, our_detr, our_gpt, our_swin, our_t5, our_vit, schemes, swin_names
+from weights import (
+    beside,
+    clip_names,
+    detr_names,
+    files,
+    our_clip,
+    our_detr,
+    our_gpt,
+    our_swin,
+    our_t5,
+    our_vit,
+    schemes,
+    swin_names,
+)
 from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -47,7 +60,7 @@ __all__ = [
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
 model_type, architecture = files.model_type, files.architecture
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin", "detr")  # config.model.name
+MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin", "detr", "clip")  # config.model.name
 
 
 class Move(NamedTuple):
@@ -89,6 +102,7 @@ class Weights:
       vocabulary: the parameters with an axis of tokens, by flat name, and which axis that is.
       left_out: names in the file that no parameter comes from, and why.
       notes: further lines for a person.
+      data: keys of config.data that files beside the weights decide.
     """
 
     params: Tree
@@ -107,6 +121,7 @@ class Weights:
     vocabulary: dict[str, int]
     left_out: dict[str, str]
     notes: tuple[str, ...]
+    data: Settings = field(default_factory=dict)
 
 
 def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | None = None) -> Weights:
@@ -184,6 +199,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
             *(f"{dtype} became float32" for dtype in dtypes),
             *([f"the names are read without {prefix!r}, which they begin with"] if prefix else []),
         ),
+        data=neighbour.data,
     )
 
 
@@ -374,7 +390,10 @@ def _ours(
                 f"{path} contradicts itself: {theirs} comes to {list(part.shape)}, and the others need [{expected}]."
             )
         sizes |= {x: n for x, n in zip(letters, part.shape, strict=True) if not x.isdigit()}
-    return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
+    return {
+        spell(name, index): np.ascontiguousarray(part).reshape(part.shape)
+        for name, part in zip(row.names, parts, strict=True)
+    }
 
 
 def _letters(table: Table, pattern: str, index: Index) -> list[str]:
@@ -409,6 +428,8 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return swin_names.head_dim(table, arrays)
     if table.family is our_detr.FAMILY:
         return detr_names.HEADS_OF_ALL
+    if table.family in our_clip.FAMILIES.values():
+        return clip_names.head_dim(table, arrays)
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
     if table.family is our_vit.FAMILY:

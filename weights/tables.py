@@ -153,6 +153,7 @@ class Beside(NamedTuple):
       names: of the classes.
       notes: for a person.
       grid: rows and columns of an image's patches, or None.
+      data: keys of config.data without which the model would be given something else than it was trained on.
     """
 
     heads: int | None = None
@@ -160,6 +161,7 @@ class Beside(NamedTuple):
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
+    data: Settings = {}
 
 
 class Kind(NamedTuple):

@@ -234,9 +234,9 @@ class Pipeline(images.Pipeline):
         """See images.Pipeline: captions differ in number, and are drawn one by one."""
         return "label" in split.source.features and super()._whole(split, train)
 
-    def _split_of(self, split: Split, train: bool) -> str:
+    def _name(self, split: Split) -> str:
         """The name of a split."""
-        return next(name for (name, trains), one in self._splits.items() if one is split and trains == train)
+        return next(name for (name, _), one in self._splits.items() if one is split)
 
     def change(self, split: Split, train: bool) -> Change | None:
         """One view of an image, and one of its captions or all."""
@@ -244,7 +244,7 @@ class Pipeline(images.Pipeline):
         if changed is None or "label" in split.source.features:
             return changed
         tf = tensorflow()
-        name = self._split_of(split, train)
+        name = self._name(split)
         path, most = self._paths[name], self.most(name)
 
         def with_captions(example: Example, row: Example) -> Example:
@@ -261,6 +261,10 @@ class Pipeline(images.Pipeline):
 
         return with_captions
 
+    def wrong(self, batch: Batch, split: Split) -> tuple[int, str] | None:
+        """A label that is not one of the split's classes."""
+        return super().wrong(batch, split) if "label" in batch else None
+
     def blank(self, train: bool) -> Example | None:
         """Black and without a caption, where `unreadable` is "skip"."""
         example = super().blank(train)
@@ -275,7 +279,7 @@ class Pipeline(images.Pipeline):
         """Images as ever, and captions as ids."""
         tf = tensorflow()
         out = super().finish(batch, split, train)
-        rows, name = split.plan.most // self.feed.hosts, self._split_of(split, train)
+        rows, name = split.plan.most // self.feed.hosts, self._name(split)
         if "captions" in batch:
             del out["label"]
             texts = batch["captions"]
