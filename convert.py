@@ -7,11 +7,12 @@
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
-timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
-made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
-must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2,
-configs/detr_coco.py for DETR and configs/clip_coco.py for CLIP and SigLIP, with the model that the weights show. How texts are written (beams, ends, sampling)
-is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in part."""
+timm's, open_clip's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json
+beside it. A run made of it can be scored, used, and started from (--config.init_from). Its config is --config, into
+which the weights must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian,
+configs/gpt2.py for GPT-2, configs/detr_coco.py for DETR and configs/clip_coco.py for CLIP and SigLIP, with the model
+that the weights show. How texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of
+config.task on the command line. Nothing is converted in part."""
 
 import json
 import os
