@@ -41,7 +41,7 @@ class Compared(NamedTuple):
 
     Attributes:
       of_image, of_text: of the loss, the part of the wrong texts of an image and of the wrong images of a text, (b,).
-      best_text, best_image: the highest similarity among them, (b,).
+      best_text, best_image: the highest similarity among those with another text, (b,).
     """
 
     of_image: Float[Array, " b"]
@@ -121,13 +121,13 @@ class Task(tasks.Task):
 
     def _added(self, before: Compared, own: Columns, part: Columns, scale: jax.Array, bias: jax.Array) -> Compared:
         """The comparison with further columns."""
-        words = own.name.shape[-1] if self.repeats else own.name.shape[-1] - 1  # a pair is its own, or its text is
-        same = (own.name[:, None, :words] == part.name[None, :, :words]).all(-1)
-        wrong: Bool[Array, "b B"] = ~same & (part.real > 0)
+        equal = own.name[:, None] == part.name[None]
+        other: Bool[Array, "b B"] = ~equal[..., :2].all(-1) & (part.real > 0)  # another text
+        wrong: Bool[Array, "b B"] = ~equal.all(-1) & (part.real > 0) if self.repeats else other  # another pair
         to_text = scale * own.image @ part.text.T + bias
         to_image = scale * own.text @ part.image.T + bias
         best = [
-            jnp.maximum(highest, jax.lax.stop_gradient(jnp.where(wrong, x, NEVER).max(-1)))
+            jnp.maximum(highest, jax.lax.stop_gradient(jnp.where(other, x, NEVER).max(-1)))
             for highest, x in ((before.best_text, to_text), (before.best_image, to_image))
         ]
         if self.loss == "sigmoid":
