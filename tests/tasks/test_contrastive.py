@@ -194,7 +194,9 @@ def test_retrieval_is_that_of_loops_over_pairs_in_any_batches():
             metrics.update({name: x[start : start + size] for name, x in rows.items()})
         found, lines = metrics.compute()
         assert {k: found[f"image_to_text_r{k}"] * len(images) for k in first} == pytest.approx(first)
-        assert {k: found[f"text_to_image_r{k}"] for k in back} == pytest.approx({k: np.mean(x) for k, x in back.items()})
+        assert {k: found[f"text_to_image_r{k}"] for k in back} == pytest.approx(
+            {k: np.mean(x) for k, x in back.items()}
+        )
         assert "zero_shot_accuracy" not in found
         assert f"among {len(images)} images" in lines[0]
     assert found["image_to_text_chance"] == pytest.approx(np.mean([len(own[i]) for i in images]) / len(vectors))
