@@ -146,7 +146,7 @@ class Task(tasks.Task):
         del key
         if "prompts" in batch:
             return {"probability": self._classified(apply, batch["image"], batch["prompts"][0])}
-        tokens = batch["tokens"]
+        tokens = batch["tokens"] if batch["tokens"].ndim == 3 else batch["tokens"][:, None]
         image, text, *_ = embedded(apply(batch["image"], tokens.reshape(-1, tokens.shape[-1]), train=False))
         rows = {"image": image, "text": text.reshape(*tokens.shape[:2], -1), "name": named(tokens)}
         return rows | {name: batch[name] for name in ("given", "label") if name in batch}

@@ -21,6 +21,7 @@ ITEMS = {
     "images": "a.png",
     "boxes": "a.png",
     "class_images": "3",
+    "captions": "a.png",
     "clips": "a.png",
     "masks": "a.png",
     "pairs": "1 2 3",
@@ -38,6 +39,7 @@ FIGURES = {
     "transformer": "sinusoids",
     "seq2seq": "alignment",
     "detr": "queries",
+    "clip": "retrieval",
 }  # one that the family has, besides curves
 
 

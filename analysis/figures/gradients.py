@@ -30,6 +30,8 @@ from training.trees import Variables
 
 def lacks(subject: Subject) -> str:
     """A model that reads no tokens."""
+    if subject.reads_images:
+        return "the model reads no sentences alone"
     return "" if subject.reads_tokens else "the model reads no sentences"
 
 
