@@ -1,8 +1,8 @@
 """Trains and scores models of images and texts: python results/clip.py [--flickr8k=FOLDER] [NAME ...]
 
-Writes results/clip.json, an entry a run: the test split, by the step that the validation split chooses. NAME is a key of
-RUNS; without any, all are run, one after the other. --flickr8k is the data of configs/clip_flickr8k.py. Runs are kept in
-runs/clip/NAME, with the figure `retrieval` of the test split.
+Writes results/clip.json, an entry a run: the test split, by the step that the validation split chooses. NAME is a key
+of RUNS; without any, all are run, one after the other. --flickr8k is the data of configs/clip_flickr8k.py. Runs are
+kept in runs/clip/NAME, with the figure `retrieval` of the test split.
 """
 
 import subprocess
