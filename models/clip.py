@@ -1,8 +1,8 @@
 """CLIP (2103.00020) and SigLIP (2303.15343): a Transformer for images and one for texts, which learn that what belongs
 together is alike.
 
-B images, N texts, T tokens, D width of the images' tower, W of the texts', E width of
-what is compared, V vocabulary.
+B images, N texts, T tokens, D width of the images' tower, E width of what is compared, V vocabulary. The towers are in
+models/clip_towers.py.
 """
 
 from dataclasses import dataclass
@@ -14,21 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, PositiveInt
 
 from errors import UserError
 from lookup import Depth, Rate, Size
-from models import sizes, variants
+from models import resnet, sizes, variants
 from models.arrays import AnyArray
-from models.attention import Initialisers
-from models.encoder import Activation, Encoder, Remat, layer_norm
+from models.clip_towers import Blocks, Form, ImageTower, TextTower
+from models.encoder import Activation, Remat
 from models.kernel_choice import Kernel
-from models.masks import causal_mask
-from models.positions import AddPositions
-from models.tokens import EOS
-from models.vit import AttentionPooling
+from models.vit import Stem
 
-Form = Literal["clip", "siglip"]
 HOTTEST = float(np.log(100))  # the largest log of the scale (section 2.5)
 SCALE = {"clip": float(np.log(1 / 0.07)), "siglip": float(np.log(10))}  # its log at the beginning
 BIAS = -10.0  # at the beginning, of SigLIP (section 3.2)
@@ -85,6 +81,10 @@ class Model(nn.Module):
       patch: the side of a patch in pixels; replaces the variant's.
       text_width, text_depth, text_mlp_dim, text_heads: of the texts' tower; replace the variant's.
       embedding: E; replaces the variant's. Of SigLIP that of images is their width.
+      stem: the root of a ResNet before the patches, "imagenet" or "cifar", which are then patches of its features:
+        see models/vit.py. Not in the papers; it helps where there are few images.
+      stem_depths: the number of units in each stage of the stem.
+      stem_width: of the stem's root and first bottleneck.
       max_length: the most tokens of a text.
       dropout: on embeddings and on the output of each branch, in both towers.
       stochastic_depth: the probability that a branch of the images' last layer is dropped: see Encoder.
@@ -109,6 +109,9 @@ class Model(nn.Module):
     text_mlp_dim: Size | None = None
     text_heads: Size | None = None
     embedding: Size | None = None
+    stem: Stem = "none"
+    stem_depths: tuple[PositiveInt, ...] = ()
+    stem_width: Size = sizes.RESNET_WIDTH
     max_length: Size = 77
     dropout: Rate = 0.0
     stochastic_depth: Rate = 0.0
@@ -140,6 +143,8 @@ class Model(nn.Module):
           UserError: an image that does not divide into patches.
         """
         side = self.size.patch
+        if self.stem != "none":
+            side *= resnet.stride(self.stem, tuple(self.stem_depths))
         if image.shape[1] % side or image.shape[2] % side:
             raise UserError(
                 f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
@@ -164,9 +169,16 @@ class Model(nn.Module):
           UserError: more tokens than positions, or an image that does not divide into patches.
         """
         size = self.size
-        seen = ImageTower(self._blocks("", self.stochastic_depth), size.patch, self.form, name="image")(
-            image, self.grid(image), train=train
+        tower = ImageTower(
+            self._blocks("", self.stochastic_depth),
+            size.patch,
+            self.form,
+            self.stem,
+            tuple(self.stem_depths),
+            self.stem_width,
+            name="image",
         )
+        seen = tower(image, self.grid(image), train=train)
         self.sow("probe", "representation", seen)
         if not self.outputs or tokens is None:
             return seen.astype(jnp.float32)
@@ -186,7 +198,7 @@ class Model(nn.Module):
             scale = jnp.minimum(scale, HOTTEST)
         return Embedded(_unit(seen), _unit(said), jnp.exp(scale), bias)
 
-    def _blocks(self, prefix: str, stochastic_depth: float = 0.0) -> "Blocks":
+    def _blocks(self, prefix: str, stochastic_depth: float = 0.0) -> Blocks:
         """The blocks of one tower. prefix: of its sizes."""
         size = self.size
         return Blocks(
@@ -205,136 +217,6 @@ class Model(nn.Module):
         )
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """The blocks of a tower: see Model."""
-
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
-    dropout: float
-    stochastic_depth: float
-    activation: Activation
-    norm_epsilon: float
-    scan: bool
-    remat: Remat
-    kernel: Kernel
-    dtype: str
-
-    def encoder(self) -> Encoder:
-        """The blocks and the last LayerNorm, with CLIP's initialisation (section 2.4 and its code)."""
-        width, deep = self.width, (2 * self.depth) ** -0.5
-
-        def kernel(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
-            """Of attention, whose matrices are square, and of the first layer of the MLP."""
-            deviation = width**-0.5 if shape[1] == width else (2 * width) ** -0.5
-            return deviation * jax.random.normal(key, shape, dtype)
-
-        residual = nn.initializers.normal(width**-0.5 * deep)
-        return Encoder(
-            depth=self.depth,
-            heads=self.heads,
-            mlp_dim=self.mlp_dim,
-            norm_epsilon=self.norm_epsilon,
-            dropout=self.dropout,
-            mlp_dropout=self.dropout,
-            stochastic_depth=self.stochastic_depth,
-            activation=self.activation,
-            initialisers=Initialisers(kernel, residual, nn.initializers.zeros),
-            scan=self.scan,
-            remat=self.remat,
-            kernel=self.kernel,
-            dtype=jnp.dtype(self.dtype),
-            name="encoder",
-        )
-
-
-class ImageTower(nn.Module):
-    """A ViT as CLIP or SigLIP has it.
-
-    Attributes:
-      blocks: its blocks.
-      patch: the side of a patch in pixels.
-      form: see Model.
-    """
-
-    blocks: Blocks
-    patch: int
-    form: Form
-
-    @nn.compact
-    def __call__(
-        self, image: Float[AnyArray, "B height width channels"], grid: tuple[int, int], *, train: bool
-    ) -> Float[Array, "B D"]:
-        """The class token's or the pooled output. grid: rows and columns of the patches."""
-        blocks, dtype, clip = self.blocks, jnp.dtype(self.blocks.dtype), self.form == "clip"
-        x = nn.Conv(
-            blocks.width,
-            (self.patch, self.patch),
-            strides=self.patch,
-            padding="VALID",
-            use_bias=not clip,
-            kernel_init=nn.initializers.lecun_normal(),
-            dtype=dtype,
-            name="embedding",
-        )(image.astype(dtype))
-        x = x.reshape(x.shape[0], -1, blocks.width)
-        if clip:
-            token = self.param("token", nn.initializers.normal(blocks.width**-0.5), (1, 1, blocks.width))
-            x = jnp.concatenate([jnp.tile(token.astype(dtype), (x.shape[0], 1, 1)), x], axis=1)
-        x = AddPositions("learned", name="positions")(x, grid)
-        if clip:
-            x = layer_norm(dtype, "embedding_norm", blocks.norm_epsilon)(x)
-        x = nn.Dropout(blocks.dropout, deterministic=not train)(x)
-        x = blocks.encoder()(x, train=train)
-        if clip:
-            return x[:, 0]
-        return AttentionPooling(
-            blocks.heads, blocks.mlp_dim, blocks.dropout, blocks.activation, dtype, blocks.norm_epsilon, name="pooling"
-        )(x, train=train)
-
-
-class TextTower(nn.Module):
-    """A Transformer over the tokens of texts.
-
-    Attributes:
-      blocks: its blocks.
-      vocabulary: V.
-      max_length: positions.
-      form: see Model.
-    """
-
-    blocks: Blocks
-    vocabulary: int
-    max_length: int
-    form: Form
-
-    @nn.compact
-    def __call__(self, tokens: Int[AnyArray, "N T"], *, train: bool) -> Float[Array, "N W"]:
-        """The output at the end of each text: at its first EOS, or at the row's last place.
-
-        Raises:
-          UserError: more tokens than positions.
-        """
-        blocks, dtype, length = self.blocks, jnp.dtype(self.blocks.dtype), tokens.shape[1]
-        if length > self.max_length:
-            raise UserError(
-                f"a text of {length} tokens has no positions beyond config.model.max_length={self.max_length}: raise "
-                "it before training, or lower config.data.max_length."
-            )
-        embed = nn.Embed(
-            self.vocabulary, blocks.width, embedding_init=nn.initializers.normal(0.02), dtype=dtype, name="embedding"
-        )
-        positions = self.param("positions", nn.initializers.normal(0.01), (self.max_length, blocks.width))
-        x = embed(tokens) + positions[:length].astype(dtype)
-        x = nn.Dropout(blocks.dropout, deterministic=not train)(x)
-        x = blocks.encoder()(x, causal_mask() if self.form == "clip" else None, train=train)
-        if self.form == "siglip":
-            return x[:, -1]
-        return jnp.take_along_axis(x, jnp.argmax(tokens == EOS, axis=1)[:, None, None], axis=1)[:, 0]
-
-
 def _unit(x: Float[Array, "N E"]) -> Float32[Array, "N E"]:
     """Rows of length 1; one of zeros, as only a broken model has, stays so."""
     x = x.astype(jnp.float32)
@@ -344,5 +226,5 @@ def _unit(x: Float[Array, "N E"]) -> Float32[Array, "N E"]:
 def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     size = {"width": 16, "depth": 1, "mlp_dim": 32, "heads": 2}
-    del section
-    return size | {f"text_{key}": value for key, value in size.items()} | {"embedding": 16, "patch": 8}
+    patch = 1 if section.get("stem", "none") != "none" else 8
+    return size | {f"text_{key}": value for key, value in size.items()} | {"embedding": 16, "patch": patch}

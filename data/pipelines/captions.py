@@ -229,6 +229,7 @@ class Pipeline(images.Pipeline):
     def _places(self, source: Source) -> np.ndarray | None:
         """Labels are those of the split."""
         del source
+        return None
 
     def _whole(self, split: Split, train: bool) -> bool:
         """See images.Pipeline: captions differ in number, and are drawn one by one."""

@@ -84,6 +84,14 @@ def test_the_scale_of_clip_has_an_end(small):
     assert float(hot) == pytest.approx(np.exp(HOTTEST) if model.form == "clip" else np.exp(9.0), rel=1e-5)
 
 
+def test_a_stem_makes_the_features_that_the_patches_are_of():
+    model = Model(12, **SMALL | dict(patch=1, stem="imagenet", stem_depths=(1,), stem_width=8))
+    assert model.grid(np.zeros((1, 8, 12, 1))) == (2, 3)
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), IMAGE, TOKENS, train=False))["params"]
+    assert params["image"]["embedding"]["kernel"].shape == (1, 1, 32, 16)
+    assert params["image"]["positions"]["embedding"].shape == (1, 1 + 4, 16)
+
+
 def test_a_model_without_outputs_represents_images(small):
     model, _, params = small
     found = model.clone(outputs=0).apply({"params": params}, IMAGE, TOKENS, train=False)

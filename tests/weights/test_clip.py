@@ -9,7 +9,7 @@ import pytest
 import models
 import weights
 from errors import UserError
-from weights import beside, clip_names
+from weights import beside, clip_names, transplant
 
 V, LENGTH = 11, 5
 TINY = dict(
@@ -136,3 +136,15 @@ def test_big_visions_vit(tmp_path, head):
     same(params, weights.flat(found.params))
     weights.write(tmp_path / "c.npz", found.params, "google", found.model)
     assert not weights.mismatch(weights.read(tmp_path / "c.npz"), params)
+
+
+def test_positions_are_resized_to_other_images():
+    params, _ = drawn("clip")
+    shapes = {name: x.shape for name, x in params.items()} | {"image/positions/embedding": (1, 1 + 25, 24)}
+    taken, line = transplant.fit(params, shapes, (None, (5, 5)), "there")
+    table = taken["image/positions/embedding"]
+    np.testing.assert_array_equal(table[:, 0], params["image/positions/embedding"][:, 0])
+    whole = params["image/positions/embedding"][0, 1:].reshape(3, 3, -1)
+    np.testing.assert_allclose(table[0, 1:].reshape(5, 5, -1)[::4, ::4], whole[::2, ::2], atol=1e-6)
+    assert "image/positions/embedding resized from 3x3 patches to 5x5 patches" in line
+    same({"text/positions": taken["text/positions"]}, {"text/positions": params["text/positions"]})
