@@ -3,12 +3,14 @@
 B images, N texts, T tokens, D width of the images' tower, W of the texts', V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from errors import UserError
@@ -46,10 +48,13 @@ class Blocks:
         """The blocks and the last LayerNorm, with CLIP's initialisation (section 2.4 and its code)."""
         width, deep = self.width, (2 * self.depth) ** -0.5
 
-        def kernel(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
+        def kernel(
+            key: jax.Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: object = None
+        ) -> jax.Array:
             """Of attention, whose matrices are square, and of the first layer of the MLP."""
+            del out_sharding
             deviation = width**-0.5 if shape[1] == width else (2 * width) ** -0.5
-            return deviation * jax.random.normal(key, shape, dtype)
+            return deviation * jax.random.normal(key, tuple(shape), dtype or jnp.float32)
 
         residual = nn.initializers.normal(width**-0.5 * deep)
         return Encoder(

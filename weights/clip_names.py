@@ -222,7 +222,8 @@ def _read(form: str, config: Json) -> Beside:
     settings = SETTINGS[form]
     activation = {"clip": "quick_gelu", "siglip": "gelu_pytorch_tanh"}[form]
     acts = {str(part.get("hidden_act", activation)) for part in (text, image)}
-    epsilons = {float(part.get("layer_norm_eps", settings["norm_epsilon"])) for part in (text, image)}
+    usual_epsilon = float(settings["norm_epsilon"])
+    epsilons = {float(part.get("layer_norm_eps") or usual_epsilon) for part in (text, image)}
     if len(acts) > 1 or len(epsilons) > 1:
         raise UserError("config.json has two towers of different hidden_act or layer_norm_eps: one can be read.")
     data: Settings = {"begin": form == "clip", "max_length": int(text.get("max_position_embeddings", LENGTHS[form]))}

@@ -17,10 +17,13 @@ IMAGE_BLOCK = f"image/encoder/{paths.BLOCK_PATTERN}"
 TEXT_BLOCK = f"text/encoder/{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"
 POOLING = "image/pooling"
 NORM = ("scale", "bias")
+Letters = tuple[str, str, str]  # of width, heads and MLP
+OF_IMAGES: Letters = ("D", "H", "F")
+OF_TEXTS: Letters = ("W", "I", "G")
 LENGTHS = {"clip": 77, "siglip": 64}  # of published models' texts
 
 
-def _attention(ours: str, letters: str) -> dict[str, str]:
+def _attention(ours: str, letters: Letters) -> dict[str, str]:
     width, heads, _ = letters
     return {
         **{f"{ours}/{part}/kernel": f"{width} {heads} K" for part in PROJECTIONS},
@@ -30,7 +33,7 @@ def _attention(ours: str, letters: str) -> dict[str, str]:
     }
 
 
-def _mlp(ours: str, letters: str) -> dict[str, str]:
+def _mlp(ours: str, letters: Letters) -> dict[str, str]:
     width, _, inner = letters
     return {
         f"{ours}/expand/kernel": f"{width} {inner}",
@@ -40,8 +43,7 @@ def _mlp(ours: str, letters: str) -> dict[str, str]:
     }
 
 
-def _encoder(block: str, letters: str) -> dict[str, str]:
-    """letters: of width, heads and MLP."""
+def _encoder(block: str, letters: Letters) -> dict[str, str]:
     width = letters[0]
     return {
         **{f"{block}/{norm}/{x}": width for norm in ("attention_norm", "mlp_norm") for x in NORM},
@@ -62,9 +64,9 @@ def _shapes(form: str) -> dict[str, str]:
         own = {
             "image/embedding/bias": "D",
             f"{POOLING}/query": "1 1 D",
-            **_attention(f"{POOLING}/attention", "DHF"),
+            **_attention(f"{POOLING}/attention", OF_IMAGES),
             **{f"{POOLING}/norm/{x}": "D" for x in NORM},
-            **_mlp(f"{POOLING}/mlp", "DHF"),
+            **_mlp(f"{POOLING}/mlp", OF_IMAGES),
             "text_projection/bias": "X",
             "bias": "",
         }
@@ -72,10 +74,10 @@ def _shapes(form: str) -> dict[str, str]:
         **own,
         "image/embedding/kernel": "P P E D",
         "image/positions/embedding": "1 N D",
-        **_encoder(IMAGE_BLOCK, "DHF"),
+        **_encoder(IMAGE_BLOCK, OF_IMAGES),
         "text/embedding/embedding": "V W",
         "text/positions": "T W",
-        **_encoder(TEXT_BLOCK, "WIG"),
+        **_encoder(TEXT_BLOCK, OF_TEXTS),
         "text_projection/kernel": "W X",
         "scale": "",
     }

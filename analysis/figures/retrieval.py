@@ -91,7 +91,7 @@ def draw(arrays: Arrays) -> Figure:
     """A row for each image with its captions, and the matrix below."""
     count, width = len(arrays["image"]), 8.5
     figure = picture.begin(width, 1.15 * count + 5.2, "The captions that are the most alike to each image")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.15 * count, 5))
+    above, below = np.ravel(figure.subfigures(2, 1, squeeze=False, height_ratios=(1.15 * count, 5)))
     for axes, image, texts, scores, right in zip(
         above.subplots(count, 2, width_ratios=(1, 5), squeeze=False),
         *(arrays[name] for name in ("image", "text", "score", "right")),
