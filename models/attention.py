@@ -58,6 +58,8 @@ class Options:
       qk_norm: whether queries and keys are divided by their root mean square, each head by itself, and multiplied by a
         learned scale (K,): scores then keep their size (2302.05442, section 2, with RMSNorm for LayerNorm).
       cap: c of c tanh(scores / c), by which no score exceeds c (Gemma 2, 2408.00118, section 2); 0 for none.
+      key_bias: whether keys have a bias where the other projections have one. It adds the same to all scores of a
+        query, and so changes no weight (BEiT, 2106.08254, and VideoMAE leave it out).
     """
 
     kv_heads: int | None = None
@@ -65,6 +67,7 @@ class Options:
     rotary_base: float = 10_000.0
     qk_norm: bool = False
     cap: float = 0.0
+    key_bias: bool = True
 
 
 PLAIN = Options()
@@ -174,7 +177,8 @@ class MultiHeadAttention(nn.Module):
         kernel, residual = self.initialisers.kernel, self.initialisers.residual
         heads = partial(Heads, use_bias=self.use_bias, kernel_init=kernel, dtype=self.dtype)
         self.query = heads(self.heads, head_dim, kernel_init=self.initialisers.query or kernel)
-        self.key, self.value = heads(groups, head_dim), heads(groups, self.value_dim or head_dim)
+        self.key = heads(groups, head_dim, use_bias=self.use_bias and options.key_bias)
+        self.value = heads(groups, self.value_dim or head_dim)
         if options.qk_norm:
             self.query_norm, self.key_norm = nn.RMSNorm(dtype=self.dtype), nn.RMSNorm(dtype=self.dtype)
         self.out = nn.DenseGeneral(

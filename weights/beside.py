@@ -8,6 +8,7 @@ import numpy as np
 
 from errors import UserError, nearest
 from weights import bert_names, clip_names, detr_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
+from weights import video_names as video
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -27,6 +28,9 @@ KINDS: dict[str, Kind] = {
     "detr": detr_names.CONFIG,
     "clip": clip_names.CLIP,
     "siglip": clip_names.SIGLIP,
+    "vivit": video.VIVIT_KIND,
+    "timesformer": video.TIMESFORMER_KIND,
+    "videomae": video.VIDEO_MAE_KIND,
 }
 
 

@@ -21,7 +21,7 @@ MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin", "segmenter", "upernet"), "image"),
     "detr": "canvas",
     "dit": "noisy image",
-    "vivit": "clip",
+    **dict.fromkeys(("vivit", "timesformer", "video_mae"), "clip"),
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }
