@@ -39,6 +39,7 @@ class Data(Protocol):
     """What tasks ask of a run's pipeline. Each task says what it needs; a pipeline has what its kind of data has."""
 
     classes: tuple[str, ...]  # names of the labels 0 ... C - 1
+    asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
 
     def decode(self, ids: np.ndarray) -> str:

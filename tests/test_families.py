@@ -24,6 +24,7 @@ ITEMS = {
     "images": "a.png",
     "boxes": "a.png",
     "class_images": "3",
+    "captions": "a.png",
     "clips": "a.png",
     "masks": "a.png",
     "pairs": "1 2 3",
@@ -41,6 +42,7 @@ FIGURES = {
     "transformer": "sinusoids",
     "seq2seq": "alignment",
     "detr": "queries",
+    "clip": "retrieval",
 }  # one that the family has, besides curves
 
 EXPLORERS = {
@@ -106,6 +108,20 @@ def test_predict_answers(runs, family, tmp_path):
         with Image.open(answer["picture"]) as picture:
             assert picture.mode == "RGB"
     assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout
+
+
+def test_predict_compares_an_image_with_the_classes_that_are_named(runs, tmp_path):
+    Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "classes.txt").write_text("small letter\ncapital letter\n")
+    for named in ("small letter, capital letter", tmp_path / "classes.txt"):
+        flags = (f"--workdir={trained(runs, 'clip')}", "--json", f"--classes={named}", tmp_path / "a.png")
+        found = json.loads(done("predict.py", *flags).stdout)["top"]
+        assert {one["class"] for one in found} == {"small letter", "capital letter"}
+        assert sum(one["probability"] for one in found) == pytest.approx(1)
+    refused = command("predict.py", f"--workdir={trained(runs, 'clip')}", "--classes=small,,letter", tmp_path / "a.png")
+    assert (refused.returncode, "class 2 of 3 has no name" in refused.stderr) == (2, True)
+    refused = command("predict.py", f"--workdir={trained(runs, 'vit')}", "--classes=a,b", tmp_path / "a.png")
+    assert (refused.returncode, "--classes is for models of images and texts" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
