@@ -5,6 +5,7 @@
                                                                   folder is named as beside each, and how many are right
     python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
+    python predict.py --workdir=RUN --classes="a cat,a dog" photo.jpg          by a model of images and texts
 
 A text is printed word by word while it is written, if one item is given; --stream does so for each of several, and with
 --json. A beam search shows what its beams agree on. How a model writes is set by its task: --config.task.beams=1,
@@ -27,6 +28,7 @@ if __name__ == "__main__":
     commands.flag("integer", "top", 5, "How many alternatives are named", lower_bound=1)
     commands.flag("string", "file", None, "What to predict, one a line (- or nothing: standard input)")
     commands.flag("string", "alignment", None, "PNG to draw what a translation's words looked at, of one sentence")
+    commands.flag("string", "classes", None, "What images are compared with: texts with commas between, or a file")
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
     commands.weights_flag()
     commands.flag("string", "csv", None, "A table to write the answers into, a row each, in place of printing them")
@@ -50,6 +52,10 @@ def main(arguments: list[str]) -> int:
     """Answers what is given, as soon as each batch is done. Returns 2 if something of it could not be read."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
+    if flags.classes is not None:
+        if "ask" not in config.data:
+            raise UserError(f"--classes is for models of images and texts, and {workdir} has data of another kind.")
+        config.data.ask = classes(flags.classes)
     if flags.file and arguments:
         raise UserError("both arguments and --file are given: choose one.")
     run, state, _ = restore.load(
@@ -191,6 +197,17 @@ def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = ""
     if answer.text.startswith(" ") and not printed:  # lines under a heading
         print(item)
     print(answer.text.removeprefix(printed), *(f"  {path}" for path in where.values()), sep="\n", flush=True)
+
+
+def classes(given: str) -> tuple[str, ...]:
+    """The classes of --classes: texts with commas between, or a file's lines."""
+    path = commands.path(given)
+    if not path.is_file():
+        return tuple(name.strip() for name in given.split(","))
+    found = list(lines(given))
+    if wrong := next((one for one in found if isinstance(one, UserError)), None):
+        raise wrong
+    return tuple(one.strip() for one in found if isinstance(one, str))
 
 
 def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:

@@ -67,8 +67,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
                         print(f"Back to step {start:,}, to skip batches {first:,} to {last:,}: {mishap}.", flush=True)
             step, scores = ended
             hooks.status = "finished" if step == run.steps else "stopped"
+        spent = time.perf_counter() - begun
+        page = written(run, step) if run.evaluation.page and step == run.steps else []
     if hosts.primary():
-        print(conclusion(run, step, scores, time.perf_counter() - begun))
+        print(conclusion(run, step, scores, spent, page))
     return scores if step == run.steps else None
 
 
@@ -195,6 +197,13 @@ def drawn(run: experiment.Run, state: State | None, step: int) -> list[str]:
     return drawing.after_evaluation(run, state, run.workdir / "figures" / str(step))
 
 
+def written(run: experiment.Run, step: int) -> list[str]:
+    """Writes the page of a run that has ended, and returns a line on where it is; none if it could not be written."""
+    from analysis.page import run as page  # and with it matplotlib
+
+    return page.after_training(run, step)
+
+
 def introduction(run: experiment.Run, start: int) -> str:
     """What is about to be trained, on what."""
     devices = jax.devices()
@@ -211,13 +220,14 @@ def introduction(run: experiment.Run, start: int) -> str:
     )
 
 
-def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds: float) -> str:
-    """Where everything is, and what to do next."""
+def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds: float, page: list[str]) -> str:
+    """Where everything is, and what to do next. page: lines on where the run's page is."""
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
         f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
         f"  config   {where}/config.json",
+        *page,
     ]
     if step < run.steps:
         return "\n".join(

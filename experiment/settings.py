@@ -61,12 +61,14 @@ class EvaluationSettings:
       generate: when the slow metrics are computed, those of what a model predicts (BLEU) and few-shot: at every
         evaluation ("always"), at the last one ("last"), or "never".
       figures: what visualize.py draws, drawn after every evaluation: ("samples",).
+      page: whether the end of a run writes WORKDIR/page.html, as `visualize.py page` does. Several hosts write none.
       fewshot: see experiment/fewshot.py.
     """
 
     every_steps: Steps = 0
     generate: Literal["always", "last", "never"] = "last"
     figures: tuple[str, ...] = ()
+    page: bool = True
     fewshot: Fewshot = field(default_factory=Fewshot)
 
     def slow(self, last: bool) -> bool:

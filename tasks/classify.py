@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import tasks
 from lookup import Probability
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, Totals, Verdict
 
 BINS = 15  # of confidence, as in 1706.04599
 
@@ -128,6 +128,12 @@ class Task(tasks.Task):
             return ""
         text = f": {data.decode(row['tokens'])[:80]!r}" if "tokens" in row else ""
         return f"{data.classes[likeliest]} ({row['probability'][likeliest]:.0%}) for {data.classes[row['label']]}{text}"
+
+    def verdict(self, row: Row, example: Row, data: Data) -> Verdict:
+        """The likeliest class beside the label. data: with `classes`."""
+        said, label = int(row["probability"].argmax()), int(example["label"])
+        sure = float(row["probability"][said])
+        return Verdict(said == label, data.classes[said], data.classes[label], sure)
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The likeliest classes; of an image with a label, the image. data: with `classes`, their names."""

@@ -43,6 +43,7 @@ TINY = {
     "log.every_steps": 2,
     "log.peak_teraflops": 1.0,
     "parallel.mode": "mesh",
+    "evaluation.page": False,  # which takes longer than the training
 }
 
 

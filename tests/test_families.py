@@ -1,6 +1,7 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -27,6 +28,7 @@ ITEMS = {
     "images": "a.png",
     "boxes": "a.png",
     "class_images": "3",
+    "captions": "a.png",
     "clips": "a.png",
     "masks": "a.png",
     "pairs": "1 2 3",
@@ -44,7 +46,14 @@ FIGURES = {
     "transformer": "sinusoids",
     "seq2seq": "alignment",
     "detr": "queries",
+    "clip": "retrieval",
 }  # one that the family has, besides curves
+
+EXPLORERS = {
+    **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter"), "images"),
+    **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
+}  # of the page, by family; the others have none
+JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +114,45 @@ def test_predict_answers(runs, family, tmp_path):
     assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout
 
 
+def test_predict_compares_an_image_with_the_classes_that_are_named(runs, tmp_path):
+    Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "classes.txt").write_text("small letter\ncapital letter\n")
+    for named in ("small letter, capital letter", tmp_path / "classes.txt"):
+        flags = (f"--workdir={trained(runs, 'clip')}", "--json", f"--classes={named}", tmp_path / "a.png")
+        found = json.loads(done("predict.py", *flags).stdout)["top"]
+        assert {one["class"] for one in found} == {"small letter", "capital letter"}
+        assert sum(one["probability"] for one in found) == pytest.approx(1)
+    refused = command("predict.py", f"--workdir={trained(runs, 'clip')}", "--classes=small,,letter", tmp_path / "a.png")
+    assert (refused.returncode, "class 2 of 3 has no name" in refused.stderr) == (2, True)
+    refused = command("predict.py", f"--workdir={trained(runs, 'vit')}", "--classes=a,b", tmp_path / "a.png")
+    assert (refused.returncode, "--classes is for models of images and texts" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_path):
     figures = ["curves", *([FIGURES[family]] if family in FIGURES else [])]
-    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures)
+    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures, "page")
     assert {path.stem for path in tmp_path.glob("*.png")} == set(figures)
+    check_page((tmp_path / "page.html").read_text(), family)
     refused = command("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", "nothing")
     assert refused.returncode == 2
+
+
+def check_page(text: str, family: str) -> None:
+    """What the page of a family holds."""
+    assert len(text) < 1e6
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "not shown:" not in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert "loss" in data["curves"]["first"]
+    assert text.count('<img src="data:image/png') >= len(FIGURES.keys() & {family}) + 1
+    explorer = data["explorer"] or {"kind": "none", "items": []}
+    assert explorer["kind"] == EXPLORERS.get(family, "none")
+    sections = re.findall(r'<section id="(\w+)"', text)
+    wanted = ["results", "explore", "curves", "examples", "figures", "config", "reproduce"]
+    assert sections == [name for name in wanted if name != "explore" or family in EXPLORERS]
+    if family in JUDGED:
+        assert re.search(r"The first \d+ of the split .*: \d+ right, \d+ wrong", text)
 
 
 def test_figures_are_drawn_after_an_evaluation(runs):
@@ -143,6 +184,11 @@ def test_the_library_has_it_or_says_that_the_model_has_none(runs, family):
     assert ("generate" in found) == (family == "seq2seq")
     for weights in found["attention"].maps.values() if "attention" in found else ():
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
+
+
+def test_a_run_ends_with_its_page_and_the_figures_that_were_drawn_in_it(runs):
+    page = (trained(runs, "dit") / "page.html").read_text()
+    assert re.findall(r'<img src="data:image/png;base64,[^"]*" alt="(\w+)"', page) == ["samples"]
 
 
 def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):
