@@ -222,7 +222,7 @@ def test_convert_writes_published_names_or_says_that_there_are_none(runs, family
 @pytest.mark.parametrize("family", ["vit", "dit", "classifier", "transformer", "gpt", "bert", "t5"])
 def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypatch):
     run = restore.parts(restore.saved_config(trained(runs, family)), trained(runs, family))
-    lines = conclusion(run, run.steps, {}, 1.0).partition("Next:\n")[2].splitlines()
+    lines = conclusion(run, run.steps, {}, 1.0, []).partition("Next:\n")[2].splitlines()
     parsed: dict[str, list[str]] = {}
 
     def parse(main, description, config=""):
