@@ -27,6 +27,7 @@ ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this mac
 SLOW_TO_COMPILE = ("xla_gpu_enable_triton_gemm", "xla_gpu_experimental_enable_fusion_autotuner")
 
 _own: list[str] = []  # flags defined here, in order, for --help
+_lists: dict[str, Callable[[], list[str]]] = {}  # what else --help lists, by title
 _config_meaning = ""
 _config_name = ""  # "configs/vit_imagenet.py:B/16"; of a study likewise
 
@@ -80,11 +81,21 @@ def config_flag(meaning: str) -> None:
     _own.append("config")
 
 
-def train_flags() -> None:
-    """--config=FILE[:VARIANT] with --config.KEY=VALUE, --workdir, and --stopped_status for launchers."""
+def listed(title: str, rows: Callable[[], list[str]]) -> None:
+    """Has --help list what the command's arguments can be, such as the names of figures."""
+    _lists[title] = rows
+
+
+def train_flags(runs: bool = True) -> None:
+    """--config=FILE[:VARIANT] with --config.KEY=VALUE, --workdir, and --stopped_status for launchers.
+
+    Args:
+      runs: whether the command trains, and does not only look ahead.
+    """
     config_flag("configs/FILE.py[:VARIANT]; one key by --config.KEY=VALUE")
     flag("string", "workdir", None, "Folder of the run (default: runs/ and the config's name)")
-    flag("integer", "stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
+    if runs:
+        flag("integer", "stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 
 
 def study_flags() -> None:
@@ -333,14 +344,20 @@ def _help(description: str, default_config: str) -> list[str]:
 
     kind, folder = ("study", "configs/studies") if "study" in _own else ("config", "configs")
     argv = [argument for argument in joined(sys.argv) if argument not in ("--help", "-h", "-help", "--helpfull")]
-    rows = [f"  --{name:10} {_config_meaning if name == kind else FLAGS[name].help}" for name in _own]
+    width = max(map(len, _own))
+    meanings = [_config_meaning if name == kind else (FLAGS[name].help or "").partition(";\n")[0] for name in _own]
+    rows = [f"  --{name:{width}} {meaning}" for name, meaning in zip(_own, meanings, strict=True)]
+    parts = [description, "\n".join(["Flags:", *rows])]
+    parts += ["\n".join([f"{title}:", *(f"  {row}" for row in rows())]) for title, rows in _lists.items()]
     files = []
-    for file in config_file.files(folder):
+    for file in config_file.files(folder) if kind in _own else ():
         variants = "+".join(name.upper() for name in config_file.variants(file, folder, file))
         title = (config_file.ROOT / file).read_text().split('"""')[1].splitlines()[0]
         files.append(f"  {file + (variants and f'[:{variants}]'):48} {title}")
-    files.append("  Expected time and metric of each: configs/README.md")
-    parts = [description, "\n".join(["Flags:", *rows]), "\n".join([f"{folder}:", *files])]
+    if files:
+        parts.append("\n".join([f"{folder}:", *files, "  Expected time and metric of each: configs/README.md"]))
+    elif not _value(argv, "workdir"):
+        parts.append("--workdir=RUN --help lists the keys of that run's config.")
     file = (_value(argv, kind) or default_config).partition(":")[0]
     if known := config_file.variants(f"--{kind}={file}", folder, file) if file else {}:
         every = {name: f"{v[0]} ... {v[-1]}" if isinstance(v, range) else ", ".join(v) for name, v in known.items()}

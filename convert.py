@@ -43,7 +43,7 @@ import experiment
 import weights
 from data import published
 from data.tokenizer import Reader
-from errors import UserError
+from errors import UserError, command
 from experiment import Run, exported, init_from, record, restore
 from experiment import config as configs
 from training import step
@@ -115,7 +115,8 @@ def main(arguments: list[str]) -> None:
         of_texts = bool(found.channels and found.vocabulary)
         item = ("VIDEO" if found.data and not of_texts else "image.jpg") if found.channels else '"..."'
         item += ' --classes="a cat,a dog"' if of_texts else ""
-        print(f"{target} is a run. Next: python predict.py --workdir={target} {item}, or --config.init_from={target}")
+        print(f"{target} is a run. Next, with {item} after it: {command('predict.py', f'--workdir={target}')}")
+        print(f"A run begins with it by --config.init_from={target}")
 
 
 def check(source: Path, target: Path) -> None:

@@ -2,7 +2,11 @@
 
 import difflib
 import errno
+import os
 import re
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
 
 
@@ -42,8 +46,8 @@ def explained(error: Exception) -> Exception:
         which = f"{int(asked[1]) / 1e9:,.1f} GB were asked for at once" if asked else text[:200] or "of the host"
         return UserError(
             f"out of memory ({which}). Lower --config.data.batch_size (of texts batch_tokens, of an evaluation "
-            "eval_batch_size), raise --config.step.accumulate, or set --config.model.remat=full; python plan.py "
-            "--config=... says what fits."
+            "eval_batch_size), raise --config.step.accumulate, or set --config.model.remat=full; plan.py, with "
+            "the same flags, says what fits."
         )
     if isinstance(error, RuntimeError) and "Unable to initialize backend" in text:
         return NoDevice(
@@ -51,6 +55,26 @@ def explained(error: Exception) -> Exception:
             "or install JAX for this machine (README.md, One command for each machine)."
         )
     return error
+
+
+def command(script: str, *arguments: str) -> str:
+    """A command of this project as it can be pasted where this one was typed: with the same Python, quoted.
+
+    Args:
+      script: "predict.py".
+    """
+    usual = shutil.which("python") or ""
+    same = os.path.dirname(usual) == os.path.dirname(sys.executable)
+    python = "python" if same else _from_here(sys.executable)
+    return shlex.join(
+        [python, _from_here(os.path.join(os.path.dirname(os.path.abspath(__file__)), script)), *arguments]
+    )
+
+
+def _from_here(path: str) -> str:
+    """A path from the working directory, where it is within that."""
+    here = os.path.relpath(path)
+    return path if here.startswith("..") else here
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -41,8 +41,9 @@ def main(arguments: list[str]) -> None:
     notes = [*run.pipeline.notes(), *notes]
     worst = [
         {"split": split, "example": run.pipeline.called(split, index), "error": error}
+        | ({"mistake": mistake} if (mistake := run.task.mistake(row, run.data)) else {})
         for split in (run.pipeline.eval_splits if flags.worst else ())
-        for error, index, _ in scoring.worst(run, state.eval_variables, split, flags.worst)
+        for error, index, row in scoring.worst(run, state.eval_variables, split, flags.worst)
     ]
     if not hosts.primary():
         return
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> None:
     if worst:
         print(f"The {len(worst)} worst, and how wrong (0 where nothing is):")
     for one in worst:
-        print(f"  {one['error']:.4f}  {one['example']}")
+        print(f"  {one['error']:.4f}  {one['example']}  {one.get('mistake', '')}".rstrip())
 
 
 if __name__ == "__main__":

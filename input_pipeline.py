@@ -12,9 +12,10 @@ from typing import Protocol
 import numpy as np
 
 import lookup
-from data import listing, published
+from data import listing, published, surveys
 from data.image_file import SUFFIXES
 from data.pipelines.base import Feed, Known, Section
+from data.surveys import Survey as Survey
 from data.tokenizer import Reader
 from errors import UserError
 
@@ -108,6 +109,15 @@ class Pipeline(Protocol):
         """Every example of a split exactly once. `index` int32 (b,) is its place in the split, −1 for a row that only
         fills up the last batch and weighs nothing."""
 
+    def items(self, argument: str) -> list[str]:
+        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
+
+    def example(self) -> str:
+        """An item of an evaluation split that a person can give to predict.py; "" where none has a name or a text."""
+
+    def truth(self, item: str) -> str:
+        """The class that is known of an item, by the folder it is in; "" where none is."""
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""
 
@@ -124,6 +134,16 @@ def tokenizers(path: Path) -> tuple[Reader, ...]:
         return published.read(path if path.is_dir() else path.parent)
     except UserError:
         return ()
+
+
+def survey(section: Section) -> Survey:
+    """What the data of config.data are, where it leaves keys open: see data/surveys."""
+    return surveys.of(section["kind"], section)
+
+
+def unread(section: Section, feed: Feed, survey: Survey) -> Pipeline:
+    """The pipeline of config.data as it is planned, without reading the data."""
+    return build(section, feed).unread(survey.classes, survey.examples)  # type: ignore[attr-defined]
 
 
 def image_files(folder: Path) -> list[str]:

@@ -17,7 +17,8 @@ from planning import machines
 
 if __name__ == "__main__":
     commands.begin()
-    commands.train_flags()
+    commands.train_flags(runs=False)
+    commands.listed("Machines of --topology", lambda: machines.described())
     commands.flag("string", "topology", machines.HERE, "A machine: 'this machine', v5e:4x4, v3-8, h100x8 ...")
     commands.flag("string", "json", None, "Where the plan is written as JSON (default: WORKDIR/plan-TOPOLOGY.json)")
     if machines.elsewhere(sys.argv):
@@ -33,6 +34,7 @@ import lookup
 from data import presence
 from errors import UserError
 from experiment import config as configs
+from experiment import open_keys
 from models import paths
 from planning import checks, estimate, fit, page, programs, unread
 from planning.machines import Machine
@@ -168,9 +170,12 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
     chosen = commands.FLAGS
     workdir = commands.workdir()
-    configs.check(chosen.config)
+    config, lines = open_keys.resolve(chosen.config, workdir)
+    if lines:
+        print("\n".join(lines))
+    configs.check(config)
     machine = machines.find(chosen.topology)
-    result = plan(chosen.config, commands.config_name(), workdir, machine, lambda line: print(line, file=sys.stderr))
+    result = plan(config, commands.config_name(), workdir, machine, lambda line: print(line, file=sys.stderr))
     print(page.text(result))
     path = Path(chosen.json or workdir / f"plan-{chosen.topology.replace(':', '-').replace(' ', '-')}.json")
     try:

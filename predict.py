@@ -1,6 +1,8 @@
 """Use a trained model on what you have: images, sentences, prompts, whatever the run in --workdir reads.
 
     python predict.py --workdir=runs/vit_digits [--top=5] [--json] image.png ...
+    python predict.py --workdir=runs/vit_digits FOLDER "photos/*.jpg" --csv=answers.csv      with the class that a
+                                                                  folder is named as beside each, and how many are right
     python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
     python predict.py --workdir=RUN --classes="a cat,a dog" photo.jpg          by a model of images and texts
@@ -29,11 +31,13 @@ if __name__ == "__main__":
     commands.flag("string", "classes", None, "What images are compared with: texts with commas between, or a file")
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
     commands.weights_flag()
+    commands.flag("string", "csv", None, "A table to write the answers into, a row each, in place of printing them")
     commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
     commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for each piece")
 
 import jax
 
+from analysis import answers as table
 from errors import UserError, shown
 from experiment import Run, restore
 from experiment.items import ROWS, padded
@@ -58,22 +62,28 @@ def main(arguments: list[str]) -> int:
         workdir, config, flags.step, average=flags.average, soup=flags.soup, form=flags.weights
     )
     variables = run.prepared(state.eval_variables)
-    items = iter(arguments) if arguments else lines(flags.file or "-")
+    items = given(run, arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
         items = iter([only(items)])
     folder = commands.path(flags.out) if flags.out else workdir / "predictions"
     count, refused = 0, 0
+    rows: list[table.Row] = []
     for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
         if readable and not count:
             tell(run.task.notes(run.model, data))
         refused += len(batch) - len(readable)
-        parts = flags.stream or not flags.json
+        parts = (flags.stream or not flags.json) and not flags.csv
         for item, answer, printed in answers(run, variables, readable, data, count, flags.top, parts, flags.json):
-            show(shown(item), answer, flags.json, folder / f"{count}.png", printed)
+            if flags.csv:
+                rows.append(table.Row(shown(item), run.pipeline.truth(item), answer))
+            else:
+                show(shown(item), answer, flags.json, folder / f"{count}.png", printed)
             count += 1
         if flags.alignment and readable:
             draw(run, variables, readable[0], commands.path(flags.alignment))
+    if flags.csv and rows:
+        print("\n".join(table.write(rows, commands.path(flags.csv))))
     if refused:
         if count + refused > 1:
             print(f"{refused:,} of {count + refused:,} could not be read.", file=sys.stderr)
@@ -83,6 +93,15 @@ def main(arguments: list[str]) -> int:
             f"there is nothing to predict: give {run.pipeline.item}, --file=FILE, or lines on standard input."
         )
     return 0
+
+
+def given(run: Run, arguments: Iterable[str]) -> Iterator[Item]:
+    """What the arguments stand for, such as the images of a folder; an error for one that stands for nothing."""
+    for argument in arguments:
+        try:
+            yield from run.pipeline.items(argument)
+        except UserError as error:
+            yield error
 
 
 def read(run: Run, items: list[Item], as_json: bool) -> tuple[list[str], Batch]:

@@ -20,8 +20,8 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
-from errors import UserError
-from experiment import init_from, resume, scoring, teacher
+from errors import UserError, command
+from experiment import init_from, open_keys, resume, scoring, teacher
 from training import flops, hosts
 from training.hooks import Hooks
 from training.interrupt import Interrupt
@@ -45,6 +45,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     begun = since = time.perf_counter()
     init_from.check(config.init_from)
     with Lock(workdir):
+        config, chosen = open_keys.resolve(config, workdir)
+        if chosen and hosts.primary():
+            print("\n".join(chosen), flush=True)
         run = experiment.build(config, workdir)
         run.pipeline.check()
         scoring.check(run)
@@ -234,10 +237,17 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
         [
             f"Done in {int(seconds) // 60}:{int(seconds) % 60:02}. {describe(scores)}",
             *lines,
-            f"Next: python predict.py --workdir={where} ...    python evaluate.py --workdir={where}",
-            "      python train.py --config=configs/vit_fashion_mnist.py    (configs/README.md lists all)",
+            "Next:",
+            *(f"  {command(script, f'--workdir={where}', *more)}" for script, more in following(run)),
         ]
     )
+
+
+def following(run: experiment.Run) -> list[tuple[str, list[str]]]:
+    """The commands that can use the run, with what they are given."""
+    example = run.pipeline.example()
+    predict = [("predict.py", [example])] if example and not example.startswith("-") else []
+    return [("evaluate.py", []), *predict, ("visualize.py", [])]
 
 
 def main(arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ if __name__ == "__main__":
     commands.flag("string", "target", None, "The target sentences of --gold, line by line")
     commands.flag("list", "with", [], "WORKDIR,...: other runs whose curves are drawn too")
     commands.flag("string", "out", None, "Folder of the pictures (default: figures in the workdir)")
+    commands.listed("FIGURE", lambda: drawing.described())
 
 from PIL import Image
 

@@ -32,6 +32,14 @@ def chosen(subject: Subject, asked: Iterable[str]) -> list[str]:
     return asked or can
 
 
+def described() -> list[str]:
+    """The figures that there are, each with what it shows."""
+    folder = Path(__file__).parent / "figures"
+    shown = {name: (folder / f"{name}.py").read_text().split('"""')[1] for name in lookup.names(FIGURES, "lacks")}
+    width = max(map(len, shown))
+    return [f"{name:{width}}  {' '.join(text.partition(chr(10) * 2)[0].split())}" for name, text in shown.items()]
+
+
 def draw(subject: Subject, names: Iterable[str], folder: Path) -> Iterator[str]:
     """Draws figures, each a .png with its arrays beside it, and says of each where it is."""
     for name in names:

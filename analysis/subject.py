@@ -309,6 +309,10 @@ class Subject:
             raise UserError("the run has no evaluation split (config.data.eval_splits).")
         return self.run.pipeline.eval_splits[0]
 
+    def answers(self) -> Iterator[dict[str, np.ndarray]]:
+        """What the task predicts of every example of that split, batch by batch."""
+        return self.run.predict(self.variables, self.run.pipeline.eval_batches(self.split))
+
     @cached_property
     def _user_images(self) -> Float[np.ndarray, "B height width channels"]:
         """The images of `image_files` as the model takes them."""

@@ -17,3 +17,18 @@ def config(**sections: object) -> ConfigDict:
 def grey() -> dict[str, tuple[float, ...]]:
     """config.data's normalisation to [-1, 1] for images of one channel."""
     return {"mean": (0.5,), "std": (0.5,)}
+
+
+def open_keys(*names: str) -> dict[str, None]:
+    """Keys that follow from the data: see experiment/recipes."""
+    return dict.fromkeys(names)
+
+
+def open_calendar() -> dict[str, dict[str, None]]:
+    """The sections whose keys follow from how long a run is, and from its memory."""
+    return {
+        "evaluation": open_keys("every_steps"),
+        "checkpoint": open_keys("every_steps", "keep_best", "keep_best_mode"),
+        "log": open_keys("every_steps"),
+        "step": open_keys("accumulate"),
+    }

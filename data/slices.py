@@ -1,5 +1,6 @@
 """Splits by name and by part: "train[:80%]", and "validation" where a set calls it "val"."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -11,12 +12,13 @@ T = TypeVar("T")
 
 BOUND = r"(-?\d{1,9}(?:\.\d{1,9})?%|-?\d{1,18})?"
 SPLIT = re.compile(rf"[^\[\]]+(?:\[{BOUND}:{BOUND}\])?")
-SAME = ("validation", "valid", "val", "dev")  # what sets call one and the same split
+# What sets call one and the same split.
+SAME = (("train", "training"), ("validation", "valid", "val", "dev"), ("test", "testing"))
 
 
 def names(split: str) -> tuple[str, ...]:
     """The names that a split can have: its own first."""
-    return tuple(dict.fromkeys([split, *(SAME if split in SAME else ())]))
+    return tuple(dict.fromkeys([split, *next((group for group in SAME if split in group), ())]))
 
 
 def named(split: str, there: Collection[str]) -> str:
@@ -37,6 +39,25 @@ def cut(examples: list[T], split: str, what: str) -> list[T]:
     if start >= stop:
         raise UserError(f"{what}: {split!r} is empty, of {len(examples)} examples.")
     return examples[start:stop]
+
+
+def cut_mixed(
+    examples: list[T], split: str, what: str, name: Callable[[T], str], group: Callable[[T], object] = lambda one: 0
+) -> list[T]:
+    """The same part of an order that a hash of the examples' names decides, so that a file may be in any order.
+
+    Args:
+      name: of an example. Examples of one name stand together.
+      group: of an example: every part has about the same share of each group.
+    """
+    if "[" not in split:
+        return examples
+    seen: dict[object, list[int]] = {}
+    for place in sorted(range(len(examples)), key=lambda i: hashlib.sha256(name(examples[i]).encode()).digest()):
+        seen.setdefault(group(examples[place]), []).append(place)
+    share = {place: (i + 0.5) / len(group) for group in seen.values() for i, place in enumerate(group)}
+    order = sorted(range(len(examples)), key=lambda place: share[place])
+    return [examples[place] for place in sorted(cut(order, split, what))]
 
 
 def made(split: str, sizes: Mapping[str, int], what: str) -> range:

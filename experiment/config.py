@@ -128,7 +128,7 @@ def shrink(config: ConfigDict) -> ConfigDict:
         module = importlib.import_module(f"{package}.{config[section][key]}")
         here, source = config[section], config.get_ref("init_from")
         following = [key for key, value in here.items(preserve_field_references=True) if value is source]
-        config[section] = ConfigDict(plain(here))  # no key follows one of another section any more
+        config[section] = ConfigDict(here.to_dict())  # no key follows one of another section any more
         for key in following:
             config[section][key] = source
         if debug := getattr(module, "debug", None):
@@ -262,8 +262,9 @@ def _fill(here: ConfigDict, keys: Keys, path: str) -> None:
         kind = plain_type(hint)
         if dataclasses.is_dataclass(hint):
             _fill(_section(here, name, path), lookup.keys(typing.cast(Reader, hint)), f"{path}.{name}")
-        elif name not in here:
+        elif here.get(name) is None:  # also a key that the config leaves open, for its recipe
             missing = default is None or default is inspect.Parameter.empty
+            missing = missing or name in here
             here[name] = placeholder(kind) if missing else kind(default) if kind is float else default
         elif kind is float and type(here[name]) is int:  # or the command line could give it no fraction
             here[name] = float(here[name])

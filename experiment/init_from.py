@@ -32,10 +32,10 @@ def weights(run: Run) -> tuple[Weights, str]:
     """
     source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
     check(source)
-    path, detail = _parts(source)
+    path, detail = parts(source)
     if path.suffix in word_vectors.SUFFIXES:
         return word_embedding(run, path)
-    if not _published(path):
+    if not published_weights(path):
         params, grid = read(source, run, fresh)
         return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
     rows, _, columns = detail.partition("x")
@@ -55,12 +55,12 @@ def check(source: str) -> None:
     """Checks that the source exists, before a data set is opened for a run that could not begin."""
     if not source or not isinstance(source, str):
         return  # none, or one that experiment.build refuses
-    path, _ = _parts(source)
+    path, _ = parts(source)
     if path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES) and not os.path.exists(path):
         raise UserError(f"config.init_from={source}: there is no such file.")
     if path.suffix in word_vectors.SUFFIXES:
         return
-    if _published(path):
+    if published_weights(path):
         published.find(path)
     else:
         if os.path.isfile(path):
@@ -117,7 +117,7 @@ def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tu
     Raises:
       UserError: the two have other tokenizers, so that words would get the embeddings of others.
     """
-    folder, step = _parts(source)
+    folder, step = parts(source)
     run, state, _ = restore.load(folder, which=step or "last")
     anew = any(re.fullmatch(pattern, "embedding/embedding") for pattern in fresh)
     if new and not anew and (new.pipeline.readers and run.pipeline.readers) and _words(new) != _words(run):
@@ -134,7 +134,7 @@ def _words(run: Run) -> list[list[str]]:
     return [reader.pieces(range(reader.size)) for reader in run.pipeline.readers]
 
 
-def _published(path: Path) -> bool:
+def published_weights(path: Path) -> bool:
     """Whether a path is of published weights and not of a run."""
     return path.suffix in published.SUFFIXES or published.is_published(path)
 
@@ -158,7 +158,7 @@ def numbered(run: Run, file: published.Weights, source: str, fresh: tuple[str, .
                 f"{source} has a vocabulary of {size:,} tokens, and config.data.tokenizer={tokenizer} one of {ids:,}: "
                 f"take that of the weights, --config.data.tokenizer=FOLDER, or add {name} to config.init_fresh."
             )
-    if kept and run.pipeline.readers and _differ(run.pipeline.readers, input_pipeline.tokenizers(_parts(source)[0])):
+    if kept and run.pipeline.readers and _differ(run.pipeline.readers, input_pipeline.tokenizers(parts(source)[0])):
         raise UserError(
             f"{source} has another tokenizer than config.data.tokenizer={run.config['data'].get('tokenizer')}: its "
             f"words would get the embeddings of others. Take --config.data.tokenizer={source}, or add "
@@ -177,7 +177,7 @@ def _differ(own: Sequence[Reader], theirs: Sequence[Reader]) -> bool:
     return any(a != b for one, other in pairs for a, b in zip(spelled(one), spelled(other), strict=False))
 
 
-def _parts(source: str) -> tuple[Path, str]:
+def parts(source: str) -> tuple[Path, str]:
     """Path, and the step of WORKDIR:STEP or the grid of FILE:ROWSxCOLUMNS."""
     of = re.fullmatch(r"(.+):(\d+|best|last|[1-9]\d{0,4}x[1-9]\d{0,4})", source)
     return (Path(os.path.expanduser(of[1])), of[2]) if of else (Path(os.path.expanduser(source)), "")

@@ -1,6 +1,7 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 
 import lookup
 import weights
-from errors import UserError, nearest
+from errors import UserError, command, nearest
 from experiment import record
 from experiment.build import build
 from experiment.config import check, complete, sections
@@ -75,7 +76,7 @@ def load(
     choose = {"last": run.checkpoints.latest, "best": run.checkpoints.best}.get(which, lambda: int(which))
     number = hosts.shared("step", choose())
     if number is None:
-        raise UserError(f"{workdir} holds no checkpoint: train it first with python train.py --workdir={workdir}.")
+        raise UserError(f"{workdir} holds no checkpoint: train it first, with {_again(trained)}")
     state = run.restore(number)
     if average > 1:
         steps = hosts.shared("steps", sorted(islice(run.checkpoints.good(up_to=number), average)))
@@ -90,6 +91,15 @@ def load(
             [step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)]
         )
     return run, state, number
+
+
+def _again(trained: record.Record) -> str:
+    """The command that a run began with."""
+    try:
+        _, *arguments = shlex.split(trained.get("command") or "train.py")
+    except ValueError:  # of an older version, which did not quote
+        arguments = []
+    return command("train.py", *arguments)
 
 
 def latest(workdir: Path) -> tuple[Run, Variables]:

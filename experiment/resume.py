@@ -2,7 +2,7 @@
 
 import jax
 
-from errors import UserError
+from errors import UserError, command
 from experiment import init_from, record
 from experiment.build import check_training
 from experiment.config import plain
@@ -88,9 +88,9 @@ def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, 
         )
     if begun == run.steps and not unscored(run, begun):
         raise UserError(
-            f"{run.workdir} has finished all {run.steps:,} steps. Score it with: python evaluate.py "
-            f"--workdir={run.workdir}; to train it further set more, such as --config.steps={2 * run.steps}; to train "
-            "again choose another --workdir."
+            f"{run.workdir} has finished all {run.steps:,} steps. Score it with: "
+            f"{command('evaluate.py', f'--workdir={run.workdir}')}; to train it further set more, such as "
+            f"--config.steps={2 * run.steps}; to train again choose another --workdir."
         )
     data = _changed(run, saved.get("data_fingerprint", fingerprint), fingerprint)
     total = saved.get("total_steps", run.steps)

@@ -108,6 +108,8 @@ class Experiment:
     """A whole config.
 
     Attributes:
+      recipe: what chooses the keys that the config leaves open (None), from the data and the machine: a file of
+        experiment/recipes; "" for none.
       seed: of initialisation, data order, augmentation, dropout and sampling.
       steps: gradient steps; 0 takes `epochs`. A run that goes on may have more or fewer: from there on its learning
         rate is that of a schedule for the new number.
@@ -126,6 +128,7 @@ class Experiment:
         a file of your own, "my_hook.py", which is executed.
     """
 
+    recipe: str = ""
     seed: Seed = 0
     steps: Steps = 0
     epochs: NonNegativeFloat = 0.0

@@ -178,6 +178,12 @@ def find(name: str) -> Machine:
     raise UserError(f"--topology={name!r} is not a machine: {nearest(name, [HERE, 'v5e:4x4', *SLICES, *examples])}")
 
 
+def described() -> list[str]:
+    """The names of machines."""
+    gpus = ", ".join(f"{gpu}xN" for gpu in GPUS)
+    return [HERE, f"{gpus}, N of them", f"{', '.join(TPUS)} with a shape, v5e:4x4", f"{', '.join(SLICES)}"]
+
+
 def _here() -> Machine:
     """This machine."""
     from training import backend, flops

@@ -6,7 +6,7 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -76,11 +76,13 @@ class Answer:
       text: lines to print.
       data: the same as JSON.
       picture: (height, width, 3) in [0, 1], where a picture says more than text.
+      choice: the class that is chosen, where one is.
     """
 
     text: str
     data: dict[str, object] = field(default_factory=dict)
     picture: np.ndarray | None = None
+    choice: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,14 @@ class Task:
       inputs: entries of a batch that the model is called with.
       unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
       teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
+      chooses: whether a row of `predict` has `probability` (C,), of each class, and of an evaluation split `label`, the
+        true class or −1.
     """
 
     inputs: tuple[str, ...] = ()
     unit: str = ""
     teacher: str = ""
+    chooses: ClassVar[bool] = False
 
     def check(self, outputs: int | None) -> None:
         """What can be wrong with the task's own keys once its data are known.
@@ -197,6 +202,15 @@ class Task:
         """
         del row
         return None
+
+    def mistake(self, row: Row, data: Data) -> str:
+        """What is wrong about a row that `error` judges, in a line; "" where its picture says it.
+
+        Args:
+          data: the run's pipeline.
+        """
+        del row, data
+        return ""
 
     def verdict(self, row: Row, example: Row, data: Data) -> Verdict | None:
         """Whether one row of `predict` is right; None where an answer is not simply right or wrong.

@@ -16,6 +16,8 @@ import tasks
 from lookup import Probability
 from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, Totals, Verdict
 
+BINS = 15  # of confidence, as in 1706.04599
+
 
 @dataclass(frozen=True)
 class Task(tasks.Task):
@@ -25,13 +27,16 @@ class Task(tasks.Task):
       label_smoothing: share of the target that is spread evenly over the C classes, in training.
       top5: whether top-5 accuracy is counted too.
       balanced: whether balanced accuracy, the mean of the classes' own accuracies, is counted too.
+      by_class: whether an evaluation has the accuracy of each class and the expected calibration error (1706.04599).
       inputs: entries of a batch that the model is called with: ("image",) or ("tokens",).
     """
 
     label_smoothing: Probability = 0.0
     top5: bool = False
     balanced: bool = False
+    by_class: bool = False
     inputs: tuple[str, ...] = ("image",)
+    chooses = True
 
     @property
     def unit(self) -> str:  # type: ignore[override]
@@ -47,9 +52,9 @@ class Task(tasks.Task):
             and `share` float (B,): the other image's label and the share of the first in the mixture.
 
         Returns:
-          loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B; with `balanced` also
-          class_accuracy, whose two parts are arrays (C,). Accuracies of a mixture count against the label with the
-          larger share, the losses against both.
+          loss (smoothed, in nats), nll (not smoothed), accuracy, top5_accuracy, summed over the B; with `balanced` or
+          `by_class` also class_accuracy, whose two parts are arrays (C,), and with the latter calibration, of BINS.
+          Accuracies of a mixture count against the label with the larger share, the losses against both.
         """
         label, mask = batch["label"], batch["mask"]
         logits = apply(*[batch[name] for name in self.inputs])
@@ -73,24 +78,56 @@ class Task(tasks.Task):
             metrics["top5_accuracy"] = (jnp.sum(logits >= truth, axis=-1) <= 5).astype(jnp.float32)
         weight = mask.sum()
         sums = {name: (jnp.sum(value * mask), weight) for name, value in metrics.items()}
-        if self.balanced:
+        if self.by_class and not train:
+            sums["calibration"] = _calibration(jnp.exp(log_probabilities.max(-1)), right, mask)
+        if self.balanced or (self.by_class and not train):
             by_class = jax.nn.one_hot(label, logits.shape[-1]) * mask[:, None]
             sums["class_accuracy"] = (by_class.T @ right, by_class.sum(0))
         return sums
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
-        """With `balanced`: balanced_accuracy, over the classes that the split has."""
-        del data, split
+        """With `balanced`: balanced_accuracy, over the classes that the split has. With `by_class`: accuracy_NAME of
+        each of these, and calibration_error."""
+        del split
+        found: dict[str, float] = {}
+        if "calibration" in totals:
+            difference, count = totals["calibration"]
+            found["calibration_error"] = float(np.abs(difference).sum() / max(count.sum(), 1))
         if "class_accuracy" not in totals:
-            return {}
+            return found
         right, count = totals["class_accuracy"]
-        return {"balanced_accuracy": float(np.mean(right[count > 0] / count[count > 0]))}
+        accuracy = right[count > 0] / count[count > 0]
+        if self.balanced:
+            found["balanced_accuracy"] = float(np.mean(accuracy))
+        if self.by_class:
+            names = [name.replace(" ", "_") for name in np.array(data.classes)[count > 0]]
+            found |= {f"accuracy_{name}": float(x) for name, x in zip(names, accuracy, strict=True)}
+        return found
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
-        """`probability` float (B, C)."""
+        """`probability` float (B, C); of a batch with labels `label`, −1 for padding, beside `inputs`."""
         del key
         logits: Float[Array, "B C"] = apply(*[batch[name] for name in self.inputs], train=False)
-        return {"probability": jax.nn.softmax(logits)}
+        rows = {"probability": jax.nn.softmax(logits)}
+        if "label" not in batch:
+            return rows
+        shown = {name: batch[name] for name in self.inputs if name in ("image", "tokens")}
+        return rows | {"label": jnp.where(batch["mask"] > 0, batch["label"], -1)} | shown
+
+    def error(self, row: Mapping[str, np.ndarray]) -> float | None:
+        """The probability of a class that is not the true one, where it is the likeliest: the surest mistakes."""
+        if row.get("label", -1) < 0:
+            return None
+        likeliest = int(np.argmax(row["probability"]))
+        return 0.0 if likeliest == row["label"] else float(row["probability"][likeliest])
+
+    def mistake(self, row: Mapping[str, np.ndarray], data: Data) -> str:
+        """What it is taken for and what it is, and of a text how it reads; "" where it is right."""
+        likeliest = int(np.argmax(row["probability"]))
+        if likeliest == row["label"]:
+            return ""
+        text = f": {data.decode(row['tokens'])[:80]!r}" if "tokens" in row else ""
+        return f"{data.classes[likeliest]} ({row['probability'][likeliest]:.0%}) for {data.classes[row['label']]}{text}"
 
     def verdict(self, row: Row, example: Row, data: Data) -> Verdict:
         """The likeliest class beside the label. data: with `classes`."""
@@ -99,7 +136,18 @@ class Task(tasks.Task):
         return Verdict(said == label, data.classes[said], data.classes[label], sure)
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The likeliest classes. data: with `classes`, their names."""
+        """The likeliest classes; of an image with a label, the image. data: with `classes`, their names."""
         likeliest = [(data.classes[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
         lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
-        return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})
+        picture = tasks.coloured(data.picture(row["image"])) if {"image", "label"} <= row.keys() else None
+        top = [{"class": name, "probability": p} for name, p in likeliest]
+        return Answer("\n".join(lines), {"top": top}, picture, likeliest[0][0])
+
+
+def _calibration(
+    confidence: Float[Array, " B"], right: Float[Array, " B"], mask: Float[Array, " B"]
+) -> tuple[Float[Array, " bins"], Float[Array, " bins"]]:
+    """How many more are right than the model's confidence says, and how many there are, by bins of confidence."""
+    place = jnp.minimum((confidence * BINS).astype(jnp.int32), BINS - 1)
+    member = jax.nn.one_hot(place, BINS) * mask[:, None]
+    return member.T @ (right - confidence), member.sum(0)

@@ -33,6 +33,7 @@ def command(*arguments: object, stdin: bytes = b"") -> Done:
         mock.patch.object(sys, "stdin", given),
         mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
         mock.patch.object(commands, "_own", []),
+        mock.patch.object(commands, "_lists", {}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -1,5 +1,6 @@
 """Commands as a person types them: one line for a mistake and exit status 2; results where they are said to be."""
 
+import csv
 import errno
 import io
 import json
@@ -148,6 +149,18 @@ def test_help_lists_flags_and_configs():
     assert "configs/base.py" not in done.stdout
 
 
+def test_help_lists_what_the_command_takes_and_nothing_else():
+    done = command("visualize.py", "--help")
+    assert "confusion  " in done.stdout
+    assert "configs/vit_digits.py" not in done.stdout
+    done = command("plan.py", "--help")
+    assert "stopped_status" not in done.stdout
+    assert "h100xN" in done.stdout
+    done = command("train.py", "--help", "--config=configs/my_images.py")
+    assert re.search(r"--config\.data\.batch_size=None  examples of a global training batch", done.stdout)
+    assert "--config.recipe='images'" in done.stdout
+
+
 def test_evaluate_scores_the_checkpoint_that_training_scored(trained):
     from training import log
 
@@ -182,6 +195,56 @@ def test_predict_names_the_likeliest_classes(trained, tmp_path):
         assert {best["class"] for best in line["top"]} <= set("0123456789")
     whole = command("predict.py", f"--workdir={trained}", "--json", "--top=10", tmp_path / "a.png")
     assert sum(b["probability"] for b in json.loads(whole.stdout)["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_writes_a_table_of_folders_with_their_classes_and_counts_what_is_right(trained, tmp_path):
+    for name in ("3", "7", "others"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / "set" / name / f"{number}.png")
+    (tmp_path / "set" / "notes.txt").write_text("no image")
+    loose = tmp_path / "loose.gif"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(loose)
+    table = tmp_path / "out" / "a.csv"
+    done = command("predict.py", f"--workdir={trained}", f"--csv={table}", tmp_path / "set", tmp_path / "*.gif")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["true"] for row in rows] == ["3", "3", "7", "7", "", "", ""]
+    assert {row["predicted"] for row in rows} == {row["class_1"] for row in rows} <= set("0123456789")
+    right = sum(row["true"] == row["predicted"] for row in rows[:4])
+    assert f"{right} of 4 whose folder names their class are right" in done.stdout
+    assert done.stdout.startswith(f"{table}: 7 answers.")
+
+
+def test_predict_refuses_addresses_and_what_stands_for_nothing_in_a_line_each(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for item, message in (
+        ("https://x.org/a.png", "https://x.org/a.png is not on this machine: download it, and give the file."),
+        (tmp_path / "empty", "empty holds no images"),
+        (tmp_path / "*.png", "no image is called"),
+    ):
+        done = command("predict.py", f"--workdir={trained}", item)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert message in done.stderr
+
+
+def test_evaluate_names_the_surest_mistakes_and_visualize_draws_them(trained, tmp_path):
+    flags = (f"--workdir={trained}", "--config.data.eval_splits=('test[:50]',)")
+    done = command("evaluate.py", *flags, "--worst=3", "--json", "--config.task.by_class=True")
+    scores = json.loads(done.stdout)
+    errors = [one["error"] for one in scores["worst"]]
+    assert errors == sorted(errors, reverse=True)
+    assert re.fullmatch(r"\d \(\d+%\) for \d", scores["worst"][0]["mistake"])
+    names = [name for name in scores if "/accuracy_" in name]
+    assert len(names) == 10
+    assert 0 <= scores["test[:50]/calibration_error"] <= 1
+    done = command("visualize.py", *flags, f"--out={tmp_path}", "confusion", "calibration", "mistakes")
+    assert done.returncode == 0, done.stderr
+    counts = np.load(tmp_path / "confusion.npz")["confusion"]
+    assert counts.sum() == 50
+    assert np.diag(counts).sum() / 50 == pytest.approx(scores["test[:50]/accuracy"])
+    found = np.load(tmp_path / "calibration.npz")
+    assert float(found["expected_calibration_error"]) == pytest.approx(scores["test[:50]/calibration_error"], rel=1e-3)
 
 
 def test_predict_names_a_file_it_cannot_read(trained, tmp_path):

@@ -49,11 +49,13 @@ def load(name: str, variant: str | None = None, small: bool = False):
     return configs.load(":".join(filter(None, [f"configs/{name}.py", variant, "debug" * small])))
 
 
-IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "class_images", "boxes")]
-CLIPS = [name for name in NAMES if load(name).data.kind == "clips"]
-MASKS = [name for name in NAMES if load(name).data.kind == "masks"]
-CAPTIONS = [name for name in NAMES if load(name).data.kind == "captions"]
-TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS, *MASKS, *CAPTIONS)]
+OWN = [name for name in NAMES if load(name).recipe]  # see tests/test_own_data.py
+REAL = [name for name in NAMES if name not in OWN]
+IMAGES = [name for name in REAL if load(name).data.kind in ("images", "class_images", "boxes")]
+CLIPS = [name for name in REAL if load(name).data.kind == "clips"]
+MASKS = [name for name in REAL if load(name).data.kind == "masks"]
+CAPTIONS = [name for name in REAL if load(name).data.kind == "captions"]
+TEXTS = [name for name in REAL if name not in (*IMAGES, *CLIPS, *MASKS, *CAPTIONS)]
 
 
 def records(builder, split, deserialize_method):

@@ -2,21 +2,25 @@
 
 import json
 import re
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import commands
 import experiment
 from errors import UserError
 from experiment import config as configs
-from experiment import record
+from experiment import record, restore
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
 from tests.own_hook import heard, own
-from train import train
+from train import conclusion, train
 from training import log
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
@@ -213,6 +217,25 @@ def test_convert_writes_published_names_or_says_that_there_are_none(runs, family
     else:
         assert ended.returncode == 2
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("family", ["vit", "dit", "classifier", "transformer", "gpt", "bert", "t5"])
+def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypatch):
+    run = restore.parts(restore.saved_config(trained(runs, family)), trained(runs, family))
+    lines = conclusion(run, run.steps, {}, 1.0, []).partition("Next:\n")[2].splitlines()
+    parsed: dict[str, list[str]] = {}
+
+    def parse(main, description, config=""):
+        parsed[Path(sys.argv[0]).name] = commands._parse(sys.argv, config)
+
+    monkeypatch.setattr(commands, "run", parse)
+    for line in lines:
+        python, *arguments = shlex.split(line)
+        assert Path(shutil.which(python) or python).exists()
+        command(*arguments)
+    assert {"evaluate.py", "visualize.py"} <= parsed.keys()
+    if family != "vit":  # whose digits are no files
+        run.pipeline.read(parsed["predict.py"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -153,7 +153,7 @@ def test_another_config_in_the_same_workdir_is_refused_by_its_keys(whole):
 
 
 def test_a_finished_run_says_so(whole):
-    with pytest.raises(UserError, match=r"has finished all 6 steps. Score it with: python evaluate.py"):
+    with pytest.raises(UserError, match=r"has finished all 6 steps. Score it with: .*python evaluate.py"):
         train(tiny(**CHANGES), whole)
 
 

@@ -78,7 +78,7 @@ class Live:
 
 def metric(name: str, value: float) -> str:
     """One metric as a person reads it: shares in per cent, points and perplexities with two digits."""
-    if name.endswith(("accuracy", "exact_match")):
+    if name.endswith(("accuracy", "exact_match", "calibration_error")) or "/accuracy_" in name:
         return f"{value:.2%}"
     return f"{value:.2f}" if name.endswith(("bleu", "chrf", "perplexity")) else f"{value:.4f}"
 

@@ -3,6 +3,7 @@
 b is this host's share of a global batch B.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -286,6 +287,20 @@ class Base(Generic[Opened, S]):
     def called(self, split: str, index: int) -> str:
         """What a person calls an example of a split: its file, or its place."""
         return self.split(split).source.describe(index)
+
+    def items(self, argument: str) -> list[str]:
+        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
+        return [argument]
+
+    def example(self) -> str:
+        """An item of an evaluation split that a person can give to predict.py; "" where none has a name or a text."""
+        name = self.called(self.eval_splits[0], 0)
+        return name if os.path.isfile(name) else ""
+
+    def truth(self, item: str) -> str:
+        """The class that is known of an item, by the folder it is in; "" where none is."""
+        del item
+        return ""
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """A user's own examples as one batch of the model's inputs; and notes on what was done to them."""

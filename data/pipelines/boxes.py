@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from data.items import files
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.box_augmentation import AREA, Augment
@@ -24,8 +25,13 @@ IGNORED = ("is_crowd", "is_difficult")  # what sets call boxes that are neither 
 
 def debug(section: Section) -> dict[str, object]:
     """What a `:debug` variant changes."""
-    width = min(section.get("image_width") or section["image_size"], 32)
-    return {"batch_size": 8, "eval_batch_size": 16, "image_size": min(section["image_size"], 32), "image_width": width}
+    width = min(section.get("image_width") or section.get("image_size") or 32, 32)
+    return {
+        "batch_size": 8,
+        "eval_batch_size": 16,
+        "image_size": min(section.get("image_size") or 32, 32),
+        "image_width": width,
+    }
 
 
 @dataclass(kw_only=True)
@@ -255,6 +261,10 @@ class Pipeline(Examples):
     def picture(self, image: np.ndarray) -> np.ndarray:
         """A normalised image (height, width, channels) as it looks, in [0, 1]."""
         return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def items(self, argument: str) -> list[str]:
+        """The files of a folder or a glob."""
+        return files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image, extent and size."""

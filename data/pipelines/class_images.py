@@ -20,6 +20,18 @@ class Pipeline(images.Pipeline):
     item: ClassVar[str] = "the name of a class"
     rank: ClassVar[int] = 0
 
+    def items(self, argument: str) -> list[str]:
+        """The name itself."""
+        return [argument]
+
+    def example(self) -> str:
+        """A class."""
+        return self.classes[0]
+
+    def truth(self, item: str) -> str:
+        """Nothing is known of it."""
+        return ""
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Names of classes: {"image": zeros of the shape that is drawn, "label": int32 (n,)}.
 

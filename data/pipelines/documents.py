@@ -31,7 +31,7 @@ def debug(section: Section) -> dict[str, int]:
     return {
         "batch_size": 16,
         "eval_batch_size": 64,
-        "length": min(section.get("length", 64), 64),
+        "length": min(section.get("length") or 64, 64),
         "vocabulary_size": 512,
     }
 
@@ -355,6 +355,10 @@ class Pipeline(Base[list[str], Text]):
         size = there[0].size if there else self.vocabulary_size
         size = 2**8 + (EOS + 1) * self.special if self.tokenizer == "byte" else size
         return Unread({"outputs": size}, self.spec, self.shapes, None, ("a full vocabulary",))
+
+    def example(self) -> str:
+        """The first words of an evaluation split."""
+        return " ".join(self.opened(self.eval_splits[0])[0][:400].split()[:4])
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Prompts as one batch {"tokens": (n, S)}, −1 after each; S is a multiple of 8 or `length`.

@@ -11,6 +11,7 @@ from annotated_types import Interval
 from pydantic import PositiveFloat
 
 from data import appearance, sources
+from data.items import files, folder_class
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
@@ -30,7 +31,7 @@ SAMPLE = 32  # training images whose look a grey model's run keeps
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
-    return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section["image_size"], 32)}
+    return {"batch_size": 16, "eval_batch_size": 64, "image_size": min(section.get("image_size") or 32, 32)}
 
 
 @dataclass(kw_only=True)
@@ -337,6 +338,14 @@ class Pipeline(Examples):
     def picture(self, image: np.ndarray) -> np.ndarray:
         """A normalised image (height, width, channels) as it looks, in [0, 1]."""
         return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def items(self, argument: str) -> list[str]:
+        """The files of a folder or a glob."""
+        return files(argument)
+
+    def truth(self, item: str) -> str:
+        """The class that a folder above the file is named as."""
+        return folder_class(item, self.classes)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: {"image": float32 (n, height, width, channels)}."""

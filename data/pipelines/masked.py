@@ -242,6 +242,11 @@ class Pipeline(documents.Pipeline):
         found = super().unread(classes, examples)
         return replace(found, sizes=found.sizes | {"vocabulary": found.sizes["outputs"]})
 
+    def example(self) -> str:
+        """The first words of an evaluation split, one of them hidden."""
+        first, *others = super().example().split() or [""]
+        return " ".join([first, MASK, *others[1:]])
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Texts as one batch {"tokens": (n, S), "place": (n, M)}: place is where [MASK] stands, −1 after the last one.
 

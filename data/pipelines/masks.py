@@ -14,6 +14,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat
 
 from data import appearance
+from data.items import files
 from data.order import tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples, check_channels
@@ -31,7 +32,7 @@ Scale = Annotated[float, Interval(ge=0.05, le=20)]
 
 def debug(section: Section) -> dict[str, int]:
     """What a `:debug` variant changes."""
-    size = min(section["image_size"], 32)
+    size = min(section.get("image_size") or 32, 32)
     whole = {"image_size": size, "image_width": 0, "eval_size": 0, "eval_width": 0, "short_side": 0}
     return {"batch_size": 8, "eval_batch_size": 16} | whole
 
@@ -283,6 +284,10 @@ class Pipeline(Examples):
     def picture(self, image: np.ndarray) -> np.ndarray:
         """A normalised image (height, width, channels) as it looks, in [0, 1]."""
         return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def items(self, argument: str) -> list[str]:
+        """The files of a folder or a glob."""
+        return files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image (n, H, W, channels) and size int32 (n, 2)."""

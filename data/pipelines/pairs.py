@@ -23,8 +23,9 @@ from errors import UserError
 
 def debug(section: Section) -> dict[str, int | str]:
     """What a `:debug` variant changes."""
-    tokenizer = section["tokenizer"] if section["tokenizer"] in Pipeline.learned else "bpe"
-    return {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300, "tokenizer": tokenizer}
+    changes: dict[str, int | str] = {"batch_tokens": 512, "max_length": 64, "buckets": 2, "vocabulary_size": 300}
+    published = (section["tokenizer"] or "bpe") not in Pipeline.learned
+    return changes | ({"tokenizer": "bpe"} if published else {})
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,10 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
         size = there[0].size if there else self.vocabulary_size
         sizes: dict[str, int | None] = {"outputs": size, "source_vocabulary": None if self.joint else size}
         return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), None, self.assumed)
+
+    def example(self) -> str:
+        """The first source sentence of an evaluation split."""
+        return self.opened(self.eval_splits[0])[0][0]
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to translate as one batch {"source": (n, S)}."""

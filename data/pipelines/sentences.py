@@ -236,6 +236,11 @@ class Pipeline(Ragged[Texts, _Split]):
         tf = tensorflow()
         return super().finish(batch, split, train) | {"mask": tf.cast(batch["real"], tf.float32)}
 
+    def example(self) -> str:
+        """The first text of an evaluation split, or pair with a tab between."""
+        opened = self.opened(self.eval_splits[0])
+        return "\t".join([opened.texts[0], *(opened.second[:1] if opened.second else [])])
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to classify as one batch {"tokens": (n, S)}; of pairs, with a tab between the two, also "types".
 

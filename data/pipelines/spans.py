@@ -155,6 +155,11 @@ class Pipeline(documents.Pipeline):
             found += [SENTINEL.format(numbers[token])] if token in numbers else super().pieces(entry, [token])
         return found
 
+    def example(self) -> str:
+        """The first words of an evaluation split, one of them hidden."""
+        first, *others = super().example().split() or [""]
+        return " ".join([first, "<extra_id_0>", *others[1:]])
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Texts as one batch {"source": (n, S)}, with <extra_id_0>, <extra_id_1> ... where spans are to be filled in.
 

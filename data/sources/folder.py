@@ -112,9 +112,15 @@ class Source(Files):
             *(f"{folder}: class {name!r} has no image." for name, n in zip(names, counts, strict=True) if not n),
         )
         if "[" in split:
-            kept = set(cut(spread(files, counts, folder), split, str(root)))
-            files = [file for file in files if file in kept]
+            files = part(files, len(classes), folder, split, str(root))
         self._hold(files, names, wanted, str(root), folder)
+
+
+def part(files: list[tuple[str, int]], classes: int, folder: Path, split: str, what: str) -> list[tuple[str, int]]:
+    """The part of the files that a split "train[:80%]" names, in their order: about the same part of every class."""
+    counts = np.bincount([label for _, label in files], minlength=classes)
+    kept = set(cut(spread(files, counts, folder), split, what))
+    return [file for file in files if file in kept]
 
 
 def spread(files: list[tuple[str, int]], counts: np.ndarray, folder: Path) -> list[tuple[str, int]]:

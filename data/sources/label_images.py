@@ -21,7 +21,8 @@ WITHOUT, ALONE = "images without a label image", "label images without an image"
 
 class Source(Indexed):
     """NAME/SPLIT/images/x.jpg with NAME/SPLIT/labels/x.png; or NAME/images/SPLIT and NAME/labels/SPLIT, as ADE20K has
-    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME. `labels` may be `annotations` or
+    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME; or, for the split
+    "all", NAME/images and NAME/labels. `labels` may be `annotations` or
     `masks`.
 
     An image and a label image belong together by their path without its suffix. Those that are alone are left out and
@@ -134,7 +135,9 @@ def _folders(root: Path, split: str) -> tuple[Path, Path]:
     """The folders of images and of label images of a split."""
     there, _ = listing.folders(root)
     called = named(stem(split), there)
-    if (root / called / "images").is_dir():
+    if called == "all" and not {"all"} & {*there, *listing.folders(root / "images")[0]}:
+        pair = [(root / "images", root / one) for one in LABELS]
+    elif (root / called / "images").is_dir():
         parent = root / called
         pair = [(parent / "images", parent / one) for one in LABELS]
     else:

@@ -1,4 +1,4 @@
-"""Images that a list names: NAME/SPLIT.csv, .tsv or .txt, one path and one class a line."""
+"""Images that a list names: NAME/SPLIT.csv, .tsv or .txt, or NAME itself, one path and one class a line."""
 
 import csv
 import re
@@ -6,16 +6,20 @@ from pathlib import Path
 
 from data.slices import cut, stem
 from data.sources import numbered
-from data.sources.folder import Files
+from data.sources.folder import Files, part
 from data.text.files import find, lines
 from errors import UserError
 
-HEAD = ("path", "file", "filename", "image")  # what a first line can call the first column
+# What a first line can call the two columns.
+HEAD = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
+LABEL = ("class", "label", "category", "target")
 
 
 class Source(Files):
     """Paths begin at the list's folder. Classes are all integers from 0 on, or else names, which are sorted. In a .txt
-    a space stands before the class; a first line "path,class" is passed over, and so are empty lines.
+    a space stands before the class; empty lines are passed over. A first line "path,class" may stand above, in any
+    order and with other columns beside. A list that NAME itself is has one split, "train"; a part of it, "train[:80%]",
+    has that part of every class.
     """
 
     def __init__(
@@ -26,13 +30,23 @@ class Source(Files):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        folder = Path(data_dir, name).expanduser()
-        path = find(folder, stem(split), "{}.csv", "{}.tsv", "{}.txt")
-        rows = []
+        named = Path(data_dir, name).expanduser()
+        folder = named.parent if (alone := named.is_file()) else named
+        if alone and stem(split) != "train":
+            raise UserError(
+                f"{named} is one list, whose only split is 'train', not {stem(split)!r}: take parts, 'train[:90%]' and "
+                "'train[90%:]'."
+            )
+        path = named if alone else find(folder, stem(split), "{}.csv", "{}.tsv", "{}.txt")
+        rows, columns, width = [], (0, 1), 2
         for number, line in enumerate(lines(path), 1):
             row = cells(line, path.name)
-            if (number == 1 and row[0].lower() in HEAD) or not line.strip():
+            if number == 1 and (places := head(row)):
+                columns, width = places, len(row)
                 continue
+            if not line.strip():
+                continue
+            row = [row[place] for place in columns] if len(row) == width else []
             if len(row) != 2 or not all(row):
                 raise UserError(f"{path}, line {number}: it should be a path and a class: {line[:60]!r}.")
             rows.append(row)
@@ -45,7 +59,21 @@ class Source(Files):
             classes = tuple(sorted(set(labels)))
         place = {label: i for i, label in enumerate(classes)}
         files = [(str(folder / file), place[label]) for file, label in rows]
-        self._hold(cut(files, split, str(path)), classes, wanted, str(path), folder)
+        if alone and "[" in split:
+            files = part(files, len(classes), folder, split, str(path))
+        else:
+            files = cut(files, split, str(path))
+        self._hold(files, classes, wanted, str(path), folder)
+
+
+def head(row: list[str]) -> tuple[int, int] | None:
+    """Which columns of a first line are path and class; None for a line that is an example."""
+    lower = [cell.lower() for cell in row]
+    paths = [place for place, cell in enumerate(lower) if cell in HEAD]
+    labels = [place for place, cell in enumerate(lower) if cell in LABEL]
+    if paths and labels:
+        return paths[0], labels[0]
+    return (0, 1) if lower[0] in HEAD and len(row) == 2 else None
 
 
 def cells(line: str, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from errors import UserError, shown
 
 class Source(box_files.Source):
     """NAME/Annotations/*.xml of the images that NAME/ImageSets/Main/SPLIT.txt lists, in NAME/JPEGImages; or
-    NAME/SPLIT/*.xml with the images beside them.
+    NAME/SPLIT/*.xml with the images beside them; or, for the split "all", all of NAME/Annotations, or of NAME.
 
     Classes are the sorted names of the split's objects. Difficult ones are neither right nor wrong.
     """
@@ -48,6 +48,10 @@ class Source(box_files.Source):
 
 def _files(root: Path, split: str) -> tuple[list[Path], Path]:
     """The XML files of a split, and the folder of its images."""
+    if split == "all" and not (root / "all").is_dir():
+        for folder, pictures in ((root / "Annotations", root / "JPEGImages"), (root, root)):
+            if found := sorted(folder.glob("*.xml")):
+                return found, pictures if pictures.is_dir() else root / "images"
     for one in names(split):
         listed = root / "ImageSets" / "Main" / f"{one}.txt"
         if listed.is_file():

@@ -11,9 +11,10 @@ LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names")
 
 
 class Source(box_files.Source):
-    """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels. A line is a
-    class's number, and x, y of the middle, width and height as shares of the image. Names of classes are in data.yaml,
-    classes.txt or obj.names. An image without a text file has no boxes.
+    """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels; for the split
+    "all", NAME/images with NAME/labels. A line is a class's number, and x, y of the middle, width and height as shares
+    of the image. Names of classes are in data.yaml, classes.txt or obj.names. An image without a text file has no
+    boxes.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Source(box_files.Source):
 
 def _folders(root: Path, split: str) -> tuple[Path, Path]:
     """Of images and of text files."""
+    if split == "all" and (root / "images").is_dir() and not (root / "images" / "all").is_dir():
+        return root / "images", root / "labels"
     for one in names(split):
         for pictures, labels in ((root / "images" / one, root / "labels" / one),
                                  (root / one / "images", root / one / "labels")):  # fmt: skip

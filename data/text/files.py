@@ -11,14 +11,23 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from data.listing import walk
-from data.slices import cut, cut_text, named, names, stem
+from data.slices import cut, cut_mixed, cut_text, named, names, stem
 from errors import UserError, nearest
 
 
 def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Line i of the source language's file with line i of the target's, in the folder `name`."""
+    """Line i of the source language's file with line i of the target's, in the folder `name`; or of two files whose
+    names have a comma between, which are all "train": a part of these, "train[:90%]", is of no order."""
     folder = Path(data_dir, name).expanduser()
-    paths = [find(folder, stem(split), f"{{}}.{language}", f"{language}.{{}}.txt") for language in two(languages)]
+    if alone := "," in name:
+        two(languages)
+        if stem(split) != "train":
+            raise UserError(
+                f"{name} are two files, whose only split is 'train', not {stem(split)!r}: take parts of it."
+            )
+        paths = [find((f := Path(data_dir, one.strip()).expanduser()).parent, "", f.name) for one in name.split(",")]
+    else:
+        paths = [find(folder, stem(split), f"{{}}.{language}", f"{language}.{{}}.txt") for language in two(languages)]
     texts = [lines(path) for path in paths]
     if len(texts[0]) != len(texts[1]):
         common, longer = min(map(len, texts)), int(len(texts[1]) > len(texts[0]))
@@ -27,7 +36,8 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
             f"{paths[longer].name} only: {texts[longer][common][:60]!r}. Line i of one must translate line i of the "
             "other."
         )
-    return cut(list(zip(*texts, strict=True)), split, str(folder))
+    found = list(zip(*texts, strict=True))
+    return cut_mixed(found, split, name, lambda pair: pair[0]) if alone else cut(found, split, str(folder))
 
 
 def two(languages: tuple[str, ...]) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from tests.conftest import tiny
 from training.log import Log
 
 ROOT = Path(__file__).parents[2]
-OF_IMAGES = {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
+OF_CLASSES = {"calibration", "confusion", "mistakes"}
+OF_IMAGES = OF_CLASSES | {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
@@ -142,7 +143,7 @@ def test_an_image_that_is_made_smaller_is_said(vit, tmp_path, capsys):
 
 def test_what_a_model_lacks_is_said_with_what_it_can_have(vit, transformer, tmp_path):
     with pytest.raises(
-        UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: curves, "
+        UserError, match=r"cannot have 'alignment': the model does not translate\. It can have: calibration, "
     ):
         drawing.chosen(subject(vit), ["alignment"])
     with pytest.raises(UserError, match="cannot have 'rollout': the model reads no images"):
@@ -158,7 +159,7 @@ def test_a_resnet_has_no_attention(vit):
     config = restore.saved_config(vit)
     config.model = configs.load("configs/resnet_fashion_mnist.py:debug").model
     resnet = Subject(run=restore.parts(config, vit), restore=dict, load=restore.latest)
-    assert drawing.chosen(resnet, []) == ["curves"]
+    assert drawing.chosen(resnet, []) == ["calibration", "confusion", "curves", "mistakes"]
     for name, reason in (("heads", "a resnet has no attention"), ("filters", "a resnet has no patches")):
         with pytest.raises(UserError, match=reason):
             drawing.chosen(resnet, [name])

@@ -88,7 +88,7 @@ def test_a_part_that_does_not_exist_is_an_error(tmp_path, split, message):
     [
         ({}, r"has no train.de or de.train.txt: There is: nothing."),
         ({"trian_de": "x"}, r"did you mean 'trian.de'\? There is: trian.de."),
-        ({"train_de": "x", "en_training_txt": "x"}, r"has no train.en or en.train.txt: did you mean 'en.training.txt'"),
+        ({"train_de": "x", "en_trains_txt": "x"}, r"has no train.en or en.train.txt: did you mean 'en.trains.txt'"),
         (
             {"train_de": "a\nb\n", "train_en": "a\nb\nthe third\nd\n"},
             r"train.de has 2 lines and train.en 4: line 3 stands in train.en only: 'the third'",

@@ -1,0 +1,121 @@
+"""What a person's data are, found before a run is built: `of("images", section)` is `data/surveys/images.py`'s
+`survey(section)`.
+
+    def survey(section: Section) -> Survey
+
+Only what config.data leaves open is looked for: a key that is set stays as it is.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lookup
+from data.slices import SAME
+from errors import UserError, shown
+from lookup import Section, Value
+
+FEW = 500  # examples, of which a larger share is held out
+SHARES = (20, 10)  # per cent that are held out of few examples, and of many
+WORDS, SUBWORDS = 1000, 8000  # different words, from which on subwords are learned; of these the most
+MOST = 64  # examples that are looked at
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is.
+
+    Attributes:
+      keys: of config.data, which follow from the files: source, splits, channels.
+      examples: of the training split; of text its characters.
+      classes: how many there are; None where the examples have none.
+      size: the median height and width of images.
+      length: of texts, below which nearly all are, in words; of images, the most boxes of one.
+      words: the data for a person, "38 images of 3 classes".
+      notes: further lines for a person.
+    """
+
+    keys: dict[str, Value]
+    examples: int
+    classes: int | None
+    words: str
+    size: tuple[int, int] = (0, 0)
+    length: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def of(kind: str, section: Section) -> Survey:
+    """The survey of a kind of data.
+
+    Args:
+      section: config.data, without the keys that are open.
+
+    Raises:
+      UserError: the data are not named, not there, or not as such data are expected.
+    """
+    if not (name := section.get("name")):
+        raise UserError("config.data.name is not set: --config.data.name=FOLDER says where your data are.")
+    if "://" in name:
+        raise UserError(f"config.data.name={name} is not on this machine: download it, and give the folder or file.")
+    return lookup.find("data.surveys", "survey", kind)(section)
+
+
+def place(section: Section) -> Path:
+    """The file or folder that config.data names.
+
+    Raises:
+      UserError: there is none.
+    """
+    path = Path(section.get("data_dir", ""), section["name"]).expanduser()
+    if not path.exists():
+        near = sorted(shown(one.name) for one in path.parent.iterdir())[:8] if path.parent.is_dir() else []
+        there = f" {path.parent} holds: {', '.join(near)}." if near else ""
+        raise UserError(f"config.data.name={section['name']}: there is no such file or folder.{there}")
+    return path
+
+
+def splits(there: Collection[str]) -> dict[str, str]:
+    """The names that stand for "train", "validation" and "test", in any case: {"train": "Training", "test": "TEST"}."""
+    lower = {name.lower(): name for name in there}
+    found = {group[0]: [lower[name] for name in group if name in lower] for group in SAME}
+    return {split: names[0] for split, names in found.items() if names}
+
+
+def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Which split is trained on and which evaluated, as keys of config.data; and lines for a person.
+
+    Args:
+      found: see `splits`; without "train" everything is one split.
+      whole: what that one split is called.
+      examples: of the training split, or of the one split.
+    """
+    train = found.get("train", whole)
+    if "validation" in found:
+        test = found.get("test")
+        later = (f"The split {test!r} is left for evaluate.py --split={test}.",) if test else ()
+        return {"train_split": train, "eval_splits": (found["validation"],)}, later
+    if "test" in found:
+        return {"train_split": train, "eval_splits": (found["test"],)}, ()
+    share = 100 - SHARES[examples >= FEW]
+    line = f"No validation split: {100 - share} % are held out of {train!r}."
+    return {"train_split": f"{train}[:{share}%]", "eval_splits": (f"{train}[{share}%:]",)}, (line,)
+
+
+def sample(examples: int) -> list[int]:
+    """Places of some examples, spread evenly."""
+    return sorted({round(i * (examples - 1) / max(MOST - 1, 1)) for i in range(MOST)})
+
+
+def among(values: Sequence[int], share: float = 0.5) -> int:
+    """The value below which so many are."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0
+
+
+def tokenizer(texts: Sequence[str]) -> dict[str, Value]:
+    """Keys of config.data for a tokenizer that these texts can teach: subwords where there are words enough."""
+    words, characters = {word for text in texts for word in text.split()}, set().union(*texts)
+    if len(words) >= WORDS:
+        size = min(SUBWORDS, max(len(characters) + WORDS // 2, len(words) // 2))
+        return {"tokenizer": "bpe", "vocabulary_size": max(size, len(characters) + 100)}
+    spaced = sum(map(len, texts)) < 20 * max(1, sum(len(text.split()) for text in texts))
+    return {"tokenizer": "word" if spaced else "char", "vocabulary_size": SUBWORDS}

@@ -1,0 +1,106 @@
+"""A person's labelled images: folders, a list of files, or arrays."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data import appearance, image_file, listing, sources
+from data.order import tensorflow
+from data.sources import Source
+from data.surveys import Survey, among, place, sample, scored, splits
+from errors import UserError, shown
+from lookup import Section, Value
+
+LISTS = (".csv", ".tsv", ".txt")
+EXPECTED = (
+    "a folder for each class, FOLDER/CLASS/x.jpg, or for each split and class, FOLDER/train/CLASS/x.jpg; or a list "
+    "FILE.csv of paths and classes"
+)
+
+
+def survey(section: Section) -> Survey:
+    """See data/surveys."""
+    path = place(section)
+    found, whole, source = _kind(path, section.get("source"))
+    first = section.get("train_split") or found.get("train", whole)
+    train = _opened(section, source, first)
+    lines: tuple[str, ...] = ()
+    keys: dict[str, Value] = {"source": source}
+    if not section.get("train_split"):
+        more, lines = scored(found, whole, train.size)
+        keys |= more
+        train = _opened(section, source, more["train_split"])
+    sizes, colours = looked_at(train)
+    channels = 3 if any(colours) else 1
+    keys |= {"mean": (0.5,) * channels, "std": (0.5,) * channels}
+    classes = sources.classes(train)
+    height, width = (among([size[side] for size in sizes]) for side in (0, 1))
+    words = f"{train.size:,} images of {len(classes)} classes, {'in colour' if channels == 3 else 'grey'}, " + (
+        f"mostly {height}x{width}"
+    )
+    if len(classes) < 2:
+        raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")
+    return Survey(keys, train.size, len(classes), words, (height, width), notes=lines)
+
+
+def _kind(path: Path, source: str | None) -> tuple[dict[str, str], str, str]:
+    """The splits that there are, the name of the only one if there are none, and the source."""
+    if path.is_file() or source in ("list", "arrays"):
+        known = "arrays" if path.suffix == ".npz" else "list"
+        if path.is_file() and path.suffix not in (*LISTS, ".npz"):
+            raise UserError(f"config.data.name={path} is one file, {path.suffix}: expected is {EXPECTED}.")
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return splits({key.split("_")[0] for key in archive.files}), "train", source or known
+        there = [] if path.is_file() else [file.stem for file in path.iterdir() if file.is_file()]
+        return splits(there), "train", source or known
+    folders, _ = listing.folders(path)
+    found = splits(folders)
+    if "train" in found or source == "folder":
+        return found, "all", "folder"
+    lists = sorted(file.name for file in path.iterdir() if file.suffix in LISTS and not listing.hidden(file.name))
+    if "train" in splits([Path(name).stem for name in lists]):
+        return splits([Path(name).stem for name in lists]), "train", "list"
+    if len(folders) == 1 and lists:
+        raise UserError(
+            f"{path} has one folder, {folders[0]!r}, and lists: name the one that says each image's class, "
+            f"--config.data.name={path / lists[0]}."
+        )
+    if len(folders) == 1 and listing.folders(path / folders[0])[0]:
+        raise UserError(f"{path} holds one folder: --config.data.name={path / folders[0]}.")
+    if not folders:
+        hint = f"; or name a list, --config.data.name={path / lists[0]}" if lists else ""
+        raise UserError(f"{path} has no folders of classes. Expected is {EXPECTED}{hint}.")
+    return {}, "all", "folder"
+
+
+def _opened(section: Section, source: str, split: str) -> Source:
+    return sources.open(source, section["name"], split, section.get("data_dir", ""), wanted=("image", "label"))
+
+
+def looked_at(source: Source) -> tuple[list[tuple[int, int]], list[bool]]:
+    """Heights and widths of some images, and whether each is in colour.
+
+    Raises:
+      UserError: none of them can be read.
+    """
+    tf = tensorflow()
+    raw = source.read(tf.constant(sample(source.size), tf.int64))
+    sizes, colours, why = [], [], ""
+    for row in range(len(next(iter(raw.values())))):
+        example = source.parse({name: x[row] for name, x in raw.items()})["image"].numpy()
+        try:
+            pixels = image_file.read(example, 3) if isinstance(example, bytes) else example
+        except ValueError as error:  # whoever reads all of them names it
+            why = str(error)
+            continue
+        sizes.append(pixels.shape[:2])
+        colours.append(pixels.shape[-1] == 3 and appearance.in_colour(_small(pixels)))
+    if not sizes:
+        raise UserError(f"{shown(source.describe(0))}: {why}")
+    return sizes, colours
+
+
+def _small(pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).reduce(max(1, min(pixels.shape[:2]) // 64)))

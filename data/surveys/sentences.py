@@ -1,0 +1,62 @@
+"""A person's sentences with classes: a table, or a folder a class."""
+
+from pathlib import Path
+
+from data import listing, text
+from data.surveys import Survey, among, place, scored, splits, tokenizer
+from data.text.table import SUFFIXES
+from errors import UserError
+from lookup import Section, Value
+
+LONG = 0.98  # of the texts are no longer
+EXPECTED = (
+    "a table FILE.csv or FILE.tsv with columns text and label; a folder with train.csv, val.csv ...; or a folder for "
+    "each class, FOLDER/CLASS/x.txt or FOLDER/train/CLASS/x.txt"
+)
+
+
+def survey(section: Section) -> Survey:
+    """See data/surveys."""
+    path = place(section)
+    found, whole, source = _kind(path)
+    source = section.get("source", source)
+    first = section.get("train_split") or found.get("train", whole)
+    train = _opened(section, source, first)
+    lines: tuple[str, ...] = ()
+    keys: dict[str, Value] = {"source": source}
+    if not section.get("train_split"):
+        more, lines = scored(found, whole, len(train[0]))
+        keys |= more
+        train = _opened(section, source, more["train_split"])
+    texts, _, classes = train
+    if len(classes) < 2:
+        raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")
+    length = among([len(one.split()) for one in texts], LONG)
+    words = f"{len(texts):,} texts of {len(classes)} classes, nearly all of at most {length:,} words"
+    keys |= tokenizer(texts)
+    return Survey(keys, len(texts), len(classes), words, length=length, notes=lines)
+
+
+def _kind(path: Path) -> tuple[dict[str, str], str, str]:
+    """The splits that there are, the name of the only one if there are none, and the source."""
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise UserError(f"config.data.name={path} is one file, {path.suffix}: expected is {EXPECTED}.")
+        return {}, "train", "table"
+    tables = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES and not listing.hidden(one.name))
+    if "train" in (found := splits([Path(one).stem for one in tables])):
+        return found, "train", "table"
+    folders, _ = listing.folders(path)
+    if "train" in (found := splits(folders)):
+        return found, "all", "class_folders"
+    if tables:
+        raise UserError(f"{path} has no train.csv: name a table of it, --config.data.name={path / tables[0]}.")
+    if not folders:
+        raise UserError(f"{path} has neither tables nor folders. Expected is {EXPECTED}.")
+    return {}, "all", "class_folders"
+
+
+def _opened(section: Section, source: str, split: str) -> tuple[list[str], list[int], tuple[str, ...]]:
+    fields = section.get("fields") or ("",)
+    where = (source, section["name"], split, section.get("data_dir", ""))
+    return text.labelled(*where, fields[0], section.get("label", "label"))

@@ -1,0 +1,274 @@
+"""Own data in one command: what is found in a person's folder, and what follows from it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import experiment
+import input_pipeline
+from data import sources, surveys, text
+from errors import UserError
+from experiment import config as configs
+from experiment import open_keys, record
+from experiment.recipes import Machine
+
+CLASSES = ("cat", "dog")
+GERMAN = ["ein Hund läuft", "eine Katze schläft", "ein Mann geht heim", "zwei Frauen lachen laut"] * 10
+
+
+def images(root: Path, count: int = 10, colour: bool = True) -> Path:
+    """Images of two classes in mixed formats, of sizes around 20 x 24."""
+    draw = np.random.default_rng(0)
+    for name in CLASSES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            pixels = draw.integers(0, 256, (20 + i % 3, 24, 3) if colour else (20, 24), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}{('.png', '.webp', '.bmp', '.jpg')[i % 4]}")
+    return root
+
+
+def texts(root: Path) -> Path:
+    """Texts of every form."""
+    root.mkdir(exist_ok=True)
+    rows = [f'{i},"{words}, {i}",{CLASSES[i % 2]}' for i, words in enumerate(GERMAN)]
+    (root / "table.csv").write_text("\n".join(["id,Text,Label", *rows]) + "\n")
+    (root / "a.de").write_text("\n".join(f"{words} {i}" for i, words in enumerate(GERMAN)) + "\n")
+    (root / "a.en").write_text("\n".join(f"{words[::-1]} {i}" for i, words in enumerate(GERMAN)) + "\n")
+    (root / "book.txt").write_text(" ".join(GERMAN) * 5)
+    return root
+
+
+def boxes(root: Path) -> Path:
+    """COCO's files of one split."""
+    images(root / "images", 6)
+    files = sorted(path.relative_to(root / "images").as_posix() for path in (root / "images").rglob("*.*"))
+    whole = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(files)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 7, "bbox": [2, 2, 9, 9], "iscrowd": 0} for i in range(len(files))
+        ],
+        "categories": [{"id": 7, "name": "thing"}],
+    }
+    (root / "annotations.json").write_text(json.dumps(whole))
+    return root
+
+
+def masks(root: Path) -> Path:
+    """Images and label images, without splits or names of classes."""
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for i in range(10):
+        labels = np.random.default_rng(i).integers(0, 3, (40, 48), np.uint8)
+        Image.fromarray(labels).save(root / "labels" / f"{i}.png")
+        Image.fromarray(np.repeat(labels[..., None] * 80, 3, 2)).save(root / "images" / f"{i}.jpg")
+    return root
+
+
+def names_of(config: str, tmp_path: Path) -> str:
+    """Data for one of the configs."""
+    made = {
+        "my_images": lambda: str(images(tmp_path / "images")),
+        "my_sentences": lambda: str(texts(tmp_path / "texts") / "table.csv"),
+        "my_translation": lambda: ",".join(str(texts(tmp_path / "texts") / name) for name in ("a.de", "a.en")),
+        "my_text": lambda: str(texts(tmp_path / "texts") / "book.txt"),
+        "my_boxes": lambda: str(boxes(tmp_path / "boxes")),
+        "my_masks": lambda: str(masks(tmp_path / "masks")),
+    }
+    return made[config]()
+
+
+OWN = ("my_images", "my_sentences", "my_translation", "my_text", "my_boxes", "my_masks")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
+    data = {"data.name": names_of(name, tmp_path), "parallel.mode": "mesh"}
+    config, lines = open_keys.resolve(configs.load(f"configs/{name}.py:debug", data), tmp_path / "run")
+    assert lines[0].startswith("Your data: ")
+    assert "to change one: --config." in "\n".join(lines)
+    run = experiment.build(config, tmp_path / "run")
+    run.pipeline.check()
+    batch = next(run.batches(0))  # the model is traced to tell what it needs
+    spec = run.pipeline.spec
+    assert {key: batch[key].shape[2:] for key in spec} == {key: shape[2:] for key, (shape, _) in spec.items()}
+    assert run.steps == 4
+    best = run.config["checkpoint"]["keep_best"]
+    assert best.rpartition("/")[0] in run.pipeline.eval_splits
+
+
+@pytest.mark.parametrize(
+    ("there", "train", "scored"),
+    [
+        (("train", "val", "test"), "train", ("val",)),
+        (("Training", "VALID"), "Training", ("VALID",)),
+        (("train", "dev"), "train", ("dev",)),
+        (("training", "test"), "training", ("test",)),
+        (("train",), "train[:80%]", ("train[80%:]",)),
+        ((), "all[:80%]", ("all[80%:]",)),
+    ],
+)
+def test_splits_are_found_by_their_usual_names_or_made(there, train, scored, tmp_path):
+    for split in there or ("",):
+        images(tmp_path / split)
+    survey = surveys.of("images", {"name": str(tmp_path)})
+    assert (survey.keys["train_split"], survey.keys["eval_splits"]) == (train, scored)
+    assert survey.examples == (16 if "[" in train else 20)
+    assert (survey.classes, survey.size) == (2, (21, 24))
+
+
+def test_a_list_is_split_with_the_same_share_of_each_class_whatever_its_order(tmp_path):
+    images(tmp_path)
+    rows = [f"x,{name}/{i}{('.png', '.webp', '.bmp', '.jpg')[i % 4]},{name}" for name in CLASSES for i in range(10)]
+    (tmp_path / "list.csv").write_text("\n".join(["id,filename,label", *rows]))
+    survey = surveys.of("images", {"name": str(tmp_path / "list.csv")})
+    assert survey.keys["source"] == "list"
+    parts = [sources.open("list", str(tmp_path / "list.csv"), split) for split in ("train[:80%]", "train[80%:]")]
+    assert [np.bincount(part.labels()).tolist() for part in parts] == [[8, 8], [2, 2]]
+    every = {part.describe(i) for part in parts for i in range(part.size)}
+    assert len(every) == 20
+
+
+def test_grey_images_are_seen_in_grey_and_not_mirrored(tmp_path):
+    config = configs.load("configs/my_images.py", {"data.name": str(images(tmp_path, colour=False))})
+    config, _ = open_keys.resolve(config, tmp_path / "run")
+    assert len(config.data.mean) == 1
+    assert not config.data.augment.flip
+
+
+def test_what_is_set_stays_and_what_follows_from_it_follows(tmp_path):
+    given = {"data.name": str(images(tmp_path)), "data.batch_size": 8, "epochs": 20.0, "model.width": 64}
+    config, lines = open_keys.resolve(configs.load("configs/my_images.py", given), tmp_path / "run")
+    assert (config.data.batch_size, config.epochs, config.model.width, config.step.accumulate) == (8, 20.0, 64, 1)
+    assert config.optim.warmup_steps == 4  # a tenth of 20 epochs of 16 images in batches of 8
+    assert not any("batch_size" in line for line in lines)
+    assert config.data.augment.rotate == 0.0  # which nothing decided
+
+
+def test_a_run_that_goes_on_has_what_it_began_with(tmp_path):
+    root, workdir = images(tmp_path / "data"), tmp_path / "run"
+    begun, _ = open_keys.resolve(configs.load("configs/my_images.py", {"data.name": str(root)}), workdir)
+    workdir.mkdir()
+    record.write(workdir, configs.plain(begun))
+    images(root, 100)  # five times as many
+    again, lines = open_keys.resolve(configs.load("configs/my_images.py", {"data.name": str(root)}), workdir)
+    assert json.loads(json.dumps(configs.plain(again))) == json.loads(json.dumps(configs.plain(begun)))
+    assert lines == []
+
+
+def test_a_small_memory_splits_the_batch(tmp_path):
+    config = configs.load("configs/my_images.py", {"data.name": str(images(tmp_path)), "parallel.mode": "mesh"})
+    config, _ = open_keys.resolve(config, tmp_path / "run")
+    run = experiment.build(config, tmp_path / "run")
+    needed = open_keys.activations(run, open_keys.abstract(run.pipeline.shapes[0][1]))
+    parameters = 4 * open_keys.COPIES * run.parameters()
+    counts = [
+        open_keys.micro_batches(run, Machine(False, 1, int((parameters + needed * share) / open_keys.SHARE)))
+        for share in (4.0, 0.6, 0.3)
+    ]
+    assert counts == [1, 2, 4]
+
+
+def test_a_run_begins_with_the_model_of_its_weights(tmp_path, monkeypatch):
+    saved = {"model": {"name": "resnet", "depths": [1, 1], "width": 8, "root": "cifar"}, "data": {"image_size": 32}}
+    monkeypatch.setattr(open_keys.init_from, "check", lambda source: None)
+    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(saved["model"], saved["data"], 1000))
+    config = configs.load("configs/my_images.py", {"data.name": str(images(tmp_path)), "init_from": "runs/x"})
+    config, lines = open_keys.resolve(config, tmp_path / "run")
+    assert (config.model.name, config.model.depths, config.model.root) == ("resnet", (1, 1), "cifar")
+    assert config.data.image_size == 32
+    assert "these weights" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "message"),
+    [
+        ("images", lambda root: root / "nowhere", "there is no such file or folder"),
+        ("images", lambda root: images(root / "a") / "cat", "has no folders of classes"),
+        ("images", lambda root: images(root / "x" / "data").parent, "holds one folder: --config.data.name="),
+        ("sentences", lambda root: texts(root / "t") / "book.txt", "expected is a table FILE.csv"),
+        ("pairs", lambda root: texts(root / "t") / "book.txt", "expected is two files with commas between"),
+        ("boxes", lambda root: images(root), "no boxes in a form that is known"),
+        ("masks", lambda root: images(root), "no images with label images"),
+        ("images", lambda root: "https://x.org/photos.zip", "download it"),
+        ("images", lambda root: "", "config.data.name is not set"),
+    ],
+)
+def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make, message, tmp_path):
+    with pytest.raises(UserError, match=message) as error:
+        input_pipeline.survey({"kind": kind, "name": str(make(tmp_path))})
+    assert "\n" not in str(error.value)
+
+
+def test_texts_of_a_table_or_of_folders_keep_the_share_of_each_class(tmp_path):
+    table = texts(tmp_path / "texts") / "table.csv"
+    parts = [text.labelled("table", str(table), split, "") for split in ("train[:80%]", "train[80%:]")]
+    assert [np.bincount(labels).tolist() for _, labels, _ in parts] == [[16, 16], [4, 4]]
+    assert {classes for _, _, classes in parts} == {CLASSES}
+    assert "ein Hund läuft, 0" in {*parts[0][0], *parts[1][0]}  # a comma within quotation marks
+    assert not set(parts[0][0]) & set(parts[1][0])
+    for number, name in enumerate(CLASSES):
+        (tmp_path / "folders" / name).mkdir(parents=True)
+        for i in range(10):
+            (tmp_path / "folders" / name / f"{i}.txt").write_text(f"text {i}\nof {number}")
+    survey = surveys.of("sentences", {"name": str(tmp_path / "folders")})
+    assert (survey.keys["source"], survey.examples, survey.classes) == ("class_folders", 16, 2)
+    found, labels, _ = text.labelled("class_folders", str(tmp_path / "folders"), "all", "")
+    assert found[labels.index(1)] == "text 0 of 1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,b,c", "1,2,3"], "should name the columns 'text' and 'label'"),
+        (["text,x", "1,2"], "names no column 'label'"),
+        (["text,label", "only"], "row 2 has 1 columns, not 2"),
+        (["text,label", "one,"], "example 0 has no label"),
+        (["text,label"], "has no rows below its first line"),
+    ],
+)
+def test_a_table_that_is_none_is_one_line(rows, message, tmp_path):
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=message):
+        text.labelled("table", str(tmp_path / "a.csv"), "train", "")
+
+
+@pytest.mark.parametrize("source", ["coco", "voc", "yolo"])
+def test_boxes_are_found_by_the_form_of_their_files(source, tmp_path):
+    root = boxes(tmp_path)
+    files = sorted((root / "images").rglob("*.*"))
+    if source != "coco":
+        (root / "annotations.json").unlink()
+    if source == "voc":
+        (root / "Annotations").mkdir()
+        for path in files[:6]:  # of one folder: VOC names images without theirs
+            path.rename(root / "images" / path.name)
+            box = "".join(
+                f"<{side}>{x}</{side}>" for side, x in zip(("xmin", "ymin", "xmax", "ymax"), (2, 2, 9, 9), strict=True)
+            )
+            thing = f"<object><name>thing</name><bndbox>{box}</bndbox></object>"
+            name = root / "Annotations" / f"{path.stem}.xml"
+            name.write_text(f"<annotation><filename>{path.name}</filename>{thing}</annotation>")
+    if source == "yolo":
+        for path in files:
+            label = root / "labels" / path.relative_to(root / "images").with_suffix(".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.5 0.5 0.2 0.2\n")
+        (root / "classes.txt").write_text("thing\n")
+    survey = surveys.of("boxes", {"name": str(root)})
+    assert (survey.keys["source"], survey.classes, survey.length) == (source, 1, 1)
+    assert survey.keys["train_split"].endswith("[:80%]")
+
+
+def test_languages_are_told_by_the_names_of_files_and_columns(tmp_path):
+    root = texts(tmp_path / "texts")
+    (root / "a.tsv").write_text("fa\ten\nx\ty\n" * 4)
+    for split in ("train", "val"):
+        for language in ("de", "en"):
+            (tmp_path / f"{split}.{language}").write_text("eins\nzwei\n")
+    for name, languages in ((f"{root}/a.de,{root}/a.en", ("de", "en")), (f"{root}/a.tsv", ("fa", "en"))):
+        assert surveys.of("pairs", {"name": name}).keys["languages"] == languages
+    survey = surveys.of("pairs", {"name": str(tmp_path)})
+    assert (survey.keys["languages"], survey.keys["eval_splits"]) == (("de", "en"), ("val",))
