@@ -135,7 +135,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, R
     run, state, number = restore.load(workdir, config, which, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
-    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid}, run
+    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.position_grid}, run
 
 
 def export(params: PyTree, model: Settings, run: Run | None, target: Path, scheme: str | None) -> None:

@@ -19,7 +19,7 @@ from analysis import attention
 from analysis.links import Gold
 from errors import UserError
 from experiment import Run
-from models import paths, vit
+from models import paths
 from training import step
 from training.trees import Variables, by_name
 from weights import transplant
@@ -209,7 +209,7 @@ class Subject:
     @property
     def extra(self) -> int:
         """The number of tokens that are not patches."""
-        return len(vit.TOKENS[self.run.model.head])
+        return self.run.model.extra
 
     @property
     def query(self) -> str:

@@ -66,6 +66,10 @@ def build(
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
     task.check(pipeline.sizes.get("outputs"))
+    if task.averages and not whole.step.ema_decay:
+        raise UserError(
+            "config.step.ema_decay=0: this task learns from the moving average of its own weights: set it to 0.996."
+        )
     for reader in pipeline.readers:
         task.check_vocabulary(reader.lacks)
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)

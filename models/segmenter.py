@@ -45,7 +45,7 @@ class Model(vit.Model):
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
         size, dtype, grid = self.size[0], jnp.dtype(self.dtype), self.grid(image)
-        x = self.encode(self.embed(image, train), train, grid)[:, len(vit.TOKENS[self.head]) :]
+        x = self.encode(self.embed(image, train), train, grid)[:, self.extra :]
         if self.decoder == "linear":
             x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="head")(x)
         else:
