@@ -163,11 +163,11 @@ def _of_others(feed: Feed) -> Feed:
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:
     """The pipeline of config.evaluation.fewshot, if it asks for anything."""
     fewshot = whole.evaluation.fewshot
-    if not (fewshot.shots or fewshot.neighbours):
+    if not fewshot.asked:
         return None
     if not {"label", "mask"} <= pipeline.spec.keys():
         raise UserError(
-            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to ()."
+            "config.evaluation.fewshot is for examples with classes: set its shots and neighbours to (), linear to False."
         )
     changes: dict[str, object] = {
         "name": fewshot.name,

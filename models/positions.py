@@ -98,8 +98,16 @@ class AddTokenPositions(nn.Module):
         return x + table.astype(x.dtype)[position]
 
 
-def interpolated(table: Float[Array, "R C D"], grid: tuple[int, int]) -> Float[Array, "rows columns D"]:
-    """A table for another grid over the same image, by PyTorch's bicubic filter, which DINO and its successors use."""
+def interpolated(
+    table: Float[Array, "R C D"], grid: tuple[int, int], antialias: bool = False
+) -> Float[Array, "rows columns D"]:
+    """A table for another grid over the same image, by PyTorch's bicubic filter, which DINO and its successors use.
+
+    Args:
+      antialias: the filter of DINOv2 with registers, which is softer, and grows where there are fewer places.
+    """
+    if antialias:
+        return jax.image.resize(table, (*grid, table.shape[-1]), "bicubic", precision="highest")
     rows, columns = (jnp.asarray(_cubic(there, here)) for there, here in zip(table.shape[:2], grid, strict=True))
     return jnp.einsum("rR,cC,RCD->rcD", rows, columns, table, precision="highest")
 
@@ -127,10 +135,12 @@ class AddPositions(nn.Module):
         see RelativePositions, and rotated_on_grid of models/distances.py.
       own: rows and columns that learned positions are for, whatever the grid, for which they are then interpolated;
         None for those of the grid.
+      antialias: see `interpolated`.
     """
 
     kind: Kind = "learned"
     own: tuple[int, int] | None = None
+    antialias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], grid: tuple[int, int]) -> Float[Array, "B N D"]:
@@ -148,7 +158,8 @@ class AddPositions(nn.Module):
             own = self.own or grid
             table = self.param("embedding", learned, (1, extra + own[0] * own[1], width))
             if own != grid:
-                patches = interpolated(table[0, extra:].reshape(*own, width), grid).reshape(1, -1, width)
+                patches = interpolated(table[0, extra:].reshape(*own, width), grid, self.antialias)
+                patches = patches.reshape(1, -1, width)
                 table = jnp.concatenate([table[:, :extra], patches], axis=1)
             return x + table.astype(x.dtype)
         if self.kind == "learned_2d":

@@ -203,7 +203,8 @@ class Model(nn.Module):
             token = self.param(name, nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
         own = tuple(self.position_grid) if self.position_grid else None
-        x = AddPositions(self.positions, own, name="positions")(x, grid)  # type: ignore[arg-type]
+        # As published: with registers, positions are interpolated by another filter.
+        x = AddPositions(self.positions, own, self.registers > 0, name="positions")(x, grid)  # type: ignore[arg-type]
         if self.registers:
             registers = self.param("registers", nn.initializers.normal(0.02), (1, self.registers, size.width))
             first = len(TOKENS[self.head])

@@ -3,8 +3,9 @@
 B batch, L local crops, K prototypes, D width, V views.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from lookup import Steps
 from tasks import Answer, Apply, Batch, Rows, Sums, Totals
 
 SHAPES = ((None, None), (None,), (None, None))  # of what a model returns for views
+ITERATIONS = 3  # of Sinkhorn's algorithm, as published
 SHOWN = 8  # numbers of a representation that a line has
 
 
@@ -30,6 +32,9 @@ class Task(tasks.Task):
       teacher_temperature: of the teacher, whose distribution is the sharper the lower it is.
       teacher_start: what that is at first; it grows linearly for `teacher_warmup` steps.
       teacher_warmup: steps.
+      centring: what keeps one prototype from taking all: "mean", less the moving average of the outputs (equation 4);
+        or "sinkhorn", by which all prototypes get as much of a batch (2006.09882, section 3.1; 2304.07193), for
+        batches whose two global views are as many as the prototypes or more.
       frozen_steps: first steps that the prototypes do not learn in: an epoch in the paper.
       inputs: entries of a batch that the model is called with.
     """
@@ -38,6 +43,7 @@ class Task(tasks.Task):
     teacher_temperature: PositiveFloat = 0.04
     teacher_start: PositiveFloat = 0.04
     teacher_warmup: Steps = 0
+    centring: Literal["mean", "sinkhorn"] = "mean"
     frozen_steps: Steps = 0
     inputs: tuple[str, ...] = ("image",)
     unit = "images"
@@ -49,7 +55,8 @@ class Task(tasks.Task):
         Args:
           apply: views (B, height, width, channels) -> output (B, K), centre (K,), representation (B, D).
           batch: image and second (B, height, width, channels); in training local (B, L, height, width, channels); mask
-            float (B,). In evaluation the model is its own teacher, and `image` is the whole image.
+            float (B,). In evaluation `image` is the whole image, and the teacher alone is asked: `kl` is from what it
+            says of one view to what it says of the other.
 
         Returns:
           loss, in nats: `entropy` of the teacher's distribution for one view (near log K where it says the same of all
@@ -65,12 +72,20 @@ class Task(tasks.Task):
         told, centre, feature = tasks.returned(
             apply.averaged(views, both, teacher=True), "outputs, their centre and representations", *SHAPES
         )
-        teacher = jax.nn.softmax((told - centre) / self._of_teacher(apply.step, train)).reshape(2, len(mask), -1)
+        heat = self._of_teacher(apply.step, train)
+        if self.centring == "sinkhorn":
+            teacher = _shared_out(told / heat, both, apply.gather)
+        else:
+            teacher = jax.nn.softmax((told - centre) / heat)
+        teacher = teacher.reshape(2, len(mask), -1)
         entropy = _entropy(teacher).mean(0)
 
         frozen = jnp.asarray(apply.step < self.frozen_steps)
-        said = apply(views, None, frozen)[0] if train else told
-        student = jax.nn.log_softmax(said / self.temperature).reshape(2, len(mask), -1)
+        if train:
+            student = jax.nn.log_softmax(apply(views, None, frozen)[0] / self.temperature)
+        else:
+            student = jnp.log(jnp.maximum(teacher, 1e-30))
+        student = student.reshape(2, len(mask), -1)
         every, pairs = student.sum(0), 2
         if "local" in batch:
             local = batch["local"]
@@ -126,6 +141,23 @@ class Task(tasks.Task):
         lines.append(f"  representation ({len(feature)} numbers, all of them with --json): {first} ...")
         prototypes = [{"prototype": i, "probability": p} for i, p in likeliest]
         return Answer("\n".join(lines), {"prototypes": prototypes, "representation": feature})
+
+
+def _shared_out(
+    logits: Float[Array, "B K"], mask: Float[Array, " B"], gather: Callable[[jax.Array], jax.Array]
+) -> Float[Array, "B K"]:
+    """Distributions over prototypes of which each has as much of the whole batch, by Sinkhorn and Knopp's iteration.
+
+    Args:
+      mask: 0 for rows that only fill up the batch.
+      gather: see Apply.
+    """
+    shares = jax.nn.softmax(logits)
+    for _ in range(ITERATIONS):
+        column = gather(jnp.einsum("bk,b->k", shares, mask)[None]).sum(0)
+        shares /= jnp.maximum(column, 1e-12)
+        shares /= jnp.maximum(shares.sum(-1, keepdims=True), 1e-12)
+    return shares
 
 
 def _entropy(p: Float[Array, "... K"]) -> Float[Array, "..."]:

@@ -17,7 +17,19 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
-from weights import beside, detr_names, files, our_detr, our_gpt, our_swin, our_t5, our_vit, schemes, swin_names
+from weights import (
+    beside,
+    detr_names,
+    files,
+    our_detr,
+    our_dinov2,
+    our_gpt,
+    our_swin,
+    our_t5,
+    our_vit,
+    schemes,
+    swin_names,
+)
 from weights.ours import TOKENS, Described, Settings
 from weights.schemes import SCHEMES, TABLES
 from weights.tables import PLACE, Index, Row, Table, spell
@@ -126,7 +138,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     arrays, prefix = schemes.without_prefix(schemes.respelled(arrays))
     table = schemes.table(arrays, beside.tables(path))
     known, unknown = table.by_theirs(arrays)
-    if 2 * len(known) < len(arrays):
+    if not table.recognises(arrays):
         raise UserError(
             beside.unknown(path)
             or f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is "
@@ -275,7 +287,7 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
         raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
     tables = [t for t in TABLES if t.scheme == scheme]
-    table = min(tables, key=lambda t: (len(t.by_ours(leaves)[1]), t.clashes(model)))
+    table = min(tables, key=lambda t: (*_lacks(t, leaves), t.clashes(model)))
     known, unknown = table.by_ours(leaves)
     if unknown:
         raise UserError(
@@ -333,6 +345,13 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
+
+
+def _lacks(table: Table, leaves: Leaves) -> tuple[int, int]:
+    """How many of our parameters have no place in a table, and how many of its rows find none."""
+    known, unknown = table.by_ours(leaves)
+    places = table.places(known.values())
+    return len(unknown), sum(spell(name, index) not in leaves for row, index in places for name in row.names)
 
 
 def _grid(
@@ -411,7 +430,7 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return detr_names.HEADS_OF_ALL
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
-    if table.family is our_vit.FAMILY:
+    if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values()):
         return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
     if not any("heads" in row.change.name for row in table.rows):
         return 1

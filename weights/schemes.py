@@ -9,6 +9,7 @@ import numpy as np
 from weights import (
     bert_names,
     detr_names,
+    dinov2_names,
     google_names,
     gpt_names,
     huggingface_names,
@@ -29,6 +30,7 @@ TABLES = (
     *bert_names.TABLES,
     *swin_names.TABLES,
     *detr_names.TABLES,
+    *dinov2_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
@@ -52,7 +54,7 @@ def without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray]
     """
 
     def known(names: Collection[str]) -> bool:
-        return 2 * len(table(names).by_theirs(names)[0]) >= len(names)
+        return table(names).recognises(names)
 
     depth = 0 if known(arrays) else LONGEST_PREFIX
     for parts in range(1, depth + 1):
