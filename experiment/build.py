@@ -167,7 +167,8 @@ def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, ob
         return None
     if not {"label", "mask"} <= pipeline.spec.keys():
         raise UserError(
-            "config.evaluation.fewshot is for examples with classes: set its shots and neighbours to (), linear to False."
+            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to (), and "
+            "linear to False."
         )
     changes: dict[str, object] = {
         "name": fewshot.name,

@@ -47,10 +47,9 @@ class Model(vit.Model):
     def __call__(  # Any: three arrays, where a ViT has one
         self,
         image: Float[AnyArray, "B height width channels"],
-        mask: Float[AnyArray, " B"] | None = None,
+        share: Float[AnyArray, " B"] | None = None,
         frozen: Bool[AnyArray, ""] | bool = False,
         *,
-        teacher: bool = False,
         train: bool,
     ) -> Any:
         """The output float32 (B, K), before its softmax; the centre of a teacher's outputs float32 (K,); and the
@@ -58,9 +57,9 @@ class Model(vit.Model):
 
         Args:
           image: the image or a crop of it, of any size that divides by the patch.
-          mask: 0 for images that only fill up the batch.
+          share: of a teacher, what each image counts in the mean that the centre moves towards, which is averaged over
+            the devices; None where it stays.
           frozen: whether no gradient goes to the prototypes: in the first epoch.
-          teacher: whether, in training, the centre moves towards these outputs: the next step has it.
 
         Raises:
           UserError: a size that does not divide, or crops of several sizes without `position_grid`.
@@ -79,11 +78,9 @@ class Model(vit.Model):
         output = head(feature, frozen)
         centre = self.variable("centre", "mean", jnp.zeros, (self.prototypes,))
         before = centre.value
-        if teacher and train:
-            weight = jnp.ones(len(output)) if mask is None else mask
-            mean = jnp.einsum("bk,b->k", output, weight) / jnp.maximum(weight.sum(), 1.0)
-            moved = self.centre_decay * before + (1 - self.centre_decay) * jax.lax.stop_gradient(mean)
-            centre.value = jnp.where(weight.sum() > 0, moved, before)
+        if share is not None and train:
+            ahead = jnp.einsum("bk,b->k", output, share) - before * share.sum()
+            centre.value = before + (1 - self.centre_decay) * jax.lax.stop_gradient(ahead)
         return output, before, feature.astype(jnp.float32)
 
     def _check(self, image: Float[AnyArray, "B height width channels"]) -> None:

@@ -69,8 +69,9 @@ class Task(tasks.Task):
         mask, second = batch["mask"], batch.get("second", batch["image"])
         views = jnp.concatenate([batch["image"], second])
         both = jnp.concatenate([mask, mask])
+        share = both / jnp.maximum(apply.gather(both.sum()[None]).mean(), 1e-8)
         told, centre, feature = tasks.returned(
-            apply.averaged(views, both, teacher=True), "outputs, their centre and representations", *SHAPES
+            apply.averaged(views, share), "outputs, their centre and representations", *SHAPES
         )
         heat = self._of_teacher(apply.step, train)
         if self.centring == "sinkhorn":
