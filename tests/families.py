@@ -194,6 +194,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "data.augment.shift": 0.0,
         "data.views.locals": 2,
         "data.views.local_size": 4,
+        "optim.learning_rate": 5e-4,
         "optim.end_weight_decay": 0.2,
         "step.ema_decay": 0.9,
         "step.ema_rises": True,
