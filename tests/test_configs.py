@@ -48,7 +48,8 @@ def load(name: str, variant: str | None = None, small: bool = False):
     return configs.load(":".join(filter(None, [f"configs/{name}.py", variant, "debug" * small])))
 
 
-IMAGES = [name for name in NAMES if load(name).data.kind in ("images", "class_images", "boxes")]
+KINDS = ("images", "class_images", "boxes", "views", "image_texts")
+IMAGES = [name for name in NAMES if load(name).data.kind in KINDS]
 CLIPS = [name for name in NAMES if load(name).data.kind == "clips"]
 MASKS = [name for name in NAMES if load(name).data.kind == "masks"]
 TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS, *MASKS)]
@@ -134,7 +135,7 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
     if config.data.name == "imagenet21k":
         assert config.data.eval_splits == (f"train[:{HELD_OUT}]",)
         config.data.eval_splits = ("train[:80]",)
-    if config.data.name == "digits" or config.data.source == "canvases":
+    if config.data.name == "digits" or config.data.source in ("canvases", "questions"):
         takes_its_steps(config, workdir)
         return
     config.data.data_dir = str(data_dir)
