@@ -4,6 +4,7 @@ All that is random of a view follows from the seed, the image's place in the tra
 is the same whenever and wherever it is asked for. n images, V views, C channels.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +12,13 @@ import tensorflow as tf
 
 from data import augment
 from data.order import uniform
-from data.pipelines.view_augmentation import Views
+from data.pipelines.view_augmentation import Span, Views
 from data.resize import Interpolation, resize
 
 RATIO = np.log(4 / 3)  # a crop is at most so much wider than high, or higher than wide (1409.4842)
 AREA, ASPECT, TOP, LEFT, FLIP, JITTER, BRIGHTNESS, CONTRAST, SATURATION, HUE, GREY, BLUR, WIDTH, INVERT = range(14)
 LUMA = (0.299, 0.587, 0.114)
+Cut = Callable[[tf.Tensor, Span, tuple[int, int]], tf.Tensor]
 
 
 class Settings(Protocol):
@@ -45,7 +47,7 @@ def of_batch(settings: Settings, image: tf.Tensor, place: tf.Tensor, train: bool
       place: int64 (n,), of each image.
     """
 
-    def cut(draws: tf.Tensor, area: tuple[float, float], size: tuple[int, int]) -> tf.Tensor:
+    def cut(draws: tf.Tensor, area: Span, size: tuple[int, int]) -> tf.Tensor:
         height, width = image.shape[1:3]
         top, left, tall, wide = _window(draws, area, float(height), float(width))
         far = [max(height - 1, 1), max(width - 1, 1)]
@@ -61,7 +63,7 @@ def of_batch(settings: Settings, image: tf.Tensor, place: tf.Tensor, train: bool
 def of_one(settings: Settings, image: tf.Tensor, place: tf.Tensor, train: bool) -> dict[str, tf.Tensor]:
     """The same of one image of any size, uint8 (height, width, C), without the first dimension."""
 
-    def cut(draws: tf.Tensor, area: tuple[float, float], size: tuple[int, int]) -> tf.Tensor:
+    def cut(draws: tf.Tensor, area: Span, size: tuple[int, int]) -> tf.Tensor:
         shape = tf.cast(tf.shape(image), tf.float32)
         window = tf.cast(tf.round(tf.stack(_window(draws[0], area, shape[0], shape[1]), axis=-1)), tf.int32)
         crops = []
@@ -75,7 +77,7 @@ def of_one(settings: Settings, image: tf.Tensor, place: tf.Tensor, train: bool) 
     return {name: x[0] for name, x in found.items()}
 
 
-def _made(settings: Settings, cut, place: tf.Tensor, train: bool) -> dict[str, tf.Tensor]:
+def _made(settings: Settings, cut: Cut, place: tf.Tensor, train: bool) -> dict[str, tf.Tensor]:
     """Views by name. cut: (draws (n, V, numbers), area, size) -> crops float32 (n V, *size, C) in [0, 1]."""
     views, size = settings.views, settings.image_shape[:2]
     count = 2 + (views.locals if train else 0)
@@ -86,7 +88,7 @@ def _made(settings: Settings, cut, place: tf.Tensor, train: bool) -> dict[str, t
     pair = draws[:, :2] if train else draws[:, 1:2]
     chances = [(first, 0.0), (second, views.solarise)] if train else [(second, views.solarise)]
 
-    def made(draws: tf.Tensor, area: tuple[float, float], size: tuple[int, int], chances) -> tf.Tensor:
+    def made(draws: tf.Tensor, area: Span, size: tuple[int, int], chances: Sequence[tuple[float, float]]) -> tf.Tensor:
         rows, each = draws.shape[:2]
         crops = tf.ensure_shape(cut(draws, area, size), (None, *size, len(settings.mean)))
         flat = tf.reshape(draws, (-1, draws.shape[-1]))
@@ -105,7 +107,7 @@ def _made(settings: Settings, cut, place: tf.Tensor, train: bool) -> dict[str, t
     return found
 
 
-def _window(draws: tf.Tensor, area: tuple[float, float], height, width) -> tuple[tf.Tensor, ...]:
+def _window(draws: tf.Tensor, area: Span, height: tf.Tensor | float, width: tf.Tensor | float) -> tuple[tf.Tensor, ...]:
     """Top, left, height and width of a random rectangle, float32 (..., ), in pixels. height, width: of the image."""
     share = area[0] + draws[..., AREA] * (area[1] - area[0])
     side = tf.sqrt(share * height * width)

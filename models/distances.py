@@ -31,7 +31,7 @@ def rotated(x: Float[Array, "B N H K"], position: Int[AnyArray, "#B #N"], base: 
     """
     half = x.shape[-1] // 2
     frequency = jnp.asarray(base ** -(np.arange(half) / half), jnp.float32)
-    return _turned(x, position[:, :, None, None].astype(jnp.float32) * frequency)
+    return _turned(x, jnp.asarray(position, jnp.float32)[:, :, None, None] * frequency)
 
 
 def rotated_on_grid(x: Float[Array, "B N H K"], grid: tuple[int, int], base: float) -> Float[Array, "B N H K"]:

@@ -184,7 +184,7 @@ def _read(version: int, config: Json) -> Beside:
 def _write(version: int, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
     del names
     registers, gated = sizes.get("T", 0), "G" in sizes
-    found = {key: sizes[letter] for key, letter in SIZES.items() if letter in sizes}
+    found: Json = {key: sizes[letter] for key, letter in SIZES.items() if letter in sizes}
     found |= {**ALWAYS[version], "num_attention_heads": sizes["H"], "layer_norm_eps": model["norm_epsilon"]}
     found |= {"hidden_act": "gelu", "layerscale_value": model["layer_scale"]}
     if version == 3:
