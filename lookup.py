@@ -29,6 +29,7 @@ from errors import UserError, nearest
 R = TypeVar("R")
 Hint: TypeAlias = Any  # a type as a signature has it, for which Python has no type
 Value: TypeAlias = Any  # of a config key
+Json: TypeAlias = dict[str, Any]  # an object of JSON
 Section: TypeAlias = Mapping[str, Value]
 Reader: TypeAlias = Callable[..., object]  # what reads a section: a function or a class
 

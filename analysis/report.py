@@ -16,6 +16,7 @@ from analysis.fits import interval
 from analysis.studies import Drawn, column, label, plus_minus
 from analysis.table import Row, diverged
 from experiment import record
+from lookup import Json
 from studies import grid
 
 STYLE = """\
@@ -83,7 +84,7 @@ def unfinished(row: Row) -> str:
     return ": ".join(filter(None, (row["run"], row["state"], row.get("reason"))))
 
 
-def columns(figures: Sequence[Mapping[str, Any]]) -> list[str]:  # Any: arguments of any figure
+def columns(figures: Sequence[Json]) -> list[str]:
     """The columns of metrics that figures show."""
     values = [value for figure in figures for key, value in figure["arguments"] if key in ("metric", "loss", "metrics")]
     names = [name for value in values for name in ([value] if isinstance(value, str) else value)]

@@ -18,6 +18,7 @@ import sentencepiece
 
 from data.tokenizer import Reader, Tokenizer, cores, digest_of, reason
 from errors import UserError
+from lookup import Json
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
 PLACES = {"eos": EOS, "pad": PAD, "unknown": UNKNOWN, "bos": BOS}  # of two roles that share an id the first has it
@@ -39,7 +40,6 @@ SPELLED = {
 FORMATS = "sentencepiece's .model, tokenizer.json, vocab.json with merges.txt, or vocab.txt"
 LANGUAGE = re.compile(r"(>>[^<>\s]+<<)\s*(.*)", re.DOTALL)  # what a multilingual Marian begins its sources with
 AT_ONCE = 10_000  # texts, as what the library makes of one is many times as large as its ids
-Json = dict[str, Any]
 
 
 class _Engine(Protocol):

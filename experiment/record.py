@@ -7,16 +7,17 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Interval
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 import lookup
 from errors import UserError
+from lookup import Json
 from training import optim
 
-Record = dict[str, Any]  # JSON
+Record = Json
 MEND = "Put back a copy of it, or train into another --workdir."
 # What a record says besides the config, which `experiment.config.check` reads, and the sections of that.
 FACTS: dict[str, lookup.Hint] = {

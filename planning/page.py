@@ -1,8 +1,8 @@
 """A plan as one page of text."""
 
-from typing import Any
+from lookup import Json
 
-Plan = dict[str, Any]  # Any: the JSON that plan.py writes
+Plan = Json  # what plan.py writes
 
 
 def text(plan: Plan) -> str:

@@ -21,13 +21,13 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
+from lookup import Json  # noqa: E402
 from results.bench import picture, table, turns  # noqa: E402
 from results.bench.lines import OURS, Contestant, Line, size  # noqa: E402
 
@@ -39,9 +39,7 @@ def lines(tiny: bool) -> Iterator[Line]:
     steps = 2 if tiny else 10  # of a call
     options = {"dtype": "bfloat16", "steps": steps, "compiled": not tiny}
 
-    def line(
-        name: str, title: str, unit: str, config: str, changes: dict[str, Any], others: dict[str, Contestant]
-    ) -> Line:
+    def line(name: str, title: str, unit: str, config: str, changes: Json, others: dict[str, Contestant]) -> Line:
         ours = {"config": config, "changes": {"model.dtype": "bfloat16", **changes}, "steps": steps, "profile": True}
         contestants = {OURS: Contestant("ours.training", ours)} | others
         return Line(

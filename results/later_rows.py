@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from results.recorded import Result, percent, read, recorded
+from results.recorded import Result, listed, percent, read, recorded
 
 
 def spans() -> list[Result]:
@@ -35,6 +35,39 @@ def vectors() -> list[Result]:
     )
     row, note = "configs/skip_gram_sst2.py", ", by [word_vectors.py](results/word_vectors.py)"
     return [Result("skip_gram_sst2", text, "", "word_vectors.json", (found["commit"],), row, note)]
+
+
+def hour() -> list[Result]:
+    """The ViT of an hour on Fashion-MNIST, once a seed is recorded."""
+    runs = [run for key, run in read("fashion_mnist").items() if key.startswith("seed ")]
+    if not runs:
+        return []
+    accuracies = [run["test/accuracy"] for run in runs]
+    seeds = f"mean of {len(runs)} seeds ({listed(accuracies, 2)})" if len(runs) > 1 else "one seed"
+    text = f"Fashion-MNIST: **{percent(float(np.mean(accuracies)))} %** test accuracy, {seeds} (published: 92.3 %)"
+    minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+    commits, row = tuple(sorted({run["commit"] for run in runs})), "configs/vit_fashion_mnist.py:hour"
+    return [Result("vit_fashion_mnist:hour", text, minutes, "fashion_mnist.json", commits, row)]
+
+
+def tiny() -> list[Result]:
+    """The published small recipe on Multi30k, once a seed is recorded."""
+    lines = []
+    for languages, what in (("en-de", "English to German"), ("de-en", "German to English")):
+        start = f"multi30k {languages} tiny, "
+        runs = [run for key, run in read("translation").items() if key.startswith(start)]
+        if not runs:
+            continue
+        cased, caseless = (
+            float(np.mean([run[key] for run in runs])) for key in ("test/bleu", "test/bleu without case")
+        )
+        seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
+        text = f"test2016, {what}: **{cased:.2f} BLEU** (cased, 13a, beam 5), {caseless:.2f} without case, {seeds}"
+        minutes = f"{np.mean([run['minutes of training'] for run in runs]):.0f} minutes"
+        commits, config = tuple(sorted({run["commit"] for run in runs})), f"transformer_multi30k:{languages}+tiny"
+        row = "configs/transformer_multi30k.py:en-de+tiny"
+        lines.append(Result(config, text, minutes, "translation.json", commits, row))
+    return lines
 
 
 def dense() -> list[Result]:

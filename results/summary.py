@@ -9,14 +9,15 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from analysis import studies  # noqa: E402
-from results.later_rows import dense, spans, vectors  # noqa: E402
+from results.later_rows import dense, hour, spans, tiny, vectors  # noqa: E402
 from results.recorded import Record, Result, listed, made, mean_by, percent, read, table_of  # noqa: E402
 
 
 def results() -> list[Result]:
     """The rows of README's results."""
     digits, fashion, language = read("digits"), read("fashion_mnist"), read("language_model")
-    gpt, modern = language["shakespeare cpu"], [language[f"modern cpu, seed {seed}"] for seed in range(3)]
+    gpt, larger = language["shakespeare cpu"], language["shakespeare"]
+    modern = [language[f"modern cpu, seed {seed}"] for seed in range(3)]
     losses = [run["validation/loss"] for run in modern]
     accuracies = [run["test/accuracy"] for run in digits["runs"]]
     seconds = [run["seconds"] for run in digits["runs"]]
@@ -80,6 +81,16 @@ def results() -> list[Result]:
             "configs/gpt_shakespeare.py:cpu",
         ),
         Result(
+            "gpt_shakespeare",
+            f"Tiny Shakespeare: validation loss **{larger['validation/loss']:.3f}**, "
+            f"{larger['validation/bits_per_byte']:.2f} bits per byte; on nanoGPT's validation "
+            f"text {larger['validation+test/loss']:.3f} (nanoGPT: 1.4697)",
+            "one H200",
+            "language_model.json",
+            (larger["commit"],),
+            "configs/gpt_shakespeare.py",
+        ),
+        Result(
             "gpt_modern:cpu",
             f"Tiny Shakespeare: validation loss **{np.mean(losses):.3f}**, mean of 3 seeds "
             f"({', '.join(f'{loss:.3f}' for loss in losses)})",
@@ -137,6 +148,8 @@ def results() -> list[Result]:
         ),
         *spans(),
         *vectors(),
+        *hour(),
+        *tiny(),
         *dense(),
         Result(
             "mae_fashion_mnist",

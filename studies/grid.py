@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pydantic
 from absl import flags
@@ -16,6 +16,7 @@ import lookup
 from errors import UserError
 from experiment import config as configs
 from experiment import record
+from lookup import Json
 from training import log
 
 FILE = "study.json"
@@ -46,11 +47,11 @@ class Study:
     reported: str
     seeds: pydantic.PositiveInt
     at_once: pydantic.PositiveInt
-    runs: tuple[dict[str, Any], ...]  # Any: labels are numbers or text
+    runs: tuple[Json, ...]  # labels are numbers or text
     after: tuple[str, ...]
     select: str
     select_mode: Literal["max", "min"]
-    figures: tuple[dict[str, Any], ...]  # Any: arguments of any figure
+    figures: tuple[Json, ...]  # arguments of any figure
 
 
 @dataclass(frozen=True)

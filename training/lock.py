@@ -13,9 +13,10 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 from errors import UserError
+from lookup import Json
 from training import hosts
 
 FILE = "owner.json"
@@ -23,7 +24,7 @@ BEAT = 5.0  # seconds between heartbeats
 SILENT = 30.0  # seconds without one after which the owner on another machine counts as dead
 LATE = 20.0  # seconds after which every host of a run must see the lock
 
-Owner = dict[str, Any]  # JSON
+Owner = Json
 
 
 class Lock:

@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from tensorboardX.proto import event_pb2, summary_pb2
@@ -19,11 +19,12 @@ from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
 from errors import DiskFull, UserError
+from lookup import Json
 
 FILE = "metrics.jsonl"
 MEND = "Remove that line, or put back a copy of the file."
 
-Row = dict[str, Any]  # JSON
+Row = Json
 
 
 class Log:
@@ -104,7 +105,7 @@ class Events:
         values = [value for name, number in metrics.items() for value in scalar(name, number).value]
         self._event(step=step, summary=summary_pb2.Summary(value=values))
 
-    def _event(self, **content: Any) -> None:  # of several types, by name
+    def _event(self, **content: object) -> None:  # of several types, by name
         data = event_pb2.Event(wall_time=time.time(), **content).SerializeToString()
         size = struct.pack("<Q", len(data))
         checksums = [struct.pack("<I", masked_crc32c(part)) for part in (size, data)]

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from errors import UserError
+from lookup import Json
 
 SUFFIXES = (".npz", ".safetensors")
 WHOLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"  # of a folder
@@ -41,7 +42,7 @@ def architecture(path: Path) -> str:
     return _config(path, lambda config: config["architectures"][0])
 
 
-def _config(path: Path, said: Callable[[Any], Any]) -> str:
+def _config(path: Path, said: Callable[[Json], object]) -> str:
     try:
         return str(said(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())))
     except (OSError, ValueError, RecursionError, LookupError, TypeError):

@@ -6,10 +6,11 @@ A shape is a row of letters, which stand for the same size wherever they stand i
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any
+
+from lookup import Json
 
 TOKENS = "V"  # the letter of a vocabulary, and of nothing else
-Settings = dict[str, Any]  # keys of config.model
+Settings = Json  # keys of config.model
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
 
 

@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from lookup import Json as Json
 from weights.ours import Family, Settings
 
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
-Json = dict[str, Any]
 Index = tuple[tuple[str, int], ...]  # (("block", 3),)
 
 

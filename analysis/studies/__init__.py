@@ -18,7 +18,7 @@ from analysis.fits import interval
 from analysis.picture import literal
 from analysis.table import Row
 from errors import UserError, nearest
-from lookup import Value
+from lookup import Json, Value
 
 COLOURS = tuple(TABLEAU_COLORS.values())
 MARKERS = "osD^vPX<>*"
@@ -36,7 +36,7 @@ class Drawn:
 
     picture: Figure
     lines: list[str] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)  # Any: nested numbers, as JSON
+    numbers: Json = field(default_factory=dict)  # nested numbers
 
 
 def column(rows: Sequence[Row], name: str) -> Float[np.ndarray, " R"]:

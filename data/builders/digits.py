@@ -1,10 +1,11 @@
 """Handwritten digits of 8x8 pixels, as scikit-learn ships them: nothing to download."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+Example = tuple[int, dict[str, np.ndarray | int]]  # with its key
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -26,7 +27,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Example]]:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 
@@ -38,6 +39,6 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             "test": self._generate_examples(images, digits.target, test),
         }
 
-    def _generate_examples(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Iterator[Any]:
+    def _generate_examples(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Iterator[Example]:
         for index in indices:
             yield int(index), {"image": images[index], "label": int(labels[index])}

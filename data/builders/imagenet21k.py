@@ -7,10 +7,13 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Literal, Self
 
 import tensorflow_datasets as tfds
 from absl import logging
+from etils import epath
+
+Example = tuple[str, dict[str, str | bytes]]  # with its key
 
 
 @dataclasses.dataclass(eq=False)
@@ -55,7 +58,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Example]]:
         """Reads the names of the synsets first: one seek each in a plain tar, a whole pass through a gzipped one."""
         release = self.builder_config
         path = dl_manager.manual_dir / release.archive
@@ -68,7 +71,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
         self.info.features["label"].__init__(names=synsets)  # afresh: a number once declared would bind the names
         return {"train": self._generate_examples(path)}
 
-    def _generate_examples(self, path: Any) -> Iterator[Any]:
+    def _generate_examples(self, path: epath.Path) -> Iterator[Example]:
         with _opened(path) as archive:
             for synset, images in _files(archive, "r|*"):
                 for name, image in _files(images, "r|"):
@@ -76,7 +79,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
 
 
 @contextlib.contextmanager
-def _opened(path: Any) -> Iterator[IO[bytes]]:
+def _opened(path: epath.Path) -> Iterator[IO[bytes]]:
     """The file; an error that its contents cause names it and the place."""
     with path.open("rb") as file:
         try:
@@ -89,7 +92,7 @@ class _Header(tarfile.TarInfo):
     """The header of a file in a tar: one that is damaged raises, where tarfile takes it for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Any:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
@@ -98,9 +101,9 @@ class _Header(tarfile.TarInfo):
             raise
 
 
-def _files(archive: IO[bytes], mode: Any) -> Iterator[tuple[PurePosixPath, Any]]:
+def _files(archive: IO[bytes], mode: Literal["r:*", "r|*", "r|"]) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
     """The files of a tar by name, in its order; each is to be read, if at all, before the next is asked for."""
     with tarfile.open(fileobj=archive, mode=mode, tarinfo=_Header) as tar:
         for member in tar:
-            if not member.isdir():
-                yield PurePosixPath(member.name), tar.extractfile(member)
+            if file := tar.extractfile(member):  # none of a folder
+                yield PurePosixPath(member.name), file

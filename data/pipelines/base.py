@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from annotated_types import MinLen
@@ -17,12 +17,13 @@ from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
 from data.tokenizer import Reader
 from errors import UserError
+from lookup import Json
 from lookup import Section as Section
 
 Batch: TypeAlias = dict[str, np.ndarray]
 Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> shape and dtype
 Change: TypeAlias = Callable[[Example, Example], Example]
-Known: TypeAlias = dict[str, Any]  # JSON
+Known: TypeAlias = Json
 
 Splits = Annotated[tuple[str, ...], MinLen(1)]
 MADE_UP = 8  # evaluation batches of a synthetic split

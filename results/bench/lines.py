@@ -1,7 +1,8 @@
 """The lines that `make bench` measures: what is measured, of whom."""
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from lookup import Json
 
 OURS = "Attend"
 SECONDS = 4.0  # of a turn
@@ -19,7 +20,7 @@ class Contestant:
     """
 
     function: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Json = field(default_factory=dict)
     torch: bool = False
     published: bool = False
 
@@ -45,7 +46,7 @@ class Line:
     title: str
     unit: str
     contestants: dict[str, Contestant]
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Json = field(default_factory=dict)
     expected: str = ""
     less: bool = False
     seconds: float = SECONDS
@@ -53,7 +54,7 @@ class Line:
     together: bool = False
 
     @property
-    def words(self) -> dict[str, Any]:
+    def words(self) -> Json:
         """What a record says of the line."""
         words = {key: getattr(self, key) for key in ("title", "unit", "less", "expected")}
         return words | {"published": [name for name, one in self.contestants.items() if one.published]}
@@ -150,8 +151,8 @@ def v5e(
     name: str,
     title: str,
     config: str,
-    changes: dict[str, Any],
-    model: dict[str, Any],
+    changes: Json,
+    model: Json,
     others: tuple[str, ...],
     expected: str,
 ) -> Line:

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lookup import Json
 from results.bench import load
 from results.bench.lines import Contestant, Line
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "runs" / "bench"
 PATIENCE = 400.0  # seconds that a contestant may take to be built, or for a turn
-Entry = dict[str, Any]  # of the record, as JSON
+Entry = Json  # of the record
 Say = Callable[[str], None]
 
 
@@ -96,7 +96,7 @@ class Process:
         except BrokenPipeError:
             raise self._failure("it ended") from None
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Json:
         """The next line.
 
         Raises:

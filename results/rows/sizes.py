@@ -36,7 +36,7 @@ MILLIONS = {
 }
 
 
-def _model(row: str, **changes: Any) -> transformer.Model:
+def _model(row: str, **changes: object) -> transformer.Model:
     return transformer.Model(VOCABULARY, None, **({"variant": "base"} | transformer_wmt14.ROWS[row] | changes))
 
 

@@ -1,0 +1,73 @@
+"""A config that is trained, scored and recorded, one entry a run: what the scripts beside this file share."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from experiment import record  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run.
+
+    Attributes:
+      config: "configs/vit_digits.py".
+      expected: what it should reach, in words.
+      seed: config.seed.
+      splits: which are scored at the end, each once.
+      step: of which step: last, best.
+    """
+
+    config: str
+    expected: str
+    seed: int = 0
+    splits: tuple[str, ...] = ("test",)
+    step: str = "last"
+
+
+def keep(path: Path, name: str, planned: Planned, folders: Mapping[str, str], about: record.Record) -> None:
+    """Trains and scores a run in runs/, where a second start goes on, and adds it to a record.
+
+    Args:
+      path: of the record; the runs are kept in a folder of its name.
+      name: of the entry.
+      folders: where the data are, by the config's key; the record says FOLDER in place of each.
+      about: with what code, as `record.clean_provenance` says before the work begins.
+
+    Raises:
+      SystemExit: the training or scoring ended with another status than 0.
+    """
+    workdir = Path("runs", path.stem, name.replace(",", "").replace(" ", "-"))
+    command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}"]
+    where = [f"--config.{key}={folder}" for key, folder in folders.items() if folder]
+    begun = time.perf_counter()
+    if status := subprocess.run([sys.executable, *command, f"--workdir={workdir}", *where], cwd=ROOT).returncode:
+        sys.exit(status)
+    seconds, saved = time.perf_counter() - begun, record.read(ROOT / workdir)
+    run: record.Record = {
+        "command": " ".join(["python", *command, *(f"--config.{key}=FOLDER" for key in folders if folders[key])]),
+        "expected": planned.expected,
+        "parameters": saved["parameters"],
+        "GFLOP a step": round(saved["step_flops"] / 1e9, 3),
+        "steps": saved["total_steps"],
+        "seconds of the whole command": round(seconds, 1),
+        "devices": saved["devices"],
+    }
+    for split in planned.splits:
+        score = [sys.executable, "evaluate.py", f"--workdir={workdir}", f"--step={planned.step}", "--json"]
+        done = subprocess.run([*score, f"--split={split}"], cwd=ROOT, stdout=subprocess.PIPE)
+        if done.returncode:
+            sys.exit(done.returncode)
+        scores = json.loads(done.stdout)
+        run |= {"scored step": scores["step"]} | {key: value for key, value in scores.items() if "/" in key}
+    others = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(others | {name: run | about}, indent=2) + "\n")
+    print(json.dumps(run, indent=2), f"\nWritten to {path}.", flush=True)
