@@ -4,8 +4,8 @@
 
 FOLDER is as it is downloaded from Hugging Face; of DINOv2 timm's .safetensors serve too. Models: v2-S/14 v2-B/14
 v2-L/14, with four registers v2reg-S/14 ..., v3-S/16 v3-B/16 v3-L/16. Tasks as in configs/vit_finetune.py. Images have
-224 pixels, for which the positions of DINOv2, of 518, are interpolated. A segmenter begins with the same weights and the
-same keys of config.model: configs/segmenter_ade20k.py.
+224 pixels, for which the positions of DINOv2, of 518, are interpolated. A segmenter begins with the same weights where
+it has the same keys of config.model: configs/segmenter_ade20k.py.
 """
 
 from ml_collections import ConfigDict
