@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import vit_finetune, vit_linear_probe
 
-KEYS = {
+KEYS: dict[str, dict[str, object]] = {
     "v2": dict(position_grid=(37, 37)),
     "v2reg": dict(position_grid=(37, 37), registers=4),
     "v3": dict(positions="rotary", registers=4, key_bias=False, norm_epsilon=1e-5),

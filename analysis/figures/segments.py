@@ -58,7 +58,7 @@ def draw(arrays: Arrays) -> Figure:
         picture.show_map(row[1], of_heads.mean(0), image.shape)
         scale = [side // places for side, places in zip(image.shape[:2], of_heads.shape[1:], strict=True)]
         for axis, segment in zip(row[2:], segments, strict=False):
-            inside = np.kron(segment, np.ones(scale))[..., None]
-            picture.show(axis, image * (0.25 + 0.75 * inside))
+            inside = np.kron(segment, np.ones(scale))[..., None] > 0
+            picture.show(axis, np.where(inside, 0.2 + 0.8 * image, 0.25 * image))
     figure.supxlabel(f"bright: the patches that hold {MASS:.0%} of a head's attention", fontsize="small")
     return figure
