@@ -102,7 +102,7 @@ class MaskDecoder(nn.Module):
         return layer_norm(self.dtype, "mask_norm", 1e-5)(masks)
 
 
-def unit(x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     """Of length 1 along D, computed in float32."""
     y = x.astype(jnp.float32)
     return (y * jax.lax.rsqrt(jnp.maximum(jnp.square(y).sum(-1, keepdims=True), 1e-12))).astype(x.dtype)
