@@ -1,4 +1,4 @@
-"""One encoder for two modalities: four digits on a canvas and a sentence about one of them, offline, minutes.
+"""One encoder for two modalities: four digits on a canvas and a sentence about one of them, offline.
 
     python train.py --config=configs/image_text_digits.py           # which digit is at the place that is named
     python train.py --config=configs/image_text_digits.py:fits      # does the sentence fit the image
@@ -18,7 +18,7 @@ VARIANTS = {"variant": ("fits",)}
 def get_config(variant: str = "which") -> ConfigDict:
     """The config of a variant: see above."""
     return base.config(
-        steps=4000,
+        steps=8000,
         model=dict(name="multimodal"),
         task=dict(name="classify", inputs=("image", "tokens")),
         data=dict(
