@@ -1,10 +1,11 @@
-# Each target sets up .venv from requirements-dev.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer).
+# Each target sets up .venv from requirements-dev.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer),
+# LOCK=locks/py312.txt the version of every package.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 CONFIG ?= vit_digits
 
-.PHONY: train test test-parity lint smoke bench clean
+.PHONY: train test test-parity lint smoke bench locks clean
 
 train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits; CONFIG=upernet_digits and so on: another
 	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
@@ -50,4 +51,16 @@ clean:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Attend needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(if $(LOCK),$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK))
 	touch $@
+
+LOCKED = uv pip compile --universal --quiet --no-annotate --no-header
+
+locks:  ## the versions of every package, anew: needs uv
+	for version in 11 12 13; do \
+	  echo "# All packages of requirements.txt for Python 3.$$version: make locks" > locks/py3$$version.txt; \
+	  $(LOCKED) --python-version 3.$$version requirements.txt >> locks/py3$$version.txt; \
+	done
+	echo "# The same with the newest JAX, Flax, Optax and Orbax, for Python 3.13: make locks" > locks/newest.txt
+	sed -E 's/^(jax|flax|optax|orbax-checkpoint)==.*/\1/' requirements.txt \
+	  | $(LOCKED) --python-version 3.13 - >> locks/newest.txt

@@ -9,9 +9,10 @@
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
 timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
 made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
-must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2
-and configs/detr_coco.py for DETR, with the model that the weights show. How texts are written (beams, ends, sampling)
-is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in part."""
+must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2,
+configs/detr_coco.py for DETR and configs/video_kinetics400.py for video, with the model that the weights show. How
+texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of config.task on the command
+line. Nothing is converted in part."""
 
 import json
 import os
@@ -49,6 +50,10 @@ from weights.ours import Settings
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json: the data and task of the run.
 DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
+DEFAULTS |= {
+    kind: f"configs/video_kinetics400.py:{model}"
+    for kind, model in (("vivit", "vivit"), ("timesformer", "timesformer"), ("videomae", "video_mae"))
+}
 DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
@@ -96,7 +101,7 @@ def main(arguments: list[str]) -> None:
     for note in [*found.notes, *notes]:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
-        item = "image.jpg" if found.channels else '"..."'
+        item = ("VIDEO" if found.data else "image.jpg") if found.channels else '"..."'
         print(f"{target} is a run. Next: python predict.py --workdir={target} {item}, or --config.init_from={target}")
 
 
@@ -135,7 +140,8 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, R
     run, state, number = restore.load(workdir, config, which, average=average)
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
-    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.position_grid}, run
+    clip = run.pipeline.spec.get("clip", ((), ""))[0][1:]
+    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.position_grid, "clip": clip}, run
 
 
 def export(params: PyTree, model: Settings, run: Run | None, target: Path, scheme: str | None) -> None:
@@ -242,6 +248,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
             config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
             if found.grid and found.grid[0] != found.grid[1]:
                 config.data.image_width = found.grid[1] * found.side
+        config.data.update({key: value for key, value in found.data.items() if not _given(f"config.data.{key}")})
         if found.channels and len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:
@@ -259,6 +266,11 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
     config.optim.update(momentum=0.0, warmup_steps=0, weight_decay=0.0)
     config.parallel.mode = "mesh"
     return config
+
+
+def _given(key: str) -> bool:
+    """Whether a key is set on the command line."""
+    return any(argument.removeprefix("--").split("=")[0] == key for argument in sys.argv)
 
 
 def class_names(found: weights.Weights, path: str | None) -> list[str]:

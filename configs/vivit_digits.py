@@ -3,7 +3,7 @@
     python train.py --config=configs/vivit_digits.py:direction+joint
 
 ASKED: direction, digit or both; ATTENTION: joint, of all tubelets to all, or factorised, in space and then in time.
-8 frames of 32x32 pixels, tubelets of 2x8x8.
+Clips of 8 frames of 32x32 pixels, of which every second is seen; tubelets of 2x4x4, a quarter of a digit's side.
 """
 
 from ml_collections import ConfigDict
@@ -16,22 +16,27 @@ VARIANTS = {"asked": ("direction", "digit", "both"), "attention": ("joint", "fac
 def get_config(asked: str = "both", attention: str = "joint") -> ConfigDict:
     """The config of what is asked and of an attention: see above."""
     depths = dict(depth=4) if attention == "joint" else dict(depth=3, temporal_depth=1)
+    sizes = dict(width=64, mlp_dim=256, heads=4, patch=4, tubelet=2)
     return base.config(
-        steps=3000,
-        model=dict(name="vivit", width=64, mlp_dim=256, heads=4, patch=8, tubelet=2, attention=attention, **depths),
+        steps=8000,
+        model=dict(name="vivit", head="gap", positions="sinusoid_2d", attention=attention, **sizes, **depths),
         task=dict(name="classify", inputs=("clip",)),
         data=dict(
             kind="clips",
             source="moving_digits",
             name=f"32,8,{asked}",
-            frames=8,
+            frames=4,
+            stride=2,
+            eval_clips=2,
             image_size=32,
             batch_size=64,
             eval_batch_size=200,
             eval_splits=("validation", "test"),
+            augment=dict(rotate=10.0, zoom=0.1, shear=0.1),
             **base.grey(),
         ),
-        optim=dict(learning_rate=1e-3, warmup_steps=300, weight_decay=0.1),
-        evaluation=dict(every_steps=1000),
-        checkpoint=dict(every_steps=1000, keep_best=""),
+        optim=dict(learning_rate=2e-3, warmup_steps=300, weight_decay=0.2),
+        step=dict(ema_decay=0.999),
+        evaluation=dict(every_steps=2000),
+        checkpoint=dict(every_steps=2000, keep_best=""),
     )

@@ -37,7 +37,7 @@ def for_training(
     """
     crop_seed, augment_seed = tf.unstack(tf.random.split(seed, 2))
     if crop == "random":
-        image = _part(image, channels, lambda shape: _random_window(shape, crop_seed, crop_min_area))
+        image = _part(image, channels, lambda shape: random_window(shape, crop_seed, crop_min_area))
     else:
         image = decode(image, channels)
     image = resize(tf.ensure_shape(image, (None, None, channels)), size, interpolation, antialias)
@@ -116,7 +116,7 @@ def _part(image: tf.Tensor, channels: int, window: Callable[[tf.Tensor], tf.Tens
     return tf.cond(tf.io.is_jpeg(image) & plain, jpeg, lambda: cut(image_file.pixels(image, channels, plain)))
 
 
-def _random_window(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tensor:
+def random_window(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tensor:
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
         bounding_boxes=tf.zeros((1, 0, 4)),

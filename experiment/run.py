@@ -263,6 +263,11 @@ class Run:
         try:
             jax.eval_shape(function, self.abstract_state.eval_variables, abstract(spec))
         except (TypeError, ValueError, LookupError, flax.errors.FlaxError) as error:
+            if "image" not in spec:
+                raise UserError(
+                    f"the model cannot see several views of a video ({' '.join(str(error).split())[:80]} ...): set "
+                    "config.data.eval_clips and eval_crops to 1."
+                ) from None
             size, usual = ("x".join(map(str, of["image"][0][1:3])) for of in (spec, self.pipeline.spec))
             raise UserError(
                 f"the model cannot see the images of an evaluation, {size} pixels ({' '.join(str(error).split())[:80]} "

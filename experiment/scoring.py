@@ -61,7 +61,7 @@ def check(run: Run) -> None:
     """
     evaluation = run.evaluation
     for spec in map(run.pipeline.largest, run.pipeline.eval_splits):
-        if "image" in spec and spec["image"][0][1:] != run.pipeline.spec["image"][0][1:]:
+        if any(name in spec and spec[name][0][1:] != run.pipeline.spec[name][0][1:] for name in ("image", "clip")):
             run.check_evaluation(spec)
     if evaluation.generate == "never":
         return

@@ -3,7 +3,8 @@
 #
 # Sets up .venv with the JAX that fits the driver. After a crash it runs the same command again, which resumes from the
 # newest checkpoint, at most RESTARTS times (default 3). It does not restart after status 0 (finished, or saved after a
-# signal) or 2 (a user error). It passes on Ctrl-C, SIGTERM and SIGHUP: train.py saves and exits.
+# signal) or 2 (a user error). It passes on Ctrl-C, SIGTERM and SIGHUP: train.py saves and exits. A dry run on a machine
+# without a GPU shows what one with a new driver would do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,10 +15,16 @@ dry=
 if [[ ${1-} == --dry-run ]]; then dry=yes; shift; fi
 restarts=${RESTARTS:-3}
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
-command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi here: install NVIDIA's driver, or train on the CPU with make train."
 
 # JAX for CUDA 13 needs driver 580 and compute capability 7.5 (Turing); for CUDA 12 driver 525, older GPUs included.
-answer=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader) || true
+if command -v nvidia-smi >/dev/null; then
+  answer=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader) || true
+elif [[ $dry ]]; then
+  echo "There is no nvidia-smi here: as on a machine with driver 580 and an H100." >&2
+  answer='580.0, 9.0'
+else
+  fail "there is no nvidia-smi here: install NVIDIA's driver, or train on the CPU with make train."
+fi
 [[ $answer =~ ^([0-9]+)\.[0-9.]+,\ ([0-9]+)\.([0-9]+) ]] || fail "nvidia-smi finds no GPU: ${answer%%$'\n'*}"
 driver=${BASH_REMATCH[1]} capability=$((BASH_REMATCH[2] * 10 + BASH_REMATCH[3]))
 if ((driver >= 580 && capability >= 75)); then

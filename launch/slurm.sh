@@ -7,6 +7,8 @@
 # exit with status 75, and the job is requeued under the same job ID. After a crash the same command runs again on the
 # same nodes, at most RESTARTS times (default 3), but not after status 0 (finished) or 2 (a user error). After a node
 # failure SLURM requeues the job (--requeue).
+#
+# CONTAINER, an environment variable, is the image to run in: NAME.sif by Apptainer, any other by Enroot (pyxis).
 #SBATCH --job-name=attend
 #SBATCH --ntasks-per-node=1
 #SBATCH --requeue
@@ -24,7 +26,7 @@ restarts=${RESTARTS:-3}
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
 [[ $dry || ${SLURM_JOB_ID-} ]] || fail "this script is a job: submit it with sbatch launch/slurm.sh ..., or add --dry-run first."
 [[ -f train.py ]] || fail "there is no train.py in $PWD: submit the job from its folder."
-[[ $dry || -x .venv/bin/python ]] || fail "there is no .venv here: run make .venv/ready, then .venv/bin/pip install 'jax[cuda13]==...' (launch/README.md)."
+[[ $dry || ${CONTAINER-} || -x .venv/bin/python ]] || fail "there is no .venv here: run make .venv/ready, then .venv/bin/pip install 'jax[cuda13]==...' (launch/README.md)."
 
 # Under SLURM, JAX gives each process one GPU by default, that of SLURM_LOCALID. Here a task uses all GPUs of the node.
 if [[ ${SLURM_GPUS_ON_NODE:-0} -gt 0 ]]; then
@@ -34,10 +36,18 @@ fi
 # Since SLURM 22.05, srun does not inherit this value from sbatch.
 [[ ${SLURM_CPUS_PER_TASK-} ]] && export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
+# What lies outside this folder is mounted by MOUNTS=/data:/data,...
+mounts="$PWD:$PWD${MOUNTS:+,$MOUNTS}"
+case ${CONTAINER-} in
+  '') inside=() python=(.venv/bin/python) ;;
+  *.sif) inside=() python=(apptainer exec --nv --bind "$mounts" --pwd "$PWD" "$CONTAINER" python) ;;
+  *) inside=(--container-image="$CONTAINER" --container-mounts="$mounts" --container-workdir="$PWD") python=(python) ;;
+esac
+
 command=(
   # A failed task must not kill the others while they save: train.py ends them itself.
-  srun --ntasks="${SLURM_JOB_NUM_NODES:-1}" --ntasks-per-node=1 --kill-on-bad-exit=0
-  .venv/bin/python train.py "$@" --stopped_status=75
+  srun --ntasks="${SLURM_JOB_NUM_NODES:-1}" --ntasks-per-node=1 --kill-on-bad-exit=0 "${inside[@]}"
+  "${python[@]}" train.py "$@" --stopped_status=75
 )
 if [[ $dry ]]; then
   line=$(printf '%q ' "${command[@]}")

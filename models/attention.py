@@ -58,7 +58,8 @@ class Options:
       qk_norm: whether queries and keys are divided by their root mean square, each head by itself, and multiplied by a
         learned scale (K,): scores then keep their size (2302.05442, section 2, with RMSNorm for LayerNorm).
       cap: c of c tanh(scores / c), by which no score exceeds c (Gemma 2, 2408.00118, section 2); 0 for none.
-      key_bias: whether keys have a bias where the others have one. It changes nothing that attention computes.
+      key_bias: whether keys have a bias where the other projections have one. It adds the same to all scores of a
+        query, and so changes no weight (BEiT, 2106.08254, and VideoMAE leave it out).
     """
 
     kv_heads: int | None = None

@@ -211,6 +211,7 @@ class Encoder(nn.Module):
       remat: what the backward pass computes again: none | dots (all but matrix products) | full (all but block inputs).
       stochastic_depth: the probability that a branch of the last layer is dropped. It falls linearly to 0 at the first
         (1603.09382).
+      last_norm: whether pre-LN blocks are followed by a LayerNorm at all.
       heads, mlp_dim, head_dim, value_dim, grid, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
         layer_scale, residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see Block.
     """
@@ -229,6 +230,7 @@ class Encoder(nn.Module):
     mlp_dropout: float = 0.0
     stochastic_depth: float = 0.0
     layer_scale: float = 0.0
+    last_norm: bool = True
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
@@ -295,7 +297,7 @@ class Encoder(nn.Module):
             for layer, rate in enumerate(rates):
                 one = block(**arguments, name=paths.block(layer))
                 x, _ = one(x, jnp.asarray(rate), mask, train, bias, position)
-        if self.norm != "pre":
+        if self.norm != "pre" or not self.last_norm:
             return x
         return norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)(x)
 

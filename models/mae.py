@@ -14,8 +14,9 @@ from errors import UserError
 from lookup import Depth, Probability, Size
 from models import masking, vit
 from models.arrays import AnyArray
+from models.attention import PLAIN, Options
 from models.encoder import Encoder
-from models.positions import sinusoid_2d
+from models.positions import AddPositions, Kind
 
 
 class Model(vit.Model):
@@ -89,6 +90,10 @@ class Decoder(nn.Module):
       width, depth, heads: of its blocks.
       pixels: P * P * channels.
       dtype: of the computation.
+      positions: of the patches: see AddPositions.
+      embedding_bias: whether the layer from the encoder's width to the decoder's has one.
+      norm_epsilon: what LayerNorm adds to the variance.
+      options: see MultiHeadAttention.
     """
 
     width: int
@@ -96,6 +101,10 @@ class Decoder(nn.Module):
     heads: int
     pixels: int
     dtype: jnp.dtype
+    positions: Kind = "sinusoid_2d"
+    embedding_bias: bool = True
+    norm_epsilon: float = 1e-6
+    options: Options = PLAIN
 
     @nn.compact
     def __call__(
@@ -123,16 +132,22 @@ class Decoder(nn.Module):
                 f"config.model.decoder_width={self.width} must divide by 4, for its positions, and by decoder_heads="
                 f"{self.heads}."
             )
-        x = nn.Dense(self.width, dtype=self.dtype, name="embedding")(x)
+        x = nn.Dense(self.width, use_bias=self.embedding_bias, dtype=self.dtype, name="embedding")(x)
         mask = self.param("mask", nn.initializers.normal(0.02), (1, 1, self.width)).astype(self.dtype)
         hidden = jnp.tile(mask, (x.shape[0], order.shape[1] + extra - x.shape[1], 1))
         patches = jnp.concatenate([x[:, extra:], hidden], axis=1)
         patches = jnp.take_along_axis(patches, jnp.argsort(order, axis=1)[..., None], axis=1)
-        patches += jnp.asarray(sinusoid_2d(*grid, self.width)[None], self.dtype)
-        x = jnp.concatenate([x[:, :extra], patches], axis=1)
-        x = Encoder(depth=self.depth, heads=self.heads, mlp_dim=4 * self.width, dtype=self.dtype, name="encoder")(
-            x, train=train
+        x = AddPositions(self.positions, name="positions")(jnp.concatenate([x[:, :extra], patches], axis=1), grid)
+        encoder = Encoder(
+            depth=self.depth,
+            heads=self.heads,
+            mlp_dim=4 * self.width,
+            norm_epsilon=self.norm_epsilon,
+            options=self.options,
+            dtype=self.dtype,
+            name="encoder",
         )
+        x = encoder(x, train=train)
         return nn.Dense(self.pixels, dtype=self.dtype, name="pixels")(x[:, extra:]).astype(jnp.float32)
 
 

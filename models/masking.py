@@ -34,6 +34,18 @@ def hidden(order: Int32[Array, "B N"], count: int) -> Bool[Array, "B N"]:
     return jnp.argsort(order, axis=1) >= order.shape[1] - count
 
 
+def tubes(order: Int32[Array, "B S"], count: int, times: int) -> Int32[Array, "B N"]:
+    """The numbers of a clip's tubelets, those of `times` frames of S places one after the other, in an order whose last
+    `count` * `times` are the last `count` places of `order` at all times: tubes (2203.12602, section 3.2)."""
+
+    def at_all_times(places: jax.Array) -> jax.Array:
+        every = places[:, None] + order.shape[1] * jnp.arange(times, dtype=places.dtype)[:, None]
+        return every.reshape(len(order), -1)
+
+    seen = order.shape[1] - count
+    return jnp.concatenate([at_all_times(order[:, :seen]), at_all_times(order[:, seen:])], axis=1)
+
+
 def corrupt(
     key: Array, x: Float[Array, "B N D"], replacement: Float[Array, "#B #N D"], count: int
 ) -> tuple[Float[Array, "B N D"], Bool[Array, "B N"]]:

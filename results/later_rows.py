@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from results.recorded import Result, listed, percent, read, recorded
+from results.recorded import Record, Result, listed, percent, read, recorded
 
 
 def spans() -> list[Result]:
@@ -94,3 +94,32 @@ def dense() -> list[Result]:
         text = f"{what}: {numbers}, test split, {seeds}"
         lines.append(Result(config, text, minutes, f"{record}.json", made_at, f"configs/{config}.py"))
     return lines
+
+
+def clips() -> list[Result]:
+    """Video models, once they are recorded: a line a config, of all its seeds."""
+    names = {
+        "vivit_digits": ("joint", "direction and digit of digits that move, joint attention"),
+        "timesformer_digits": ("divided", "the same, divided attention"),
+        "video_mae_digits": ("2,000 clips after VideoMAE", "the same with 2,000 labelled clips, after VideoMAE"),
+    }
+    found = read("video") if recorded("video") else {}
+    lines = []
+    for config, (name, what) in names.items():
+        runs = [run for key, run in found.items() if key.startswith(f"{name}, seed")]
+        if not runs:
+            continue
+        text = f"{what}: **{percent(_mean(runs), 1)} %**"
+        for other, words in (("factorised", "factorised"), ("2,000 clips", "from scratch")):
+            beside = [run for key, run in found.items() if key.startswith(f"{other}, seed")]
+            if beside and (config, other) in (("vivit_digits", "factorised"), ("video_mae_digits", "2,000 clips")):
+                text += f", {words} {percent(_mean(beside), 1)} %"
+        text += f", test split, {len(runs)} seeds" if len(runs) > 1 else ", test split, one seed"
+        minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+        made_at = tuple(sorted({run["commit"] for run in runs}))
+        lines.append(Result(config, text, minutes, "video.json", made_at, f"configs/{config}.py"))
+    return lines
+
+
+def _mean(runs: list[Record]) -> float:
+    return float(np.mean([run["test/accuracy"] for run in runs]))

@@ -1,21 +1,24 @@
-"""The pixels of hidden patches (2111.06377).
+"""The pixels of hidden patches (2111.06377) or tubelets (2203.12602).
 
 B batch, N patches, P patch size.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 import tasks
 from tasks import Answer, Apply, Batch, Rows, Sums
 
 GREY = 0.5  # of hidden patches in a picture
-SHAPES = ((None, None, None), (None, None))  # of what a model returns for each patch, and whether it is judged
+# Of what a model returns for each patch, and whether it is judged, by the number of an input's dimensions.
+SHAPES = ((None, None, None), (None, None))
+SHAPES_OF_CLIPS = ((None, None, None), (None, None, None, None))
 
 
 @dataclass(frozen=True)
@@ -24,77 +27,122 @@ class Task(tasks.Task):
 
     Attributes:
       normalised: whether each patch's pixels are first brought to mean 0 and variance 1.
-      inputs: entries of a batch that the model is called with.
+      by_channel: whether each channel of a patch by itself is, as VideoMAE does.
+      inputs: entries of a batch that the model is called with: ("image",) or ("clip",).
     """
 
     normalised: bool = True
+    by_channel: bool = False
     inputs: tuple[str, ...] = ("image",)
-    unit = "images"
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """What the loss is a mean of."""
+        return {"image": "images", "clip": "clips"}.get(self.inputs[0], "examples")
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
-        """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N). batch:
-        image, mask float (B,)."""
+        """apply: image (B, height, width, channels) -> drawn (B, N, P * P * channels), hidden bool (B, N); or clip
+        (B, frames, height, width, channels) -> drawn (B, N, pixels), hidden bool (B, times, rows, columns). batch:
+        image or clip, mask float (B,)."""
         del train
+        x = batch[self.inputs[0]]
         drawn, hidden = tasks.returned(
-            apply(batch["image"], index=batch.get("index")), "patches and which were hidden", *SHAPES
+            apply(x, index=batch.get("index")),
+            "patches and which were hidden",
+            *(SHAPES_OF_CLIPS if x.ndim == 5 else SHAPES),
         )
-        error = self._error(batch["image"], drawn, hidden)
+        error = self._error(x, drawn, hidden)
         return {"loss": (jnp.sum(error * batch["mask"]), batch["mask"].sum())}
 
-    def _error(self, image: jax.Array, drawn: jax.Array, hidden: jax.Array) -> Float[Array, " B"]:
+    def _error(self, x: jax.Array, drawn: jax.Array, hidden: jax.Array) -> Float[Array, " B"]:
         """The mean squared error over an image's hidden patches."""
-        target = patches(image, drawn.shape[1:])
+        target, where = patches(x, hidden.shape[1:]), _flat(hidden)
         if self.normalised:
-            mean, deviation = _moments(target)
+            mean, deviation = self._moments(target, x.shape[-1])
             target = (target - mean) / deviation
-        return jnp.sum(jnp.square(drawn - target).mean(-1) * hidden, axis=1) / hidden.sum(1)
+        return jnp.sum(jnp.square(drawn - target).mean(-1) * where, axis=1) / where.sum(1)
+
+    def _moments(self, target: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
+        """Mean and deviation of the pixels of each patch."""
+        pixels = target.reshape(*target.shape[:2], -1, channels if self.by_channel else 1)
+        moments = pixels.mean(-2), jnp.sqrt(pixels.var(-2) + 1e-6)
+        mean, deviation = (jnp.tile(moment, target.shape[-1] // moment.shape[-1]) for moment in moments)
+        return mean, deviation
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
-        """`seen` and `drawn`, float (B, height, width, channels) normalised as the input: the image without its hidden
-        patches, and with these as the model draws them; `error` (B,), the loss.
+        """`seen` and `drawn`, float, of the input's shape and normalised as it: the input without its hidden patches,
+        and with these as the model draws them; `error` (B,), the loss.
 
         With `normalised`, the model draws a patch's contrasts alone: the true patch gives their mean and scale."""
         del key
-        image = batch["image"]
-        drawn, hidden = apply(image, index=batch["index"], train=False)
-        error, target = self._error(image, drawn, hidden), patches(image, drawn.shape[1:])
+        name = self.inputs[0]
+        x = batch[name]
+        drawn, hidden = apply(x, index=batch["index"], train=False)
+        grid = hidden.shape[1:]
+        error, target = self._error(x, drawn, hidden), patches(x, grid)
         if self.normalised:
-            mean, deviation = _moments(target)
+            mean, deviation = self._moments(target, x.shape[-1])
             drawn = drawn * deviation + mean
-        where = hidden[..., None]
+        where = _flat(hidden)[..., None]
         seen = jnp.where(where, jnp.nan, target)  # `answer` shows these grey, whatever the normalisation
         return {
-            "image": image,
-            "seen": unpatched(seen, image.shape),
-            "drawn": unpatched(jnp.where(where, drawn, target), image.shape),
+            name: x,
+            "seen": unpatched(seen, x.shape, grid),
+            "drawn": unpatched(jnp.where(where, drawn, target), x.shape, grid),
             "error": error,
         }
 
     def answer(self, row: Mapping[str, np.ndarray], data: tasks.Data, most: int = 5) -> Answer:
-        """The image, what the model saw of it, and what it drew, side by side. data: with `picture`."""
+        """The input, what the model saw of it, and what it drew: of an image side by side, of a clip one below the
+        other, frame by frame. data: with `picture`."""
         del most
-        shown = [data.picture(row[name]) for name in ("image", "seen", "drawn")]
+        shown = [np.nan_to_num(data.picture(row[name]), nan=GREY) for name in (self.inputs[0], "seen", "drawn")]
         error = float(row["error"])
-        whole = np.concatenate([np.nan_to_num(picture, nan=GREY) for picture in shown], axis=1)
-        text = f"  mean squared error of the hidden patches {error:.4f}: image, what was seen, what was drawn"
+        if shown[0].ndim == 4:
+            whole = np.concatenate([np.concatenate(list(clip), axis=1) for clip in shown], axis=0)
+        else:
+            whole = np.concatenate(shown, axis=1)
+        what = self.inputs[0]
+        text = f"  mean squared error of the hidden patches {error:.4f}: {what}, what was seen, what was drawn"
         return Answer(text, {"error": error}, tasks.coloured(whole))
 
 
-def _moments(target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return target.mean(-1, keepdims=True), jnp.sqrt(target.var(-1, keepdims=True) + 1e-6)
+def _flat(hidden: Bool[Array, "B ..."]) -> Bool[Array, "B N"]:
+    return hidden.reshape(len(hidden), -1)
 
 
-def patches(image: Float[Array, "B height width channels"], shape: tuple[int, ...]) -> Float[Array, "B N pixels"]:
-    """An image as N patches of P * P * channels values, row by row. shape: begins with N."""
-    batch, height, width, channels = image.shape
-    side = round((height * width / shape[0]) ** 0.5)
-    x = image.reshape(batch, height // side, side, width // side, side, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, shape[0], -1)
+def _grid(shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Patches along each axis of inputs of this shape. grid: these, or N of an image's square patches first."""
+    if len(shape) == 5:
+        return grid
+    side = round((shape[1] * shape[2] / grid[0]) ** 0.5)
+    return shape[1] // side, shape[2] // side
 
 
-def unpatched(x: Float[Array, "B N pixels"], shape: tuple[int, ...]) -> Float[Array, "B height width channels"]:
-    """The other way round. shape: of the images."""
-    batch, height, width, channels = shape
-    side = round((height * width / x.shape[1]) ** 0.5)
-    x = x.reshape(batch, height // side, width // side, side, side, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(shape)
+def patches(x: Float[Array, "B *size channels"], grid: tuple[int, ...]) -> Float[Array, "B N pixels"]:
+    """An image as N patches of P * P * channels values, row by row; or a clip as tubelets, frames first.
+
+    Args:
+      grid: times, rows and columns of a clip's tubelets; of an image it begins with N.
+    """
+    parts = _grid(x.shape, grid)
+    axes = [n for size, count in zip(x.shape[1:-1], parts, strict=True) for n in (count, size // count)]
+    whole = x.reshape(len(x), *axes, x.shape[-1])
+    counts, sides = range(1, 2 * len(parts), 2), range(2, 2 * len(parts) + 1, 2)
+    return whole.transpose(0, *counts, *sides, whole.ndim - 1).reshape(len(x), prod(parts), -1)
+
+
+def unpatched(
+    x: Float[Array, "B N pixels"], shape: tuple[int, ...], grid: tuple[int, ...] | None = None
+) -> Float[Array, "B *size channels"]:
+    """The other way round.
+
+    Args:
+      shape: of the images or clips.
+      grid: as for `patches`; of images N when None.
+    """
+    parts = _grid(shape, grid or x.shape[1:])
+    sides = [size // count for size, count in zip(shape[1:-1], parts, strict=True)]
+    whole = x.reshape(len(x), *parts, *sides, shape[-1])
+    places = [axis for i in range(len(parts)) for axis in (1 + i, 1 + len(parts) + i)]
+    return whole.transpose(0, *places, whole.ndim - 1).reshape(shape)

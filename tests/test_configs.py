@@ -143,10 +143,22 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
         takes_its_steps(config, workdir)
 
 
-@pytest.mark.parametrize("name", CLIPS)
-def test_every_config_of_clips_takes_its_steps(name, workdir):
-    config = load(name, small=True)
+VIDEOS = [(name, "") for name in CLIPS if name != "video_kinetics400"]
+VIDEOS += [("video_kinetics400", model) for model in ("vivit_factorised", "timesformer", "video_mae_pretrain")]
+
+
+@pytest.mark.parametrize(("name", "variant"), VIDEOS)
+def test_every_config_of_clips_takes_its_steps(name, variant, workdir, tmp_path):
+    config = load(name, variant, small=True)
     config.parallel.mode = "mesh"
+    if config.data.source == "videos":
+        config.data.name = str(tmp_path)
+        frames = [Image.new("RGB", (40, 36), (level,) * 3) for level in range(0, 50, 10)]
+        for split in (config.data.train_split, *config.data.eval_splits):
+            for number in range(8):
+                folder = tmp_path / split / f"class {number % 2}"
+                folder.mkdir(parents=True, exist_ok=True)
+                frames[0].save(folder / f"{number}.gif", save_all=True, append_images=frames[1:])
     takes_its_steps(config, workdir)
 
 

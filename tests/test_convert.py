@@ -17,6 +17,7 @@ from tests import commandline
 from tests.conftest import tiny
 from tests.data.test_published import TEXTS, sentencepiece_model, write_marian
 from tests.weights.conftest import drawn  # noqa: F401
+from tests.weights.test_video import drawn as drawn_video
 
 
 def command(*arguments: object) -> commandline.Done:
@@ -155,6 +156,21 @@ def test_the_other_models_become_runs_as_well(drawn, tmp_path, name):  # noqa: F
         written, model, run = convert.of_run(tmp_path / "run", "last", 1)
         convert.export(written, model, run, tmp_path / "again.npz", None)
         assert contents(tmp_path / "again.npz") == contents(tmp_path / "a.npz")
+
+
+def test_a_folder_of_a_video_model_becomes_a_run_of_its_frames(tmp_path):
+    params, model = drawn_video("timesformer", attention="divided")
+    weights.write_folder(tmp_path / "folder", params, model, tuple("abcde"))
+    assert convert.default([str(tmp_path / "folder")]) == "configs/video_kinetics400.py:timesformer"
+    found = weights.read(tmp_path / "folder")
+    config = configs.load("configs/video_kinetics400.py:timesformer")
+    config = convert.config_of(found, config, False, tmp_path / "folder")
+    assert (config.data.frames, config.data.image_size, config.data.stride) == (4, 12, 32)
+    convert.make_run(found, config, list("abcde"), tmp_path / "folder", tmp_path / "run")
+    written, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(written, model, run, tmp_path / "again", None)
+    for name in ("model.safetensors", "config.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
 
 
 def begun(published, tmp_path, **changes):

@@ -183,6 +183,8 @@ def test_no_random_wrong_value_of_any_config_trains_or_takes_long(tmp_path, no_d
         ("distilled", {"model.head": "gap", "task.teacher": "x"}, "distill needs a model of two heads"),
         ("masked_patches", {"task.mean": ()}, r"config.task.mean=\(\) and std"),
         ("mae", {"model.decoder_width": 18}, "must divide by 4"),
+        ("video_mae", {"data.eval_clips": 2}, "VideoMAE draws one view of a video: set config.data.eval_clips"),
+        ("vivit", {"model.patch": 5}, "a clip of 4x24x24 does not divide into tubelets of 2x5x5"),
         ("classifier", {"data.batch_size": 10**6}, "batch_size=1000000 is more than the whole training split"),
         ("transformer", {"task.beams": 50}, "config.task.beams=50 are more than the 13 tokens"),
         ("gpt", {"task.stop": 50}, "config.task.stop=50 is none of the 15 tokens"),

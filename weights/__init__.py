@@ -26,6 +26,7 @@ from weights import (
     our_gpt,
     our_swin,
     our_t5,
+    our_video,
     our_vit,
     schemes,
     swin_names,
@@ -59,7 +60,11 @@ __all__ = [
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
 model_type, architecture = files.model_type, files.architecture
-MODELS = ("vit", "resnet", "mixer", "transformer", "t5", "gpt", "bert", "swin", "detr")  # config.model.name
+# config.model.name
+MODELS = (
+    *("vit", "resnet", "mixer", "swin", "detr", "vivit", "timesformer", "video_mae"),
+    *("transformer", "t5", "gpt", "bert"),
+)
 
 
 class Move(NamedTuple):
@@ -99,6 +104,7 @@ class Weights:
       side: of a patch in pixels.
       moves: every row of the table that was used.
       vocabulary: the parameters with an axis of tokens, by flat name, and which axis that is.
+      data: keys of config.data that config.json says.
       left_out: names in the file that no parameter comes from, and why.
       notes: further lines for a person.
     """
@@ -117,6 +123,7 @@ class Weights:
     side: int
     moves: tuple[Move, ...]
     vocabulary: dict[str, int]
+    data: Settings
     left_out: dict[str, str]
     notes: tuple[str, ...]
 
@@ -190,6 +197,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         side=model.side,
         moves=_moves(places, arrays, params),
         vocabulary=_vocabulary(table, places),
+        data=neighbour.data,
         left_out=left_out,
         notes=(
             *neighbour.notes,
@@ -287,7 +295,10 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
         raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
     tables = [t for t in TABLES if t.scheme == scheme]
-    table = min(tables, key=lambda t: (*_lacks(t, leaves), t.clashes(model)))
+    others = {t.family.name for t in tables} - {"", model.get("name")}
+    table = min(
+        tables, key=lambda t: (_lacks(t, leaves)[0], t.family.name in others, _lacks(t, leaves)[1], t.clashes(model))
+    )
     known, unknown = table.by_ours(leaves)
     if unknown:
         raise UserError(
@@ -430,7 +441,7 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return detr_names.HEADS_OF_ALL
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
-    if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values()):
+    if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values(), *our_video.FAMILIES):
         return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
     if not any("heads" in row.change.name for row in table.rows):
         return 1

@@ -17,6 +17,7 @@ from weights import (
     swin_names,
     t5_names,
 )
+from weights import video_names as video
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
@@ -38,6 +39,9 @@ KINDS: dict[str, Kind] = {
     "swin": swin_names.SWIN,
     "swinv2": swin_names.SWIN_V2,
     "detr": detr_names.CONFIG,
+    "vivit": video.VIVIT_KIND,
+    "timesformer": video.TIMESFORMER_KIND,
+    "videomae": video.VIDEO_MAE_KIND,
 }
 
 

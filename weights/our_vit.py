@@ -84,4 +84,4 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
 
 
 OPTIONAL = ("token", "distillation_token", "stem", "pre_logits", "head", "distillation_head")
-FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe)
+FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit")

@@ -52,12 +52,14 @@ class Family:
       shapes: by the patterns of names.
       optional: parts (first words of names) that it may be without.
       describe: (sizes by letter, which indices there are, parts that are there) -> Described.
+      name: config.model.name, where models of another name have parameters of the same names; "" elsewhere.
     """
 
     words: str
     shapes: Mapping[str, Shape]
     optional: tuple[str, ...]
     describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
+    name: str = ""
 
 
 def named(name: str, variant: str, fields: Mapping[str, object]) -> tuple[Settings, str]:

@@ -17,6 +17,7 @@ from weights import (
     swin_names,
     t5_names,
     timm_names,
+    video_names,
 )
 from weights.tables import Table
 
@@ -31,6 +32,7 @@ TABLES = (
     *swin_names.TABLES,
     *detr_names.TABLES,
     *dinov2_names.TABLES,
+    *video_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."

@@ -158,6 +158,7 @@ class Beside(NamedTuple):
       names: of the classes.
       notes: for a person.
       grid: rows and columns of an image's patches, or None.
+      data: keys of config.data.
     """
 
     heads: int | None = None
@@ -165,6 +166,7 @@ class Beside(NamedTuple):
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     grid: tuple[int, int] | None = None
+    data: Settings = {}
 
 
 class Kind(NamedTuple):

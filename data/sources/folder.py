@@ -112,12 +112,12 @@ class Source(Files):
             *(f"{folder}: class {name!r} has no image." for name, n in zip(names, counts, strict=True) if not n),
         )
         if "[" in split:
-            kept = set(cut(_spread(files, counts, folder), split, str(root)))
+            kept = set(cut(spread(files, counts, folder), split, str(root)))
             files = [file for file in files if file in kept]
         self._hold(files, names, wanted, str(root), folder)
 
 
-def _spread(files: list[tuple[str, int]], counts: np.ndarray, folder: Path) -> list[tuple[str, int]]:
+def spread(files: list[tuple[str, int]], counts: np.ndarray, folder: Path) -> list[tuple[str, int]]:
     """The files in an order in which every part has about the same share of every class."""
 
     def digest(file: tuple[str, int]) -> bytes:

@@ -194,6 +194,58 @@ def test_slurm_gives_a_task_all_gpus_of_its_node(project):
     assert (project.fakes / "environment").read_text().split() == ["0,1,2,3", "16"]
 
 
+@pytest.mark.parametrize(
+    ("image", "inside", "python"),
+    [
+        (
+            "attend.sif",
+            [],
+            [
+                "apptainer",
+                "exec",
+                "--nv",
+                "--bind",
+                "{here}:{here},/data:/data",
+                "--pwd",
+                "{here}",
+                "attend.sif",
+                "python",
+            ],
+        ),
+        (
+            "registry#attend:gpu",
+            [
+                "--container-image=registry#attend:gpu",
+                "--container-mounts={here}:{here},/data:/data",
+                "--container-workdir={here}",
+            ],
+            ["python"],
+        ),
+    ],
+)
+def test_slurm_runs_in_a_container_without_a_venv(project, image, inside, python):
+    project.python.unlink()
+    changes = {"CONTAINER": image, "MOUNTS": "/data:/data"}
+    printed = project.run(f"launch/slurm.sh --dry-run {TRAIN}", **JOB, **changes).stdout.splitlines()[0]
+    step = [word.format(here=project.folder) for word in ["--kill-on-bad-exit=0", *inside, *python, "train.py"]]
+    words = shlex.split(printed)
+    assert words[words.index("--kill-on-bad-exit=0") :][: len(step)] == step
+    assert project.run(f"launch/slurm.sh {TRAIN}", **JOB, **changes).returncode == 0
+    assert len(project.calls("srun")) == 1
+
+
+def test_gpu_shows_its_commands_on_a_machine_without_one(project, tmp_path):
+    (project.fakes / "bin" / "nvidia-smi").unlink()
+    done = project.run(f"launch/gpu.sh --dry-run {TRAIN}", PATH=f"{project.fakes / 'bin'}:/usr/bin:/bin")
+    assert done.returncode == 0, done.stderr
+    assert "no nvidia-smi here" in done.stderr
+    assert done.stdout.splitlines()[-1] == f".venv/bin/python train.py {TRAIN}"
+    refused(
+        project.run(f"launch/gpu.sh {TRAIN}", PATH=f"{project.fakes / 'bin'}:/usr/bin:/bin"),
+        "there is no nvidia-smi here",
+    )
+
+
 def test_slurm_signals_the_steps_and_lets_jobs_be_queued_again():
     options = re.findall(r"^#SBATCH (\S+)$", (LAUNCH / "slurm.sh").read_text(), re.M)
     assert {"--signal=TERM@120", "--requeue", "--ntasks-per-node=1"} <= set(options)
@@ -383,7 +435,7 @@ EXAMPLES = [
     line
     for block in re.findall(r"```\n(.*?)```", PAGE, re.S)
     for line in block.splitlines()
-    if "launch/" in line and (LAUNCH.parent / re.search(r"launch/\S+", line)[0]).exists()
+    if (found := re.search(r"launch/\S+\.sh", line)) and (LAUNCH.parent / found[0]).exists()
 ]
 
 

@@ -25,7 +25,7 @@ MODELS = {
     "multimodal": "image and text",
     "detr": "canvas",
     "dit": "noisy image",
-    "vivit": "clip",
+    **dict.fromkeys(("vivit", "timesformer", "video_mae"), "clip"),
     **dict.fromkeys(("transformer", "seq2seq", "t5"), "pair"),
     **dict.fromkeys(("classifier", "recurrent", "gpt", "skip_gram", "bert"), "sentence"),
 }

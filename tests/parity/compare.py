@@ -19,7 +19,7 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     words = name.replace("/", ".").split(".")
     scale = words[-1] in ("scale", "gamma") or (len(shape) == 1 and words[-1] == "weight")
-    if len(shape) == 4:  # a convolution's, PyTorch's or JAX's
+    if len(shape) > 3:  # a convolution's, PyTorch's or JAX's
         inputs = np.prod(shape[1:] if words[-1] == "weight" else shape[:-1])
     else:
         inputs = np.prod(shape) / max(shape) if len(shape) > 2 else shape[0]
@@ -43,7 +43,7 @@ def compare(
     """The file read into our model gives their outputs, and is written again, to `again` beside it, as it was.
 
     Args:
-      inputs: images (B, rows, columns, C) or tokens (B, T).
+      inputs: images (B, rows, columns, C), clips (B, frames, rows, columns, C) or tokens (B, T).
       outputs: a vocabulary; the head's classes when None.
 
     Returns the row for the record.
@@ -67,7 +67,7 @@ def compare(
     return {
         "weights": name,
         "read as": f"{found.words}, {found.scheme}",
-        "image" if inputs.ndim == 4 else "tokens": inputs.shape[1],
+        "image" if inputs.ndim > 3 else "tokens": inputs.shape[-2 if inputs.ndim > 3 else 1],
         "largest error": error,
         "spread of outputs": spread,
     }
