@@ -5,13 +5,16 @@ BIN := .venv/bin
 WORKERS ?= 2
 CONFIG ?= vit_digits
 
-.PHONY: train test test-parity lint smoke bench locks clean
+.PHONY: train test test-browser test-parity lint smoke bench locks clean
 
 train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits; CONFIG=upernet_digits and so on: another
 	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/parity $(ARGS)
+
+test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get install chromium, or .venv/bin/playwright install chromium
+	$(BIN)/python -m pytest -n 0 -rs tests/analysis/test_page_in_browser.py $(ARGS)
 
 test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
@@ -37,6 +40,10 @@ bench: .venv/ready  ## speed, starts and memory beside what others use (make .ve
 
 clean:
 	rm -rf .venv
+
+.venv/browser: .venv/ready requirements-browser.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt
+	touch $@
 
 .venv/parity: .venv/ready requirements-parity.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt

@@ -5,14 +5,16 @@
     python convert.py runs/vit_imagenet-B_16 vit.safetensors [--as=timm|huggingface] [--step=best]
     python convert.py runs/vit_imagenet-B_16 FOLDER                  that transformers opens
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
+    python convert.py runs/vit_digits digits.stablehlo [--platforms=cpu,tpu] [--batch=8]      runs without this code
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
-timm's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json beside it. A run
-made of it can be scored, used, and started from (--config.init_from). Its config is --config, into which the weights
-must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian, configs/gpt2.py for GPT-2,
-configs/detr_coco.py for DETR and configs/video_kinetics400.py for video, with the model that the weights show. How
-texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of config.task on the command
-line. Nothing is converted in part."""
+timm's, open_clip's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json
+beside it. A run made of it can be scored, used, and started from (--config.init_from). Its config is --config, into
+which the weights must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian,
+configs/gpt2.py for GPT-2, configs/detr_coco.py for DETR, configs/video_kinetics400.py for video and
+configs/clip_coco.py for CLIP and SigLIP, with the model that the weights show. How texts are written (beams, ends,
+sampling) is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in
+part."""
 
 import json
 import os
@@ -26,10 +28,12 @@ import commands
 if __name__ == "__main__":
     commands.begin()
     commands.config_flag("configs/FILE.py[:VARIANT] that the weights must fit; one key by --config.KEY=VALUE")
-    commands.flag("string", "as", None, "Names to write: google | timm | huggingface (default: by the suffix)")
+    commands.flag("string", "as", None, "Names to write: google | timm | huggingface | open_clip (default: by suffix)")
     commands.flag("string", "classes", None, "File with the names of the classes, one a line, in the head's order")
     commands.flag("integer", "heads", None, "Attention heads, where a file does not show them", lower_bound=1)
     commands.flag("string", "step", "last", "Which checkpoint of a run: last, best or a step")
+    commands.flag("list", "platforms", ["cpu", "cuda", "tpu"], "Of a .stablehlo file: where it can run")
+    commands.flag("integer", "batch", 0, "Of a .stablehlo file: examples of a call (0: any number)", lower_bound=0)
     commands.flag("integer", "average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
 
 import jax
@@ -40,16 +44,17 @@ import weights
 from data import published
 from data.tokenizer import Reader
 from errors import UserError
-from experiment import Run, init_from, record, restore
+from experiment import Run, exported, init_from, record, restore
 from experiment import config as configs
 from training import step
 from training.trees import PyTree
-from weights import generation
+from weights import generation, preprocessing
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json: the data and task of the run.
 DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
+DEFAULTS |= {"clip": "configs/clip_coco.py:B/32", "siglip": "configs/clip_coco.py:siglip+B/16"}
 DEFAULTS |= {
     kind: f"configs/video_kinetics400.py:{model}"
     for kind, model in (("vivit", "vivit"), ("timesformer", "timesformer"), ("videomae", "video_mae"))
@@ -77,6 +82,10 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
     source, target = map(commands.path, arguments)
     check(source, target)
+    if target.suffix == exported.SUFFIX:
+        run = experiment.load(source, step=flags.step, average=flags.average)
+        print("\n".join(exported.write(run, target, flags.platforms, flags.batch)))
+        return
     if source.is_dir() and not weights.is_published(source):
         export(*of_run(source, flags.step, flags.average), target, flags["as"].value)
         return
@@ -92,7 +101,9 @@ def main(arguments: list[str]) -> None:
                 f"{key}: the model is what the weights show. Give a --config that it fits to change how it computes."
             )
         config = config_of(found, flags.config, given, source)
-        classes = class_names(found, flags.classes) if found.classes or found.channels else None
+        compares = found.channels and found.vocabulary and not found.classes  # images with texts: it tells none apart
+        named = not compares and (found.classes or found.channels)
+        classes = class_names(found, flags.classes) if named else [] if compares else None
         notes = written_as(config, source if source.is_dir() else source.parent)
         make_run(found, config, classes, source, target)
         show(found.moves)
@@ -101,7 +112,9 @@ def main(arguments: list[str]) -> None:
     for note in [*found.notes, *notes]:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
-        item = ("VIDEO" if found.data else "image.jpg") if found.channels else '"..."'
+        of_texts = bool(found.channels and found.vocabulary)
+        item = ("VIDEO" if found.data and not of_texts else "image.jpg") if found.channels else '"..."'
+        item += ' --classes="a cat,a dog"' if of_texts else ""
         print(f"{target} is a run. Next: python predict.py --workdir={target} {item}, or --config.init_from={target}")
 
 
@@ -161,7 +174,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         classes = run.pipeline.known.get("classes", ())
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
-        moves = weights.write_folder(target, params, model, classes, order, published.files(readers) | writing(run))
+        others = published.files(readers) | writing(run) | preprocessing.file(run.config["data"])
+        moves = weights.write_folder(target, params, model, classes, order, others)
         notes = []  # config.json says what differs
     show(moves)
     for note in notes:

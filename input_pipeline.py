@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 
 import lookup
-from data import published
+from data import listing, published
+from data.image_file import SUFFIXES
 from data.pipelines.base import Feed, Known, Section
 from data.tokenizer import Reader
 from errors import UserError
@@ -29,12 +30,14 @@ class Pipeline(Protocol):
       train_split, eval_splits: names of splits.
       skipped: training examples that could not be read and were passed over since the start, on this host.
       item: what `read` takes, for messages: "an image file".
+      rank: axes of an item as an array: 3 of an image, 4 of a clip; 0 where items are texts.
     """
 
     train_split: str
     eval_splits: tuple[str, ...]
     skipped: int
     item: str
+    rank: int
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -121,6 +124,18 @@ def tokenizers(path: Path) -> tuple[Reader, ...]:
         return published.read(path if path.is_dir() else path.parent)
     except UserError:
         return ()
+
+
+def image_files(folder: Path) -> list[str]:
+    """The image files in a folder and below it, by name.
+
+    Raises:
+      UserError: there are none.
+    """
+    found, _ = listing.walk(folder, SUFFIXES)
+    if not found:
+        raise UserError(f"{folder} holds no image files ({' '.join(SUFFIXES)}).")
+    return sorted(map(str, found))
 
 
 def build(section: Section, feed: Feed) -> Pipeline:

@@ -3,6 +3,7 @@
     python predict.py --workdir=runs/vit_digits [--top=5] [--json] image.png ...
     python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
+    python predict.py --workdir=RUN --classes="a cat,a dog" photo.jpg          by a model of images and texts
 
 A text is printed word by word while it is written, if one item is given; --stream does so for each of several, and with
 --json. A beam search shows what its beams agree on. How a model writes is set by its task: --config.task.beams=1,
@@ -25,28 +26,32 @@ if __name__ == "__main__":
     commands.flag("integer", "top", 5, "How many alternatives are named", lower_bound=1)
     commands.flag("string", "file", None, "What to predict, one a line (- or nothing: standard input)")
     commands.flag("string", "alignment", None, "PNG to draw what a translation's words looked at, of one sentence")
+    commands.flag("string", "classes", None, "What images are compared with: texts with commas between, or a file")
     commands.flag("string", "out", None, "Folder of the pictures (default: predictions in the workdir)")
     commands.weights_flag()
     commands.flag("bool", "json", False, "Print one JSON object a line instead of text")
     commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for each piece")
 
 import jax
-import numpy as np
 
 from errors import UserError, shown
 from experiment import Run, restore
+from experiment.items import ROWS, padded
 from input_pipeline import Batch
 from tasks import Answer
 from training.trees import Variables
 
 Item = str | UserError  # what to predict, or why it cannot be known
-ROWS = (1, 8, 32)  # of a batch: few shapes, so that little is compiled
 
 
 def main(arguments: list[str]) -> int:
     """Answers what is given, as soon as each batch is done. Returns 2 if something of it could not be read."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
+    if flags.classes is not None:
+        if "ask" not in config.data:
+            raise UserError(f"--classes is for models of images and texts, and {workdir} has data of another kind.")
+        config.data.ask = classes(flags.classes)
     if flags.file and arguments:
         raise UserError("both arguments and --file are given: choose one.")
     run, state, _ = restore.load(
@@ -136,11 +141,7 @@ def answers(
     """
     if not items:
         return
-    rows = next(rows for rows in ROWS if rows >= len(items))
-    index = np.arange(first, first + rows, dtype=np.int32)
-    full = {
-        name: np.concatenate([x, np.zeros((rows - len(items), *x.shape[1:]), x.dtype)]) for name, x in batch.items()
-    } | {"index": index}
+    full = padded(batch, first)
     if parts and len(items) == 1 and (stream := run.stream(variables, full)):
         yield items[0], *grown((run.task.answer(row, run.data, most) for row in stream), shown(items[0]), as_json)
         return
@@ -177,6 +178,17 @@ def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = ""
     if answer.text.startswith(" ") and not printed:  # lines under a heading
         print(item)
     print(answer.text.removeprefix(printed), *(f"  {path}" for path in where.values()), sep="\n", flush=True)
+
+
+def classes(given: str) -> tuple[str, ...]:
+    """The classes of --classes: texts with commas between, or a file's lines."""
+    path = commands.path(given)
+    if not path.is_file():
+        return tuple(name.strip() for name in given.split(","))
+    found = list(lines(given))
+    if wrong := next((one for one in found if isinstance(one, UserError)), None):
+        raise wrong
+    return tuple(one.strip() for one in found if isinstance(one, str))
 
 
 def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:

@@ -23,6 +23,7 @@ import experiment
 from errors import UserError
 from experiment import init_from, resume, scoring, teacher
 from training import flops, hosts
+from training.hooks import Hooks
 from training.interrupt import Interrupt
 from training.lock import Lock
 from training.log import Log
@@ -50,30 +51,40 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
         if run.evaluation.figures:
             drawn(run, None, 0)
         teach = teacher.load(run)
-        start, ended = resume.start(run), None
-        with Interrupt() as interrupt:
+        with Hooks(run.config["hooks"], hosts.primary()) as hooks, Interrupt() as interrupt:
+            start, ended = resume.start(run), None
+            hooks.begin(run.record, workdir, start)
             while ended is None:
                 try:
-                    ended = train_from(start, run, teach, interrupt, since)
+                    ended = train_from(start, run, teach, hooks, interrupt, since)
                 except RollBack as mishap:
                     start, since = resume.roll_back(run, mishap), time.perf_counter()
                     if hosts.primary():
                         first, last = run.skipped_batches[-1]
                         print(f"Back to step {start:,}, to skip batches {first:,} to {last:,}: {mishap}.", flush=True)
-    step, scores = ended
+            step, scores = ended
+            hooks.status = "finished" if step == run.steps else "stopped"
+        spent = time.perf_counter() - begun
+        page = written(run, step) if run.evaluation.page and step == run.steps else []
     if hosts.primary():
-        print(conclusion(run, step, scores, time.perf_counter() - begun))
+        print(conclusion(run, step, scores, spent, page))
     return scores if step == run.steps else None
 
 
 def train_from(
-    start: int, run: experiment.Run, teach: Callable[[teacher.Batch], teacher.Batch], interrupt: Interrupt, since: float
+    start: int,
+    run: experiment.Run,
+    teach: Callable[[teacher.Batch], teacher.Batch],
+    hooks: Hooks,
+    interrupt: Interrupt,
+    since: float,
 ) -> tuple[int, dict[str, float]]:
     """The loop.
 
     Args:
       start: a saved step, or 0.
       teach: adds what a teacher says of a batch; see experiment/teacher.py.
+      hooks: are told of metrics and figures.
       since: when the command began, by time.perf_counter.
 
     Returns:
@@ -113,9 +124,11 @@ def train_from(
                     save(step)
                 run.checkpoints.rate(step, scores)
                 log.write(step, scores)
+                hooks.log(step, scores)
                 live.say("\n".join([f"step {step:,} · {describe(scores)}", *notes]))
                 if run.evaluation.figures:
                     live.say("\n".join(drawn(run, state, step)))
+                    hooks.figures(step, run.workdir / "figures" / str(step))
                 return scores
 
             step = start
@@ -152,6 +165,7 @@ def train_from(
                     if last and run.devices.mode == "mesh":  # pmap would compile once more
                         metrics["step_memory_gb"] = flops.step_memory(run.train_step, state, batch) / 1e9
                     log.write(step, metrics)
+                    hooks.log(step, metrics)
                     live.metrics(step, metrics)
                     mishaps.judge(meter.bad())
 
@@ -180,6 +194,13 @@ def drawn(run: experiment.Run, state: State | None, step: int) -> list[str]:
     return drawing.after_evaluation(run, state, run.workdir / "figures" / str(step))
 
 
+def written(run: experiment.Run, step: int) -> list[str]:
+    """Writes the page of a run that has ended, and returns a line on where it is; none if it could not be written."""
+    from analysis.page import run as page  # and with it matplotlib
+
+    return page.after_training(run, step)
+
+
 def introduction(run: experiment.Run, start: int) -> str:
     """What is about to be trained, on what."""
     devices = jax.devices()
@@ -196,13 +217,14 @@ def introduction(run: experiment.Run, start: int) -> str:
     )
 
 
-def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds: float) -> str:
-    """Where everything is, and what to do next."""
+def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds: float, page: list[str]) -> str:
+    """Where everything is, and what to do next. page: lines on where the run's page is."""
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
         f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
         f"  config   {where}/config.json",
+        *page,
     ]
     if step < run.steps:
         return "\n".join(

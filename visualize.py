@@ -1,6 +1,11 @@
 """Draw what a trained model has learned: python visualize.py --workdir=RUN [FIGURE ...]; without FIGURE, every figure
 that this model supports.
 
+    python visualize.py --workdir=RUN page
+
+writes RUN/page.html: curves, metrics, examples, config, the figures that were drawn, and an explorer of attention; one
+file that a browser opens from the disk.
+
 Of images:       [--images=a.png,b.png], else of the run's evaluation split; other sizes: [--config.data.image_size=384]
 Of text:         [--sentence="ein Satz" ...], else of the run's evaluation split; the word to follow: [--word=Satz]
 Of translation:  pairs whose words were linked by hand: --gold=LINKS --source=FILE --target=FILE
@@ -27,17 +32,23 @@ from PIL import Image
 
 import lookup
 from analysis import drawing, links
+from analysis.page import run as page
 from analysis.subject import Subject
-from errors import UserError
+from errors import UserError, nearest
 from experiment import record, restore
+
+PAGE = "page"  # the word that asks for it
 
 
 def main(arguments: list[str]) -> None:
     """Draws the figures that are asked for."""
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     config.parallel.mode = "mesh"
-    for name in arguments:
-        lookup.find(drawing.FIGURES, "lacks", name)
+    figures = [name for name in arguments if name != PAGE]
+    known = [*lookup.names(drawing.FIGURES, "lacks"), PAGE]
+    for name in figures:
+        if name not in known:
+            raise UserError(f"there is no {name!r} in {drawing.FIGURES.replace('.', '/')}/: {nearest(name, known)}")
     subject = Subject(
         run=restore.parts(config, workdir),
         restore=lambda: (
@@ -52,8 +63,10 @@ def main(arguments: list[str]) -> None:
     )
     check(subject)
     folder = commands.path(flags.out) if flags.out else workdir / "figures"
-    for line in drawing.draw(subject, drawing.chosen(subject, arguments), folder):
+    for line in drawing.draw(subject, drawing.chosen(subject, figures) if figures or not arguments else [], folder):
         print(line, flush=True)
+    if PAGE in arguments:
+        print(f"{PAGE:16} {page.write(subject, folder if flags.out else workdir, folder)}", flush=True)
 
 
 def gold(*paths: str | None) -> links.Gold | None:

@@ -3,7 +3,7 @@
 B batch, N tokens, H heads, L layers, R rows and C columns of patches. The last R * C tokens are the patches.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from models import paths
+from experiment.probes import by_layer
 from training.trees import Variables, by_name
 
 PROBE = "attention/attention/0"  # where an encoder block sows the weights of its self-attention
@@ -34,25 +34,6 @@ class Seen(NamedTuple):
     output: PyTree[Array | np.ndarray]
     attention: Float[Array | np.ndarray, "L B H N N"]
     reading: Float[Array | np.ndarray, "B N"]
-
-
-def by_layer(probes: Mapping[str, Array], probe: str) -> list[Array]:
-    """One probe of all layers in order, whether these are written out or stacked.
-
-    Args:
-      probes: sown arrays by path.
-      probe: the path within a layer, such as "attention/attention/0".
-    """
-    layers: dict[int, Array] = {}
-    for path, value in probes.items():
-        layer = paths.layer(path)
-        if layer is None or layer.after != probe:
-            continue
-        if layer.number is None:
-            layers |= dict(enumerate(value))
-        else:
-            layers[layer.number] = value
-    return [layers[number] for number in sorted(layers)]
 
 
 def see(model: nn.Module, variables: Variables, image: Float[Array, "B height width channels"]) -> Seen:

@@ -5,7 +5,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,15 @@ from markdown_it import MarkdownIt
 
 import lookup
 from analysis.fits import interval
+from analysis.page import study as of_study
+from analysis.page.html import Html
 from analysis.studies import Drawn, column, label, plus_minus
 from analysis.table import Row, diverged
 from experiment import record
 from lookup import Json
 from studies import grid
 
-STYLE = """\
-body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-img { max-width: 100% } table { border-collapse: collapse; font-size: 14px; display: block; overflow-x: auto }
-td, th { border-bottom: 1px solid #ddd; padding: 2px 10px; text-align: right }
-td:first-child, th:first-child { text-align: left }
-pre { background: #f5f5f5; padding: 1em; overflow-x: auto }"""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # nothing runs, nothing is loaded
+RUN = "\n## How it was run"  # the report's last section, before which the page has the table of all runs
 
 
 def check(study: grid.Study) -> None:
@@ -71,7 +66,7 @@ def write(study: grid.Study, rows: Sequence[Row], runs: int, folder: Path, comma
     (folder / "fits.json").write_text(json.dumps(numbers, indent=1) + "\n")
     text = markdown(study, rows, runs, drawn, command)
     (folder / "report.md").write_text(text)
-    (folder / "report.html").write_text(page(study.title, text, folder))
+    (folder / "report.html").write_text(page(study, text, rows, folder))
 
 
 def finished(rows: Sequence[Row]) -> list[Row]:
@@ -199,14 +194,19 @@ def mean(rows: Sequence[Row], name: str) -> str:
     return plus_minus(*interval(column(rows, name)), name) if rows else "–"
 
 
-def page(title: str, text: str, folder: Path) -> str:
-    """The Markdown as an HTML page that contains its pictures. HTML within the Markdown is shown as text."""
+def page(study: grid.Study, text: str, rows: Sequence[Row], folder: Path) -> str:
+    """The report as an HTML page that contains its pictures, with a table of all runs. text: the Markdown, in which
+    HTML is shown as text."""
+    before, _, after = text.partition("\n\n")[2].partition(RUN)
+    found, run = (rendered(part, folder) for part in (before, RUN + after))
+    return of_study.page(study.title, found, rows, list(dict(study.runs[0]["labels"])), run, folder)
+
+
+def rendered(text: str, folder: Path) -> Html:
+    """Markdown as HTML, with the study's pictures in it and tables that sort."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     for path in (folder / "figures").glob("*.svg"):
         picture = base64.b64encode(path.read_bytes()).decode()
         body = body.replace(f'src="figures/{path.stem}.png"', f'src="data:image/svg+xml;base64,{picture}"')
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    )
-    return f'<!doctype html>\n<html lang="en">{head}\n{body}</html>\n'
+    body = body.replace("<table>", '<div class="wide-table"><table class="sortable">')
+    return Html(body.replace("</table>", "</table></div>"))

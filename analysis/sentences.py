@@ -38,18 +38,26 @@ class Stack(NamedTuple):
     outputs: Float[np.ndarray, "L N D"]
 
 
+class Cross(NamedTuple):
+    """What a decoder attends to in the sentence that its encoder read.
+
+    Attributes:
+      source: what the encoder reads, as text.
+      target: what the decoder writes, as text.
+      attention: float32 weights of all layers, of each target token (row) to each source token.
+    """
+
+    source: list[str]
+    target: list[str]
+    attention: Float[np.ndarray, "L H T S"]
+
+
 def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[Stack]:
     """What each stack did with one row of `Subject.rows`, without padding.
 
     A decoder of translations reads its target one place later, after its beginning.
     """
-    read = dict.fromkeys(("encoder", "decoder"), "tokens")
-    if subject.reads_pairs:
-        target = jnp.asarray(row["target"][None])
-        row = {**row, "target": np.asarray(shift_right(target, (target != PAD).astype(jnp.int32), subject.first))[0]}
-        read = {"encoder": "source", "decoder": "target"}
-    ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
-    _, probes = subject.probed(*(ids[name] for name in subject.run.task.inputs))
+    read, row, probes = _forward(subject, row)
     found = []
     for name, entry in read.items():
         own = {path: x for path, x in probes.items() if (layer := paths.layer(path)) and layer.before == name}
@@ -62,6 +70,35 @@ def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[S
             attention, outputs = attention[..., :n, :n].astype(np.float32), outputs[:, :n].astype(np.float32)
             found.append(Stack(name, tokens, attention, outputs))
     return found
+
+
+def cross(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> Cross | None:
+    """The attention of the decoder of translations to its source in one row; None of a model without it."""
+    if not subject.reads_pairs:
+        return None
+    _, _, probes = _forward(subject, row)
+    layers = by_layer(probes, "cross_attention/attention/0") or [
+        x[:, None] for path, x in probes.items() if path.split("/")[-2:] == ["cross_attention", "0"]
+    ]
+    if not layers:
+        return None
+    source, target = (_pieces(subject, entry, row[entry]) for entry in ("source", "target"))
+    weights = np.asarray(jax.device_get(jnp.stack(layers)[:, 0]), np.float32)
+    return Cross(source, target, weights[..., : len(target), : len(source)])
+
+
+def _forward(
+    subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]
+) -> tuple[dict[str, str], Mapping[str, Int[np.ndarray, " N"]], dict[str, jax.Array]]:
+    """The entry of a row that each stack reads, the row as they read it, and the probes of the forward pass."""
+    read = dict.fromkeys(("encoder", "decoder"), "tokens")
+    if subject.reads_pairs:
+        target = jnp.asarray(row["target"][None])
+        row = {**row, "target": np.asarray(shift_right(target, (target != PAD).astype(jnp.int32), subject.first))[0]}
+        read = {"encoder": "source", "decoder": "target"}
+    ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
+    _, probes = subject.probed(*(ids[name] for name in subject.run.task.inputs))
+    return read, row, probes
 
 
 def _pieces(subject: Subject, entry: str, ids: Int[np.ndarray, " N"]) -> list[str]:

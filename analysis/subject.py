@@ -199,6 +199,8 @@ class Subject:
         """Why a figure of attention between tokens cannot be drawn; "" if it can."""
         if not self.reads_tokens:
             return "the model reads no sentences"
+        if self.has("text/.*"):
+            return "its texts have a tower of their own"
         layers = (paths.layer(path) for path in self.shapes)
         if any(layer and layer.after.startswith(attention.SELF) for layer in layers):
             return ""

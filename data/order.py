@@ -14,13 +14,21 @@ Dataset: TypeAlias = Any  # of tf.data
 Options: TypeAlias = Any  # of tf.data
 
 
+@functools.cache
 def tensorflow() -> ModuleType:
-    """TensorFlow, imported when a pipeline first needs it, without Keras (a second less) and without the
-    accelerators.
+    """TensorFlow, imported when a pipeline first needs it, without Keras (a second less), without the accelerators and
+    without its banners. It reads its settings as it is imported, and the environment is afterwards as it was before.
     """
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    before = dict(os.environ)
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # which jax sets where nobody else does
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    for name, value in (("TF_ENABLE_ONEDNN_OPTS", "0"), ("TF_USE_LEGACY_KERAS", "1")):
+        os.environ.setdefault(name, value)
     import tensorflow as tf
 
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
     tf.config.set_visible_devices([], "GPU")
     return tf
 

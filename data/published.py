@@ -111,7 +111,10 @@ class _Tokenizers:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
         encode = self._tokenizer.encode_batch_fast
-        return [one.ids for part in parts for one in encode(list(part), add_special_tokens=False)]
+        try:
+            return [one.ids for part in parts for one in encode(list(part), add_special_tokens=False)]
+        except Exception as error:  # the library raises nothing more special
+            raise UserError(f"this tokenizer cannot read these texts: {' '.join(str(error).split())}.") from None
 
     def decode(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False)

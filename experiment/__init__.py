@@ -2,7 +2,9 @@
 with."""
 
 from experiment.build import build
-from experiment.restore import load, saved_config
+from experiment.exported import load as load_exported
+from experiment.restore import saved_config
 from experiment.run import Run
+from experiment.trained import Trained, load
 
-__all__ = ["Run", "build", "load", "saved_config"]
+__all__ = ["Run", "Trained", "build", "load", "load_exported", "saved_config"]

@@ -35,6 +35,7 @@ SMALL = {  # what `:debug` changes, whatever the model and the data
     "steps": 4,
     "optim.warmup_steps": 1,
     "evaluation.every_steps": 2,
+    "evaluation.page": False,
     "checkpoint.every_steps": 2,
     "log.every_steps": 1,
 }
@@ -165,15 +166,23 @@ def describe(config: ConfigDict) -> list[str]:
     lines = []
     for section, keys in sections(config):
         here, prefix = (config[section], f"config.{section}") if section else (config, "config")
-        meanings = _meanings(section, here)
+        of_section = meanings(section, here)
         for name, key in keys.items():
             if dataclasses.is_dataclass(key.hint):
-                inner = lookup.meanings(typing.cast(Reader, key.hint))
-                rows = [(f"{name}.{k}", here[name][k], inner.get(k, "")) for k in here[name]]
+                _, texts = inner(key)
+                rows = [(f"{name}.{k}", here[name][k], texts.get(k, "")) for k in here[name]]
             else:
-                rows = [(name, here.get(name), meanings.get(name, ""))]
+                rows = [(name, here.get(name), of_section.get(name, ""))]
             lines += [f"  --{prefix}.{k}={v!r}  {meaning}".rstrip() for k, v, meaning in rows]
     return lines
+
+
+def inner(key: lookup.Key) -> tuple[Keys, dict[str, str]]:
+    """The keys of a section within a section, and what each means; none of a key that is no section."""
+    if not dataclasses.is_dataclass(key.hint):
+        return {}, {}
+    reader = typing.cast(Reader, key.hint)
+    return lookup.keys(reader), lookup.meanings(reader)
 
 
 def plain(config: ConfigDict) -> Record:
@@ -240,7 +249,7 @@ def _keys(section: str, here: Section) -> Keys:
     return named | lookup.keys(reader, without)
 
 
-def _meanings(section: str, here: Section) -> dict[str, str]:
+def meanings(section: str, here: Section) -> dict[str, str]:
     """What each key of a section means."""
     if section == "optim":
         return optim.meanings(here["name"], here.get("optimizer", "sgd"))

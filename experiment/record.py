@@ -45,6 +45,7 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow", "tensorflo
 # bad step, and which average of its weights is evaluated.
 FREE = (
     *("steps", "epochs", "parallel", "model.kernel", "evaluation", "checkpoint", "log", "profile", "data.eval_splits"),
+    "hooks",
     *("step.nonfinite", "step.spike", "step.rollbacks", "step.timeout_seconds", "step.ema_warmup"),
     *("data.unreadable", "data.data_dir", "data.eval_batch_size", "data.eval_batch_tokens", "data.changed"),
 )

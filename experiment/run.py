@@ -3,6 +3,7 @@
 B batch, D width.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -97,7 +98,7 @@ class Run:
             "parameters": self.parameters(),
             **record.provenance(),
             "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-            "command": " ".join(sys.argv),
+            "command": shlex.join(sys.argv),
         }
 
     def parameters(self) -> int:

@@ -64,12 +64,14 @@ class EvaluationSettings:
       generate: when the slow metrics are computed, those of what a model predicts (BLEU) and few-shot: at every
         evaluation ("always"), at the last one ("last"), or "never".
       figures: what visualize.py draws, drawn after every evaluation: ("samples",).
+      page: whether the end of a run writes WORKDIR/page.html, as `visualize.py page` does. Several hosts write none.
       fewshot: see experiment/fewshot.py.
     """
 
     every_steps: Steps = 0
     generate: Literal["always", "last", "never"] = "last"
     figures: tuple[str, ...] = ()
+    page: bool = True
     fewshot: Fewshot = field(default_factory=Fewshot)
 
     def slow(self, last: bool) -> bool:
@@ -123,6 +125,8 @@ class Experiment:
       optim: its `name` is an optimiser of optax; see training/optim.py.
       parallel: see `make` in training/parallel.py.
       checkpoint: see training/checkpoint.py.
+      hooks: who else hears of metrics and figures: "wandb", "mlflow", "trackio", which are files of training/hooks/, or
+        a file of your own, "my_hook.py", which is executed.
     """
 
     seed: Seed = 0
@@ -140,3 +144,4 @@ class Experiment:
     checkpoint: Keys = field(default_factory=dict)
     log: LogSettings = LogSettings()
     profile: ProfileSettings = ProfileSettings()
+    hooks: tuple[str, ...] = ()

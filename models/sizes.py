@@ -105,3 +105,20 @@ BERT = {
     "Base": {"width": 768, "depth": 12, "mlp_dim": 3072, "heads": 12},
     "Large": {"width": 1024, "depth": 24, "mlp_dim": 4096, "heads": 16},
 }
+
+# 2103.00020, section 2.4, and 2303.15343: the tower of images, by the ViT's sizes or its own, and that of texts.
+CLIP: dict[str, dict[str, dict[str, int]]] = {
+    "clip": {
+        "B": VIT["B"] | {"text_width": 512, "text_depth": 12, "text_mlp_dim": 2048, "text_heads": 8, "embedding": 512},
+        "L": VIT["L"] | {"text_width": 768, "text_depth": 12, "text_mlp_dim": 3072, "text_heads": 12, "embedding": 768},
+    },
+    "siglip": {
+        name: row | {f"text_{key}": value for key, value in row.items()} | {"embedding": row["width"]}
+        for name, row in {
+            "B": VIT["B"],
+            "L": VIT["L"],
+            "So400m": {"width": 1152, "depth": 27, "mlp_dim": 4304, "heads": 16},
+        }.items()
+    },
+}
+CLIP_PATCHES = (14, 16, 32)

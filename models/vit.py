@@ -271,7 +271,7 @@ class AttentionPooling(nn.Module):
     """MAP head (2106.04560): one learned query attends to all tokens, then a residual MLP.
 
     Attributes:
-      heads, mlp_dim, dropout, activation, dtype: see Model.
+      heads, mlp_dim, dropout, activation, dtype, norm_epsilon: see Model.
     """
 
     heads: int
@@ -279,6 +279,7 @@ class AttentionPooling(nn.Module):
     dropout: float
     activation: Activation
     dtype: jnp.dtype
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], *, train: bool) -> Float[Array, "B D"]:
@@ -287,7 +288,7 @@ class AttentionPooling(nn.Module):
         query = jnp.tile(query, (x.shape[0], 1, 1))
         x = MultiHeadAttention(x.shape[-1], self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        y = layer_norm(self.dtype, "norm")(x)
+        y = layer_norm(self.dtype, "norm", self.norm_epsilon)(x)
         y = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")(y, train=train)
         return (x + nn.Dropout(self.dropout, deterministic=not train)(y))[:, 0]
 

@@ -96,6 +96,42 @@ def dense() -> list[Result]:
     return lines
 
 
+def images_and_texts() -> list[Result]:
+    """CLIP and SigLIP from nothing, once they are recorded: a line a config, of all its seeds."""
+    if not recorded("clip"):
+        return []
+    names = {"clip_glyphs": "glyphs", "clip_glyphs:siglip": "glyphs siglip"}
+    names |= {"clip_flickr8k": "flickr8k", "clip_flickr8k:siglip": "flickr8k siglip"}
+    lines = []
+    for config, name in names.items():
+        runs = [run for key, run in read("clip").items() if key.startswith(f"{name}, ")]
+        if not runs:
+            continue
+
+        def mean(metric: str, runs: list[Record] = runs) -> float:
+            """Of the test split, over seeds."""
+            return float(np.mean([run[f"test/{metric}"] for run in runs]))
+
+        if "glyphs" in config:
+            accuracy, chance = mean("zero_shot_accuracy"), mean("zero_shot_chance")
+            text = (
+                f"letters with marks that were never seen together, named by Unicode: **{percent(accuracy, 1)} %** "
+                f"right, zero-shot (chance {percent(chance, 1)} %)"
+            )
+        else:
+            text = (
+                "Flickr8k at 112 pixels, both towers from nothing, test split: image to text R@1 "
+                f"{mean('image_to_text_r1'):.3f}, R@10 **{mean('image_to_text_r10'):.3f}**, text to image R@1 "
+                f"{mean('text_to_image_r1'):.3f}, R@10 **{mean('text_to_image_r10'):.3f}** (chance of R@10: 0.01)"
+            )
+        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
+        minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+        made_at = tuple(sorted({run["commit"] for run in runs}))
+        row = f"configs/{config.partition(':')[0]}.py"
+        lines.append(Result(config, f"{text}, {seeds}", minutes, "clip.json", made_at, row))
+    return lines
+
+
 def clips() -> list[Result]:
     """Video models, once they are recorded: a line a config, of all its seeds."""
     names = {

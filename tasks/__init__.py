@@ -46,6 +46,7 @@ class Data(Protocol):
     """What tasks ask of a run's pipeline. Each task says what it needs; a pipeline has what its kind of data has."""
 
     classes: tuple[str, ...]  # names of the labels 0 ... C - 1
+    asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
 
     def decode(self, ids: np.ndarray) -> str:
@@ -87,6 +88,22 @@ class Answer:
     text: str
     data: dict[str, object] = field(default_factory=dict)
     picture: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a model said of one example of an evaluation split beside what is right, for a person.
+
+    Attributes:
+      right: whether they are the same.
+      said, truth: both as text.
+      probability: of what it said; None where it has none.
+    """
+
+    right: bool
+    said: str
+    truth: str
+    probability: float | None = None
 
 
 class Task:
@@ -188,6 +205,16 @@ class Task:
           row: of an evaluation split's example.
         """
         del row
+        return None
+
+    def verdict(self, row: Row, example: Row, data: Data) -> Verdict | None:
+        """Whether one row of `predict` is right; None where an answer is not simply right or wrong.
+
+        Args:
+          example: that row of the evaluation batch, with its truth.
+          data: the run's pipeline.
+        """
+        del row, example, data
         return None
 
     def answer(self, row: Row, data: Data, most: int = 5) -> Answer:

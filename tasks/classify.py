@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import tasks
 from lookup import Probability
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, Totals, Verdict
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,12 @@ class Task(tasks.Task):
         del key
         logits: Float[Array, "B C"] = apply(*[batch[name] for name in self.inputs], train=False)
         return {"probability": jax.nn.softmax(logits)}
+
+    def verdict(self, row: Row, example: Row, data: Data) -> Verdict:
+        """The likeliest class beside the label. data: with `classes`."""
+        said, label = int(row["probability"].argmax()), int(example["label"])
+        sure = float(row["probability"][said])
+        return Verdict(said == label, data.classes[said], data.classes[label], sure)
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The likeliest classes. data: with `classes`, their names."""

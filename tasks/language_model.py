@@ -94,7 +94,7 @@ class Task(tasks.Task):
         """
         prompt = batch["tokens"]
         keep, room = self._rooms(apply, prompt)
-        done = jnp.zeros(len(prompt), bool)
+        done = jnp.zeros(prompt.shape[0], bool)
 
         def part(
             state: tuple[jax.Array, jax.Array], number: jax.Array
@@ -108,7 +108,7 @@ class Task(tasks.Task):
         parts = [written]
         if (more := math.ceil(self.length / room) - 1) > 0:
             _, later = jax.lax.scan(part, first, jnp.arange(1, more + 1))
-            parts += [later.transpose(1, 0, 2).reshape(len(prompt), -1)]
+            parts += [later.transpose(1, 0, 2).reshape(prompt.shape[0], -1)]
         tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
         return {"prompt": prompt, "tokens": tokens}
 

@@ -19,7 +19,7 @@ from errors import UserError
 from lookup import Probability, Section, Size
 from models import decoding
 from models.tokens import BOS, EOS, PAD
-from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals, Verdict
 
 FIRST = {"bos": BOS, "pad": PAD}  # the id that a target begins after, by config.task.start
 
@@ -168,6 +168,11 @@ class Task(tasks.Task):
     def metrics(self, data: Data, split: str) -> "Quality":
         """BLEU and chrF. data: with `decode`, and `texts`, the references."""
         return Quality(self, data, data.texts(split))
+
+    def verdict(self, row: Row, example: Row, data: Data) -> Verdict:
+        """The translation beside the reference. data: with `decode`."""
+        said, truth = data.decode(row["tokens"]), data.decode(example["target"])
+        return Verdict(said == truth, said, truth)
 
     def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """The translation. data: with `decode`."""

@@ -3,6 +3,8 @@
 import gc
 import os
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".cache"
@@ -41,6 +43,7 @@ TINY = {
     "log.every_steps": 2,
     "log.peak_teraflops": 1.0,
     "parallel.mode": "mesh",
+    "evaluation.page": False,  # which takes longer than the training
 }
 
 
@@ -72,6 +75,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def tiny(**changes: object) -> ConfigDict:
     """The main job with a model of two small layers and six steps; `changes` as {"optim.learning_rate": 1e-2}."""
     return configs.load("configs/vit_digits.py", TINY | changes)
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """untrained("gpt") -> the workdir of a run of that family, which nobody changes: see tests/untrained.py."""
+    from tests.untrained import saved
+
+    folder = tmp_path_factory.mktemp("untrained")
+    return cache(lambda family: saved(family, folder / family))
 
 
 @pytest.fixture

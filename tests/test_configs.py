@@ -40,6 +40,7 @@ DEFAULT = {  # a variant of each config that has no default
     "recall": "gru+16",
     "gpt_shakespeare": "cpu",
     "gpt_modern": "cpu",
+    "clip_coco": "B/32",
 }
 
 
@@ -52,7 +53,8 @@ KINDS = ("images", "class_images", "boxes", "views", "image_texts")
 IMAGES = [name for name in NAMES if load(name).data.kind in KINDS]
 CLIPS = [name for name in NAMES if load(name).data.kind == "clips"]
 MASKS = [name for name in NAMES if load(name).data.kind == "masks"]
-TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS, *MASKS)]
+CAPTIONS = [name for name in NAMES if load(name).data.kind == "captions"]
+TEXTS = [name for name in NAMES if name not in (*IMAGES, *CLIPS, *MASKS, *CAPTIONS)]
 
 
 def records(builder, split, deserialize_method):
@@ -106,7 +108,8 @@ def data_dir(tmp_path) -> Path:
         Path(builder.data_dir).mkdir(parents=True)
         builder.info.write_to_directory(builder.data_dir)
 
-    for name in {data.name for data in (load(name).data for name in IMAGES) if data.source == "tfds"} - {"digits"}:
+    all_of_images = (load(name).data for name in (*IMAGES, *CAPTIONS))
+    for name in {data.name for data in all_of_images if data.source == "tfds"} - {"digits"}:
         prepare(name)
     return tmp_path
 
@@ -178,6 +181,28 @@ def test_every_config_of_label_maps_takes_its_steps_on_folders_like_its_sets(nam
                     Image.fromarray(pixels).save(folder / f"{number}.png")
         (tmp_path / "classes.txt").write_text("\n".join(f"class {number}" for number in range(classes)))
     takes_its_steps(config, workdir)
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_every_config_of_captions_takes_its_steps_on_data_of_its_sets_features(name, workdir, data_dir, tmp_path):
+    config = load(name, small=True)
+    config.parallel.mode = "mesh"
+    if config.data.source == "captioned":
+        for split in (config.data.train_split, *config.data.eval_splits):
+            (tmp_path / split).mkdir()
+            for number in range(20):
+                Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / split / f"{number}.jpg")
+            rows = "".join(f"{number}.jpg\tcaption {number} of {i}\n" for number in range(20) for i in range(2))
+            (tmp_path / f"{split}.tsv").write_text(rows)
+        config.data.name = str(tmp_path)
+    if config.data.tokenizer == "bpe":
+        config.data.tokenizer = "char"  # so few captions have no 300 subwords
+    if config.data.source != "tfds":
+        takes_its_steps(config, workdir)
+        return
+    config.data.data_dir = str(data_dir)
+    with tfds.testing.mock_data(80, data_dir=str(data_dir), as_data_source_fn=records):
+        takes_its_steps(config, workdir)
 
 
 @pytest.fixture

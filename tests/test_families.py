@@ -1,18 +1,21 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import experiment
 from errors import UserError
 from experiment import config as configs
 from experiment import record
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
+from tests.own_hook import heard, own
 from train import train
 from training import log
 
@@ -23,6 +26,7 @@ ITEMS = {
     "views": "a.png",
     "image_texts": "a.png\tthe seven is at the top left",
     "class_images": "3",
+    "captions": "a.png",
     "clips": "a.png",
     "masks": "a.png",
     "pairs": "1 2 3",
@@ -41,7 +45,14 @@ FIGURES = {
     "transformer": "sinusoids",
     "seq2seq": "alignment",
     "detr": "queries",
+    "clip": "retrieval",
 }  # one that the family has, besides curves
+
+EXPLORERS = {
+    **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter"), "images"),
+    **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
+}  # of the page, by family; the others have none
+JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,8 @@ def trained(runs: dict[str, Path], family: str) -> Path:
         changes = COMMON | FAMILIES[family]
         if family == "distilled":
             changes["task.teacher"] = str(trained(runs, "vit"))
+        if family == "dit":
+            changes["hooks"] = (own(runs[""])[0],)
         config = configs.load("configs/vit_digits.py", changes)
         runs[family] = runs[""] / family
         train(config, runs[family])
@@ -100,17 +113,81 @@ def test_predict_answers(runs, family, tmp_path):
     assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout
 
 
+def test_predict_compares_an_image_with_the_classes_that_are_named(runs, tmp_path):
+    Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "classes.txt").write_text("small letter\ncapital letter\n")
+    for named in ("small letter, capital letter", tmp_path / "classes.txt"):
+        flags = (f"--workdir={trained(runs, 'clip')}", "--json", f"--classes={named}", tmp_path / "a.png")
+        found = json.loads(done("predict.py", *flags).stdout)["top"]
+        assert {one["class"] for one in found} == {"small letter", "capital letter"}
+        assert sum(one["probability"] for one in found) == pytest.approx(1)
+    refused = command("predict.py", f"--workdir={trained(runs, 'clip')}", "--classes=small,,letter", tmp_path / "a.png")
+    assert (refused.returncode, "class 2 of 3 has no name" in refused.stderr) == (2, True)
+    refused = command("predict.py", f"--workdir={trained(runs, 'vit')}", "--classes=a,b", tmp_path / "a.png")
+    assert (refused.returncode, "--classes is for models of images and texts" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_visualize_draws_what_there_is_and_names_it_otherwise(runs, family, tmp_path):
     figures = ["curves", *([FIGURES[family]] if family in FIGURES else [])]
-    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures)
+    done("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", *figures, "page")
     assert {path.stem for path in tmp_path.glob("*.png")} == set(figures)
+    check_page((tmp_path / "page.html").read_text(), family)
     refused = command("visualize.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path}", "nothing")
     assert refused.returncode == 2
 
 
+def check_page(text: str, family: str) -> None:
+    """What the page of a family holds."""
+    assert len(text) < 1e6
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "not shown:" not in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert "loss" in data["curves"]["first"]
+    assert text.count('<img src="data:image/png') >= len(FIGURES.keys() & {family}) + 1
+    explorer = data["explorer"] or {"kind": "none", "items": []}
+    assert explorer["kind"] == EXPLORERS.get(family, "none")
+    sections = re.findall(r'<section id="(\w+)"', text)
+    wanted = ["results", "explore", "curves", "examples", "figures", "config", "reproduce"]
+    assert sections == [name for name in wanted if name != "explore" or family in EXPLORERS]
+    if family in JUDGED:
+        assert re.search(r"The first \d+ of the split .*: \d+ right, \d+ wrong", text)
+
+
 def test_figures_are_drawn_after_an_evaluation(runs):
     assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
+
+
+def test_a_hook_hears_what_the_log_holds_and_of_each_figure(runs):
+    rows = log.read(trained(runs, "dit"))
+    first, *logged, figure, last = heard(runs[""] / "told")
+    assert (first, figure, last) == (["begin", "dit", "dit", 0], ["figure", 20, "samples", True], ["end", "finished"])
+    assert [{"step": step} | metrics for _, step, metrics in logged] == [pytest.approx(row) for row in rows]
+
+
+@pytest.mark.parametrize("family", ["t5", "seq2seq", "bert", "detr", "dit", "vivit", "swin"])
+def test_the_library_has_it_or_says_that_the_model_has_none(runs, family):
+    item: object = ITEMS[str(FAMILIES[family]["data.kind"])]
+    run = experiment.load(trained(runs, family))
+    if run.run.pipeline.rank:
+        item = np.zeros((4, 8, 8, 1)[4 - run.run.pipeline.rank :], np.uint8)
+    found, lacks = {}, []
+    for name in ("features", "attention", "generate"):
+        try:
+            found[name] = getattr(run, name)(item)
+        except UserError as error:
+            lacks.append(str(error))
+    assert not [line for line in lacks if "\n" in line]
+    assert ("features" in found) == (family not in ("detr", "dit", "seq2seq"))
+    assert ("attention" in found) == (family not in ("dit", "swin"))
+    assert ("generate" in found) == (family == "seq2seq")
+    for weights in found["attention"].maps.values() if "attention" in found else ():
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-4)
+
+
+def test_a_run_ends_with_its_page_and_the_figures_that_were_drawn_in_it(runs):
+    page = (trained(runs, "dit") / "page.html").read_text()
+    assert re.findall(r'<img src="data:image/png;base64,[^"]*" alt="(\w+)"', page) == ["samples"]
 
 
 def test_figures_that_a_run_cannot_have_are_told_before_it_begins(tmp_path):

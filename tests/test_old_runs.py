@@ -65,6 +65,7 @@ def test_an_old_run_is_scored_used_and_continued(workdir, tmp_path):
 
     config = restore.saved_config(workdir)
     config.parallel.mode = "mesh"
+    config.evaluation.page = False
     train(config, workdir)
     rows = [row for row in log.read(workdir) if row["step"] > 3]
     expected = EXPECTED[workdir.name]["metrics"]

@@ -19,8 +19,10 @@ import numpy as np
 from errors import UserError, nearest
 from weights import (
     beside,
+    clip_names,
     detr_names,
     files,
+    our_clip,
     our_detr,
     our_dinov2,
     our_gpt,
@@ -62,7 +64,7 @@ find, is_published = files.find, files.is_published
 model_type, architecture = files.model_type, files.architecture
 # config.model.name
 MODELS = (
-    *("vit", "resnet", "mixer", "swin", "detr", "vivit", "timesformer", "video_mae"),
+    *("vit", "resnet", "mixer", "swin", "detr", "clip", "vivit", "timesformer", "video_mae"),
     *("transformer", "t5", "gpt", "bert"),
 )
 
@@ -404,7 +406,10 @@ def _ours(
                 f"{path} contradicts itself: {theirs} comes to {list(part.shape)}, and the others need [{expected}]."
             )
         sizes |= {x: n for x, n in zip(letters, part.shape, strict=True) if not x.isdigit()}
-    return {spell(name, index): np.ascontiguousarray(part) for name, part in zip(row.names, parts, strict=True)}
+    return {
+        spell(name, index): np.ascontiguousarray(part).reshape(part.shape)
+        for name, part in zip(row.names, parts, strict=True)
+    }
 
 
 def _letters(table: Table, pattern: str, index: Index) -> list[str]:
@@ -439,6 +444,8 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return swin_names.head_dim(table, arrays)
     if table.family is our_detr.FAMILY:
         return detr_names.HEADS_OF_ALL
+    if table.family in our_clip.FAMILIES.values():
+        return clip_names.head_dim(table, arrays)
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
     if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values(), *our_video.FAMILIES):

@@ -9,6 +9,7 @@ import numpy as np
 from errors import UserError, nearest
 from weights import (
     bert_names,
+    clip_names,
     detr_names,
     dinov2_names,
     gpt_names,
@@ -39,6 +40,8 @@ KINDS: dict[str, Kind] = {
     "swin": swin_names.SWIN,
     "swinv2": swin_names.SWIN_V2,
     "detr": detr_names.CONFIG,
+    "clip": clip_names.CLIP,
+    "siglip": clip_names.SIGLIP,
     "vivit": video.VIVIT_KIND,
     "timesformer": video.TIMESFORMER_KIND,
     "videomae": video.VIDEO_MAE_KIND,
@@ -167,4 +170,6 @@ def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     rows, columns = model.get("grid") or (0, 0)
     if rows != columns:
         settings["grid"] = [rows, columns]
-    return {"attend": json.dumps({"heads": query.shape[1]} | settings)}
+    # Two towers have other numbers of heads, which are of one size.
+    heads = query.shape[2 if any(name.startswith("text/") for name in leaves) else 1]
+    return {"attend": json.dumps({"heads": heads} | settings)}

@@ -1,12 +1,15 @@
 """The names of Google's .npz files: ViT (2010.11929), AugReg ViT and hybrids (2106.10270), BiT (1912.11370) and Mixer
-(2105.01601)."""
+(2105.01601); and big_vision's of today's ViTs. Its SigLIP is in weights/clip_names.py."""
 
+import numpy as np
+
+from errors import UserError
 from weights import our_mixer, our_resnet, our_vit
 from weights.changes import CHANNELS, ONE_PIXEL, SAME
 from weights.our_resnet import UNIT, first
 from weights.our_vit import BLOCK
 from weights.ours import Family
-from weights.tables import Row, Table
+from weights.tables import Change, Row, Table
 
 # The published code computes GELU by its approximation with tanh, as flax does unless it is told otherwise.
 SETTINGS = {"activation": "gelu_tanh", "norm_epsilon": 1e-6}
@@ -39,6 +42,45 @@ def _vit(attention: str, second_norm: str, mlp: str) -> tuple[Row, ...]:
         *_pairs("pre_logits", "pre_logits", KERNEL_BIAS),
         *_pairs("head", "head", KERNEL_BIAS),
     )
+
+
+def _big_vision(token: bool) -> tuple[Row, ...]:
+    """Positions stand by themselves, and have none of the class token, which is added after them."""
+    pooling = "MAPHead_0"
+    rows = _vit("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")
+    others = tuple(
+        row for row in rows if row.names[0] not in ("token", "positions/embedding") and "stem" not in row.names[0]
+    )
+    if token:
+        return (Row("token", "cls", SAME), Row("positions/embedding", "pos_embedding", BEFORE_TOKEN), *others)
+    return (
+        Row("positions/embedding", "pos_embedding", SAME),
+        *others,
+        Row("pooling/query", f"{pooling}/probe", SAME),
+        *(
+            row
+            for part in (*our_vit.PROJECTIONS, "out")
+            for row in _pairs(
+                f"pooling/attention/{part}", f"{pooling}/MultiHeadDotProductAttention_0/{part}", KERNEL_BIAS
+            )
+        ),
+        *_pairs("pooling/norm", f"{pooling}/LayerNorm_0", SCALE_BIAS),
+        *_pairs("pooling/mlp/expand", f"{pooling}/MlpBlock_0/Dense_0", KERNEL_BIAS),
+        *_pairs("pooling/mlp/contract", f"{pooling}/MlpBlock_0/Dense_1", KERNEL_BIAS),
+    )
+
+
+def _without_token(positions: np.ndarray) -> np.ndarray:
+    if np.any(positions[:, 0]):
+        raise UserError("the class token has a position, and big_vision's has none: nothing was written.")
+    return positions[:, 1:]
+
+
+BEFORE_TOKEN = Change(
+    "with a position of 0 for the class token",
+    lambda a, heads: (np.concatenate([np.zeros_like(a[:, :1]), a], axis=1),),
+    _without_token,
+)
 
 
 def _trunk(prefix: str) -> tuple[Row, ...]:
@@ -100,6 +142,8 @@ TABLES = (
     # ViT as the files were published, and as today's flax numbers the modules of the same code.
     _table(our_vit.FAMILY, SETTINGS, _vit("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3")),
     _table(our_vit.FAMILY, SETTINGS, _vit("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")),
+    _table(our_vit.FAMILY, SETTINGS, _big_vision(token=False)),
+    Table("google", our_vit.FAMILY, SETTINGS, ELSEWHERE, _big_vision(token=True), ("pre_logits", "head")),
     _table(our_resnet.PRE, {"order": "pre"}, _bit()),
     _table(our_resnet.POST, {"order": "post"}, (*_trunk("trunk"), *_pairs("head", "head", KERNEL_BIAS))),
     _table(our_mixer.FAMILY, {"activation": "gelu_tanh"}, _mixer()),

@@ -34,6 +34,17 @@ SHAPES = {
     f"{BLOCK}/mlp/contract/bias": "D",
     "encoder/norm/scale": "D",
     "encoder/norm/bias": "D",
+    "pooling/query": "1 1 D",
+    **{f"pooling/attention/{part}/kernel": "D H K" for part in PROJECTIONS},
+    **{f"pooling/attention/{part}/bias": "H K" for part in PROJECTIONS},
+    "pooling/attention/out/kernel": "H K D",
+    "pooling/attention/out/bias": "D",
+    "pooling/norm/scale": "D",
+    "pooling/norm/bias": "D",
+    "pooling/mlp/expand/kernel": "D F",
+    "pooling/mlp/expand/bias": "F",
+    "pooling/mlp/contract/kernel": "F D",
+    "pooling/mlp/contract/bias": "D",
     "pre_logits/kernel": "D D",
     "pre_logits/bias": "D",
     "head/kernel": "D C",
@@ -70,7 +81,7 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         settings={
             "name": "vit",
             **settings,
-            "head": ("gap", "token", "distilled")[tokens],
+            "head": "map" if "pooling" in parts else ("gap", "token", "distilled")[tokens],
             "representation": "pre_logits" in parts,
             "positions": "learned",
         },
@@ -83,5 +94,5 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-OPTIONAL = ("token", "distillation_token", "stem", "pre_logits", "head", "distillation_head")
+OPTIONAL = ("token", "distillation_token", "stem", "pooling", "pre_logits", "head", "distillation_head")
 FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit")

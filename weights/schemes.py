@@ -8,6 +8,7 @@ import numpy as np
 
 from weights import (
     bert_names,
+    clip_names,
     detr_names,
     dinov2_names,
     google_names,
@@ -32,6 +33,7 @@ TABLES = (
     *swin_names.TABLES,
     *detr_names.TABLES,
     *dinov2_names.TABLES,
+    *clip_names.TABLES,
     *video_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
@@ -44,9 +46,17 @@ def table(names: Collection[str], likely: Collection[Table] = ()) -> Table:
 
 
 def respelled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays by today's names: the first BERT that was published has TensorFlow's for a norm's scale and bias."""
+    """The arrays by today's names: the first BERT that was published has TensorFlow's for a norm's scale and bias, and
+    big_vision's models can have the layers of an encoder stacked."""
     new = {"gamma": "weight", "beta": "bias"}
-    return {re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda m: new[m[1]], name): a for name, a in arrays.items()}
+    found: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        before, stacked, after = name.partition("/encoderblock/")
+        if stacked and array.ndim:
+            found |= {f"{before}/encoderblock_{layer}/{after}": part for layer, part in enumerate(array)}
+        else:
+            found[re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda m: new[m[1]], name)] = array
+    return found
 
 
 def without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:

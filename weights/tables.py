@@ -158,7 +158,7 @@ class Beside(NamedTuple):
       names: of the classes.
       notes: for a person.
       grid: rows and columns of an image's patches, or None.
-      data: keys of config.data.
+      data: keys of config.data without which the model would be given something else than it was trained on.
     """
 
     heads: int | None = None

@@ -17,8 +17,8 @@ __all__ = ["Grid", "Weights", "fit", "resized", "written_out"]
 Weights = dict[str, np.ndarray]
 Grid = tuple[int, int]  # rows and columns of an image's patches
 
-POSITIONS = "positions/embedding"
-TOKENS = ("token", "distillation_token")  # what stands before the grid of patches
+POSITIONS = ("positions/embedding", "image/positions/embedding")  # of patches; the second of a tower of its own
+TOKENS = ("token", "distillation_token", "image/token")  # what stands before the grid of patches
 MIXED = re.compile(r".*/token_mlp/(expand|contract)/.*")  # of a Mixer, whose inputs are the places of the grid
 
 
@@ -106,7 +106,7 @@ def _on_grid(
       extra: how many tokens come before the patches, there and here.
     """
     there, here = grids
-    of_image = name == POSITIONS and value.ndim == len(wanted) == 3  # of patches, not of a sentence
+    of_image = name in POSITIONS and value.ndim == len(wanted) == 3  # of patches, not of a sentence
     relative = name.endswith("/relative/embedding")
     if not here or not (of_image or relative or MIXED.fullmatch(name) or name.startswith("positions/")):
         return value
@@ -152,7 +152,7 @@ def _of_clips(name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tupl
         kernel = np.zeros(wanted, value.dtype)
         kernel[wanted[0] // 2] = value
         return kernel
-    if name == POSITIONS and value.ndim == len(wanted) == 3 and extra[0] == extra[1]:
+    if name in POSITIONS and value.ndim == len(wanted) == 3 and extra[0] == extra[1]:
         times, rest = divmod(wanted[1] - extra[1], max(1, value.shape[1] - extra[0]))
         if times > 1 and not rest:
             return np.concatenate([value[:, : extra[0]], np.tile(value[:, extra[0] :], (1, times, 1))], axis=1)
@@ -161,7 +161,8 @@ def _of_clips(name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tupl
 
 def _square(found: Weights, extra: int) -> Grid | None:
     """The grid of positions whose number is a square."""
-    patches = found[POSITIONS].shape[1] - extra if POSITIONS in found and found[POSITIONS].ndim == 3 else -1
+    tables = [found[name] for name in POSITIONS if name in found and found[name].ndim == 3]
+    patches = tables[0].shape[1] - extra if tables else -1
     side = isqrt(max(patches, 0))
     return (side, side) if patches > 0 and side**2 == patches else None
 

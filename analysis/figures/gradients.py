@@ -30,7 +30,9 @@ from training.trees import Variables
 
 def lacks(subject: Subject) -> str:
     """A model that reads no tokens."""
-    return "" if subject.reads_tokens else "the model reads no sentences"
+    if not subject.reads_tokens:
+        return "the model reads no sentences"
+    return "its texts have a tower of their own" if subject.has("text/.*") else ""
 
 
 def arrays(subject: Subject) -> Arrays:

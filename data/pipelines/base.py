@@ -135,6 +135,7 @@ class Base(Generic[Opened, S]):
     _unread: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     item: ClassVar[str]
+    rank: ClassVar[int] = 0  # axes of an item as an array; 0 where items are texts
 
     # What a kind says.
 

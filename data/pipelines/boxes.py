@@ -58,6 +58,7 @@ class Pipeline(Examples):
     augment: Augment = Augment()  # noqa: RUF009 - frozen
 
     item: ClassVar[str] = "an image file"
+    rank: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()

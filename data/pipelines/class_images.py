@@ -18,6 +18,7 @@ class Pipeline(images.Pipeline):
     """Batches as those of data/pipelines/images.py."""
 
     item: ClassVar[str] = "the name of a class"
+    rank: ClassVar[int] = 0
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Names of classes: {"image": zeros of the shape that is drawn, "label": int32 (n,)}.

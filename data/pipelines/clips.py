@@ -91,6 +91,7 @@ class Pipeline(Examples):
     augment: Augment = Augment()
 
     item: ClassVar[str] = "a video, an animated picture or a folder of frames"
+    rank: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()

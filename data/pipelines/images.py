@@ -67,6 +67,7 @@ class Pipeline(Examples):
     eval_crop_share: Share = 0.875
 
     item: ClassVar[str] = "an image file"
+    rank: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -105,6 +105,7 @@ class Pipeline(Examples):
     augment: Augment = Augment()
 
     item: ClassVar[str] = "an image file"
+    rank: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -51,29 +51,9 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Each is of class i modulo C, of one of its faces, changed."""
-        import tensorflow as tf
-
-        pictures, begins = pictures_of(self._names)
-        with tf.init_scope():
-            pictures, begins = tf.constant(pictures), tf.constant(begins)
         index = index + self._first
-        label = index % len(self._names)
-        number = list(SIZES).index(self._split)
-        draws = tf.map_fn(
-            lambda i: tf.random.stateless_uniform((7,), tf.stack([tf.constant(number, i.dtype), i])),
-            index,
-            fn_output_signature=tf.float32,
-        )
-        first, count = tf.gather(begins, label), tf.gather(begins, label + 1) - tf.gather(begins, label)
-        face = first + tf.cast(draws[:, 0] * tf.cast(count, tf.float32), begins.dtype)
-        image = tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.gather(pictures, face)[..., None],
-            transforms=_transforms(draws[:, 1:] * 2 - 1),
-            output_shape=[SIDE, SIDE],
-            fill_value=0.0,
-            interpolation="BILINEAR",
-        )
-        return {"image": image, "label": label}
+        image = drawn(self._names, index, list(SIZES).index(self._split), SIDE, CANVAS)
+        return {"image": image, "label": index % len(self._names)}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """See Labelled."""
@@ -84,21 +64,52 @@ class Source(Indexed):
         return f"example {self._first + index} of glyphs, {self._split}"
 
 
-def _transforms(draws: Tensor) -> Tensor:
+def drawn(names: tuple[str, ...], index: Tensor, stream: int, side: int, shown: int) -> Tensor:
+    """Images uint8 (b, side, side, 1) of the characters i modulo C, each of one of its faces, changed.
+
+    Args:
+      index: i, int64 (b,), by which each is drawn.
+      stream: a number that splits do not share.
+      shown: pixels of the canvas that an unchanged image shows of its middle.
+    """
+    import tensorflow as tf
+
+    pictures, begins = pictures_of(names)
+    with tf.init_scope():
+        pictures, begins = tf.constant(pictures), tf.constant(begins)
+    label = index % len(names)
+    draws = tf.map_fn(
+        lambda i: tf.random.stateless_uniform((7,), tf.stack([tf.constant(stream, i.dtype), i])),
+        index,
+        fn_output_signature=tf.float32,
+    )
+    first, count = tf.gather(begins, label), tf.gather(begins, label + 1) - tf.gather(begins, label)
+    face = first + tf.cast(draws[:, 0] * tf.cast(count, tf.float32), begins.dtype)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.gather(pictures, face)[..., None],
+        transforms=_transforms(draws[:, 1:] * 2 - 1, side, shown),
+        output_shape=[side, side],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+    )
+
+
+def _transforms(draws: Tensor, side: int, shown: int) -> Tensor:
     """From places of the image to places of the canvas: rotated, sheared, scaled and shifted about the middle.
 
     Args:
       draws: float32 (b, 6) in [-1, 1].
+      side, shown: see `drawn`.
     """
     import tensorflow as tf
 
     angle, shear, x_zoom, y_zoom, x, y = tf.unstack(draws, axis=1)
     angle, shear = ROTATION * angle, SHEAR * shear
-    x_scale, y_scale = (CANVAS / SIDE * (1 + ZOOM * zoom) for zoom in (x_zoom, y_zoom))
+    x_scale, y_scale = (shown / side * (1 + ZOOM * zoom) for zoom in (x_zoom, y_zoom))
     a, b = x_scale * tf.cos(angle), x_scale * (shear * tf.cos(angle) - tf.sin(angle))
     c, d = y_scale * tf.sin(angle), y_scale * (shear * tf.sin(angle) + tf.cos(angle))
-    middle, half = (CANVAS - 1) / 2, (SIDE - 1) / 2
-    x, y = half + SHIFT * SIDE * x, half + SHIFT * SIDE * y
+    middle, half = (CANVAS - 1) / 2, (side - 1) / 2
+    x, y = half + SHIFT * side * x, half + SHIFT * side * y
     zero = tf.zeros_like(a)
     return tf.stack([a, b, middle - a * x - b * y, c, d, middle - c * x - d * y, zero, zero], axis=1)
 

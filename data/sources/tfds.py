@@ -267,7 +267,8 @@ def described(feature: Tfds, shape: Tfds) -> Feature | Features:
         tfds.features.Image: "image",
     }
     found = [kind for connector, kind in kinds.items() if isinstance(feature, connector)]
-    return Feature(found[0] if found else "array", tuple(shape), tuple(getattr(feature, "names", None) or ()))
+    other: Kind = "text" if feature.np_dtype == np.dtype(object) else "array"  # strings that are not called texts
+    return Feature(found[0] if found else other, tuple(shape), tuple(getattr(feature, "names", None) or ()))
 
 
 def _fixed(feature: Tfds) -> bool:

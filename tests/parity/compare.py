@@ -22,9 +22,9 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) > 3:  # a convolution's, PyTorch's or JAX's
         inputs = np.prod(shape[1:] if words[-1] == "weight" else shape[:-1])
     else:
-        inputs = np.prod(shape) / max(shape) if len(shape) > 2 else shape[0]
+        inputs = np.prod(shape) / max(shape) if len(shape) > 2 else (shape or (1,))[0]
     spread = 0.1 if scale or len(shape) < 2 else max(inputs, 1) ** -0.5
-    return (spread * rng.normal(size=shape) + scale).astype(np.float32)
+    return np.asarray(spread * rng.normal(size=shape) + scale, np.float32)
 
 
 def images(size: int) -> np.ndarray:

@@ -56,3 +56,13 @@ def test_transformers(torch, measured, tmp_path):
     path, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
     weights.write(again, found.params, found.scheme, found.model)
     same(weights.files.read(path)[0], weights.files.read(again)[0])
+
+    weights.write_folder(tmp_path / "folder", found.params, found.model | {"dropout": 0.1}, found.names)
+    opened, told = transformers.AutoModelForObjectDetection.from_pretrained(
+        tmp_path / "folder", output_loading_info=True
+    )
+    assert not any(told.values())
+    with torch.no_grad():
+        again = opened.eval()(torch.tensor(image.transpose(0, 3, 1, 2)), pixel_mask=torch.tensor(mask))
+    assert torch.equal(again.logits, theirs.logits)
+    assert torch.equal(again.pred_boxes, theirs.pred_boxes)

@@ -23,7 +23,8 @@ def get_config(which="all"):
     study.seeds = 1
     study.at_once = 2
     small = ("model.width=16", "model.depth=1", "model.mlp_dim=32", "steps=3", "evaluation.every_steps=0",
-             "data.batch_size=32", "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=")
+             "data.batch_size=32", "checkpoint.every_steps=0", "optim.warmup_steps=1", "checkpoint.keep_best=",
+             "evaluation.page=False")
     heads = (2, 4, 3) if which == "all" else (2,)  # 16 does not divide by 3
     study.runs = tuple(base.run("configs/vit_digits.py", *small, f"model.heads={h}", heads=h, learning_rate="usual")
                        for h in heads)
