@@ -22,6 +22,7 @@ INPUTS = {
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin", "segmenter", "upernet"), "image"),
     "dino": "image",
+    "clip": "image and text",
     "multimodal": "image and text",
     "detr": "canvas",
     "dit": "noisy image",
