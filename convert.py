@@ -155,7 +155,7 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, R
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
     clip = run.pipeline.spec.get("clip", ((), ""))[0][1:]
-    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.grid, "clip": clip}, run
+    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.position_grid, "clip": clip}, run
 
 
 def export(params: PyTree, model: Settings, run: Run | None, target: Path, scheme: str | None) -> None:

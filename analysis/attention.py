@@ -56,8 +56,11 @@ def _reading(
     if pooling is not None:
         return pooling.astype(jnp.float32).mean(1)[:, 0]
     batch, tokens = attention.shape[1], attention.shape[-1]
-    count = {"token": 1, "distilled": 2}.get(model.head, tokens)
-    return jnp.tile((jnp.arange(tokens) < count) / count, (batch, 1)).astype(jnp.float32)
+    if count := {"token": 1, "distilled": 2}.get(model.head):
+        read = np.arange(tokens) < count
+    else:
+        read = np.arange(tokens) >= model.extra
+    return jnp.tile(jnp.asarray(read / read.sum(), jnp.float32), (batch, 1))
 
 
 def passes(

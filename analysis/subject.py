@@ -19,7 +19,7 @@ from analysis import attention
 from analysis.links import Gold
 from errors import UserError
 from experiment import Run
-from models import paths, vit
+from models import paths
 from training import step
 from training.trees import Variables, by_name
 from weights import transplant
@@ -123,9 +123,10 @@ class Subject:
 
     @property
     def reads_tokens(self) -> bool:
-        """Whether the model is called with token ids."""
+        """Whether the model is called with token ids and nothing else."""
         spec = self.run.pipeline.spec
-        return any(np.issubdtype(np.dtype(spec[name][1]), np.integer) for name in self.run.task.inputs if name in spec)
+        kinds = [np.dtype(spec[name][1]) for name in self.run.task.inputs if name in spec]
+        return bool(kinds) and all(np.issubdtype(kind, np.integer) for kind in kinds)
 
     @property
     def reads_pairs(self) -> bool:
@@ -186,6 +187,8 @@ class Subject:
         """Why a figure of attention between patches cannot be drawn; "" if it can."""
         if not self.reads_images:
             return "the model reads no images"
+        if len(self.run.task.inputs) > 1:
+            return "the model reads more than an image"
         layers = (paths.layer(path) for path in self.shapes)
         if any(layer and layer.before == "encoder" and layer.after.startswith("attention/") for layer in layers):
             return ""
@@ -211,7 +214,7 @@ class Subject:
     @property
     def extra(self) -> int:
         """The number of tokens that are not patches."""
-        return len(vit.TOKENS[self.run.model.head])
+        return self.run.model.extra
 
     @property
     def query(self) -> str:

@@ -66,6 +66,10 @@ def build(
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
     task.check(pipeline.sizes.get("outputs"))
+    if task.averages and not whole.step.ema_decay:
+        raise UserError(
+            "config.step.ema_decay=0: this task learns from the moving average of its own weights: set it to 0.996."
+        )
     for reader in pipeline.readers:
         task.check_vocabulary(reader.lacks)
     steps = whole.steps or round(whole.epochs * pipeline.steps_per_epoch)
@@ -159,11 +163,12 @@ def _of_others(feed: Feed) -> Feed:
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:
     """The pipeline of config.evaluation.fewshot, if it asks for anything."""
     fewshot = whole.evaluation.fewshot
-    if not (fewshot.shots or fewshot.neighbours):
+    if not fewshot.asked:
         return None
     if not {"label", "mask"} <= pipeline.spec.keys():
         raise UserError(
-            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to ()."
+            "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to (), and "
+            "linear to False."
         )
     changes: dict[str, object] = {
         "name": fewshot.name,

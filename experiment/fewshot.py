@@ -1,4 +1,4 @@
-"""How good frozen features are: a linear classifier from a few examples a class, and nearest neighbours.
+"""How good frozen features are: a linear classifier from a few examples a class or from all, and nearest neighbours.
 
 n training examples, m test examples, D features, C classes, R strengths of regularisation.
 """
@@ -18,6 +18,7 @@ from errors import UserError
 
 TEMPERATURE = 0.07  # of the votes of neighbours (1805.01978)
 HELD_OUT = 10_000  # training examples, at most, on which the regularisation is chosen
+ITERATIONS = 300  # of a logistic regression, at most
 BLOCK = 512  # test examples whose neighbours are looked for at once
 
 Examples = tuple[np.ndarray, np.ndarray]  # features float32 (n, D), labels int (n,)
@@ -32,7 +33,10 @@ class Fewshot:
         for no such classifier.
       seeds: how many times these examples are drawn.
       l2: strengths of the penalty. The best on training examples that were not drawn is used.
-      neighbours: k of the k-nearest-neighbour classifiers: cosine similarity, votes weighted by exp(similarity / 0.07).
+      linear: whether a linear classifier is fitted to all examples (logistic regression of standardised features with a
+        penalty of |w|² / 2 for the whole of the set): a linear probe.
+      neighbours: k of the k-nearest-neighbour classifiers: cosine similarity, votes weighted by exp(similarity / 0.07);
+        20 in DINO's evaluation.
       name: of another data set; "" for the run's own.
       data_dir: of another data set; "" for the run's own.
       train_split: the split that examples are drawn from; "" for the run's own.
@@ -42,11 +46,17 @@ class Fewshot:
     shots: tuple[PositiveInt, ...] = ()
     seeds: Annotated[int, Interval(ge=1, le=1000)] = 3
     l2: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = tuple(4.0**i for i in range(-3, 8))
+    linear: bool = False
     neighbours: tuple[PositiveInt, ...] = ()
     name: str = ""
     data_dir: str = ""
     train_split: str = ""
     test_split: str = ""
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is to be computed."""
+        return bool(self.shots or self.neighbours or self.linear)
 
     def check(self, labels: np.ndarray) -> None:
         """Checks that there are enough training examples, by their labels, int (n,).
@@ -60,7 +70,8 @@ class Fewshot:
             raise UserError(f"config.evaluation.fewshot.neighbours: {k} are more than the {len(labels)} examples.")
 
     def scores(self, train: Examples, test: Examples) -> tuple[dict[str, float], list[str]]:
-        """Accuracies on `test`, {"5_shot": mean over the seeds, ..., "10_nn": ...}, and lines with deviations.
+        """Accuracies on `test`, {"5_shot": mean over the seeds, ..., "linear": ..., "10_nn": ...}, and lines with
+        deviations.
 
         Raises:
           UserError: a class with fewer examples than shots, or a training set of fewer than neighbours.
@@ -77,6 +88,9 @@ class Fewshot:
                 f"{shots}-shot linear: {100 * accuracy.mean():.2f}{spread} % ({self.seeds} draws, l2 = "
                 f"{self.l2[best]:g})"
             )
+        if self.linear:
+            figures["linear"] = linear_probe(train, test)
+            notes.append(f"linear, all {len(train[1]):,} examples: {100 * figures['linear']:.2f} %")
         for k in self.neighbours:
             figures[f"{k}_nn"] = float((neighbours(*train, test[0], k) == test[1]).mean())
             notes.append(f"{k} nearest neighbours: {100 * figures[f'{k}_nn']:.2f} %")
@@ -133,6 +147,16 @@ def accuracies(weights: dict[str, jax.Array], features: jax.Array, labels: jax.A
     x = (features - weights["mean"]) / weights["deviation"]
     right = lambda w: (jnp.argmax(x @ w + weights["intercept"], -1) == labels).mean()  # noqa: E731
     return jax.lax.map(right, weights["w"])
+
+
+def linear_probe(train: Examples, test: Examples) -> float:
+    """The accuracy on `test` of a logistic regression on all of `train`, of standardised features."""
+    from sklearn.linear_model import LogisticRegression  # takes a second to load, and few need it
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(train[0])
+    classifier = LogisticRegression(max_iter=ITERATIONS).fit(scaler.transform(train[0]), train[1])
+    return float((classifier.predict(scaler.transform(test[0])) == test[1]).mean())
 
 
 def neighbours(features: np.ndarray, labels: np.ndarray, test: np.ndarray, k: int) -> np.ndarray:

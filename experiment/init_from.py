@@ -37,12 +37,12 @@ def weights(run: Run) -> tuple[Weights, str]:
         return word_embedding(run, path)
     if not published_weights(path):
         params, grid = read(source, run, fresh)
-        return transplant.fit(params, run.shapes(), (grid, run.grid), source, fresh)
+        return transplant.fit(params, run.shapes(), (grid, run.position_grid), source, fresh)
     rows, _, columns = detail.partition("x")
     file = published.read(path, grid=(int(rows), int(columns)) if detail else None)
     try:
         params = numbered(run, file, source, fresh)
-        taken, line = transplant.fit(params, run.shapes(), (file.grid, run.grid), source, fresh)
+        taken, line = transplant.fit(params, run.shapes(), (file.grid, run.position_grid), source, fresh)
     except UserError as error:
         fits = f": take --config.model.variant={file.variant}" if file.variant else ""
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
@@ -126,7 +126,7 @@ def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tu
             f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
         )
     params = jax.device_get(run.devices.get_state(state).eval_params)
-    return transplant.written_out(published.flat(params)), run.grid
+    return transplant.written_out(published.flat(params)), run.position_grid
 
 
 def _words(run: Run) -> list[list[str]]:

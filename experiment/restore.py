@@ -126,7 +126,7 @@ def _resized(
     config.steps = trained.steps
     resized = build(config, workdir, run.pipeline.known)
     saved = transplant.written_out(weights.flat(state.params))
-    taken, _ = transplant.fit(saved, resized.shapes(), (run.grid, resized.grid), str(workdir))
+    taken, _ = transplant.fit(saved, resized.shapes(), (run.position_grid, resized.position_grid), str(workdir))
     params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
     return resized, resized.devices.put_state(replace(state, params=params)), number
 

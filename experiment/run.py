@@ -116,6 +116,12 @@ class Run:
         return grid(np.broadcast_to(np.float32(0), shape)) if shape and grid else None
 
     @property
+    def position_grid(self) -> tuple[int, int] | None:
+        """The same of the grid that the model's positions are for, where it may be another."""
+        own = getattr(self.model, "position_grid", None)
+        return tuple(own) if own else self.grid
+
+    @property
     def token_order(self) -> np.ndarray | None:
         """The id that each token has where its tokenizer was published, int32 (V,); None where that is the same."""
         return next((reader.order for reader in self.pipeline.readers), None)
@@ -222,6 +228,7 @@ class Run:
             accumulate=self.settings.accumulate,
             ema_decay=self.settings.ema_decay,
             ema_warmup=self.settings.ema_warmup,
+            ema_rises=self.steps if self.settings.ema_rises else 0,
             spike=self.settings.spike,
             frozen=self.settings.frozen,
         )

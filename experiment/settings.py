@@ -21,6 +21,7 @@ class StepSettings:
       ema_decay: decay of the weights' moving average, which is then what is evaluated; 0 for none.
       ema_warmup: lowers that decay to (1 + step) / (10 + step) where this is less, so that the average is of about the
         last tenth of a short run and not of its first weights.
+      ema_rises: whether that decay rises by a cosine, to 1 at the last step, as that of a teacher does (2006.07733).
       frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
       nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded.
         Then the run stops ("stop"), continues ("skip"), or returns to the newest checkpoint before the bad step and
@@ -35,6 +36,7 @@ class StepSettings:
     accumulate: PositiveInt = 1
     ema_decay: Rate = 0.0
     ema_warmup: bool = True
+    ema_rises: bool = False
     frozen: tuple[Pattern, ...] = ()
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     spike: NonNegativeFloat = 0.0
@@ -48,7 +50,8 @@ class StepSettings:
     def describe(self) -> list[str]:
         """A line for a person on which weights are evaluated, if they are not the last ones."""
         warmup = ", or (1 + step) / (10 + step) where that is less" if self.ema_warmup else ""
-        line = f"Evaluated is a moving average of the weights: decay {self.ema_decay:g}{warmup}."
+        rises = " at first, rising to 1" if self.ema_rises else ""
+        line = f"Evaluated is a moving average of the weights: decay {self.ema_decay:g}{rises}{warmup}."
         return [line] if self.ema_decay else []
 
 

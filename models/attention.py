@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from errors import UserError
 from models.arrays import AnyArray
-from models.distances import Distances, alibi_key, alibi_query, rotated
+from models.distances import Distances, alibi_key, alibi_query, rotated, rotated_on_grid
 from models.kernel_choice import Kernel
 from models.kernels import Dropout, attention, attention_weights, capped, dropped, weighted_values
 from models.masks import Mask, as_mask
@@ -53,7 +53,7 @@ class Options:
       kv_heads: G, heads of keys and values; each serves H / G heads of queries (grouped-query attention,
         2305.13245; with 1 multi-query attention, 1911.02150). Decoding keeps G heads. H when None.
       distances: positions that queries and keys are given: "rotary" (2104.09864); "alibi" (2108.12409), where a token
-        sees only those before it.
+        sees only those before it; "axial", those of patches in a grid (2508.10104).
       rotary_base: of rotary positions' frequencies.
       qk_norm: whether queries and keys are divided by their root mean square, each head by itself, and multiplied by a
         learned scale (K,): scores then keep their size (2302.05442, section 2, with RMSNorm for LayerNorm).
@@ -141,7 +141,8 @@ class MultiHeadAttention(nn.Module):
       value_dim: V, the paper's d_v; as head_dim when None.
       dropout: rate on the attention weights.
       scale: whether scores are divided by sqrt(K).
-      grid: rows and columns of the patches, for relative position bias (see RelativePositions); None without.
+      grid: rows and columns of the patches, for relative position bias (see RelativePositions) or, where `options` say
+        so, axial positions; None without.
       use_bias: whether the four projections have one (ViT: yes; T5: no).
       initialisers: of the four projections.
       options: what later models change.
@@ -172,6 +173,8 @@ class MultiHeadAttention(nn.Module):
             raise UserError(f"config.model.kv_heads={groups} does not divide {self.heads} heads: choose a divisor.")
         if options.distances == "rotary" and head_dim % 2:
             raise UserError(f"rotary positions turn pairs, and heads have an odd size, {head_dim}: make it even.")
+        if options.distances == "axial" and head_dim % 4:
+            raise UserError(f"axial positions turn pairs by row and by column: heads of {head_dim} must divide by 4.")
         if options.distances == "alibi" and options.cap:
             raise UserError("a soft cap of scores would cap ALiBi's distances too: take rotary positions, or no cap.")
         kernel, residual = self.initialisers.kernel, self.initialisers.residual
@@ -185,8 +188,14 @@ class MultiHeadAttention(nn.Module):
             self.width, axis=(-2, -1), use_bias=self.use_bias, kernel_init=residual, dtype=self.dtype
         )
         self.drop = nn.Dropout(self.dropout)
-        if self.grid:
+        if self._biased:
+            assert self.grid
             self.relative = RelativePositions(self.grid)
+
+    @property
+    def _biased(self) -> bool:
+        """Whether scores have the bias of relative positions."""
+        return self.grid is not None and self.options.distances != "axial"
 
     def __call__(
         self,
@@ -267,9 +276,21 @@ class MultiHeadAttention(nn.Module):
         if self.options.qk_norm:
             query = self.query_norm(query)
         query = query if self.scale else query * query.shape[-1] ** 0.5
-        if self.options.distances == "rotary":
-            return rotated(query, _positions(query, position), self.options.rotary_base)
-        return alibi_query(query) if self.options.distances == "alibi" else query
+        match self.options.distances:
+            case "rotary":
+                return rotated(query, _positions(query, position), self.options.rotary_base)
+            case "axial":
+                return self._on_grid(query)
+            case "alibi":
+                return alibi_query(query)
+            case "none":
+                return query
+
+    def _on_grid(self, x: jax.Array) -> jax.Array:
+        """Queries or keys with axial positions."""
+        if self.grid is None:
+            raise UserError("axial positions (config.model.positions=rotary) need all patches of an image.")
+        return rotated_on_grid(x, self.grid, self.options.rotary_base)
 
     def _ready_key(self, key: jax.Array, position: AnyArray | None) -> jax.Array:
         """Keys as `options` have them."""
@@ -278,6 +299,8 @@ class MultiHeadAttention(nn.Module):
         match self.options.distances:
             case "rotary":
                 return rotated(key, _positions(key, position), self.options.rotary_base)
+            case "axial":
+                return self._on_grid(key)
             case "alibi":
                 return alibi_key(key, _positions(key, position))
             case "none":
@@ -292,7 +315,7 @@ class MultiHeadAttention(nn.Module):
         bias: jax.Array | None,
         train: bool,
     ) -> jax.Array:
-        bias = self.relative(query) if self.grid else bias
+        bias = self.relative(query) if self._biased else bias
         if key.shape[2] < self.heads:
             key, value = (jnp.repeat(x, self.heads // x.shape[2], axis=2) for x in (key, value))
         # The key that nn.Dropout would draw here.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from models.arrays import AnyArray
 
-Distances = Literal["none", "rotary", "alibi"]
+Distances = Literal["none", "rotary", "alibi", "axial"]
 WHOLE = 256  # bfloat16 holds whole numbers up to it
 
 
@@ -31,9 +31,31 @@ def rotated(x: Float[Array, "B N H K"], position: Int[AnyArray, "#B #N"], base: 
     """
     half = x.shape[-1] // 2
     frequency = jnp.asarray(base ** -(np.arange(half) / half), jnp.float32)
-    angle = position[:, :, None, None].astype(jnp.float32) * frequency
+    return _turned(x, jnp.asarray(position, jnp.float32)[:, :, None, None] * frequency)
+
+
+def rotated_on_grid(x: Float[Array, "B N H K"], grid: tuple[int, int], base: float) -> Float[Array, "B N H K"]:
+    """Queries or keys of patches, half of the pairs turned by angles of their row and half by those of their column
+    (DINOv3, 2508.10104, section 3.2): 2π c / base^(4i / K), where c goes from −1 at one edge of the image to 1 at the
+    other, so that images of any size have the same angles at their edges. Tokens before the grid are not turned.
+
+    Args:
+      x: K divides by 4; the last of the N tokens are the patches, row by row.
+      grid: rows and columns of the patches.
+    """
+    quarter = x.shape[-1] // 4
+    row, column = ((2 * np.arange(n) + 1) / n - 1 for n in grid)
+    place = np.stack([np.repeat(row, grid[1]), np.tile(column, grid[0])], axis=1)  # (R C, 2)
+    angle = 2 * np.pi * place[..., None] * base ** -(np.arange(quarter) / quarter)
+    extra = x.shape[1] - len(place)
+    turned = _turned(x[:, extra:], jnp.asarray(angle.reshape(1, len(place), 1, -1), jnp.float32))
+    return jnp.concatenate([x[:, :extra], turned], axis=1)
+
+
+def _turned(x: Float[Array, "B N H K"], angle: Float[Array, "#B N 1 half"]) -> Float[Array, "B N H K"]:
+    """Each pair (x_i, x_(i + K/2)) turned by its angle."""
     cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
-    first, second = x[..., :half], x[..., half:]
+    first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 

@@ -111,6 +111,8 @@ class Block(nn.Module):
       attention_dropout: on the attention weights.
       mlp_dropout: within the MLP.
       stochastic_depth: whether branches are dropped at all.
+      layer_scale: what a learned factor of each of a branch's D outputs begins with (2103.17239, equation 4); 0 for no
+        such factors.
       residual: whether a branch is added to x, or takes its place.
       scale: see MultiHeadAttention.
       activation: of the MLP.
@@ -133,6 +135,7 @@ class Block(nn.Module):
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     stochastic_depth: bool = False
+    layer_scale: float = 0.0
     residual: bool = True
     scale: bool = True
     activation: Activation = "gelu"
@@ -161,8 +164,10 @@ class Block(nn.Module):
           position: see MultiHeadAttention.
         """
 
-        def add(x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        def add(x: jax.Array, norm: NormLayer, branch: Callable[[jax.Array], jax.Array], scale: str) -> jax.Array:
             y = branch(norm(x) if self.norm == "pre" else x)
+            if self.layer_scale:
+                y *= self.param(scale, nn.initializers.constant(self.layer_scale), x.shape[-1:]).astype(y.dtype)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
             if train and self.stochastic_depth:
                 kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop_rate, (x.shape[0], 1, 1))
@@ -190,8 +195,12 @@ class Block(nn.Module):
             name="mlp",
         )
         norm = partial(norm_layer, self.norm_kind, self.dtype, epsilon=self.norm_epsilon, use_bias=self.use_bias)
-        x = add(x, norm("attention_norm"), lambda y: attention(y, mask=mask, bias=bias, position=position, train=train))
-        x = add(x, norm("mlp_norm"), lambda y: mlp(y, train=train))
+
+        def attend(y: jax.Array) -> jax.Array:
+            return attention(y, mask=mask, bias=bias, position=position, train=train)
+
+        x = add(x, norm("attention_norm"), attend, "attention_scale")
+        x = add(x, norm("mlp_norm"), lambda y: mlp(y, train=train), "mlp_scale")
         x = constrain(x)
         self.sow("probe", "output", x)
         return x, None
@@ -209,7 +218,7 @@ class Encoder(nn.Module):
         (1603.09382).
       last_norm: whether pre-LN blocks are followed by a LayerNorm at all.
       heads, mlp_dim, head_dim, value_dim, grid, norm, norm_kind, norm_epsilon, dropout, attention_dropout, mlp_dropout,
-        residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see Block.
+        layer_scale, residual, scale, activation, use_bias, initialisers, options, kernel, dtype: see Block.
     """
 
     depth: int
@@ -225,6 +234,7 @@ class Encoder(nn.Module):
     attention_dropout: float = 0.0
     mlp_dropout: float = 0.0
     stochastic_depth: float = 0.0
+    layer_scale: float = 0.0
     last_norm: bool = True
     residual: bool = True
     scale: bool = True
@@ -269,6 +279,7 @@ class Encoder(nn.Module):
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.mlp_dropout,
             stochastic_depth=self.stochastic_depth > 0,
+            layer_scale=self.layer_scale,
             residual=self.residual,
             scale=self.scale,
             activation=self.activation,

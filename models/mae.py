@@ -53,11 +53,12 @@ class Model(vit.Model):
         """
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
-        if self.positions == "relative":
+        if self.positions in ("relative", "rotary"):
             raise UserError(
-                "config.model.positions=relative needs all patches, and a masked autoencoder sees a few: take learned."
+                f"config.model.positions={self.positions} needs all patches, and a masked autoencoder sees a few: take "
+                "learned."
             )
-        patch, extra = self.size[1], len(vit.TOKENS[self.head])
+        patch, extra = self.size[1], self.extra
         grid = (image.shape[1] // patch, image.shape[2] // patch)
         count = round(self.masked * grid[0] * grid[1])
         if not 0 < count < grid[0] * grid[1]:

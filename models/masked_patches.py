@@ -63,7 +63,7 @@ class Model(vit.Model):
             corrupted.append(chosen)
             return x
 
-        x = self.encode(self.embed(image, train, corrupt), train, self.grid(image))[:, len(vit.TOKENS[self.head]) :]
+        x = self.encode(self.embed(image, train, corrupt), train, self.grid(image))[:, self.extra :]
         return nn.Dense(self.colors, dtype=x.dtype, name="prediction")(x).astype(jnp.float32), corrupted[0]
 
 

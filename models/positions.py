@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 from errors import UserError
 from models.arrays import AnyArray
 
-Kind = Literal["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "none"]
+Kind = Literal["learned", "learned_2d", "sinusoid_1d", "sinusoid_2d", "relative", "rotary", "none"]
+CUBIC = -0.75  # of the bicubic filter, as PyTorch has it
 TokenKind = Literal["sinusoid_1d", "sinusoid_halves", "learned", "none"]
 
 
@@ -97,16 +98,49 @@ class AddTokenPositions(nn.Module):
         return x + table.astype(x.dtype)[position]
 
 
+def interpolated(
+    table: Float[Array, "R C D"], grid: tuple[int, int], antialias: bool = False
+) -> Float[Array, "rows columns D"]:
+    """A table for another grid over the same image, by PyTorch's bicubic filter, which DINO and its successors use.
+
+    Args:
+      antialias: the filter of DINOv2 with registers, which is softer, and grows where there are fewer places.
+    """
+    if antialias:
+        return jax.image.resize(table, (*grid, table.shape[-1]), "bicubic", precision="highest")
+    rows, columns = (jnp.asarray(_cubic(there, here)) for there, here in zip(table.shape[:2], grid, strict=True))
+    return jnp.einsum("rR,cC,RCD->rcD", rows, columns, table, precision="highest")
+
+
+def _cubic(there: int, here: int) -> Float32[np.ndarray, "here there"]:
+    """What each of `there` places in a row counts at each of `here` places, whose middles are as far from the edges."""
+    place = (np.arange(here) + 0.5) * there / here - 0.5
+    first = np.floor(place).astype(int)
+    weights = np.zeros((here, there), np.float32)
+    for neighbour in range(-1, 3):
+        x = np.abs(place - first - neighbour)
+        near = ((CUBIC + 2) * x - (CUBIC + 3)) * x**2 + 1
+        far = ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC
+        index = np.clip(first + neighbour, 0, there - 1)  # beyond the edge is the edge
+        np.add.at(weights, (np.arange(here), index), np.where(x <= 1, near, far))
+    return weights
+
+
 class AddPositions(nn.Module):
     """x + positions. Tokens before the grid (the class token) get a learned position or, with sinusoids, zero.
 
     Attributes:
       kind: "learned" (one vector for each position, initialised with σ = 0.02) | "learned_2d" (half of it for the row,
-        half for the column) | "sinusoid_1d" | "sinusoid_2d" | "none" | "relative", which adds nothing here: see
-        RelativePositions.
+        half for the column) | "sinusoid_1d" | "sinusoid_2d" | "none" | "relative" and "rotary", which add nothing here:
+        see RelativePositions, and rotated_on_grid of models/distances.py.
+      own: rows and columns that learned positions are for, whatever the grid, for which they are then interpolated;
+        None for those of the grid.
+      antialias: see `interpolated`.
     """
 
     kind: Kind = "learned"
+    own: tuple[int, int] | None = None
+    antialias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], grid: tuple[int, int]) -> Float[Array, "B N D"]:
@@ -118,10 +152,16 @@ class AddPositions(nn.Module):
         tokens, width = x.shape[1:]
         extra = tokens - grid[0] * grid[1]
         learned = nn.initializers.normal(0.02)
-        if self.kind in ("none", "relative"):
+        if self.kind in ("none", "relative", "rotary"):
             return x
         if self.kind == "learned":
-            return x + self.param("embedding", learned, (1, tokens, width)).astype(x.dtype)
+            own = self.own or grid
+            table = self.param("embedding", learned, (1, extra + own[0] * own[1], width))
+            if own != grid:
+                patches = interpolated(table[0, extra:].reshape(*own, width), grid, self.antialias)
+                patches = patches.reshape(1, -1, width)
+                table = jnp.concatenate([table[:, :extra], patches], axis=1)
+            return x + table.astype(x.dtype)
         if self.kind == "learned_2d":
             row = self.param("row", learned, (grid[0], width // 2))
             column = self.param("column", learned, (grid[1], width - width // 2))

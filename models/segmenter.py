@@ -45,7 +45,7 @@ class Model(vit.Model):
         if not self.outputs:
             return self.represent(image, train).astype(jnp.float32)
         size, dtype, grid = self.size[0], jnp.dtype(self.dtype), self.grid(image)
-        x = self.encode(self.embed(image, train), train, grid)[:, len(vit.TOKENS[self.head]) :]
+        x = self.encode(self.embed(image, train), train, grid)[:, self.extra :]
         if self.decoder == "linear":
             x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="head")(x)
         else:
@@ -102,7 +102,7 @@ class MaskDecoder(nn.Module):
         return layer_norm(self.dtype, "mask_norm", 1e-5)(masks)
 
 
-def unit(x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     """Of length 1 along D, computed in float32."""
     y = x.astype(jnp.float32)
     return (y * jax.lax.rsqrt(jnp.maximum(jnp.square(y).sum(-1, keepdims=True), 1e-12))).astype(x.dtype)

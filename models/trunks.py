@@ -175,7 +175,7 @@ class Pyramid(vit.Model):
         size, dtype = self.size[0], jnp.dtype(self.dtype)
         rows, columns = self.grid(image)
         side = image.shape[1] // rows
-        x = self.encode(self.embed(image, train), train, (rows, columns))[:, len(vit.TOKENS[self.head]) :]
+        x = self.encode(self.embed(image, train), train, (rows, columns))[:, self.extra :]
         x = x.reshape(-1, rows, columns, size.width)
         found = {side: x}
         finer = sorted((s for s in self.strides if s < side and side % s == 0), reverse=True)

@@ -11,13 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from errors import UserError
 from lookup import Depth, Rate, Size
 from models import resnet, sizes, variants
 from models.arrays import AnyArray
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, Options
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.kernel_choice import Kernel
 from models.positions import AddPositions, Kind
@@ -62,7 +62,13 @@ class Model(nn.Module):
         pooling by one learned query, 2106.04560) | "distilled" (a class token and one that learns from a teacher, each
         with its own head, 2012.12877: for config.task.name=distill).
       representation: whether there is a tanh layer of width D before the last one (pre-training, section 3.1).
+      registers: learned tokens without positions after those, which no head reads (2309.16588).
       positions: see AddPositions of models/positions.py.
+      position_grid: rows and columns that learned positions are for, whatever the image's size: others have them
+        interpolated; None for those of the images.
+      rotary_base: of rotary positions.
+      key_bias: whether keys have a bias, as queries and values do.
+      layer_scale: what the learned factors of the branches begin with; 0 for none: see Block of models/encoder.py.
       dropout: after every dense layer but query, key and value, and after the positions (Table 3).
       attention_dropout: on the attention weights.
       stochastic_depth: the probability that a branch of the last layer is dropped: see Encoder of models/encoder.py.
@@ -86,7 +92,12 @@ class Model(nn.Module):
     stem_width: Size = sizes.RESNET_WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
+    registers: NonNegativeInt = 0
     positions: Kind = "learned"
+    position_grid: tuple[PositiveInt, PositiveInt] | None = None
+    rotary_base: PositiveFloat = 100.0
+    key_bias: bool = True
+    layer_scale: NonNegativeFloat = 0.0
     dropout: Rate = 0.0
     attention_dropout: Rate = 0.0
     stochastic_depth: Rate = 0.0
@@ -105,6 +116,11 @@ class Model(nn.Module):
         variants.split_by_heads(fields)
         side = fields.pop("patch")
         return Sizes(**fields), side
+
+    @property
+    def extra(self) -> int:
+        """How many tokens come before the patches."""
+        return len(TOKENS[self.head]) + self.registers
 
     @property
     def _stem(self) -> tuple[Stem, tuple[int, ...]]:
@@ -148,7 +164,7 @@ class Model(nn.Module):
         elif self.head == "distilled":
             x = x[:, :2]
         elif self.head == "gap":
-            x = x.mean(axis=1)
+            x = x[:, self.extra :].mean(axis=1)
         else:
             pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
             x = pooling(x, train=train)
@@ -186,7 +202,14 @@ class Model(nn.Module):
         for name in reversed(TOKENS[self.head]):
             token = self.param(name, nn.initializers.zeros, (1, 1, size.width)).astype(dtype)
             x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)), x], axis=1)
-        x = AddPositions(self.positions, name="positions")(x, grid)
+        own = tuple(self.position_grid) if self.position_grid else None
+        # As published: with registers, positions are interpolated by another filter.
+        x = AddPositions(self.positions, own, self.registers > 0, name="positions")(x, grid)  # type: ignore[arg-type]
+        if self.registers:
+            registers = self.param("registers", nn.initializers.normal(0.02), (1, self.registers, size.width))
+            first = len(TOKENS[self.head])
+            registers = jnp.tile(registers.astype(dtype), (x.shape[0], 1, 1))
+            x = jnp.concatenate([x[:, :first], registers, x[:, first:]], axis=1)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
     def grid(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int]:
@@ -225,8 +248,14 @@ class Model(nn.Module):
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             mlp_dropout=self.dropout,
-            grid=grid if self.positions == "relative" else None,
+            grid=grid if self.positions in ("relative", "rotary") else None,
             stochastic_depth=self.stochastic_depth,
+            layer_scale=self.layer_scale,
+            options=Options(
+                distances="axial" if self.positions == "rotary" else "none",
+                rotary_base=self.rotary_base,
+                key_bias=self.key_bias,
+            ),
             activation=self.activation,
             norm_epsilon=self.norm_epsilon,
             scan=self.scan,

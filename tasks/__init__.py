@@ -34,6 +34,13 @@ class Apply(Protocol):
     def gather(self, x: jax.Array) -> jax.Array:
         """The rows (b, ...) of all devices that share the step, (B, ...), for a loss across the whole batch."""
 
+    def averaged(self, *inputs: jax.Array | None, **options: object) -> Any:
+        """The same with the weights' moving average, through which no gradient goes back: for a teacher that is one."""
+
+    @property
+    def step(self) -> jax.Array | int:
+        """Gradient steps that were taken before, int32; 0 outside of training."""
+
 
 class Data(Protocol):
     """What tasks ask of a run's pipeline. Each task says what it needs; a pipeline has what its kind of data has."""
@@ -110,12 +117,14 @@ class Task:
       teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
       chooses: whether a row of `predict` has `probability` (C,), of each class, and of an evaluation split `label`, the
         true class or −1.
+      averages: whether it learns from the weights' moving average.
     """
 
     inputs: tuple[str, ...] = ()
     unit: str = ""
     teacher: str = ""
     chooses: ClassVar[bool] = False
+    averages: bool = False
 
     def check(self, outputs: int | None) -> None:
         """What can be wrong with the task's own keys once its data are known.

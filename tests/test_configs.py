@@ -51,7 +51,8 @@ def load(name: str, variant: str | None = None, small: bool = False):
 
 OWN = [name for name in NAMES if load(name).recipe]  # see tests/test_own_data.py
 REAL = [name for name in NAMES if name not in OWN]
-IMAGES = [name for name in REAL if load(name).data.kind in ("images", "class_images", "boxes")]
+KINDS = ("images", "class_images", "boxes", "views", "image_texts")
+IMAGES = [name for name in REAL if load(name).data.kind in KINDS]
 CLIPS = [name for name in REAL if load(name).data.kind == "clips"]
 MASKS = [name for name in REAL if load(name).data.kind == "masks"]
 CAPTIONS = [name for name in REAL if load(name).data.kind == "captions"]
@@ -139,7 +140,7 @@ def test_every_image_config_takes_its_steps_on_data_of_its_sets_features(name, w
     if config.data.name == "imagenet21k":
         assert config.data.eval_splits == (f"train[:{HELD_OUT}]",)
         config.data.eval_splits = ("train[:80]",)
-    if config.data.name == "digits" or config.data.source == "canvases":
+    if config.data.name == "digits" or config.data.source in ("canvases", "questions"):
         takes_its_steps(config, workdir)
         return
     config.data.data_dir = str(data_dir)

@@ -27,6 +27,8 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
     "boxes": "a.png",
+    "views": "a.png",
+    "image_texts": "a.png\tthe seven is at the top left",
     "class_images": "3",
     "captions": "a.png",
     "clips": "a.png",
@@ -39,6 +41,7 @@ ITEMS = {
 }
 FIGURES = {
     "vit": "filters",
+    "dino": "segments",
     "dit": "samples",
     "swin": "windows",
     "segmenter": "class_maps",
@@ -101,9 +104,9 @@ def test_evaluate_scores_as_training_did(runs, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_predict_answers(runs, family, tmp_path):
     item = ITEMS[str(FAMILIES[family]["data.kind"])]
-    if item.endswith(".png"):
+    if item.startswith("a.png"):
         item = str(tmp_path / item)
-        Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(item)
+        Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
     found = done("predict.py", f"--workdir={trained(runs, family)}", "--json", f"--out={tmp_path / 'out'}", item)
     answer = json.loads(found.stdout)
     assert answer.pop("input") == item

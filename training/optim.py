@@ -38,6 +38,7 @@ class Settings:
       clip_norm: the gradient's largest global norm; 0 does not clip.
       weight_decay: decoupled, times the learning rate (1711.05101). Optimisers of optax that have an argument of this
         name and a mask decay in their own way. 0 for none.
+      end_weight_decay: what it becomes by a cosine, at the last step (2104.14294, appendix); None for one that stays.
       decay: patterns (whole match) of the parameter paths that decay, "encoder/block_00/mlp/expand/kernel".
       layer_decay: the learning rate of each layer as a share of that of the layer above (training/layerwise.py).
     """
@@ -49,6 +50,7 @@ class Settings:
     end_learning_rate: NonNegativeFloat = 0.0
     clip_norm: NonNegativeFloat = 1.0
     weight_decay: NonNegativeFloat = 0.0
+    end_weight_decay: NonNegativeFloat | None = None
     decay: tuple[Pattern, ...] = (".*/kernel",)
     layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
 
@@ -110,34 +112,38 @@ def make(
             f"config.optim.schedule={settings.schedule!r} lowers the learning rate, which {name} does without: "
             "take --config.optim.schedule=constant."
         )
-    rate = _schedule(settings, total_steps)
+    rate, strength = _schedule(settings, total_steps), _strength(settings, total_steps)
     try:
-        return _built(settings, rate, frozen, order, own), rate
+        return _built(settings, rate, strength, frozen, order, own), rate
     except (TypeError, ValueError) as error:  # optax's own checks
         raise UserError(f"config.optim: {name} cannot be made: {str(error).partition(chr(10))[0]}") from error
 
 
 def _built(
-    settings: Settings, rate: Schedule, frozen: tuple[str, ...], order: layerwise.Order, own: Section
+    settings: Settings,
+    rate: Schedule,
+    strength: float | Schedule,
+    frozen: tuple[str, ...],
+    order: layerwise.Order,
+    own: Section,
 ) -> optax.GradientTransformationExtraArgs:
     if settings.name == "sam":
         around = {key: value for key, value in own.items() if key in optimisers.sam_keys()}
         inner = {key: value for key, value in own.items() if key not in optimisers.sam_keys()}
-        whole = _chain(settings, around.pop("optimizer", "sgd"), rate, order, inner)
+        whole = _chain(settings, around.pop("optimizer", "sgd"), rate, strength, order, inner)
         return optimisers.sam(layerwise.only_trained(whole, frozen) if frozen else whole, **around)
-    whole = _chain(settings, settings.name, rate, order, own)
+    whole = _chain(settings, settings.name, rate, strength, order, own)
     return optax.with_extra_args_support(layerwise.only_trained(whole, frozen) if frozen else whole)
 
 
 def _chain(
-    settings: Settings, name: str, rate: Schedule, order: layerwise.Order, own: Section
+    settings: Settings, name: str, rate: Schedule, strength: float | Schedule, order: layerwise.Order, own: Section
 ) -> optax.GradientTransformation:
     """Clipping, the optimiser, decay and layer-wise rates. Checkpoints hold the state of this chain, part by part."""
 
     def mask(params: PyTree) -> PyTree:
         return decayed(params, settings.decay)
 
-    strength = settings.weight_decay
     clip = clipped(settings.clip_norm) if settings.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(strength, mask) if strength else optax.identity()
     layers = [layerwise.scaled(settings.layer_decay, order)] if settings.layer_decay != 1 else []
@@ -158,7 +164,8 @@ def _chain(
     if masks:
         arguments[masks[0]] = mask
         return optax.chain(clip, factory(**arguments), *layers)
-    after = [optax.add_decayed_weights(lambda step: -strength * rate(step), mask)] if strength else []
+    of_step = strength if callable(strength) else optax.constant_schedule(strength)
+    after = [optax.add_decayed_weights(lambda step: -of_step(step) * rate(step), mask)] if strength else []
     return optax.chain(clip, factory(**arguments), *after, *layers)
 
 
@@ -208,6 +215,14 @@ def _schedule(settings: Settings, total_steps: int) -> Schedule:
     # The first step is taken with peak / warmup, not with a rate of zero.
     start = optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1))
     return optax.join_schedules([start, after], [warmup])
+
+
+def _strength(settings: Settings, total_steps: int) -> float | Schedule:
+    """Of the weight decay: a number, or what it is at each step."""
+    begin, end = settings.weight_decay, settings.end_weight_decay
+    if end is None or end == begin:
+        return begin
+    return lambda step: end - (end - begin) * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total_steps, 1.0))) / 2
 
 
 def decayed(params: PyTree, patterns: tuple[str, ...]) -> PyTree:

@@ -34,6 +34,7 @@ class Apply:
     Attributes:
       variables: the model's parameters and other collections; where these are mutable, as the last call left them.
       gather: the rows (b, ...) of all devices that share the step, (B, ...).
+      step: gradient steps that were taken before, int32; 0 outside of training.
     """
 
     def __init__(
@@ -42,18 +43,31 @@ class Apply:
         variables: Variables,
         gather: Callable[[jax.Array], jax.Array],
         mutable: bool = False,
+        average: PyTree = None,
+        step: jax.Array | int = 0,
         **options: Any,  # a flag, keys of randomness: whatever model.apply takes
     ):
-        """options: of every call, such as train=False. mutable: whether calls change the collections."""
-        self.variables, self.gather = dict(variables), gather
-        self._model, self._mutable, self._options = model, mutable, options
+        """options: of every call, such as train=False. mutable: whether calls change the collections. average: the
+        weights' moving average, where it is another tree than the weights."""
+        self.variables, self.gather, self.step = dict(variables), gather, step
+        self._model, self._mutable, self._options, self._average = model, mutable, options, average
 
     def __call__(self, *inputs: jax.Array | None, **options: Any) -> Any:  # whatever the method takes and returns
         """The model's output. options: of the method that is called, such as method="start"."""
+        return self._applied(self.variables, *inputs, **options)
+
+    def averaged(self, *inputs: jax.Array | None, **options: Any) -> Any:
+        """The output with the weights' moving average, through which no gradient goes back. Where there is no average,
+        with the weights themselves."""
+        if not self._average:
+            return jax.lax.stop_gradient(self(*inputs, **options))
+        return jax.lax.stop_gradient(self._applied(self.variables | {"params": self._average}, *inputs, **options))
+
+    def _applied(self, variables: Variables, *inputs: jax.Array | None, **options: Any) -> Any:
         options = self._options | options
         if not (self._mutable and self.collections):
-            return self._model.apply(self.variables, *inputs, **options)
-        output, changed = self._model.apply(self.variables, *inputs, mutable=list(self.collections), **options)
+            return self._model.apply(variables, *inputs, **options)
+        output, changed = self._model.apply(variables, *inputs, mutable=list(self.collections), **options)
         self.variables |= changed
         return output
 
@@ -183,6 +197,7 @@ def train_step(
     accumulate: int,
     ema_decay: float,
     ema_warmup: bool = False,
+    ema_rises: int = 0,
     spike: float = 0.0,
     frozen: tuple[str, ...] = (),
 ) -> tuple[State, Sums]:
@@ -200,6 +215,7 @@ def train_step(
       axis: the devices that share the step.
       ema_decay: of the weights' moving average; 0 for none.
       ema_warmup: whether the average begins with a lower decay: see `averaging_decay`.
+      ema_rises: the step at which the decay has risen to 1; 0 for one that stays.
       spike: 0 for no detection of spikes.
       frozen: patterns over the paths of parameters that get no gradient.
 
@@ -219,7 +235,8 @@ def train_step(
                 stays = layerwise.frozen(params, frozen)
                 params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
             variables = {"params": params, **collections}
-            apply = Apply(model, variables, axis.gather, mutable=True, train=True, rngs={"dropout": key})
+            also = dict(mutable=True, average=state.ema, step=state.step)
+            apply = Apply(model, variables, axis.gather, **also, train=True, rngs={"dropout": key})
             sums = task.sums(apply, batch, train=True)
             return sums["loss"][0], (sums, apply.collections)
 
@@ -256,7 +273,7 @@ def train_step(
         update = optax.with_extra_args_support(optimiser).update
         updates, opt_state = update(mean(grads, sums), state.opt_state, state.params, **extra)
         params = optax.apply_updates(state.params, updates)
-        decay = averaging_decay(ema_decay, state.step + 1) if ema_warmup else ema_decay
+        decay = averaging_decay(ema_decay, state.step + 1, ema_warmup, ema_rises)
         ema = optax.incremental_update(params, state.ema, 1 - decay) if ema_decay else state.ema
         forget = (1 - MEMORY) * (sums["loss"][1] > 0)  # padding alone has no loss to remember
         usual = optax.incremental_update({"loss": loss, "weight": one}, state.usual, forget)
@@ -287,13 +304,22 @@ def train_step(
     return replace(after, step=state.step + 1), sums
 
 
-def averaging_decay(decay: float, step: jax.typing.ArrayLike) -> jax.Array:
-    """The moving average's decay at a step, from 1 on: min(decay, (1 + step) / (10 + step)).
+def averaging_decay(
+    decay: float, step: jax.typing.ArrayLike, warmup: bool = True, rises: int = 0
+) -> jax.typing.ArrayLike:
+    """The moving average's decay at a step, from 1 on.
 
-    As in TensorFlow's ExponentialMovingAverage: without it, a decay of 0.9999 still gives the first weights 99 % of the
-    average after a hundred steps.
+    Args:
+      warmup: no more than (1 + step) / (10 + step), as in TensorFlow's ExponentialMovingAverage: without it, a decay of
+        0.9999 still gives the first weights 99 % of the average after a hundred steps.
+      rises: the step at which it is 1, from `decay` at the first by half a cosine (2006.07733, section 3.3); 0 for a
+        decay that stays.
     """
-    return jnp.minimum(decay, (1 + step) / (10 + step))
+    found: jax.typing.ArrayLike = decay
+    if rises:
+        share = jnp.minimum((step - 1) / rises, 1.0)
+        found = 1 - (1 - decay) * (jnp.cos(jnp.pi * share) + 1) / 2
+    return jnp.minimum(found, (1 + step) / (10 + step)) if warmup else found
 
 
 def _weight(sums: Sums) -> jax.Array:

@@ -24,6 +24,7 @@ from weights import (
     files,
     our_clip,
     our_detr,
+    our_dinov2,
     our_gpt,
     our_swin,
     our_t5,
@@ -146,7 +147,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     arrays, prefix = schemes.without_prefix(schemes.respelled(arrays))
     table = schemes.table(arrays, beside.tables(path))
     known, unknown = table.by_theirs(arrays)
-    if 2 * len(known) < len(arrays):
+    if not table.recognises(arrays):
         raise UserError(
             beside.unknown(path)
             or f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is "
@@ -297,7 +298,9 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
     tables = [t for t in TABLES if t.scheme == scheme]
     others = {t.family.name for t in tables} - {"", model.get("name")}
-    table = min(tables, key=lambda t: (len(t.by_ours(leaves)[1]), t.family.name in others, t.clashes(model)))
+    table = min(
+        tables, key=lambda t: (_lacks(t, leaves)[0], t.family.name in others, _lacks(t, leaves)[1], t.clashes(model))
+    )
     known, unknown = table.by_ours(leaves)
     if unknown:
         raise UserError(
@@ -355,6 +358,13 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
+
+
+def _lacks(table: Table, leaves: Leaves) -> tuple[int, int]:
+    """How many of our parameters have no place in a table, and how many of its rows find none."""
+    known, unknown = table.by_ours(leaves)
+    places = table.places(known.values())
+    return len(unknown), sum(spell(name, index) not in leaves for row, index in places for name in row.names)
 
 
 def _grid(
@@ -438,7 +448,7 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return clip_names.head_dim(table, arrays)
     if table.family is our_t5.FAMILY:
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
-    if table.family in (our_vit.FAMILY, *our_video.FAMILIES):
+    if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values(), *our_video.FAMILIES):
         return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
     if not any("heads" in row.change.name for row in table.rows):
         return 1

@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import bert_names, clip_names, detr_names, gpt_names, huggingface_names, marian_names, swin_names, t5_names
+from weights import (
+    bert_names,
+    clip_names,
+    detr_names,
+    dinov2_names,
+    gpt_names,
+    huggingface_names,
+    marian_names,
+    swin_names,
+    t5_names,
+)
 from weights import video_names as video
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
@@ -17,6 +27,10 @@ POSITIONS = ("max_length", "first_position")  # of a BERT whose positions begin 
 KINDS: dict[str, Kind] = {
     "vit": huggingface_names.VIT,
     "deit": huggingface_names.DEIT,
+    "vit_mae": huggingface_names.MAE,
+    "dinov2": dinov2_names.DINOV2,
+    "dinov2_with_registers": dinov2_names.DINOV2,
+    "dinov3_vit": dinov2_names.DINOV3,
     "marian": marian_names.CONFIG,
     "t5": t5_names.CONFIG,
     "mt5": t5_names.CONFIG,
@@ -45,6 +59,7 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
             own = json.loads(said["attend"])
             settings: Settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
             settings |= {key: int(own[key]) for key in POSITIONS if key in own}
+            settings |= {key: float(own[key]) for key in ("rotary_base",) if key in own}
             rows, columns = own.get("grid", (0, 0))
             grid = (int(rows), int(columns)) if "grid" in own else None
             return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
@@ -150,6 +165,8 @@ def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     settings = {key: model[key] for key in ("activation", "norm_epsilon")}
     if model.get("first_position"):
         settings |= {key: model[key] for key in POSITIONS}
+    if model.get("positions") == "rotary" and "rotary_base" in model:
+        settings["rotary_base"] = model["rotary_base"]
     rows, columns = model.get("grid") or (0, 0)
     if rows != columns:
         settings["grid"] = [rows, columns]

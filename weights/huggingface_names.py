@@ -1,5 +1,5 @@
-"""The names of transformers (PyTorch): ViTForImageClassification, DeiTForImageClassificationWithTeacher, and ViTModel
-with its pooler. A DeiT without distillation is published as a ViT."""
+"""The names of transformers (PyTorch): ViTForImageClassification, DeiTForImageClassificationWithTeacher, ViTModel with
+its pooler, and the encoder of ViTMAEForPreTraining. A DeiT without distillation is published as a ViT."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -60,8 +60,9 @@ def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
     return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
 
 
-def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = ()) -> Table:
+def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = (), decoder: bool = False) -> Table:
     unused = {r"(vit|deit)\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
+    unused |= {r"decoder\..*": "of the decoder, which only pre-training has"} if decoder else {}
     return Table("huggingface", our_vit.FAMILY, SETTINGS, ELSEWHERE, rows, optional, unused)
 
 
@@ -76,6 +77,7 @@ TABLES = (
         )
     ),
     _table(_encoder("") + _linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
+    _table(_encoder("vit."), decoder=True),
 )
 
 
@@ -118,5 +120,6 @@ def _write(model_type: str, architecture: str, model: Settings, names: Sequence[
     }
 
 
+MAE = Kind((TABLES[3], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTModel"))
 VIT = Kind((TABLES[0], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTForImageClassification"))
 DEIT = Kind((TABLES[1],), SIZES, _read, partial(_write, "deit", "DeiTForImageClassificationWithTeacher"))

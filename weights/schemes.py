@@ -10,6 +10,7 @@ from weights import (
     bert_names,
     clip_names,
     detr_names,
+    dinov2_names,
     google_names,
     gpt_names,
     huggingface_names,
@@ -31,6 +32,7 @@ TABLES = (
     *bert_names.TABLES,
     *swin_names.TABLES,
     *detr_names.TABLES,
+    *dinov2_names.TABLES,
     *clip_names.TABLES,
     *video_names.TABLES,
 )
@@ -64,7 +66,7 @@ def without_prefix(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray]
     """
 
     def known(names: Collection[str]) -> bool:
-        return 2 * len(table(names).by_theirs(names)[0]) >= len(names)
+        return table(names).recognises(names)
 
     depth = 0 if known(arrays) else LONGEST_PREFIX
     for parts in range(1, depth + 1):

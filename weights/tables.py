@@ -4,7 +4,7 @@ A pattern is a name with places for indices that count from 0: "encoder/block_{b
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -90,6 +90,11 @@ class Table:
     def by_theirs(self, names: Iterable[str]) -> tuple[dict[str, tuple[Row, Index]], list[str]]:
         """Their names -> rows and indices; and the names that are in no row."""
         return _sorted_out(self._theirs, names)
+
+    def recognises(self, names: Collection[str]) -> bool:
+        """Whether at least half of their names are of its rows, or are left out on purpose."""
+        known, unknown = self.by_theirs(names)
+        return 2 * (len(known) + len(self.unused(unknown))) >= len(names)
 
     def fit(self, names: Iterable[str]) -> tuple[int, int]:
         """How many of their names it knows and, the less the better, how many it misses."""

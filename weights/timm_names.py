@@ -43,4 +43,5 @@ ROWS = (
     Row("distillation_head/bias", "head_dist.bias", SAME),
 )
 OPTIONAL = ("token", "distillation_token", "head", "distillation_head")
-TABLES = (Table("timm", our_vit.FAMILY, SETTINGS, ELSEWHERE, ROWS, OPTIONAL),)
+IGNORED = {r"decoder_.*|mask_token": "a masked autoencoder's decoder, which only pre-training has"}
+TABLES = (Table("timm", our_vit.FAMILY, SETTINGS, ELSEWHERE, ROWS, OPTIONAL, IGNORED),)

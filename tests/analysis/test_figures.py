@@ -15,6 +15,7 @@ from analysis.figures import (
     positions,
     queries,
     rollout,
+    segments,
     sinusoids,
     token_layers,
 )
@@ -176,3 +177,12 @@ def test_attention_to_several_maps_keeps_its_sum_and_its_place():
     for row, column in ((0, 0), (4, 5), (2, 3)):
         expected = fine[..., row, column] + coarse[..., row // 2, column // 2] / 4
         np.testing.assert_allclose(whole[..., row, column], expected, rtol=1e-5)
+
+
+def test_a_segment_is_the_fewest_patches_that_hold_the_mass():
+    weights = attentions(2, 3, 7)
+    kept = segments.heaviest(weights, 0.6)
+    for row, mine in zip(weights.reshape(-1, 7), kept.reshape(-1, 7), strict=True):
+        count = next(n for n in range(1, 8) if np.sort(row)[::-1][:n].sum() >= 0.6)
+        assert mine.sum() == count
+        assert row[mine].min() >= row[~mine].max()

@@ -61,6 +61,15 @@ def test_what_is_drawn_is_even_and_the_same_again(examples):
     assert one == fewshot.Fewshot(shots=(1,), seeds=1).scores((features, labels), test)[0]
 
 
+def test_a_linear_probe_sees_all_examples_and_not_their_scale(examples):
+    train, test = examples
+    figures, notes = fewshot.Fewshot(linear=True).scores(train, test)
+    assert figures["linear"] > fewshot.Fewshot(shots=(1,)).scores(train, test)[0]["1_shot"]
+    assert notes == [f"linear, all 210 examples: {100 * figures['linear']:.2f} %"]
+    scaled = [(1000 * features, labels) for features, labels in examples]
+    assert fewshot.linear_probe(*scaled) == pytest.approx(figures["linear"], abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

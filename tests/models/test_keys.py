@@ -9,16 +9,21 @@ import models
 
 SIZES = {"vocabulary": 20, "source_vocabulary": None}  # given by the data
 CHOICES = {"seq2seq": dict(cell="gru", attention="bahdanau"), "recurrent": dict(cell="gru")}
+CHOICES["dino"] = dict(position_grid=(7, 7))
 INPUTS = {
     "image": (jnp.zeros((1, 32, 32, 3)),),
     "canvas": (jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 2))),
     "noisy image": (jnp.zeros((1, 32, 32, 3)), jnp.zeros(1), jnp.zeros(1, jnp.int32)),
+    "image and text": (jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 4), jnp.int32)),
     "clip": (jnp.zeros((1, 4, 32, 32, 3)),),
     "pair": (jnp.ones((1, 4), jnp.int32),) * 2,
     "sentence": (jnp.ones((1, 4), jnp.int32),),
 }
 MODELS = {
     **dict.fromkeys(("vit", "mae", "masked_patches", "mixer", "resnet", "swin", "segmenter", "upernet"), "image"),
+    "dino": "image",
+    "clip": "image and text",
+    "multimodal": "image and text",
     "detr": "canvas",
     "dit": "noisy image",
     **dict.fromkeys(("vivit", "timesformer", "video_mae"), "clip"),

@@ -15,6 +15,8 @@ SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors
 TEXT = ("transformer", "t5")
 ANY_IMAGE = ("resnet", "swin")
 SWIN = ({}, {"version": "2", "window": 8})
+DINOV2 = dict(outputs=0, layer_scale=1.0, position_grid=(3, 3), activation="gelu")
+DINOV3 = dict(outputs=0, layer_scale=1.0, positions="rotary", key_bias=False, registers=4, norm_epsilon=1e-5)
 FORMS = [
     *[(scheme, {}) for scheme in SUFFIX],
     *[(scheme, {"scan": True}) for scheme in SUFFIX],
@@ -25,6 +27,9 @@ FORMS = [
     ("timm", {"head": "distilled"}),
     ("huggingface", {"head": "distilled"}),
     ("huggingface", {"outputs": 0, "representation": True}),
+    *[("huggingface", DINOV2 | changes) for changes in ({}, {"registers": 3}, {"activation": "swiglu"})],
+    *[("timm", DINOV2 | changes) for changes in ({}, {"registers": 3})],
+    *[("huggingface", DINOV3 | changes) for changes in ({}, {"activation": "swiglu"})],
     ("google", {"stem": "cifar", "stem_depths": (2, 1), "stem_width": 8, "patch": 2}),
     ("google", {"stem": "imagenet", "stem_width": 8, "patch": 1}),
     ("google", {"name": "resnet"}),
@@ -48,8 +53,12 @@ def same(a, b):
 @pytest.mark.parametrize(("scheme", "settings"), FORMS)
 def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, settings):
     if settings.get("name") not in (*ANY_IMAGE, *TEXT):
-        settings = {"activation": "gelu_tanh"} | settings
+        settings = {"activation": "gelu" if "layer_scale" in settings else "gelu_tanh"} | settings
     params, model = drawn(**settings)
+    if scheme == "timm" and settings.get("registers"):
+        positions = params["positions/embedding"].copy()
+        positions[:, 0] = 0.0
+        params = params | {"positions/embedding": positions}
     path, again = tmp_path / f"a{SUFFIX[scheme]}", tmp_path / f"b{SUFFIX[scheme]}"
     moves, _ = weights.write(path, params, scheme, model)
     found = weights.read(path)
@@ -60,7 +69,7 @@ def test_there_and_back_is_the_same_bit_for_bit(drawn, tmp_path, scheme, setting
     assert {key: model[key] for key in found.model} == found.model
     text = model["name"] in TEXT
     assert (found.classes, found.channels) == ((0, 0) if text else (settings.get("outputs", 5), 3))
-    assert found.image_size == (0 if model["name"] in (*ANY_IMAGE, *TEXT) else 12)
+    assert found.image_size == (0 if model["name"] in (*ANY_IMAGE, *TEXT) or model.get("positions") == "rotary" else 12)
     of_tokens = ("embedding/embedding", "logits_bias", "head/kernel")
     assert list(found.vocabulary) == [name for name in of_tokens if text and name in params]
     assert not weights.mismatch(found, params)
