@@ -16,7 +16,7 @@ VARIANTS = {"variant": ("B/32", "B/16", "L/14", "siglip+B/16", "siglip+L/16", "s
 CLIP_PIXELS = dict(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 
 
-def get_config(variant: str) -> ConfigDict:
+def get_config(variant: str = "B/32") -> ConfigDict:
     """The config of a variant: a size, "B/32", of CLIP or, "siglip+B/16", of SigLIP."""
     form, _, size = variant.rpartition("+")
     config = base.config(

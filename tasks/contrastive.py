@@ -167,7 +167,9 @@ class Task(tasks.Task):
         return Metrics()
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The likeliest classes. data: with `asked`, their names."""
+        """The likeliest classes, of those that are asked for. data: with `asked`, their names."""
+        if "probability" not in row:  # of an evaluation, which asks for none
+            return Answer("", {})
         likeliest = [(data.asked[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
         lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
         return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})

@@ -53,7 +53,7 @@ FIGURES = {
 }  # one that the family has, besides curves
 
 EXPLORERS = {
-    **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter"), "images"),
+    **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter", "dino"), "images"),
     **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
 }  # of the page, by family; the others have none
 JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong

@@ -28,14 +28,15 @@ def subject(inputs: tuple[str, ...], spec: dict, batches: tuple[dict, ...] = (),
 
 @pytest.mark.parametrize(
     ("inputs", "images", "tokens"),
-    [(("image",), True, False), (("tokens",), False, True), (("image", "tokens"), True, True)],
+    [(("image",), True, False), (("tokens",), False, True), (("image", "tokens"), True, False)],
 )
 def test_a_model_reads_what_its_task_calls_it_with(inputs, images, tokens):
     spec = {"image": IMAGE, "tokens": ((1, 8), "int32"), "label": ((1,), "int32")}
     one = subject(inputs, spec)
     assert (one.reads_images, one.reads_tokens, one.reads_pairs) == (images, tokens, False)
     assert gradients.lacks(one) == ("" if tokens else "the model reads no sentences")
-    assert heads.lacks(one) == ("a m has no attention" if images else "the model reads no images")
+    of_images = "the model reads more than an image" if len(inputs) > 1 else "a m has no attention"
+    assert heads.lacks(one) == (of_images if images else "the model reads no images")
 
 
 def test_the_shape_of_images_is_the_pipelines():

@@ -23,7 +23,7 @@ from training.log import Log
 
 ROOT = Path(__file__).parents[2]
 OF_CLASSES = {"calibration", "confusion", "mistakes"}
-OF_IMAGES = OF_CLASSES | {"curves", "distance", "filters", "heads", "positions", "rollout", "token_layers"}
+OF_IMAGES = OF_CLASSES | {"curves", "distance", "filters", "heads", "positions", "rollout", "segments", "token_layers"}
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:

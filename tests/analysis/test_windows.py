@@ -63,7 +63,9 @@ def test_a_figure_is_drawn_of_its_arrays_alone():
     }
     assert class_maps.draw(maps).axes[3].get_title() == r"\$"
     arrays = {"picture": RNG.random((2, 8, 30, 3)), "error": np.array([0.9, 0.5]), "example": np.array(["x.jpg", "y"])}
-    assert mistakes.draw(arrays).axes[0].get_title("left") == "0.900  x.jpg"
+    assert mistakes.draw(arrays | {"mistake": np.array(["", ""])}).axes[0].get_title("left") == "0.900  x.jpg"
+    named = mistakes.draw(arrays | {"mistake": np.array(["says 3, is 5", ""])})
+    assert named.axes[0].get_title("left") == "says 3, is 5\nx.jpg"
 
 
 def test_the_worst_examples_come_first_whatever_their_batch():

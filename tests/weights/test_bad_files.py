@@ -131,8 +131,10 @@ def test_half_a_part_is_missing_too(npz):
 
 
 def test_unknown_names_give_the_first_and_how_many(npz, tensors):
-    rewrite(tensors, lambda arrays: arrays.update({f"blocks.{i}.ls1.gamma": np.ones(16, np.float32) for i in range(3)}))
-    refused(tensors, r"holds 'blocks.0.ls1.gamma' and 2 more that a ViT has no place for: nothing was loaded")
+    rewrite(
+        tensors, lambda arrays: arrays.update({f"blocks.{i}.adapter.weight": np.ones(16, np.float32) for i in range(3)})
+    )
+    refused(tensors, r"holds 'blocks.0.adapter.weight' and 2 more that a ViT has no place for: nothing was loaded")
     rewrite(
         npz, lambda arrays: arrays.update({"Transformer/encoderblock_01/LayerNorm_0/bias": np.ones(16, np.float32)})
     )
