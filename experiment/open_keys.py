@@ -38,7 +38,7 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     Raises:
       UserError: the data are not there or not as expected, or the machine cannot be used.
     """
-    if not lookup.checked_value("config.recipe", str, config.get("recipe", "")):
+    if not lookup.checked_value("config.recipe", str, configs.plain(config).get("recipe", "")):
         return config, []
     config = configs.complete(ConfigDict(config.copy_and_resolve_references().to_dict()))
     if (workdir / record.FILE).exists() and (saved := record.read(workdir)).get("recipe") == config.recipe:
