@@ -3,7 +3,7 @@
     python train.py --config=configs/vivit_digits.py:direction+joint
 
 ASKED: direction, digit or both; ATTENTION: joint, of all tubelets to all, or factorised, in space and then in time.
-Clips of 8 frames of 32x32 pixels, of which every second is seen; tubelets of 2x4x4, a quarter of a digit's side.
+The model sees every second of 8 frames of 32x32 pixels, in tubelets of 2x4x4: a quarter of a digit's side.
 """
 
 from ml_collections import ConfigDict

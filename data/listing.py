@@ -98,5 +98,5 @@ def root(data_dir: str, name: str) -> Path:
     """
     found = Path(data_dir, name).expanduser()
     if not found.is_dir():
-        raise UserError(f"there is no folder {found}: config.data.name should say where the data are.")
+        raise UserError(f"there is no folder {found}: set config.data.name to the folder of the data.")
     return found

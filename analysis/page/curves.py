@@ -17,7 +17,7 @@ class Curve(TypedDict):
     """One metric of one split. Numbers that are not finite are left out.
 
     Attributes:
-      split: "train", a split of the evaluation, or "" of what is no metric, such as the learning rate.
+      split: "train", a split of the evaluation, or "" for a quantity without a split, such as the learning rate.
       step, time, value: of each point; time in seconds of training, null where it was not logged.
     """
 

@@ -131,8 +131,8 @@ def part(examples: Examples) -> Html | None:
         "Examples",
         element(
             "p",
-            f"The first {count:,} of the split {split}: {len(right):,} right, {len(wrong):,} wrong. Under each: what "
-            "the model said, and what is true if that is something else.",
+            f"The first {count:,} of the split {split}: {len(right):,} right, {len(wrong):,} wrong. Under each: "
+            "the model's answer, and the true one where they differ.",
         ),
         element("h3", "Wrong", of_wrong),
         shelf(examples, wrong[:most]) if wrong else none,

@@ -69,6 +69,22 @@ class Files(Indexed):
         return shown(self._paths[index])
 
 
+def of_split(root: Path, split: str) -> tuple[Path, str]:
+    """The folder of a split, which is `root` itself for "all", and the name that it has there.
+
+    Raises:
+      UserError: there is none.
+    """
+    there, _ = listing.folders(root)
+    called = named(split, there)
+    folder = root if called == "all" and "all" not in there else root / called
+    if not folder.is_dir():
+        raise UserError(
+            f"{root} has no folder {called!r} for that split: {nearest(called, [*map(shown, there), 'all'])}"
+        )
+    return folder, called
+
+
 class Source(Files):
     """Classes are the sorted names of the folders. A class has the images in its folder and in the folders within.
 
@@ -85,13 +101,7 @@ class Source(Files):
         wanted: tuple[str, ...] | None = None,
     ):
         root = listing.root(data_dir, name)
-        there, _ = listing.folders(root)
-        called = named(stem(split), there)
-        folder = root if called == "all" and "all" not in there else root / called
-        if not folder.is_dir():
-            raise UserError(
-                f"{root} has no folder {called!r} for that split: {nearest(called, [*map(shown, there), 'all'])}"
-            )
+        folder, called = of_split(root, stem(split))
         classes, left_out = listing.folders(folder)
         files: list[tuple[str, int]] = []
         for label, one in enumerate(classes):

@@ -8,9 +8,9 @@ import numpy as np
 
 from data import fingerprint, listing, videos
 from data.order import Tensor
-from data.slices import cut, named, stem
+from data.slices import cut, stem
 from data.sources import Example, Feature, Features, Indexed, chosen, folder
-from errors import UserError, nearest, shown
+from errors import UserError, shown
 
 SUFFIXES = (*videos.FILES, ".apng", ".gif", ".webp")
 EMPTY, OUTSIDE = "folders without a frame", "videos outside a folder of a class"
@@ -33,13 +33,7 @@ class Source(Indexed):
         wanted: tuple[str, ...] | None = None,
     ):
         root = listing.root(data_dir, name)
-        there, _ = listing.folders(root)
-        called = named(stem(split), there)
-        whole = root if called == "all" and "all" not in there else root / called
-        if not whole.is_dir():
-            raise UserError(
-                f"{root} has no folder {called!r} for that split: {nearest(called, [*map(shown, there), 'all'])}"
-            )
+        whole, called = folder.of_split(root, stem(split))
         classes, left_out = listing.folders(whole)
         files: list[tuple[str, int]] = []
         for label, one in enumerate(classes):
