@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from markdown_it import MarkdownIt
 
@@ -154,7 +153,7 @@ def code(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
-def as_json(value: Any) -> Any:  # Any: nested numbers, as JSON
+def as_json(value: object) -> object:
     """Nested numbers for JSON, which has no NaN and no infinity: null instead."""
     if isinstance(value, dict):
         return {key: as_json(inner) for key, inner in value.items()}

@@ -5,7 +5,7 @@ b pairs of one device, B of all devices, M captions of an image, T tokens, E wid
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -175,7 +175,7 @@ class Task(tasks.Task):
         return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})
 
 
-def embedded(output: Any) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:  # whatever the model returned
+def embedded(output: object) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:  # whatever the model returned
     """Images, texts, scale and bias.
 
     Raises:

@@ -3,7 +3,6 @@ its pooler, and the encoder of ViTMAEForPreTraining. A DeiT without distillation
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from weights import our_vit
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
@@ -98,7 +97,7 @@ def _read(config: Json) -> Beside:
     )
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: int | list[int]) -> tuple[int, int]:
     """A height and a width, which are one number where they are the same."""
     height, width = value if isinstance(value, list) else (value, value)
     return int(height), int(width)
