@@ -39,5 +39,5 @@ model_type, architecture = files.model_type, files.architecture
 # config.model.name
 MODELS = (
     *("vit", "resnet", "mixer", "swin", "detr", "clip", "vivit", "timesformer", "video_mae"),
-    *("transformer", "t5", "gpt", "bert"),
+    *("dit", "transformer", "t5", "gpt", "bert"),
 )

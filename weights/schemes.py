@@ -11,6 +11,7 @@ from weights import (
     clip_names,
     detr_names,
     dinov2_names,
+    dit_names,
     google_names,
     gpt_names,
     huggingface_names,
@@ -35,6 +36,7 @@ TABLES = (
     *dinov2_names.TABLES,
     *clip_names.TABLES,
     *video_names.TABLES,
+    *dit_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
