@@ -16,7 +16,7 @@ test: .venv/ready
 test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get install chromium, or .venv/bin/playwright install chromium
 	$(BIN)/python -m pytest -n 0 -rs tests/analysis/test_page_in_browser.py $(ARGS)
 
-test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER say
+test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's and DiT's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER, DIT say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
 
 lint: .venv/ready

@@ -60,7 +60,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
     yield rows
     if wanted and not request.session.testsfailed:
         result = {
-            "command": "VISION_TRANSFORMER=... BIG_VISION=... BIG_TRANSFER=... make test-parity",
+            "command": "VISION_TRANSFORMER=... BIG_VISION=... BIG_TRANSFER=... DIT=... make test-parity",
             "expected": f"outputs of random weights at most {TOLERANCE} apart in float32; both round trips bit for bit",
             "date": date.today().isoformat(),
             **about,

@@ -89,7 +89,8 @@ def test_diffusers(torch, measured, tmp_path, channels, variance):
 
 @pytest.mark.parametrize("variance", [False, True])
 def test_published_code(torch, measured, tmp_path, checkout, variance):
-    spec = importlib.util.spec_from_file_location("published_dit", checkout("DIT", "facebookresearch/DiT") / "models.py")
+    file = checkout("DIT", "facebookresearch/DiT") / "models.py"
+    spec = importlib.util.spec_from_file_location("published_dit", file)
     code = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(code)
     size = dict(hidden_size=48, depth=3, num_heads=1, num_classes=CLASSES, input_size=SIDE, in_channels=4)
