@@ -19,7 +19,7 @@ def get_config(path: str = "flow") -> ConfigDict:
     config = dit_digits.get_config(path)
     config.steps = 9000
     config.model.update(depth=6, patch=4)
-    config.data.update(source="tfds", name="fashion_mnist", image_size=28, eval_splits=("test[:20%]",))
+    config.data.update(source="tfds", name="fashion_mnist", image_size=28, eval_splits=("test[:2000]",))
     config.data.eval_batch_size = 500
     config.evaluation.every_steps = config.checkpoint.every_steps = 3000
     config.log.every_steps = 200
