@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from analysis import studies  # noqa: E402
-from results.later_rows import clips, dense, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
+from results.later_rows import clips, dense, drawings, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
 from results.recorded import Record, Result, listed, made, mean_by, percent, read, table_of  # noqa: E402
 
 
@@ -152,6 +152,7 @@ def results() -> list[Result]:
         *tiny(),
         *dense(),
         *clips(),
+        *drawings(),
         *images_and_texts(),
         Result(
             "mae_fashion_mnist",

@@ -115,6 +115,19 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return arrays, notes
 
 
+def names(path: Path) -> list[str]:
+    """Those of the arrays in a .safetensors file.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return list(file.keys())
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"cannot read {path}: {error}.") from None
+
+
 def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> None:
     """Writes a file that is there whole or not at all. notes: into a .safetensors file; a .npz has no place for them.
 

@@ -154,6 +154,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         notes=(
             *neighbour.notes,
             *(f"{dtype} became float32" for dtype in dtypes),
+            *([f"no picture has {model.channels} channels: use arrays"] if model.channels not in (0, 1, 3) else []),
             *([f"the names are read without {prefix!r}, which they begin with"] if prefix else []),
         ),
     )
