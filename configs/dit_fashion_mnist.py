@@ -17,7 +17,7 @@ VARIANTS = dit_digits.VARIANTS
 def get_config(path: str = "flow") -> ConfigDict:
     """The config of a path: see above."""
     config = dit_digits.get_config(path)
-    config.steps = 9000
+    config.steps = 12000
     config.model.update(depth=6, patch=4)
     config.data.update(source="tfds", name="fashion_mnist", image_size=28, eval_splits=("test[:2000]",))
     config.data.eval_batch_size = 500

@@ -20,7 +20,7 @@ from experiment import record, restore, scoring  # noqa: E402
 from results import trained  # noqa: E402
 
 RECORD, PICTURES = ROOT / "results" / "diffusion.json", ROOT / "results" / "diffusion"
-EXPECTED = "at least 90 % recognised, and a smaller distance with the moving average than without it"
+EXPECTED = "at least 90 % recognised with guidance; distances with and without the moving average"
 SETS = {"digits": ("dit_digits", "test"), "fashion": ("dit_fashion_mnist", "test[:2000]")}
 RUNS = {
     f"{name} {path}, seed {seed}": trained.Planned(f"configs/{config}.py:{path}", EXPECTED, seed, (split,))

@@ -50,7 +50,7 @@ class Data(Protocol):
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
     train_split: str
 
-    def eval_batches(self, split: str) -> Iterator[Batch]:
+    def eval_batches(self, split: str) -> Iterator[Mapping[str, np.ndarray]]:
         """Every example of a split once, with a `mask` of 0 for rows that fill up the last batch."""
 
     def decode(self, ids: np.ndarray) -> str:

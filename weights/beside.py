@@ -68,7 +68,8 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
             settings |= {key: float(own[key]) for key in NUMBERS if key in own}
             rows, columns = own.get("grid", (0, 0))
             grid = (int(rows), int(columns)) if "grid" in own else None
-            return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
+            note = f"{', '.join(['heads', *settings])} as the file itself says"
+            return Beside(int(own["heads"]), settings, notes=(note,), grid=grid)
         found = config(path)
         if table.scheme != "huggingface" or not found:
             return Beside()
@@ -174,7 +175,8 @@ def exists(path: Path) -> bool:
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     """The notes that make a Transformer's file readable again without a guess; other models need none."""
     query = next((leaf for name, leaf in leaves.items() if name.endswith("attention/query/kernel")), None)
-    settings = {key: model[key] for key in ("activation", "norm_epsilon", "mlp_norm_epsilon") if key in model}
+    keys = ("activation", "norm_epsilon", "mlp_norm_epsilon")
+    settings: Settings = {key: model[key] for key in keys if key in model}
     if query is None or not {"activation", "mlp_norm_epsilon"} & settings.keys():
         return {}
     if model.get("first_position"):

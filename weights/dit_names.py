@@ -159,7 +159,7 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 def _pipeline(names: Sequence[str]) -> dict[str, Json]:
-    """The file that opens the transformer as a part of a DiTPipeline, whose other parts are given to it."""
+    """The file that opens the transformer as a part of a DiTPipeline, to which its VAE and its scheduler are given."""
     return {
         PIPELINE: {
             "_class_name": "DiTPipeline",
