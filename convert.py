@@ -168,8 +168,7 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
       run: whose they are, which has the tokens in an order of its own; None for those of a file.
       target: a file, or a folder that transformers opens.
     """
-    usual, own = USUAL.get(target.suffix, "huggingface"), weights.schemes_of(model["name"])
-    scheme = scheme or (usual if usual in own or not own else own[0])
+    scheme = scheme or usual(model["name"], target.suffix)
     order = run.token_order if run else None
     if target.suffix in USUAL:
         moves, notes = weights.write(target, params, scheme, model, order)
@@ -186,6 +185,12 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
     for note in notes:
         print(f"note: {note}.")
     print(f"{target} has the names of {scheme}.")
+
+
+def usual(model: str, suffix: str) -> str:
+    """The names to write where none are asked for: those of the suffix; where timm has no such model, its own."""
+    own = weights.schemes_of(model)
+    return own[0] if suffix == ".safetensors" and own and "timm" not in own else USUAL.get(suffix, "huggingface")
 
 
 def special_ids(run: Run) -> dict[str, int | None]:

@@ -16,7 +16,8 @@ from results.recorded import Record, Result, listed, made, mean_by, percent, rea
 def families() -> dict[str, list[Result]]:
     """The rows of README's results, by what they are about."""
     return {
-        "Images": [*images(), *drawings()],
+        "Images": images(),
+        "Images from noise": drawings(),
         "Translation and sequences": sequences(),
         "Language": language(),
         "Detection and segmentation": dense(),
