@@ -45,7 +45,7 @@ def part(workdir: Path, hosts: int, until_step: int, parallel: str) -> None:
 def main() -> int:
     """Runs both ways of parallelism and writes the record. Returns the exit status."""
     about = record.clean_provenance()
-    rows = []
+    rows: list[record.Record] = []
     with tempfile.TemporaryDirectory() as folder:
         for parallel in ("pmap", "mesh"):
             changed, whole = Path(folder, f"{parallel}-changed"), Path(folder, f"{parallel}-whole")
