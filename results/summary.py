@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from analysis import studies  # noqa: E402
 from results.later_rows import clips, dense, drawings, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
-from results.recorded import Record, Result, listed, made, mean_by, percent, read, table_of  # noqa: E402
+from results.recorded import Record, Result, listed, made, mean_by, percent, read, recorded, table_of  # noqa: E402
 
 
 def families() -> dict[str, list[Result]]:
@@ -307,6 +307,7 @@ def measured() -> list[list[str]]:
             "hosts_drill",
             hosts,
         ),
+        *changed_hosts(),
         row(
             f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights "
             "against timm, transformers and Google's code (`make test-parity`)",
@@ -314,4 +315,21 @@ def measured() -> list[list[str]]:
             "parity",
             parity,
         ),
+    ]
+
+
+def changed_hosts() -> list[list[str]]:
+    """The row of results/hosts_change.py, once it is recorded."""
+    if not recorded("hosts_change"):
+        return []
+    found = read("hosts_change")
+    apart = max(row["largest relative error"] for row in found["rows"])
+    parts = [f"{part['hosts']} to step {part['ended after step']}" for part in found["rows"][0]["parts"]]
+    source = f"[hosts_change.json](results/hosts_change.json), {made(found['commit'])}"
+    return [
+        [
+            f"one run on hosts {', '.join(parts)}, by pmap and by mesh",
+            f"each step's loss at most {apart:.1e} from that of an undisturbed run, relatively",
+            source,
+        ]
     ]
