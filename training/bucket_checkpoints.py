@@ -28,7 +28,7 @@ class BucketCheckpoints(Checkpoints):
     _copying: Future[None] | None = field(default=None, init=False)
 
     @cached_property
-    def _here(self) -> Path:  # type: ignore[override]
+    def _here(self) -> Path:
         return Path(mkdtemp(dir=storage.private(), prefix="checkpoints-"))
 
     @cached_property
@@ -52,7 +52,7 @@ class BucketCheckpoints(Checkpoints):
     def _objects(self) -> dict[int, list[str]]:
         """The names of what is there of each step, whole or not, within `folder`."""
         found: dict[int, list[str]] = {}
-        for name in self._bucket.objects():
+        for name in self._bucket.marks():
             if (step := name.partition("/")[0]).isdigit():
                 found.setdefault(int(step), []).append(name)
         return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lookup
+import storage
 from data.slices import SAME
 from errors import UserError, shown
 from lookup import Section, Value
@@ -66,7 +67,7 @@ def place(section: Section) -> Path:
     Raises:
       UserError: there is none.
     """
-    path = Path(section.get("data_dir", ""), section["name"]).expanduser()
+    path = storage.here(section.get("data_dir", ""), section["name"], beside=True)
     if not path.exists():
         near = sorted(shown(one.name) for one in path.parent.iterdir())[:8] if path.parent.is_dir() else []
         there = f" {path.parent} holds: {', '.join(near)}." if near else ""
