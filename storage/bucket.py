@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path, PosixPath
+from pathlib import PosixPath
 from typing import IO, Any, Self
 
 
