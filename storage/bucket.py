@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import re
+import stat
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -36,24 +37,30 @@ class Bucket(PosixPath):
         """As it is."""
         return self
 
-    def _type(self) -> str:
+    def stat(self, **_: bool) -> os.stat_result:
+        """Its kind and its size."""
+        with explained(self):
+            about = self.store.info(str(self))
+        kind = stat.S_IFDIR if about["type"] == "directory" else stat.S_IFREG
+        return os.stat_result((kind, 0, 0, 1, 0, 0, about["size"] or 0, 0, 0, 0))
+
+    def _kind(self) -> int:
         try:
-            with explained(self):
-                return self.store.info(str(self))["type"]
+            return self.stat().st_mode
         except FileNotFoundError:
-            return ""
+            return 0
 
     def exists(self, **_: bool) -> bool:
         """Whether it is an object, or the beginning of the names of some."""
-        return self._type() != ""
+        return self._kind() != 0
 
     def is_dir(self, **_: bool) -> bool:
         """Whether it is the beginning of the names of some."""
-        return self._type() == "directory"
+        return stat.S_ISDIR(self._kind())
 
     def is_file(self, **_: bool) -> bool:
         """Whether it is an object."""
-        return self._type() == "file"
+        return stat.S_ISREG(self._kind())
 
     def iterdir(self) -> Generator[Self, None, None]:
         """What is there, one level deep."""
