@@ -123,21 +123,24 @@ class Bucket(PosixPath):
         errors: str | None = None,
         newline: str | None = None,
     ) -> IO[Any]:
-        """An object: read when it is opened, written when it is closed; with buffering=0 at every `write`."""
-        file = _Object(self, mode.replace("b", "").replace("t", ""), buffering)
-        return file if "b" in mode else io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
+        """An object: read when it is opened, written when it is closed; with buffering=0 at every `write`. One whose
+        `with` ends in an error is not written."""
+        mode, binary = mode.replace("b", "").replace("t", ""), "b" in mode
+        content = b""
+        if mode == "x" and self.exists():  # an emulator may not know the condition
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+        if mode == "r" or (mode == "a" and self.exists()):
+            with explained(self):
+                content = self.store.cat_file(str(self))
+        file = _Object(self, mode, content, buffering == 0)
+        return file if binary else _Text(file, encoding or "utf-8", errors, newline)
 
 
 class _Object(io.BytesIO):
-    def __init__(self, path: Bucket, mode: str, buffering: int):
-        super().__init__()
-        self._path, self._mode, self._at_once = path, mode, buffering == 0
-        if mode == "x" and path.exists():  # an emulator may not know the condition
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        if mode == "r" or (mode == "a" and path.exists()):
-            with explained(path):
-                super().write(path.store.cat_file(str(path)))
-            self.seek(0, os.SEEK_SET if mode == "r" else os.SEEK_END)
+    def __init__(self, path: Bucket, mode: str, content: bytes, at_once: bool):
+        super().__init__(content)
+        self._path, self._mode, self._at_once, self.kept = path, mode, at_once, True
+        self.seek(0, os.SEEK_END if mode == "a" else os.SEEK_SET)
 
     def write(self, data: Any) -> int:  # whatever has bytes
         count = super().write(data)
@@ -155,10 +158,24 @@ class _Object(io.BytesIO):
 
     def close(self) -> None:
         try:
-            if not self.closed and self._mode != "r" and not self._at_once:
+            if not self.closed and self.kept and self._mode != "r" and not self._at_once:
                 self._put()
         finally:
             super().close()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.kept = kind is None
+        self.close()
+
+
+class _Text(io.TextIOWrapper):
+    def __init__(self, file: _Object, *options: str | None):
+        super().__init__(file, *options)
+        self._file = file
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.kept = kind is None
+        self.close()
 
 
 @contextmanager

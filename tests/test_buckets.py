@@ -142,6 +142,10 @@ def test_files(bucket):
     assert (file.is_file(), folder.is_dir(), file.is_dir()) == (True, True, False)
     with pytest.raises(FileExistsError), file.open("x") as stream:
         stream.write("other")
+    for mode in ("w", "wb", "x"):
+        with pytest.raises(ZeroDivisionError), (folder / "broken").open(mode):
+            raise ZeroDivisionError
+    assert not (folder / "broken").exists()
     with (folder / "log").open("ab", buffering=0) as stream:
         stream.write(b"1\n")
         assert (folder / "log").read_bytes() == b"1\n"
@@ -174,7 +178,7 @@ def test_what_a_service_raises_is_the_error_of_a_file(bucket, monkeypatch):
     def find(*_, **__):
         raise Refused("no credentials")
 
-    monkeypatch.setattr(type(bucket.store), "find", find)
+    monkeypatch.setattr(bucket.store, "find", find)
     with pytest.raises(OSError, match="Refused: no credentials") as raised:
         names(bucket)
     assert (raised.value.errno, raised.value.filename) == (errno.EIO, str(bucket))
@@ -285,7 +289,7 @@ def test_a_copy_that_fails_is_told_and_the_step_before_stays(bucket, number, kin
 
 
 def test_a_second_process_is_refused_and_one_that_died_is_not_waited_for(bucket, monkeypatch):
-    monkeypatch.setattr(lock, "BEAT", 0.05)
+    monkeypatch.setattr(lock, "BEAT", 0.3)
     monkeypatch.setattr(lock, "LATE", 2.0)
     workdir = bucket / "locked"
     with lock.Lock(workdir):
@@ -320,7 +324,7 @@ def test_images_of_a_bucket(bucket):
             with storage.written(bucket / "photos" / kind / f"{number}.png") as file:
                 Image.fromarray(np.full((4, 4, 3), shade, np.uint8)).save(file)
     source = sources.open("folder", place, "all", "", 0)
-    assert (source.size, source.features["label"].classes) == (4, ("cat", "dog"))
+    assert (source.size, source.features["label"].names) == (4, ("cat", "dog"))
 
 
 def test_only_what_changed_is_copied_again(bucket):

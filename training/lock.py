@@ -112,6 +112,8 @@ class Lock:
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError):
                 found = read(self._workdir)
+                if self._ended.is_set():  # while it was read: what is there now is another's
+                    return
                 if not found:  # removed by hand
                     self._created()
                 elif found["id"] != self._owner["id"]:
