@@ -94,7 +94,7 @@ def train_flags(runs: bool = True) -> None:
       runs: whether the command trains, and does not only look ahead.
     """
     config_flag("configs/FILE.py[:VARIANT]; one key by --config.KEY=VALUE")
-    flag("string", "workdir", None, "Folder of the run (default: runs/ and the config's name)")
+    flag("string", "workdir", None, "Folder of the run, or gs://... or s3://... (default: runs/ and the config's name)")
     if runs:
         flag("integer", "stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 

@@ -1,7 +1,7 @@
 """A path in a bucket, with pathlib's methods, through fsspec.
 
-universal_pathlib has such paths too, which are no pathlib.Path and make a bucket whose name is mistyped. etils and
-TensorFlow cannot read s3:// where TensorFlow is installed: its wheels have no file system for it.
+universal_pathlib has such paths too, which are no pathlib.Path and make a bucket whose name is mistyped. etils asks
+TensorFlow where that is installed, and its wheels have no file system for s3://.
 """
 
 import errno

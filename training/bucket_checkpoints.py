@@ -1,9 +1,9 @@
 """Checkpoints in a bucket: Orbax saves and restores them on this machine, and they are copied.
 
-Orbax 0.12.8 itself takes s3:// for a path of this machine that is not absolute. gs:// it reads and writes, but through
-three clients (TensorFlow's, Google's and tensorstore's), of which the first has no setting for another address; and it
-commits there by a file of its own, before our manifest could be complete. So both kinds of bucket go one way: a step is
-saved here, its manifest completed, its files copied, and the manifest last. A step without one does not count.
+Orbax 0.12.8 cannot write to s3:// ("Checkpoint path should be absolute"). It writes to gs:// by TensorFlow's client,
+which knows one address alone, or with EPATH_USE_TF=0 by gcsfs and tensorstore. Here both go one way, with the same
+digests: a step is saved here, its manifest is completed, its files are copied, and the manifest last. A step without
+one does not count.
 """
 
 import shutil
