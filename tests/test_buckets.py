@@ -8,13 +8,13 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ import storage
 from data import sources
 from errors import DiskFull, UserError
 from experiment import restore
+from results.bucket_drill import SERVERS, serving
 from tests.commandline import command
 from tests.conftest import tiny
 from tests.test_train import rows, states_equal
@@ -34,49 +35,20 @@ from training import lock
 from training.bucket_checkpoints import BucketCheckpoints
 
 ROOT = Path(__file__).parents[1]
-SERVERS = {
-    "s3": ("s3fs", "moto", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]),
-    "gs": (
-        "gcsfs",
-        "gcp_storage_emulator",
-        [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", "--in-memory", "--port"],
-    ),
-}
 STATE = {"step": jnp.zeros((), jnp.int32), "params": {"kernel": jnp.arange(6.0).reshape(2, 3)}}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bucket of a server that runs as long as this file's tests do."""
-    *needed, program = SERVERS[request.param]
-    for name in needed:
+    for name in SERVERS[request.param][:2]:
         if not importlib.util.find_spec(name):
             pytest.skip(f"needs {name}: make test-buckets")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # which asks another service, of Google itself
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        server = subprocess.Popen([*program, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        path = storage.path(f"{request.param}://bucket")
-        assert isinstance(path, storage.Bucket)
-        path.store.mkdir("bucket")
-        yield path
-        server.terminate()
-        server.wait()
+    with (
+        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache"))),
+        serving(request.param) as it,
+    ):
+        yield it
 
 
 @pytest.fixture(scope="module")
