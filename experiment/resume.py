@@ -21,13 +21,13 @@ def start(run: Run) -> int:
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
-    check_training(run)
-    _agree(run)
     if storage.is_remote(run.workdir) and jax.process_count() > 1:
         raise UserError(
             f"--workdir={run.workdir} is in a bucket, where one host can train and several cannot: Orbax saves their "
             "parts on a file system that they share. Give all hosts a folder there."
         )
+    check_training(run)
+    _agree(run)
     best = run.config["checkpoint"]["keep_best"]
     if best and best.rpartition("/")[0] not in run.pipeline.eval_splits:
         raise UserError(

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import PosixPath
+from pathlib import PosixPath, PurePosixPath
 from typing import IO, Any, Self
 
 
@@ -88,14 +88,14 @@ class Bucket(PosixPath):
 
     def marks(self) -> dict[str, str]:
         """What is there at any depth, by name within this path ("" for an object itself), each with a mark that another
-        content does not have."""
+        content does not have. Left out is what has no such name as a file: of a folder, or one that leads elsewhere."""
         with explained(self):
             found = self.store.find(str(self), detail=True)
         start = len(str(self).partition("://")[2]) + 1
         return {
             name[start:]: f"{about['size']} {about.get('ETag') or about.get('etag')}"
             for name, about in found.items()
-            if not name.endswith("/")  # which some tools make, for a folder
+            if _plain(name[start:])
         }
 
     def remove(self, names: Iterable[str]) -> None:
@@ -136,6 +136,10 @@ class Bucket(PosixPath):
         return file if binary else _Text(file, encoding or "utf-8", errors, newline)
 
 
+def _plain(name: str) -> bool:
+    return not name or (str(PurePosixPath(name)) == name and name[0] != "/" and ".." not in name.split("/"))
+
+
 class _Object(io.BytesIO):
     def __init__(self, path: Bucket, mode: str, content: bytes, at_once: bool):
         super().__init__(content)
@@ -169,8 +173,8 @@ class _Object(io.BytesIO):
 
 
 class _Text(io.TextIOWrapper):
-    def __init__(self, file: _Object, *options: str | None):
-        super().__init__(file, *options)
+    def __init__(self, file: _Object, encoding: str, errors: str | None, newline: str | None):
+        super().__init__(file, encoding, errors, newline)
         self._file = file
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -25,7 +25,7 @@ from PIL import Image
 import storage
 from data import sources
 from errors import DiskFull, UserError
-from experiment import restore
+from experiment import restore, resume
 from results.bucket_drill import SERVERS, serving
 from tests.commandline import command
 from tests.conftest import tiny
@@ -94,6 +94,12 @@ def test_an_address_that_cannot_be_read_is_one_line(text, message, monkeypatch):
         storage.path(text)
 
 
+def test_several_hosts_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match=r"--workdir=s3://bucket/run is in a bucket, where one host can train"):
+        resume.start(mock.Mock(workdir=storage.Bucket("s3://bucket/run")))
+
+
 def test_a_folder_stays_one(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert storage.path("~/run") == storage.here("~", "run") == tmp_path / "run"
@@ -154,6 +160,13 @@ def test_what_a_service_raises_is_the_error_of_a_file(bucket, monkeypatch):
     with pytest.raises(OSError, match="Refused: no credentials") as raised:
         names(bucket)
     assert (raised.value.errno, raised.value.filename) == (errno.EIO, str(bucket))
+
+
+def test_an_object_that_leads_elsewhere_is_left_out(bucket, monkeypatch):
+    there = ("a", "b/c", "../../outside", "/outside", "b/", "b//c")
+    found = {f"bucket/texts/{name}": {"size": 1} for name in there}
+    monkeypatch.setattr(bucket.store, "find", lambda *_, **__: found)
+    assert names(bucket / "texts") == {"a", "b/c"}
 
 
 def test_a_run_is_the_same_bits_as_in_a_folder(run, local):
