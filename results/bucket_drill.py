@@ -28,11 +28,12 @@ import commands  # noqa: E402
 import storage  # noqa: E402
 from experiment import record  # noqa: E402
 
-STEPS, LIMIT = 60, 300.0  # LIMIT: seconds after which a run that has saved nothing is killed
+STEPS, LIMIT = 30, 300.0  # LIMIT: seconds after which a run that has saved nothing is killed
 FLAGS = (
     f"--config=configs/vit_digits.py:debug --config.steps={STEPS} --config.checkpoint.every_steps=3 "
     "--config.log.every_steps=3 --config.evaluation.every_steps=10 --config.log.peak_teraflops=1 "
-    "--config.optim.warmup_steps=10 --config.checkpoint.keep_best= --config.evaluation.page=False"
+    "--config.optim.warmup_steps=10 --config.checkpoint.keep_best= --config.evaluation.page=False "
+    "--config.model.width=256 --config.model.mlp_dim=1024"  # which take a while to copy
 )
 # The library of each service, its server, and how that is started; the port comes last.
 SERVERS = {
