@@ -253,6 +253,11 @@ def test_the_last_and_the_best_stay(bucket):
             checkpoints.rate(step, {"test/accuracy": score})
     others = BucketCheckpoints(bucket / "best", keep_last=1, keep_best="test/accuracy")
     assert (others.steps(), others.best(), others.latest()) == ([2, 4], 2, 4)
+    with BucketCheckpoints(bucket / "last") as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, STATE, {})
+            checkpoints.rate(step, {"test/accuracy": 0.5})  # of no use, while the save is under way
+    assert BucketCheckpoints(bucket / "last").steps() == [2, 3]
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, DiskFull), (errno.EACCES, PermissionError)])

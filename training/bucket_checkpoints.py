@@ -41,7 +41,7 @@ class BucketCheckpoints(Checkpoints):
 
     def _at(self, step: int) -> Path:
         here = super()._at(step)
-        if not here.exists():
+        if not here.exists() and step in self.steps():
             arriving = here.with_suffix(".tmp")
             shutil.rmtree(arriving, ignore_errors=True)
             arriving.mkdir()
@@ -94,7 +94,7 @@ class BucketCheckpoints(Checkpoints):
     def rate(self, step: int, metrics: Mapping[str, float]) -> None:
         """See Checkpoints."""
         super().rate(step, metrics)
-        if step not in self._scores or step not in self._manager.all_steps():
+        if not self.keep_best or step not in self._manager.all_steps():
             return
         try:
             for name in (METRICS, manifest.FILE):
