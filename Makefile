@@ -19,7 +19,7 @@ test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get
 test-buckets: .venv/buckets/ready  ## runs in buckets, on servers of moto and gcp-storage-emulator
 	.venv/buckets/bin/python -m pytest -n 0 -rs tests/test_buckets.py $(ARGS)
 
-test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER say
+test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's and DiT's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER, DIT say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
 
 lint: .venv/ready

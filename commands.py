@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 
 import storage
 from errors import DiskFull, UserError, explained, nearest
+from lookup import Json
 
 FLAGS = flags.FLAGS
 LONGEST_NAME = 255  # bytes, of a file or folder
@@ -179,7 +180,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     sys.exit(status)
 
 
-def script(main: Callable[..., int | None], description: str, **arguments: dict[str, Any]) -> None:
+def script(main: Callable[..., int | None], description: str, **arguments: Json) -> None:
     """Calls the main of a script in results/ with its arguments, and exits with the status that it returns.
 
     Args:

@@ -8,13 +8,13 @@
     python convert.py runs/vit_digits digits.stablehlo [--platforms=cpu,tpu] [--batch=8]      runs without this code
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
-timm's, open_clip's or Hugging Face's. What a file holds is recognised by its names and shapes, and by config.json
-beside it. A run made of it can be scored, used, and started from (--config.init_from). Its config is --config, into
-which the weights must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for Marian,
-configs/gpt2.py for GPT-2, configs/detr_coco.py for DETR, configs/video_kinetics400.py for video and
-configs/clip_coco.py for CLIP and SigLIP, with the model that the weights show. How texts are written (beams, ends,
-sampling) is as generation_config.json says, but for keys of config.task on the command line. Nothing is converted in
-part."""
+timm's, open_clip's, Hugging Face's or (DiT) Facebook's. What a file holds is recognised by its names and shapes, and by
+config.json beside it. A run made of it can be scored, used, and started from (--config.init_from). Its config is
+--config, into which the weights must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for
+Marian, configs/gpt2.py for GPT-2, configs/detr_coco.py for DETR, configs/video_kinetics400.py for video,
+configs/clip_coco.py for CLIP and SigLIP and configs/dit_fashion_mnist.py:diffusion for DiT, with the model that the
+weights show. How texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of
+config.task on the command line. Nothing is converted in part."""
 
 import json
 import os
@@ -28,7 +28,7 @@ import commands
 if __name__ == "__main__":
     commands.begin()
     commands.config_flag("configs/FILE.py[:VARIANT] that the weights must fit; one key by --config.KEY=VALUE")
-    commands.flag("string", "as", None, "Names to write: google | timm | huggingface | open_clip (default: by suffix)")
+    commands.flag("string", "as", None, "Names to write, as google, timm, huggingface (default: by suffix and model)")
     commands.flag("string", "classes", None, "File with the names of the classes, one a line, in the head's order")
     commands.flag("integer", "heads", None, "Attention heads, where a file does not show them", lower_bound=1)
     commands.flag("string", "step", "last", "Which checkpoint of a run: last, best or a step")
@@ -53,13 +53,15 @@ from weights import generation, preprocessing
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
-# By the model_type of config.json: the data and task of the run.
+# By the model_type of config.json, or the model that a file's names are of: the data and task of the run.
 DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
 DEFAULTS |= {"clip": "configs/clip_coco.py:B/32", "siglip": "configs/clip_coco.py:siglip+B/16"}
 DEFAULTS |= {
     kind: f"configs/video_kinetics400.py:{model}"
     for kind, model in (("vivit", "vivit"), ("timesformer", "timesformer"), ("videomae", "video_mae"))
 }
+DIT = ("dit", "DiTTransformer2DModel", "Transformer2DModel")
+DEFAULTS |= dict.fromkeys(DIT, "configs/dit_fashion_mnist.py:diffusion")
 DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
@@ -106,16 +108,15 @@ def main(arguments: list[str]) -> None:
         classes = class_names(found, flags.classes) if named else [] if compares else None
         notes = written_as(config, copy if copy.is_dir() else copy.parent)
         with storage.written(target) as made:
-            make_run(found, config, classes, source, made)
+            item = make_run(found, config, classes, source, made)
         show(found.moves)
-    for name, why in found.left_out.items():
-        print(f"left out: {name}: {why}.")
+    for why in dict.fromkeys(found.left_out.values()):
+        name, *others = (name for name, reason in found.left_out.items() if reason == why)
+        print(f"left out: {name}{f' and {len(others)} more' if others else ''}: {why}.")
     for note in [*found.notes, *notes]:
         print(f"note: {note}.")
     if target.suffix not in USUAL:
-        of_texts = bool(found.channels and found.vocabulary)
-        item = ("VIDEO" if found.data and not of_texts else "image.jpg") if found.channels else '"..."'
-        item += ' --classes="a cat,a dog"' if of_texts else ""
+        item += ' and --classes="a cat,a dog"' if found.channels and found.vocabulary else ""
         print(f"{target} is a run. Next, with {item} after it: {command('predict.py', f'--workdir={target}')}")
         print(f"A run begins with it by --config.init_from={target}")
 
@@ -138,8 +139,10 @@ def check(source: Path, target: Path) -> None:
 def default(arguments: list[str]) -> str:
     """The config of a run that is made of the first of these, where none is given."""
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
-    path = storage.path(source)
+    path = storage.here(source) if source.endswith(".safetensors") else storage.path(source)
     kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
+    if not kind:
+        return DEFAULTS.get(weights.family(path), DEFAULT)
     return DEFAULTS.get(kind) or (HEADS.get(head) if kind in ("bert", "roberta") else None) or DEFAULT
 
 
@@ -166,7 +169,7 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
       run: whose they are, which has the tokens in an order of its own; None for those of a file.
       target: a file, or a folder that transformers opens.
     """
-    scheme = scheme or USUAL.get(target.suffix, "huggingface")
+    scheme = scheme or usual(model["name"], target.suffix)
     order = run.token_order if run else None
     if target.suffix in USUAL:
         with storage.written(target) as made:
@@ -185,6 +188,12 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
     for note in notes:
         print(f"note: {note}.")
     print(f"{target} has the names of {scheme}.")
+
+
+def usual(model: str, suffix: str) -> str:
+    """The names to write where none are asked for: those of the suffix; where timm has no such model, its own."""
+    own = weights.schemes_of(model)
+    return own[0] if suffix == ".safetensors" and own and "timm" not in own else USUAL.get(suffix, "huggingface")
 
 
 def special_ids(run: Run) -> dict[str, int | None]:
@@ -310,13 +319,14 @@ def class_names(found: weights.Weights, path: str | None) -> list[str]:
     return names
 
 
-def make_run(
-    found: weights.Weights, config: ConfigDict, classes: list[str] | None, source: Path, workdir: Path
-) -> None:
+def make_run(found: weights.Weights, config: ConfigDict, classes: list[str] | None, source: Path, workdir: Path) -> str:
     """A workdir that holds the weights as the last checkpoint of a run; it is there whole or not at all.
 
     Args:
       classes: names of them; None for a model that tells none apart.
+
+    Returns:
+      what the run takes, for a person.
     """
     fresh = workdir.with_name(f".{workdir.name}.{os.getpid()}")
     run = experiment.build(config, fresh, {"tokenizers": {}} | ({} if classes is None else {"classes": classes}))
@@ -337,6 +347,7 @@ def make_run(
         if workdir.exists():
             workdir.rmdir()
         fresh.rename(workdir)
+        return run.pipeline.item
     except OSError as error:
         raise UserError(f"cannot write {workdir}: {error.strerror}.") from None
     finally:

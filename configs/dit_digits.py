@@ -17,7 +17,8 @@ def get_config(path: str = "flow") -> ConfigDict:
     """The config of a path: see above."""
     return base.config(
         steps=6000,
-        model=dict(name="dit", width=96, depth=4, heads=4, patch=2),
+        init_fresh=(),
+        model=dict(name="dit", width=96, depth=4, heads=4, patch=2, frequency_shift=1),  # as diffusers opens it
         task=dict(name="denoise", path=path, guidance=2.0),
         data=dict(
             kind="class_images",

@@ -4,7 +4,11 @@
     python predict.py --workdir=runs/gpt_modern-cpu "ROMEO:"
 
 Rotary positions for learned ones, RMSNorm for LayerNorm, SwiGLU for GELU (8/3 as wide, so that an MLP has the same
-number of parameters), and normalised queries and keys.
+number of parameters), and normalised queries and keys. Parts for longer texts and cheaper decoding, as in
+gpt_modern.py:cpu+windowed or gpu+alibi:
+
+    windowed    half as many heads of keys and values, each token sees half the length, soft caps as in Gemma 2
+    alibi       scores fall with the distance in the place of rotary positions, so that texts may be longer than trained
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +21,16 @@ MODERN = {
     "activation": "swiglu",
     "qk_norm": True,
 }
-VARIANTS = gpt_shakespeare.VARIANTS
+VARIANTS = {"size": ("gpu", "cpu"), "parts": ("windowed", "alibi")}
 
 
-def get_config(size: str = "") -> ConfigDict:
-    """The config of a size: see gpt_shakespeare.py."""
+def get_config(size: str = "gpu", parts: str = "") -> ConfigDict:
+    """The config of a size, see gpt_shakespeare.py, with other parts, see above."""
     config = gpt_shakespeare.get_config(size)
-    config.model.update(MODERN)
+    model = config.model
+    model.update(MODERN)
+    if parts == "windowed":
+        model.update(kv_heads=model.heads // 2, window=model.max_length // 2, attention_cap=50.0, output_cap=30.0)
+    elif parts == "alibi":
+        model.positions = "alibi"
     return config

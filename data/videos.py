@@ -42,7 +42,7 @@ FILES = (
 ANIMATED = (".apng", ".gif", ".png", ".webp")
 FRAMES = tuple(suffix for suffix in image_file.SUFFIXES if suffix != ".gif")  # of a folder
 PYAV = "av==18.1.0"
-Stream: TypeAlias = Any  # of PyAV, which is imported only where a file needs it
+Media: TypeAlias = Any  # of PyAV or Pillow, which are imported only where a file needs them
 
 
 def check(paths: list[str]) -> None:
@@ -125,7 +125,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def _decoded(path: str) -> Iterator[Stream]:
+def _decoded(path: str) -> Iterator[Media]:
     """The video stream of a file.
 
     Raises:
@@ -157,13 +157,13 @@ def _of_file(path: str, numbers: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:
         yield _upright(last)
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _upright(frame: Media) -> np.ndarray:
     """A frame as players show it."""
     return np.rot90(frame.to_ndarray(format="rgb24"), round(getattr(frame, "rotation", 0) / 90) % 4)
 
 
 @contextmanager
-def _picture(path: str) -> Iterator[Any]:
+def _picture(path: str) -> Iterator[Media]:
     """A picture that may be animated.
 
     Raises:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int, Int32
+from pydantic import PositiveFloat
 
 from errors import UserError
 from lookup import Depth, Rate, Size
@@ -20,9 +21,10 @@ from models.arrays import AnyArray
 from models.attention import MultiHeadAttention
 from models.encoder import Mlp
 from models.kernel_choice import Kernel
-from models.positions import sinusoid_2d
+from models.sinusoids import sinusoid_2d_halves
 
 FREQUENCIES = 256  # of the time's sinusoids
+EPSILON = 1e-6  # of every LayerNorm but those before an MLP
 NORMAL = nn.initializers.normal(0.02)
 VARIANTS = {f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.DIT.items() for patch in sizes.DIT_PATCHES}
 
@@ -40,6 +42,8 @@ class Model(nn.Module):
       class_dropout: share of the training images whose class is hidden, so that the model knows images of no class too,
         which guidance needs; 0 for none.
       learned_variance: whether there is a second output of the same size, the variance: for config.task.path=diffusion.
+      frequency_shift: of the times' n = 128 frequencies 10000^(-i / (n - shift)): the paper's code has 0, diffusers 1.
+      mlp_norm_epsilon: of the LayerNorm before each MLP; 1e-5 in diffusers.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and output are float32.
     """
@@ -52,6 +56,8 @@ class Model(nn.Module):
     patch: Size | None = None
     class_dropout: Rate = 0.1
     learned_variance: bool = False
+    frequency_shift: Literal[0, 1] = 0
+    mlp_norm_epsilon: PositiveFloat = 1e-6
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -122,10 +128,11 @@ class Model(nn.Module):
         (rows, columns), side, width = self.grid(image), size["patch"], size["width"]
         batch, channels = image.shape[0], image.shape[-1] * (2 if self.learned_variance else 1)
         x = nn.Conv(width, (side, side), strides=side, padding="VALID", dtype=dtype, name="embedding")(image)
-        x = x.reshape(batch, rows * columns, width) + sinusoid_2d(rows, columns, width).astype(dtype)
-        condition = nn.silu(TimeEmbedding(width, dtype, name="time")(time) + self._class(label, batch, width, train))
+        x = x.reshape(batch, rows * columns, width) + sinusoid_2d_halves(rows, columns, width).astype(dtype)
+        of_time = TimeEmbedding(width, self.frequency_shift, dtype, name="time")(time)
+        condition = nn.silu(of_time + self._class(label, batch, width, train))
         for number in range(size["depth"]):
-            block = Block(size["heads"], self.kernel, dtype, name=paths.block(number))
+            block = Block(size["heads"], self.mlp_norm_epsilon, self.kernel, dtype, name=paths.block(number))
             x = block(x, condition, train=train)
         shift, scale = modulation(condition, 2, width, dtype, "modulation")
         x = scaled(layer_norm_alone(dtype)(x), shift, scale)
@@ -155,17 +162,19 @@ class TimeEmbedding(nn.Module):
 
     Attributes:
       width: D.
+      shift: see Model.frequency_shift.
       dtype: of the computation.
     """
 
     width: int
+    shift: int
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, time: Float[AnyArray, " B"]) -> Float[Array, "B D"]:
         """The embedding of each time."""
         half = FREQUENCIES // 2
-        angle = time[:, None] * np.exp(-np.log(10_000) * np.arange(half) / half).astype(np.float32)
+        angle = time[:, None] * np.exp(-np.log(10_000) * np.arange(half) / (half - self.shift)).astype(np.float32)
         x = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
         dense = partial(nn.Dense, self.width, kernel_init=NORMAL, dtype=self.dtype)
         return dense(name="out")(nn.silu(dense(name="hidden")(x)))
@@ -177,10 +186,11 @@ class Block(nn.Module):
 
     Attributes:
       heads: H.
-      kernel, dtype: see Model.
+      mlp_norm_epsilon, kernel, dtype: see Model.
     """
 
     heads: int
+    mlp_norm_epsilon: float
     kernel: Kernel
     dtype: DTypeLike
 
@@ -193,8 +203,9 @@ class Block(nn.Module):
         first, second = jnp.split(jnp.stack(modulation(condition, 6, width, self.dtype, "modulation")), 2)
         attention = MultiHeadAttention(width, self.heads, kernel=self.kernel, dtype=self.dtype, name="attention")
         mlp = Mlp(4 * width, activation="gelu_tanh", dtype=self.dtype, name="mlp")
-        for (shift, scale, gate), branch in ((first, attention), (second, mlp)):
-            y = branch(scaled(layer_norm_alone(self.dtype)(x), shift, scale), train=train)
+        branches = ((first, EPSILON, attention), (second, self.mlp_norm_epsilon, mlp))
+        for (shift, scale, gate), epsilon, branch in branches:
+            y = branch(scaled(layer_norm_alone(self.dtype, epsilon)(x), shift, scale), train=train)
             x = x + gate[:, None] * y
         self.sow("probe", "output", x)
         return x
@@ -213,9 +224,9 @@ def scaled(x: Float[Array, "B N D"], shift: Float[Array, "B D"], scale: Float[Ar
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
-def layer_norm_alone(dtype: DTypeLike) -> nn.LayerNorm:
+def layer_norm_alone(dtype: DTypeLike, epsilon: float = EPSILON) -> nn.LayerNorm:
     """LayerNorm without parameters."""
-    return nn.LayerNorm(epsilon=1e-6, use_bias=False, use_scale=False, dtype=dtype)
+    return nn.LayerNorm(epsilon=epsilon, use_bias=False, use_scale=False, dtype=dtype)
 
 
 def debug(section: dict) -> dict:

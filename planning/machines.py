@@ -5,7 +5,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from errors import UserError, nearest
 
@@ -205,7 +205,7 @@ def _tpu(name: str, topology: str, generation: str, shape: list[int]) -> Machine
         raise UserError(f"--topology={name} is compiled for by libtpu, which is not installed: {LIBTPU} (684 MB).")
     from jax.experimental import topologies
 
-    options: dict[str, Any] = {}  # Any: libtpu's own
+    options: dict[str, object] = {}  # libtpu's own
     if math.prod(shape) < 4:
         options["chips_per_host_bounds"] = (*shape, 1, 1)[:3]
     if generation == "v4":

@@ -28,7 +28,7 @@ from experiment import record  # noqa: E402
 Row = record.Record
 STEPS, TIMEOUT = 60, 15.0
 FLAGS = (
-    f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.log.every_steps=5 --config.data.batch_size=32 "
+    f"--config.steps={STEPS} --config.checkpoint.every_steps=5 --config.log.every_steps=1 --config.data.batch_size=32 "
     f"--config.evaluation.every_steps=0 --config.log.peak_teraflops=1 --host_timeout={TIMEOUT}"
 )
 # A host that raises an exception at a step.
@@ -60,14 +60,14 @@ DRILLS: dict[str, tuple[int, int | None, tuple[int | None, int | None]]] = {
 }
 
 
-def start(workdir: Path, raising: bool = False, parallel: str = "pmap") -> list[subprocess.Popen]:
-    """Starts two hosts of two devices each. raising: whether host 1 raises an exception."""
+def start(workdir: Path, raising: bool = False, parallel: str = "pmap", hosts: int = 2) -> list[subprocess.Popen]:
+    """Starts hosts of two devices each. raising: whether host 1 raises an exception."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "NPROC": "8"}
     processes = []
-    for host in range(2):
+    for host in range(hosts):
         program = ["-c", RAISES] if raising and host == 1 else ["train.py"]
         log = workdir.with_name(f"{workdir.name}-{host}.log").open("w")
         processes.append(
@@ -83,7 +83,7 @@ def start(workdir: Path, raising: bool = False, parallel: str = "pmap") -> list[
                     *(
                         f"--config.parallel.mode={parallel}",
                         f"--coordinator=127.0.0.1:{port}",
-                        "--hosts=2",
+                        f"--hosts={hosts}",
                         f"--host={host}",
                     ),
                 ],

@@ -1,5 +1,7 @@
 """Rows of records that are there only once somebody has made them: see summary.py."""
 
+import re
+
 import numpy as np
 
 from results.recorded import Record, Result, listed, percent, read, recorded
@@ -87,7 +89,7 @@ def dense() -> list[Result]:
             f"{metric.replace('mean_iou', 'mean IoU')} **{np.mean([run[f'test/{metric}'] for run in runs]):.3f}**"
             for metric in metrics
         )
-        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
+        seeds = _seeds(runs)
         minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
         made_at = tuple(sorted({run["commit"] for run in runs}))
         text = f"{what}: {numbers}, test split, {seeds}"
@@ -123,11 +125,34 @@ def images_and_texts() -> list[Result]:
                 f"{mean('image_to_text_r1'):.3f}, R@10 **{mean('image_to_text_r10'):.3f}**, text to image R@1 "
                 f"{mean('text_to_image_r1'):.3f}, R@10 **{mean('text_to_image_r10'):.3f}** (chance of R@10: 0.01)"
             )
-        seeds = f"{len(runs)} seeds" if len(runs) > 1 else "one seed"
+        seeds = _seeds(runs)
         minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
         made_at = tuple(sorted({run["commit"] for run in runs}))
         row = f"configs/{config.partition(':')[0]}.py"
         lines.append(Result(config, f"{text}, {seeds}", minutes, "clip.json", made_at, row))
+    return lines
+
+
+def drawings() -> list[Result]:
+    """Diffusion Transformers, once they are recorded: a line a config, of all its seeds."""
+    lines = []
+    for config, name in (("dit_digits", "digits"), ("dit_fashion_mnist", "fashion")):
+        for path in ("flow", "diffusion") if recorded("diffusion") else ():
+            runs = [run for key, run in read("diffusion").items() if key.startswith(f"{name} {path}, ")]
+            if not runs:
+                continue
+            without = [run["without the moving average"] for run in runs]
+            share, real, distance, of_real = (
+                _mean(runs, metric) for metric in ("recognised", "recognised_real", "frechet", "frechet_real")
+            )
+            text = (
+                f"drawn by a {path}: **{percent(share, 1)} %** recognised as what was asked for (real images: "
+                f"{percent(real, 1)} %); Fréchet distance {distance:.2f}, without the moving average "
+                f"{_mean(without, 'frechet'):.2f} (training images: {of_real:.2f}); {_seeds(runs)}"
+            )
+            minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
+            made_at = tuple(sorted({run["commit"] for run in runs}))
+            lines.append(Result(f"{config}:{path}", text, minutes, "diffusion.json", made_at, f"configs/{config}.py"))
     return lines
 
 
@@ -156,5 +181,11 @@ def clips() -> list[Result]:
     return lines
 
 
-def _mean(runs: list[Record]) -> float:
-    return float(np.mean([run["test/accuracy"] for run in runs]))
+def _mean(runs: list[Record], metric: str = "accuracy") -> float:
+    """Of the test split, or of the part of it that was scored, over runs."""
+    values = [next(value for key, value in run.items() if re.fullmatch(rf"test.*/{metric}", key)) for run in runs]
+    return float(np.mean(values))
+
+
+def _seeds(runs: list[Record]) -> str:
+    return f"{len(runs)} seeds" if len(runs) > 1 else "one seed"

@@ -9,34 +9,36 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from analysis import studies  # noqa: E402
-from results.later_rows import clips, dense, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
-from results.recorded import Record, Result, listed, made, mean_by, percent, read, table_of  # noqa: E402
+from results.later_rows import clips, dense, drawings, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
+from results.recorded import Record, Result, listed, made, mean_by, percent, read, recorded, table_of  # noqa: E402
+
+
+def families() -> dict[str, list[Result]]:
+    """The rows of README's results, by what they are about."""
+    return {
+        "Images": images(),
+        "Images from noise": drawings(),
+        "Translation and sequences": sequences(),
+        "Language": language(),
+        "Detection and segmentation": dense(),
+        "Video, images and texts": [*clips(), *images_and_texts()],
+        "Studies": of_studies(),
+    }
 
 
 def results() -> list[Result]:
-    """The rows of README's results."""
-    digits, fashion, language = read("digits"), read("fashion_mnist"), read("language_model")
-    gpt, larger = language["shakespeare cpu"], language["shakespeare"]
-    modern = [language[f"modern cpu, seed {seed}"] for seed in range(3)]
-    losses = [run["validation/loss"] for run in modern]
+    """The rows of all families."""
+    return [row for rows in families().values() for row in rows]
+
+
+def images() -> list[Result]:
+    """Classifiers of images, and what they gain from other training."""
+    digits, fashion, own, transfer = map(read, ("digits", "fashion_mnist", "self_supervision", "transfer"))
     accuracies = [run["test/accuracy"] for run in digits["runs"]]
     seconds = [run["seconds"] for run in digits["runs"]]
     epoch = fashion["curve"][-1]
-    sst2, own, bert = read("sst2"), read("self_supervision"), read("bert")
     probe = {name: percent(value, 1) for name, value in own["accuracy"]["linear probe"].items()}
     tuned = {name: percent(float(np.mean(values)), 1) for name, values in own["accuracy"]["fine-tuned"].items()}
-    transfer, translated, aligned = read("transfer"), read("translation"), read("alignment")["GRU, Bahdanau"]
-    fashion_config, mae = "configs/vit_fashion_mnist.py", "configs/mae_fashion_mnist.py"
-    multi30k, seq2seq = "configs/transformer_multi30k.py:de-en", "configs/seq2seq_multi30k.py:gru+bahdanau"
-
-    def translation(name: str, config: str, row: str, what: str, note: str = "") -> Result:
-        """A row of the record of translations."""
-        run = translated[name]
-        exact = f"**{percent(run['test/exact_match'])} %** exact match"
-        bleu = f"**{run['test/bleu']:.2f} BLEU** (cased, 13a, beam 5)"
-        text = f"{what}: {bleu if 'multi30k' in name else exact}"
-        time = f"{run['minutes of training']:.0f} minutes"
-        return Result(config, text, time, "translation.json", (run["commit"],), row, note)
 
     def transferred(name: str, config: str) -> Result:
         """A row of the record of transfer."""
@@ -65,11 +67,80 @@ def results() -> list[Result]:
             f"at most {fashion['images_per_second, best log line']} images a second",
             "fashion_mnist.json",
             ("",),
-            fashion_config,
+            "configs/vit_fashion_mnist.py",
         ),
+        *hour(),
+        Result(
+            "mae_fashion_mnist",
+            f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean "
+            f"colours, 2 epochs, {probe['mean_color']} %; random network {probe['random']} %. Fine-tuned on 1,000 "
+            f"images, 3 seeds: MAE **{tuned['mae']} %**, mean colours {tuned['mean_color']} %, from "
+            f"scratch {tuned['random']} %",
+            "",
+            "self_supervision.json",
+            (own["commit"],),
+            "configs/mae_fashion_mnist.py",
+            ", `:mean_color`, by [self_supervision.py](results/self_supervision.py)",
+        ),
+        transferred("ViT", "vit_fashion_mnist"),
+        transferred("BiT ResNet", "resnet_fashion_mnist"),
+    ]
+
+
+def sequences() -> list[Result]:
+    """Translation, and the made-up tasks of its size."""
+    translated, aligned = read("translation"), read("alignment")["GRU, Bahdanau"]
+    multi30k, seq2seq = "configs/transformer_multi30k.py:de-en", "configs/seq2seq_multi30k.py:gru+bahdanau"
+
+    def translation(name: str, config: str, row: str, what: str, note: str = "") -> Result:
+        """A row of the record of translations."""
+        run = translated[name]
+        exact = f"**{percent(run['test/exact_match'])} %** exact match"
+        bleu = f"**{run['test/bleu']:.2f} BLEU** (cased, 13a, beam 5)"
+        text = f"{what}: {bleu if 'multi30k' in name else exact}"
+        time = f"{run['minutes of training']:.0f} minutes"
+        return Result(config, text, time, "translation.json", (run["commit"],), row, note)
+
+    return [
         translation("dates", "transformer_dates", "configs/transformer_dates.py", "held-out dates"),
         translation("reverse", "transformer_reverse", "configs/transformer_reverse.py", "held-out sequences"),
         translation("dates t5", "t5_dates", "configs/t5_dates.py", "held-out dates"),
+        Result(
+            "seq2seq_reverse:gru+bahdanau",
+            f"sequences written backwards: **{percent(aligned['alignment_error_rate'], 1)} %** alignment error rate, "
+            f"{percent(aligned['test/sentence_accuracy'], 1)} % of sentences right",
+            "",
+            "alignment.json",
+            (aligned["commit"],),
+            "configs/seq2seq_reverse.py:gru+bahdanau",
+            ", by [alignment.py](results/alignment.py)",
+        ),
+        translation("multi30k en-de", "transformer_multi30k:en-de", multi30k, "test2016, English to German"),
+        translation(
+            "multi30k de-en, 7 epochs",
+            "transformer_multi30k:de-en",
+            multi30k,
+            "German to English, an earlier recipe and 7 epochs",
+        ),
+        translation(
+            "multi30k de-en gru+bahdanau, 10 epochs",
+            "seq2seq_multi30k:gru+bahdanau",
+            seq2seq,
+            "test2016, German to English, 10 epochs",
+        ),
+        translation("multi30k de-en gru+none", "seq2seq_multi30k:gru+none", seq2seq, "the same without attention"),
+        *tiny(),
+        *spans(),
+    ]
+
+
+def language() -> list[Result]:
+    """Language models, and classifiers of sentences."""
+    models, sst2, bert = map(read, ("language_model", "sst2", "bert"))
+    gpt, larger = models["shakespeare cpu"], models["shakespeare"]
+    modern = [models[f"modern cpu, seed {seed}"] for seed in range(3)]
+    losses = [run["validation/loss"] for run in modern]
+    return [
         Result(
             "gpt_shakespeare:cpu",
             f"Tiny Shakespeare: validation loss **{gpt['validation/loss']:.3f}**, "
@@ -100,30 +171,6 @@ def results() -> list[Result]:
             "configs/gpt_modern.py:cpu",
         ),
         Result(
-            "seq2seq_reverse:gru+bahdanau",
-            f"sequences written backwards: **{percent(aligned['alignment_error_rate'], 1)} %** alignment error rate, "
-            f"{percent(aligned['test/sentence_accuracy'], 1)} % of sentences right",
-            "",
-            "alignment.json",
-            (aligned["commit"],),
-            "configs/seq2seq_reverse.py:gru+bahdanau",
-            ", by [alignment.py](results/alignment.py)",
-        ),
-        translation("multi30k en-de", "transformer_multi30k:en-de", multi30k, "test2016, English to German"),
-        translation(
-            "multi30k de-en, 7 epochs",
-            "transformer_multi30k:de-en",
-            multi30k,
-            "German to English, an earlier recipe and 7 epochs",
-        ),
-        translation(
-            "multi30k de-en gru+bahdanau, 10 epochs",
-            "seq2seq_multi30k:gru+bahdanau",
-            seq2seq,
-            "test2016, German to English, 10 epochs",
-        ),
-        translation("multi30k de-en gru+none", "seq2seq_multi30k:gru+none", seq2seq, "the same without attention"),
-        Result(
             "encoder_sst2:mean",
             f"SST-2: **{percent(sst2['validation/accuracy'])} %** validation accuracy at step {sst2['step']}, "
             f"{percent(sst2['validation/accuracy at the last step, 2116'])} % at the end",
@@ -146,28 +193,7 @@ def results() -> list[Result]:
             "configs/bert_finetune.py:sst2+Tiny",
             ", by [bert.py](results/bert.py)",
         ),
-        *spans(),
         *vectors(),
-        *hour(),
-        *tiny(),
-        *dense(),
-        *clips(),
-        *images_and_texts(),
-        Result(
-            "mae_fashion_mnist",
-            f"Fashion-MNIST, a linear classifier on frozen features: MAE, 4 epochs, **{probe['mae']} %**; mean "
-            f"colours, 2 epochs, {probe['mean_color']} %; random network {probe['random']} %. Fine-tuned on 1,000 "
-            f"images, 3 seeds: MAE **{tuned['mae']} %**, mean colours {tuned['mean_color']} %, from "
-            f"scratch {tuned['random']} %",
-            "",
-            "self_supervision.json",
-            (own["commit"],),
-            mae,
-            ", `:mean_color`, by [self_supervision.py](results/self_supervision.py)",
-        ),
-        transferred("ViT", "vit_fashion_mnist"),
-        transferred("BiT ResNet", "resnet_fashion_mnist"),
-        *of_studies(),
     ]
 
 
@@ -281,6 +307,7 @@ def measured() -> list[list[str]]:
             "hosts_drill",
             hosts,
         ),
+        *changed_hosts(),
         row(
             f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights "
             "against timm, transformers and Google's code (`make test-parity`)",
@@ -288,4 +315,21 @@ def measured() -> list[list[str]]:
             "parity",
             parity,
         ),
+    ]
+
+
+def changed_hosts() -> list[list[str]]:
+    """The row of results/hosts_change.py, once it is recorded."""
+    if not recorded("hosts_change"):
+        return []
+    found = read("hosts_change")
+    apart = max(row["largest relative error"] for row in found["rows"])
+    parts = [f"{part['hosts']} to step {part['ended after step']}" for part in found["rows"][0]["parts"]]
+    source = f"[hosts_change.json](results/hosts_change.json), {made(found['commit'])}"
+    return [
+        [
+            f"one run on hosts {', '.join(parts)}, by pmap and by mesh",
+            f"each step's loss at most {apart:.1e} from that of an undisturbed run, relatively",
+            source,
+        ]
     ]

@@ -120,9 +120,12 @@ def cells(text: str) -> str:
 def written() -> dict[Path, str]:
     """The documents as the records have them."""
     readme = README.read_text()
-    rows = [result.cells for result in summary.results()]
     for name, content in {
-        "results": markdown(["Config", "Result", "Time, two CPU cores", "Record"], rows),
+        "results": "\n\n".join(
+            markdown([family, "Result", "Time, two CPU cores", "Record"], [result.cells for result in results])
+            for family, results in summary.families().items()
+            if results
+        ),
         "measured": markdown(["Measured on two CPU cores", "", "Record"], summary.measured()),
         "bench": markdown(bench.HEAD, bench.rows(ROOT / "results" / "bench.json")),
         "accelerator": markdown(bench.HEAD, bench.rows(GPU)) if GPU.exists() else "Not measured yet.",

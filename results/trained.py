@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,14 @@ class Planned:
     step: str = "last"
 
 
-def keep(path: Path, name: str, planned: Planned, folders: Mapping[str, str], about: record.Record) -> None:
+def keep(
+    path: Path,
+    name: str,
+    planned: Planned,
+    folders: Mapping[str, str],
+    about: record.Record,
+    more: Callable[[Path], record.Record] = lambda workdir: {},
+) -> None:
     """Trains and scores a run in runs/, where a second start goes on, and adds it to a record.
 
     Args:
@@ -41,6 +48,7 @@ def keep(path: Path, name: str, planned: Planned, folders: Mapping[str, str], ab
       name: of the entry.
       folders: where the data are, by the config's key; the record says FOLDER in place of each.
       about: with what code, as `record.clean_provenance` says before the work begins.
+      more: the workdir of the finished run -> what else is measured of it.
 
     Raises:
       SystemExit: the training or scoring ended with another status than 0.
@@ -68,6 +76,7 @@ def keep(path: Path, name: str, planned: Planned, folders: Mapping[str, str], ab
             sys.exit(done.returncode)
         scores = json.loads(done.stdout)
         run |= {"scored step": scores["step"]} | {key: value for key, value in scores.items() if "/" in key}
+    run |= more(ROOT / workdir)
     others = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(others | {name: run | about}, indent=2) + "\n")
     print(json.dumps(run, indent=2), f"\nWritten to {path}.", flush=True)

@@ -21,6 +21,7 @@ __all__ = (
     "download",
     "fetched",
     "here",
+    "is_address",
     "is_remote",
     "joined",
     "on_disk",
@@ -59,6 +60,11 @@ def _load(scheme: str, text: str) -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what fails in the end is raised
     except ImportError as error:
         raise UserError(f'{text} needs {library} ({error}): pip install "{INSTALL[scheme]}"') from None
+
+
+def is_address(text: str) -> bool:
+    """Whether a text names something in a bucket."""
+    return bool(scheme := SCHEME.match(text)) and scheme[1] in INSTALL
 
 
 def is_remote(path: Path) -> bool:

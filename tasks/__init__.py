@@ -48,6 +48,10 @@ class Data(Protocol):
     classes: tuple[str, ...]  # names of the labels 0 ... C - 1
     asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
+    train_split: str
+
+    def eval_batches(self, split: str) -> Iterator[Mapping[str, np.ndarray]]:
+        """Every example of a split once, with a `mask` of 0 for rows that fill up the last batch."""
 
     def decode(self, ids: np.ndarray) -> str:
         """Token ids as text."""

@@ -17,6 +17,7 @@ from tests import commandline
 from tests.conftest import tiny
 from tests.data.test_published import TEXTS, sentencepiece_model, write_marian
 from tests.weights.conftest import drawn  # noqa: F401
+from tests.weights.test_dit import drawn as drawn_dit
 from tests.weights.test_video import drawn as drawn_video
 
 
@@ -171,6 +172,50 @@ def test_a_folder_of_a_video_model_becomes_a_run_of_its_frames(tmp_path):
     convert.export(written, model, run, tmp_path / "again", None)
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+
+
+def test_a_pipeline_of_diffusers_becomes_a_run_that_draws_its_classes_and_the_same_folder_again(tmp_path):
+    params, model = drawn_dit(frequency_shift=1, mlp_norm_epsilon=1e-5)
+    weights.write_folder(tmp_path / "folder", params, model, tuple("abcd"))
+    assert convert.default([str(tmp_path / "folder")]) == "configs/dit_fashion_mnist.py:diffusion"
+    found, config = weights.read(tmp_path / "folder"), configs.load("configs/dit_fashion_mnist.py:diffusion")
+    config = convert.config_of(found, config, False, tmp_path / "folder")
+    item = convert.make_run(found, config, list(found.names), tmp_path / "folder", tmp_path / "run")
+    assert (item, config.data.image_size, len(config.data.mean)) == ("the name of a class", 6, 3)
+    written, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    convert.export(written, model, run, tmp_path / "again", None)
+    files = [path.relative_to(tmp_path / "folder") for path in (tmp_path / "folder").rglob("*") if path.is_file()]
+    assert len(files) == 3
+    assert all((tmp_path / "again" / one).read_bytes() == (tmp_path / "folder" / one).read_bytes() for one in files)
+
+
+def test_a_file_of_dits_own_names_is_one_without_being_asked(tmp_path):
+    params, model = drawn_dit()
+    convert.export(params, model, None, tmp_path / "dit.safetensors", None)
+    assert convert.default([str(tmp_path / "dit.safetensors")]) == "configs/dit_fashion_mnist.py:diffusion"
+    assert weights.read(tmp_path / "dit.safetensors").scheme == "facebook"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.depth": 2}, "has block_02/modulation/kernel, which this model has not"),
+        ({"model.depth": 4}, "has no block_03/attention/key/bias, which this model has"),
+        ({"model.patch": 3}, r"embedding/kernel is \[2, 2, 3, 16\] there and \[3, 3, 3, 16\] here"),
+        ({"data.name": "5"}, r"classes/embedding is \[5, 16\] there and \[6, 16\] here"),
+    ],
+)
+def test_a_dit_of_another_size_is_one_line(tmp_path, changes, message):
+    params, model = drawn_dit(frequency_shift=1, mlp_norm_epsilon=1e-5)
+    weights.write_folder(tmp_path / "folder", params, model, tuple("abcd"))
+    own = dict(width=16, depth=3, heads=2, patch=2)
+    same = {f"model.{key}": value for key, value in own.items()} | {"model.name": "dit", "task.name": "denoise"}
+    same |= {"init_from": str(tmp_path / "folder"), "init_fresh": (), "data.kind": "class_images", "data.image_size": 6}
+    same |= {"data.source": "synthetic", "data.name": "4", "data.mean": (0.5,) * 3, "data.std": (0.5,) * 3}
+    config = configs.load("configs/dit_digits.py:debug", same | changes)
+    with pytest.raises(UserError, match=message) as raised:
+        init_from.weights(experiment.build(config, tmp_path / "run"))
+    assert "\n" not in str(raised.value)
 
 
 def begun(published, tmp_path, **changes):

@@ -1,4 +1,4 @@
-"""What docs/ tell people to type: every command parses, and the examples run."""
+"""What README.md and docs/ tell people to type: every command parses, and the examples run."""
 
 import re
 import runpy
@@ -19,6 +19,16 @@ ROWS = [line for line in (ROOT / "docs" / "coming_from.md").read_text().splitlin
 COMING = [
     found for line in ROWS for found in COMMAND.findall(line.rstrip(" |").rpartition(" | ")[2])
 ]  # the last column
+BEGUN = sorted(
+    {
+        " ".join(shlex.split(found, comments=True))
+        for path in ("README.md", "docs/guide.md", "configs/README.md")
+        for found in re.findall(
+            r"^(?:\.venv/bin/)?python ((?:train|study|plan)\.py .*)", (ROOT / path).read_text(), re.M
+        )
+        if not re.search(r"/my_\w+\.py|--help", found)
+    }
+)  # what needs no run; configs/my_*.py follow from data: test_own_data.py
 RUNS = {"vit_digits": "vit", "vit_b16": "vit", "gpt": "gpt", "transformer": "transformer"}
 
 
@@ -37,7 +47,11 @@ def test_there_are_commands_of_each_kind():
     assert {door for _, door in COMING} == {"train", "predict", "evaluate", "convert"}
 
 
-@pytest.mark.parametrize("typed", [typed for typed, _ in COMING])
+def test_the_guide_begins_each_family():
+    assert len(BEGUN) > 25
+
+
+@pytest.mark.parametrize("typed", [*(typed for typed, _ in COMING), *(f"python {command}" for command in BEGUN)])
 def test_a_command_parses(typed, folder, monkeypatch):
     """With its flags, its config, its keys and the types and ranges of their values."""
     monkeypatch.chdir(folder)

@@ -22,7 +22,7 @@ MAY = {
     "tasks": {"tasks", "models.boxes", "models.decoding", "models.tokens"} | FREE,
     "training": {"training", "models.paths"} | FREE,
     "data": {"data", "models.tokens"} | FREE,
-    "weights": {"weights", "models.paths", "models.sizes"} | FREE,
+    "weights": {"weights", "models.paths", "models.sizes", "models.sinusoids"} | FREE,
     "experiment": {"experiment", "input_pipeline", "models", "tasks", "training", "weights"} | FREE,
     "studies": {"studies", "experiment", "training"} | FREE,
     "analysis": {"analysis", "experiment", "models", "tasks", "studies", "training", "weights"} | FREE,

@@ -8,7 +8,7 @@ config.model.scan. Of our models this room knows the sizes and the names of laye
 from weights import files
 from weights.moves import Move
 from weights.reading import Weights, mismatch, read
-from weights.schemes import SCHEMES
+from weights.schemes import SCHEMES, family, schemes_of
 from weights.trees import flat, nested, stacked, unstacked
 from weights.writing import numbered, write, write_folder
 
@@ -19,6 +19,7 @@ __all__ = [
     "Move",
     "Weights",
     "architecture",
+    "family",
     "find",
     "flat",
     "is_published",
@@ -27,6 +28,7 @@ __all__ = [
     "nested",
     "numbered",
     "read",
+    "schemes_of",
     "stacked",
     "unstacked",
     "write",
@@ -39,5 +41,5 @@ model_type, architecture = files.model_type, files.architecture
 # config.model.name
 MODELS = (
     *("vit", "resnet", "mixer", "swin", "detr", "clip", "vivit", "timesformer", "video_mae"),
-    *("transformer", "t5", "gpt", "bert"),
+    *("dit", "transformer", "t5", "gpt", "bert"),
 )

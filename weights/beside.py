@@ -1,7 +1,7 @@
 """What is known of weights besides their arrays: notes within a .safetensors file, and Hugging Face's config.json."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from weights import (
     clip_names,
     detr_names,
     dinov2_names,
+    dit_names,
+    files,
     gpt_names,
     huggingface_names,
     marian_names,
@@ -23,6 +25,7 @@ from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
 POSITIONS = ("max_length", "first_position")  # of a BERT whose positions begin in the middle of their table
+NUMBERS = ("norm_epsilon", "mlp_norm_epsilon", "rotary_base")
 # By the model_type of config.json.
 KINDS: dict[str, Kind] = {
     "vit": huggingface_names.VIT,
@@ -45,6 +48,9 @@ KINDS: dict[str, Kind] = {
     "vivit": video.VIVIT_KIND,
     "timesformer": video.TIMESFORMER_KIND,
     "videomae": video.VIDEO_MAE_KIND,
+    # By the _class_name of diffusers, which was another one once.
+    "DiTTransformer2DModel": dit_names.CONFIG,
+    "Transformer2DModel": dit_names.CONFIG,
 }
 
 
@@ -57,19 +63,20 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
     try:
         if "attend" in said:
             own = json.loads(said["attend"])
-            settings: Settings = {"activation": str(own["activation"]), "norm_epsilon": float(own["norm_epsilon"])}
+            settings: Settings = {"activation": str(own["activation"])} if "activation" in own else {}
             settings |= {key: int(own[key]) for key in POSITIONS if key in own}
-            settings |= {key: float(own[key]) for key in ("rotary_base",) if key in own}
+            settings |= {key: float(own[key]) for key in NUMBERS if key in own}
             rows, columns = own.get("grid", (0, 0))
             grid = (int(rows), int(columns)) if "grid" in own else None
-            return Beside(int(own["heads"]), settings, notes=("heads and GELU as the file itself says",), grid=grid)
+            note = f"{', '.join(['heads', *settings])} as the file itself says"
+            return Beside(int(own["heads"]), settings, notes=(note,), grid=grid)
         found = config(path)
         if table.scheme != "huggingface" or not found:
             return Beside()
-        kind = kind_of(path, found, table)
-        if "model_type" not in found and not kind.sizes.keys() & found.keys() and "hidden_act" not in found:
+        own = kind_of(path, found, table)
+        if "model_type" not in found and not own.sizes.keys() & found.keys() and "hidden_act" not in found:
             return Beside()  # another's config.json
-        beside = kind.read(found)
+        beside = own.read(found)
         return beside._replace(
             notes=(*beside.notes, f"heads, activation and classes as {path.parent / 'config.json'} says")
         )
@@ -80,7 +87,7 @@ def read(path: Path, said: Mapping[str, str], table: Table) -> Beside:
 def tables(path: Path) -> tuple[Table, ...]:
     """Those of the model_type of the config.json beside a file."""
     try:
-        kind = KINDS.get(config(path).get("model_type", ""))
+        kind = KINDS.get(_called(config(path)))
     except (ValueError, TypeError, OSError, RecursionError):
         return ()  # which `read` says
     return kind.tables if kind else ()
@@ -98,16 +105,19 @@ def config(path: Path) -> Json:
     found = json.loads(other.read_bytes())
     if not isinstance(found, dict):
         raise ValueError("config.json is no JSON object")
+    pipeline = path.parent.parent / dit_names.PIPELINE
+    if files.CLASS in found and pipeline.is_file():
+        found["id2label"] = json.loads(pipeline.read_bytes()).get("id2label", {})
     return found
 
 
 def unknown(path: Path) -> str:
     """Why the config.json beside a file is of no use, if it is of a model that is not known here; "" otherwise."""
     try:
-        name = config(path).get("model_type")
+        name = _called(config(path))
     except (ValueError, OSError, RecursionError):
         return ""  # which `read` says
-    if name is None or name in KINDS:
+    if not name or name in KINDS:
         return ""
     return f"{path.parent / 'config.json'} is of a model_type={name!r}, which is not known here: {nearest(name, KINDS)}"
 
@@ -120,13 +130,23 @@ def kind_of(path: Path, found: Json, table: Table) -> Kind:
     """
     if why := unknown(path):
         raise UserError(why)
-    kind = KINDS.get(found.get("model_type", "")) or next(kind for kind in KINDS.values() if table in kind.tables)
-    if table not in kind.tables:
+    own = KINDS.get(_called(found)) or kind(table)
+    if table not in own.tables:
         raise UserError(
-            f"{path.parent / 'config.json'} is of a model_type={found['model_type']!r}, and the weights beside it have "
+            f"{path.parent / 'config.json'} is of a model_type={_called(found)!r}, and the weights beside it have "
             f"the names of {table.family.words}."
         )
-    return kind
+    return own
+
+
+def kind(table: Table) -> Kind:
+    """That of the models with these names."""
+    return next(kind for kind in KINDS.values() if table in kind.tables)
+
+
+def _called(config: Json) -> str:
+    """What a config.json calls its model: transformers has a model_type, diffusers the name of a class."""
+    return config.get("model_type") or config.get(files.CLASS) or ""
 
 
 def check(path: Path, table: Table, sizes: Mapping[str, int]) -> None:
@@ -152,17 +172,13 @@ def exists(path: Path) -> bool:
     return (path.parent / "config.json").is_file()
 
 
-def written(table: Table, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
-    """The config.json that transformers opens a model by. Arguments as those of Kind.write."""
-    return next(kind for kind in KINDS.values() if table in kind.tables).write(model, names, sizes)
-
-
 def said(leaves: Mapping[str, np.ndarray], model: Settings) -> dict[str, str]:
     """The notes that make a Transformer's file readable again without a guess; other models need none."""
     query = next((leaf for name, leaf in leaves.items() if name.endswith("attention/query/kernel")), None)
-    if query is None or "activation" not in model:
+    keys = ("activation", "norm_epsilon", "mlp_norm_epsilon")
+    settings: Settings = {key: model[key] for key in keys if key in model}
+    if query is None or not {"activation", "mlp_norm_epsilon"} & settings.keys():
         return {}
-    settings = {key: model[key] for key in ("activation", "norm_epsilon")}
     if model.get("first_position"):
         settings |= {key: model[key] for key in POSITIONS}
     if model.get("positions") == "rotary" and "rotary_base" in model:

@@ -17,7 +17,9 @@ from errors import UserError
 from lookup import Json
 
 SUFFIXES = (".npz", ".safetensors")
-WHOLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"  # of a folder
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # of a folder
+PICKLES = ("pytorch_model.bin", "diffusion_pytorch_model.bin")
+TRANSFORMER, CLASS = "transformer", "_class_name"  # a pipeline's folder in diffusers, and a key of its config.json
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
@@ -28,13 +30,19 @@ def is_published(folder: Path) -> bool:
     """Whether a folder holds weights as they are published, and not a run."""
     if not folder.is_dir() or (folder / "checkpoints").is_dir():
         return False
-    there = [path for path in folder.iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, PICKLE)]
+    there = [path for path in home(folder).iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, *PICKLES)]
     return bool(there or model_type(folder))
+
+
+def home(folder: Path) -> Path:
+    """Where in a folder the weights are: in that of the transformer, if it is a pipeline of diffusers."""
+    inner = folder / TRANSFORMER
+    return inner if (inner / "config.json").is_file() else folder
 
 
 def model_type(path: Path) -> str:
     """What the config.json in a folder, or beside a file, calls its model; "" without one, as a run's is."""
-    return _config(path, lambda config: config["model_type"])
+    return _config(path, lambda config: config["model_type"] if "model_type" in config else config[CLASS])
 
 
 def architecture(path: Path) -> str:
@@ -44,7 +52,7 @@ def architecture(path: Path) -> str:
 
 def _config(path: Path, said: Callable[[Json], object]) -> str:
     try:
-        return str(said(json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())))
+        return str(said(json.loads(((home(path) if path.is_dir() else path.parent) / "config.json").read_bytes())))
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return ""
 
@@ -57,6 +65,7 @@ def find(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
+    path = home(path)
     for name in (WHOLE, INDEX):
         if (path / name).is_file():
             return path / name
@@ -65,11 +74,11 @@ def find(path: Path) -> Path:
         return path / found[0]
     if found:
         raise UserError(f"{path} holds several files of weights, {', '.join(found[:3])}: name one of them.")
-    if (path / PICKLE).is_file():
+    if pickle := next((name for name in PICKLES if (path / name).is_file()), ""):
         raise UserError(
-            f"{path} holds {PICKLE}, a pickle, which is not loaded. Where you trust it, write it anew with PyTorch: "
+            f"{path} holds {pickle}, a pickle, which is not loaded. Where you trust it, write it anew with PyTorch: "
             'python -c "import torch, safetensors.torch as s; s.save_file({k: v.clone() for k, v in '
-            f"torch.load('{path / PICKLE}', weights_only=True).items()}}, '{path / WHOLE}')\""
+            f"torch.load('{path / pickle}', weights_only=True).items()}}, '{path / WHOLE}')\""
         )
     raise UserError(f"{path} holds no weights: {WHOLE}, or {INDEX} with its parts.")
 
@@ -104,6 +113,19 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if array.dtype.name not in FLOATS:
             raise UserError(f"{path}: {name} is {array.dtype}, and weights are one of {', '.join(FLOATS)}.")
     return arrays, notes
+
+
+def names(path: Path) -> list[str]:
+    """Those of the arrays in a .safetensors file.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return list(file.keys())
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"cannot read {path}: {error}.") from None
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from weights import (
     our_clip,
     our_detr,
     our_dinov2,
+    our_dit,
     our_gpt,
     our_swin,
     our_t5,
@@ -29,6 +30,8 @@ from weights.ours import Described, Settings
 from weights.schemes import SCHEMES
 from weights.tables import Index, Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested
+
+ROUNDING = 4e-3  # of numbers up to 1 in bfloat16
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     for name, original in table.copies.items():
         if name in arrays and not np.array_equal(arrays[name], arrays[original]):
             raise UserError(f"{path}: {name} is not {original}, and {table.family.words} has one matrix for both.")
+    for name, array in table.derived(arrays, {}).items():
+        if name in arrays and not _alike(arrays[name], array):
+            raise UserError(f"{path}: {name} is not {left_out[name]}, as it is in {table.family.words}.")
     if folder != path and table.scheme == "huggingface" and not said.get("attend") and not beside.exists(path):
         raise UserError(
             f"{folder} lacks config.json, which says how many heads the model has and how it computes: put it there"
@@ -143,11 +149,12 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         side=model.side,
         moves=moves(places, arrays, params),
         vocabulary=vocabulary(table, places),
-        data=neighbour.data,
+        data=table.data(arrays) | neighbour.data,
         left_out=left_out,
         notes=(
             *neighbour.notes,
             *(f"{dtype} became float32" for dtype in dtypes),
+            *([f"no picture has {model.channels} channels: use arrays"] if model.channels not in (0, 1, 3) else []),
             *([f"the names are read without {prefix!r}, which they begin with"] if prefix else []),
         ),
     )
@@ -173,6 +180,10 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
                 f"holds a {found.words}: {_fits(found, name, have, want)}"
             )
     return ""
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and np.allclose(a.astype(np.float32), b.astype(np.float32), atol=ROUNDING)
 
 
 def _grid(
@@ -231,6 +242,8 @@ def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> 
         return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
     if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values(), *our_video.FAMILIES):
         return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
+    if table.family is our_dit.FAMILY:
+        return our_dit.heads_of(len(arrays[table.row("embedding/bias").theirs]))
     if not any("heads" in row.change.name for row in table.rows):
         return 1
     if table.family is our_gpt.FAMILY:

@@ -3,14 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
+from errors import UserError
 from weights import (
     bert_names,
     clip_names,
     detr_names,
     dinov2_names,
+    dit_names,
+    files,
     google_names,
     gpt_names,
     huggingface_names,
@@ -35,6 +39,7 @@ TABLES = (
     *dinov2_names.TABLES,
     *clip_names.TABLES,
     *video_names.TABLES,
+    *dit_names.TABLES,
 )
 SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
@@ -43,6 +48,21 @@ LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.
 def table(names: Collection[str], likely: Collection[Table] = ()) -> Table:
     """The table that these names fit best; one of the likely ones where others fit as well."""
     return max(TABLES, key=lambda one: (one.fit(names), one in likely))
+
+
+def schemes_of(name: str) -> list[str]:
+    """Those with names of this config.model.name; none where names do not show it."""
+    return list(dict.fromkeys(table.scheme for table in TABLES if table.family.name == name))
+
+
+def family(path: Path) -> str:
+    """config.model.name of what the names in a .safetensors file are of; "" where they do not show it."""
+    try:
+        names = files.names(path) if path.suffix == ".safetensors" and path.is_file() else []
+    except UserError:  # which reading the file says
+        return ""
+    found = table(names)
+    return found.family.name if found.recognises(names) and names else ""
 
 
 def respelled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -67,6 +67,9 @@ class Table:
       ignored: patterns of their names that are left out, as nothing of the model depends on them, and why.
       fixed: keys of config.model that cannot be otherwise in the other project.
       copies: their names of arrays that a file may hold a second time, and those that they must equal.
+      never: values of keys of config.model that the other project has no form for.
+      derived: (their arrays by name, config.model; nothing where a file is read) -> those that they have as well.
+      data: their arrays by name -> keys of config.data that these show.
     """
 
     scheme: str
@@ -78,6 +81,9 @@ class Table:
     ignored: Mapping[str, str] = field(default_factory=dict)
     fixed: Settings = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    never: Settings = field(default_factory=dict)
+    derived: Callable[[Mapping[str, np.ndarray], Settings], Mapping[str, np.ndarray]] = lambda arrays, model: {}
+    data: Callable[[Mapping[str, np.ndarray]], Settings] = lambda arrays: {}
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:
@@ -177,12 +183,16 @@ class Kind(NamedTuple):
       sizes: keys of config.json, and the letter of our shapes, or the index of our names, that each is the size of.
       read: what a config.json says of the model. A key that is missing or of another type may raise.
       write: (config.model, names of the classes, sizes by letter) -> the config.json that transformers opens.
+      weights: the file of a folder that has the weights; config.json is beside it.
+      others: names of the classes -> further files of the folder, by name.
     """
 
     tables: tuple[Table, ...]
     sizes: Mapping[str, str]
     read: Callable[[Json], Beside]
     write: Callable[[Settings, Sequence[str], Mapping[str, int]], Json]
+    weights: str = "model.safetensors"
+    others: Callable[[Sequence[str]], Mapping[str, Json]] = lambda names: {}
 
 
 def spell(pattern: str, index: Index) -> str:

@@ -60,7 +60,7 @@ def write_folder(
     order: np.ndarray | None = None,
     others: Mapping[str, bytes] | None = None,
 ) -> tuple[Move, ...]:
-    """Writes a folder that transformers opens, whole or not at all: the weights, config.json and `others`.
+    """Writes a folder that transformers or diffusers opens, whole or not at all: the weights, config.json and `others`.
 
     Args:
       params, model, order: see `write`.
@@ -75,11 +75,16 @@ def write_folder(
     """
     found = _theirs(params, "huggingface", model, order)
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    kind = beside.kind(found.table)
+    path = fresh / kind.weights
     try:
-        config = beside.written(found.table, model, names, found.sizes)
-        fresh.mkdir(parents=True)
-        files.write(fresh / files.WHOLE, found.arrays, {})
-        for name, content in {"config.json": json.dumps(config, indent=2).encode(), **(others or {})}.items():
+        written = {path.with_name("config.json"): kind.write(model, names, found.sizes)}
+        written |= {fresh / name: content for name, content in kind.others(names).items()}
+        path.parent.mkdir(parents=True)
+        files.write(path, found.arrays, {})
+        for file, said in written.items():
+            file.write_text(json.dumps(said, indent=2))
+        for name, content in (others or {}).items():
             (fresh / name).write_bytes(content)
         if folder.exists():
             folder.rmdir()
@@ -121,6 +126,11 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
                 f"config.model.{key}={model[key]!r} has no place in {table.family.words} by {scheme}, which has "
                 f"{value!r} always: nothing was written."
             )
+    for key, value in table.never.items():
+        if model[key] == value:
+            raise UserError(
+                f"config.model.{key}={value!r} has no place in {table.family.words} by {scheme}: nothing was written."
+            )
     places = table.places(known.values())
     wanted = [spell(name, index) for row, index in places for name in row.names]
     if missing := [name for name in wanted if name not in leaves]:
@@ -133,6 +143,7 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
         spell(row.theirs, index): row.change.theirs(*(leaves[spell(name, index)] for name in row.names))
         for row, index in places
     }
+    arrays |= table.derived(arrays, model)
     sizes = {
         letter: size
         for row, index in places

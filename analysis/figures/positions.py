@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from analysis import picture
 from analysis.picture import Arrays
 from analysis.subject import Subject
-from models.positions import sinusoid_1d, sinusoid_2d
+from models.sinusoids import sinusoid_1d, sinusoid_2d
 
 
 def lacks(subject: Subject) -> str:

@@ -11,7 +11,7 @@ from analysis import picture
 from analysis.picture import Arrays
 from analysis.subject import Subject
 from models import paths
-from models.positions import sinusoid_1d
+from models.sinusoids import sinusoid_1d
 
 
 def lacks(subject: Subject) -> str:

@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from contestants.here import Absent, Measured
 
@@ -54,7 +53,7 @@ def main(name: str, arguments: str) -> None:
     work, facts = (built.work, built.facts) if isinstance(built, Measured) else (built, dict)
     for line in map(str.strip, sys.stdin):
         if line == "facts":
-            answer: dict[str, Any] = {"facts": facts()}
+            answer: dict[str, object] = {"facts": facts()}
         else:
             answer = {"value": rate(work, float(line)) if float(line) else work()}
         print(json.dumps(answer), file=told)

@@ -4,10 +4,10 @@ V vocabulary, S source and T target tokens.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from configs import transformer_wmt14
 from models import transformer
@@ -40,7 +40,7 @@ def _model(row: str, **changes: object) -> transformer.Model:
     return transformer.Model(VOCABULARY, None, **({"variant": "base"} | transformer_wmt14.ROWS[row] | changes))
 
 
-def _params(model: transformer.Model, length: int = 32, rows: int = 1) -> tuple[Any, list[jax.ShapeDtypeStruct]]:
+def _params(model: transformer.Model, length: int = 32, rows: int = 1) -> tuple[PyTree, list[jax.ShapeDtypeStruct]]:
     """Shapes of the parameters, and of a batch."""
     tokens = [jax.ShapeDtypeStruct((rows, length), jnp.int32)] * 2
     variables = jax.eval_shape(lambda s, t: model.init(jax.random.key(0), s, t, train=False), *tokens)

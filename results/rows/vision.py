@@ -1,7 +1,6 @@
 """Claims of 2010.11929 that can be measured here."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,14 @@ import numpy as np
 
 from analysis import fits
 from analysis.studies import isoflop
+from lookup import Value
 from models import resnet, sizes, vit
 from results import recorded
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, verdict
 from training import flops
 
 PAPER = "2010.11929"
-Means = dict[Any, tuple[float, float]]  # by the value of a label, or by those of several
+Means = dict[Value, tuple[float, float]]  # by the value of a label, or by those of several
 MILLIONS = {"B/16": 86, "L/16": 307, "H/14": 632}  # table 1
 # Table 6: exaFLOPs of pre-training on JFT's 303 million images, and its epochs.
 EXAFLOPS = {

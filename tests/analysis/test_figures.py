@@ -19,7 +19,7 @@ from analysis.figures import (
     sinusoids,
     token_layers,
 )
-from models.positions import sinusoid_2d
+from models.sinusoids import sinusoid_2d
 
 RNG = np.random.default_rng(0)
 

@@ -19,10 +19,8 @@ from models.positions import (
     RelativePositions,
     distance_buckets,
     positions_in_segments,
-    sinusoid_1d,
-    sinusoid_2d,
-    sinusoid_halves,
 )
+from models.sinusoids import sinusoid_1d, sinusoid_2d, sinusoid_2d_halves, sinusoid_halves
 
 restarting = jax.jit(positions_in_segments)
 many = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -46,6 +44,12 @@ def test_halves_are_the_same_sines_and_then_the_same_cosines():
     x = jnp.zeros((1, 3, D))
     added = AddTokenPositions("sinusoid_halves").apply({}, x, jnp.arange(3)[None], 3)
     np.testing.assert_array_equal(added[0], halves[:3])
+
+
+def test_halves_of_a_grid_have_the_column_first():
+    table, halves = sinusoid_2d(*GRID, D), sinusoid_2d_halves(*GRID, D)
+    order = [4, 6, 5, 7, 0, 2, 1, 3]  # sines and cosines of the column, then of the row
+    np.testing.assert_array_equal(halves, table[:, order])
 
 
 def test_sinusoid_1d_equals_the_formula():

@@ -11,7 +11,7 @@ import pytest
 
 import models
 from errors import UserError
-from models.positions import sinusoid_1d
+from models.sinusoids import sinusoid_1d
 
 B, S, T, K, V, D, H, F, LONGEST = 2, 6, 5, 3, 11, 8, 2, 12, 8
 TINY = dict(

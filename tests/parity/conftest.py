@@ -1,6 +1,6 @@
 """The same weights in other people's code and in ours: `make test-parity`. What that code needs is in
-requirements-parity.txt; Google's is looked for where VISION_TRANSFORMER, BIG_VISION and
-BIG_TRANSFER say that it is checked out."""
+requirements-parity.txt; Google's and DiT's is looked for where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER and DIT
+say that it is checked out."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def checkout() -> Callable[[str, str], Path]:
 
     def find(variable: str, repository: str) -> Path:
         if not os.environ.get(variable):
-            pytest.skip(f"{variable} does not say where github.com/google-research/{repository} is checked out")
+            pytest.skip(f"{variable} does not say where github.com/{repository} is checked out")
         return Path(os.environ[variable])
 
     return find
@@ -60,7 +60,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
     yield rows
     if wanted and not request.session.testsfailed:
         result = {
-            "command": "VISION_TRANSFORMER=... BIG_VISION=... BIG_TRANSFER=... make test-parity",
+            "command": "VISION_TRANSFORMER=... BIG_VISION=... BIG_TRANSFER=... DIT=... make test-parity",
             "expected": f"outputs of random weights at most {TOLERANCE} apart in float32; both round trips bit for bit",
             "date": date.today().isoformat(),
             **about,

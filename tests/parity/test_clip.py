@@ -173,7 +173,7 @@ def test_the_tokenizer_of_a_siglip(tmp_path):
 @pytest.fixture
 def big_vision(checkout, monkeypatch):
     """big_vision(module): one of its models."""
-    monkeypatch.syspath_prepend(checkout("BIG_VISION", "big_vision"))
+    monkeypatch.syspath_prepend(checkout("BIG_VISION", "google-research/big_vision"))
 
     def find(module: str):
         try:

@@ -16,7 +16,7 @@ TINY = dict(num_layers=12, mlp_dim=768, num_heads=3, dropout_rate=0.0, attention
 @pytest.fixture
 def vit_jax(checkout, monkeypatch):
     """vit_jax(module): one of the published modules."""
-    monkeypatch.syspath_prepend(checkout("VISION_TRANSFORMER", "vision_transformer"))
+    monkeypatch.syspath_prepend(checkout("VISION_TRANSFORMER", "google-research/vision_transformer"))
     return lambda module: importlib.import_module(f"vit_jax.{module}")
 
 
@@ -102,7 +102,7 @@ def test_mixer(vit_jax, measured, tmp_path, size, patch):
 @pytest.mark.parametrize("size", [224, 288])
 def test_resnet(checkout, monkeypatch, measured, tmp_path, size):
     """big_vision's, the one whole ResNet of the JAX code: norms after the convolutions."""
-    monkeypatch.syspath_prepend(checkout("BIG_VISION", "big_vision"))
+    monkeypatch.syspath_prepend(checkout("BIG_VISION", "google-research/big_vision"))
     bit = pytest.importorskip(
         "big_vision.models.bit", reason="what big_vision imports is not installed", exc_type=ImportError
     )
@@ -118,7 +118,7 @@ def test_resnet(checkout, monkeypatch, measured, tmp_path, size):
 def test_bit(torch, checkout, monkeypatch, measured, tmp_path, size, units, factor):
     """Google's own PyTorch port of BiT, which reads the published .npz files; the JAX code of big_transfer is for a
     flax that is no more."""
-    monkeypatch.syspath_prepend(checkout("BIG_TRANSFER", "big_transfer"))
+    monkeypatch.syspath_prepend(checkout("BIG_TRANSFER", "google-research/big_transfer"))
     model = importlib.import_module("bit_pytorch.models").ResNetV2(units, factor, head_size=CLASSES)
     arrays = dict(bit_arrays(model))
     model.load_from(arrays)

@@ -1,5 +1,7 @@
 """Paths between images and noise, and how drawn images are judged."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,12 +108,16 @@ def test_the_frechet_distance_is_that_of_two_normal_distributions():
 def test_images_as_asked_are_recognised_and_others_are_not():
     label = np.arange(200) % 2
     real = RNG.normal(size=(200, 2, 2, 1)) * 0.1 + label[:, None, None, None]
+    batch = {"image": real, "label": label, "mask": np.ones(200)}
+    data = SimpleNamespace(train_split="train", eval_batches=lambda split: [batch][: split == "train"])
     for drawn, least, most in ((real[::-1][:, ::-1], -1, 0.1), (real + 0.01, 0.9, 1)):
-        metrics = Metrics()
+        metrics = Metrics(data)
         metrics.update({"sample": drawn, "image": real, "label": label})
         found, (note,) = metrics.compute()
         assert least <= found["recognised"] <= most
+        assert found["recognised_real"] > 0.9
+        assert found["frechet_real"] == pytest.approx(0, abs=1e-6)
         assert "MLPClassifier" in note
-    few = Metrics()
+    few = Metrics(data)
     few.update({"sample": real[:10], "image": real[:10], "label": label[:10]})
     assert few.compute()[0] == {}
