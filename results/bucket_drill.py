@@ -117,7 +117,8 @@ def storm(workdir: storage.Bucket, alone: Path, kills: int) -> record.Record:
 
 def main(kills: int) -> int:
     """Runs the drill and writes the record. Returns the exit status."""
-    about, results = record.clean_provenance(*(name for name, *_ in SERVERS.values())), {}
+    about = record.clean_provenance(*(name for name, *_ in SERVERS.values()))
+    results: dict[str, record.Record] = {}
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder, "alone")
         subprocess.run(command(alone), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -64,7 +64,8 @@ def _load(scheme: str, text: str) -> None:
 
 def is_address(text: str) -> bool:
     """Whether a text names something in a bucket."""
-    return bool(scheme := SCHEME.match(text)) and scheme[1] in INSTALL
+    scheme = SCHEME.match(text)
+    return scheme is not None and scheme[1] in INSTALL
 
 
 def is_remote(path: Path) -> bool:
