@@ -9,6 +9,7 @@ import csv as reader
 import io
 from pathlib import Path
 
+import storage
 from data.slices import cut, cut_mixed, stem
 from data.sources import numbered
 from data.text.files import find, two, whole
@@ -68,7 +69,7 @@ def column(name: str, split: str, data_dir: str, field: str) -> list[str | float
 
 def _path(name: str, split: str, data_dir: str) -> tuple[Path, bool]:
     """The file of a split, and whether it is all there is."""
-    path, called = Path(data_dir, name).expanduser(), stem(split)
+    path, called = storage.here(data_dir, name), stem(split)
     if path.suffix not in SUFFIXES:
         return find(path, called, *(f"{{}}{suffix}" for suffix in SUFFIXES)), False
     if called != "train":
