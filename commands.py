@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import storage
-from errors import DiskFull, UserError, explained, nearest
+from errors import DiskFull, ServiceError, UserError, explained, nearest
 from lookup import Json
 
 FLAGS = flags.FLAGS
@@ -138,7 +138,8 @@ def weights_flag() -> None:
 def run(main: Callable[[list[str]], int | None], description: str, config: str = "") -> None:
     """Parses the command line, calls main with the other arguments, and exits with the status that it returns.
 
-    A UserError becomes one line and status 2. Where this is one of several hosts, the others are told of its end.
+    A UserError becomes one line and status 2, a ServiceError one line and status 1. Where this is one of several hosts,
+    the others are told of its end.
 
     Args:
       config: the default of --config, for a command that has train_flags.
@@ -170,11 +171,11 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
     except Exception as error:
         error = explained(error)
         status = 2 if isinstance(error, UserError) else 1
-        if status == 2:
+        if told := isinstance(error, (UserError, ServiceError)):
             _mistake(error)
         else:
             traceback.print_exc()
-        fail(status, str(error) if status == 2 else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        fail(status, str(error) if told else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         if isinstance(error, DiskFull):
             os._exit(status)  # sys.exit would wait for the libraries' threads, which keep trying to write
     sys.exit(status)
@@ -217,7 +218,7 @@ def _unraisable(told: Any) -> None:  # sys.UnraisableHookArgs, which only type c
 
 
 def _mistake(error: BaseException) -> int:
-    """Prints the line of a UserError. Returns the exit status."""
+    """Prints the line of an error. Returns the exit status of a UserError."""
     print(f"error: {error}", file=sys.stderr, flush=True)
     return 2
 

@@ -19,6 +19,11 @@ class DiskFull(UserError):
     """There is no space left. What waits to be written cannot be, so that commands end without trying it."""
 
 
+class ServiceError(Exception):
+    """A bucket's service does not answer, or refuses. That may pass: a command prints the line and exits with 1, so
+    that launch scripts run it again."""
+
+
 class NoDevice(UserError):
     """JAX has no device to compute on."""
 

@@ -27,6 +27,7 @@ from kill_storm import metrics, weights  # noqa: E402
 import commands  # noqa: E402
 import storage  # noqa: E402
 from experiment import record  # noqa: E402
+from training import manifest  # noqa: E402
 
 STEPS, LIMIT = 30, 300.0  # LIMIT: seconds after which a run that has saved nothing is killed
 FLAGS = (
@@ -80,7 +81,7 @@ def saved(workdir: storage.Bucket) -> tuple[set[int], set[int]]:
     """The steps of which there is something, and those of which there is all."""
     found = [re.match(r"checkpoints/(\d+)/(.*)", name) for name in workdir.marks()]
     steps = [(int(match[1]), match[2]) for match in found if match]
-    return {step for step, _ in steps}, {step for step, name in steps if name == "manifest.sha256"}
+    return {step for step, _ in steps}, {step for step, name in steps if name == manifest.COMMITTED}
 
 
 def kill(workdir: storage.Bucket, step: int) -> record.Record:

@@ -10,14 +10,24 @@ import os
 import re
 import stat
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import PosixPath, PurePosixPath
 from typing import IO, Any, Self
 
+from errors import ServiceError
+
+# What the disk of this machine can be at fault for, while objects are copied to or from it.
+OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG}
+REFUSED = "credential|forbidden|denied|unauthori[sz]ed|anonymous|token|access ?key|signature"
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS",
+}
+
 
 class Bucket(PosixPath):
-    """A path in a bucket, with pathlib's methods. Its errors are OSErrors, as those of a disk."""
+    """A path in a bucket, with pathlib's methods. Its errors are those of a disk, and ServiceError."""
 
     def __str__(self) -> str:
         return re.sub(r"^(\w+):/(?!/)", r"\1://", super().__str__())
@@ -80,11 +90,10 @@ class Bucket(PosixPath):
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Removes an object."""
-        if not (there := self.exists()) and not missing_ok:
+        if not missing_ok and not self.exists():  # S3 does not tell
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
-        if there:
-            with explained(self):
-                self.store.rm_file(str(self))
+        with suppress(FileNotFoundError), explained(self):
+            self.store.rm_file(str(self))
 
     def marks(self) -> dict[str, str]:
         """What is there at any depth, by name within this path ("" for an object itself), each with a mark that another
@@ -159,6 +168,10 @@ class _Object(io.BytesIO):
                 self._path.store.pipe_file(str(self._path), self.getvalue(), mode=mode)
         except FileNotFoundError:
             raise OSError(errno.ENOENT, f"there is no bucket {self._path.parts[1]!r}", str(self._path)) from None
+        except ServiceError:
+            if self._mode == "x" and self._path.exists():  # services say in different ways that another was quicker
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path)) from None
+            raise
 
     def close(self) -> None:
         try:
@@ -184,16 +197,19 @@ class _Text(io.TextIOWrapper):
 
 @contextmanager
 def explained(path: Bucket) -> Iterator[None]:
-    """What a service or its library raises, as the error of a file."""
+    """What a service or its library raises, as the error of a file where it is one, else as a ServiceError."""
     try:
         yield
-    except OSError as error:
-        number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EIO)
-        said = error.strerror or (os.strerror(number) if number == errno.ENOENT else _line(error))
-        raise OSError(number, said, str(path)) from None
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except FileExistsError:  # the condition of mode "x"
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
     except Exception as error:  # of botocore, aiohttp, google.auth: each has its own
-        raise OSError(errno.EIO, _line(error), str(path)) from error
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if isinstance(error, OSError) and error.errno in OF_DISK:
+            raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(".: ")
+        service = path.parts[0].rstrip(":")
+        mend = "Run the same command again when it answers: what was saved is kept."
+        if isinstance(error, PermissionError) or re.search(REFUSED, said, re.IGNORECASE):
+            mend = f"Credentials that may read and write there come from {CREDENTIALS[service]}. {mend}"
+        raise ServiceError(f"{path}: {said}. {mend}") from error

@@ -149,17 +149,18 @@ def test_a_bucket_that_is_not_there_is_not_made(bucket):
         lock.Lock(other).__enter__()
 
 
-def test_what_a_service_raises_is_the_error_of_a_file(bucket, monkeypatch):
-    class Refused(Exception):
-        """As the libraries have their own."""
-
-    def find(*_, **__):
-        raise Refused("no credentials")
-
-    monkeypatch.setattr(bucket.store, "find", find)
-    with pytest.raises(OSError, match="Refused: no credentials") as raised:
-        names(bucket)
-    assert (raised.value.errno, raised.value.filename) == (errno.EIO, str(bucket))
+def test_without_credentials_there_is_one_line_and_status_1(bucket, tmp_path, monkeypatch):
+    if not str(bucket).startswith("s3://"):
+        pytest.skip("the emulator of GCS asks for none")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    done = command("evaluate.py", f"--workdir={bucket}/run")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "NoCredentialsError" in done.stderr
+    assert "come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE" in done.stderr
 
 
 def test_an_object_that_leads_elsewhere_is_left_out(bucket, monkeypatch):

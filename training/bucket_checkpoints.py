@@ -2,8 +2,8 @@
 
 Orbax 0.12.8 cannot write to s3:// ("Checkpoint path should be absolute"). It writes to gs:// by TensorFlow's client,
 which knows one address alone, or with EPATH_USE_TF=0 by gcsfs and tensorstore. Here both go one way, with the same
-digests: a step is saved here, its manifest is completed, its files are copied, and the manifest last. A step without
-one does not count.
+digests: a step is saved here, its manifest is completed, and its files are copied, last the one by which Orbax says
+that all are there. A step without that one does not count; one without a manifest, of an older version, does.
 """
 
 import shutil
@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import cast
 
 import storage
+from errors import UserError
 from training import manifest
 from training.checkpoint import METRICS, Checkpoints
 from training.trees import PyTree
@@ -45,7 +46,14 @@ class BucketCheckpoints(Checkpoints):
             arriving = here.with_suffix(".tmp")
             shutil.rmtree(arriving, ignore_errors=True)
             arriving.mkdir()
-            storage.download(self._bucket / str(step), arriving)
+            try:
+                storage.download(self._bucket / str(step), arriving)
+                (arriving / manifest.COMMITTED).stat()
+            except FileNotFoundError:
+                raise UserError(
+                    f"the checkpoint of step {step} in {self.folder} was removed while it was read, for newer ones: "
+                    "run the same command again."
+                ) from None
             arriving.rename(here)
         return here
 
@@ -59,7 +67,7 @@ class BucketCheckpoints(Checkpoints):
 
     def steps(self) -> list[int]:
         """The steps that are saved, whole or damaged, in order. One that was not copied to its end is not."""
-        return sorted(step for step, names in self._objects().items() if f"{step}/{manifest.FILE}" in names)
+        return sorted(step for step, names in self._objects().items() if f"{step}/{manifest.COMMITTED}" in names)
 
     def tidy(self) -> None:
         """Clears the way for a run that continues: moves damaged steps to `damaged/`, removes interrupted copies."""
@@ -82,13 +90,15 @@ class BucketCheckpoints(Checkpoints):
     def _finish(self, step: int) -> None:
         """Copies a step when it is saved, and removes those that it replaces."""
         super()._wait()
-        storage.upload(self._at(step), self._bucket / str(step), last=manifest.FILE)
+        storage.upload(self._at(step), self._bucket / str(step), last=manifest.COMMITTED)
         self._prune()
 
     def _prune(self) -> None:
         steps = self.steps()
         for old in (s for s in steps[: -self.keep_last] if s != self._best(steps)):
-            (self._bucket / str(old) / manifest.FILE).unlink(missing_ok=True)  # first: the rest is then no checkpoint
+            (self._bucket / str(old) / manifest.COMMITTED).unlink(
+                missing_ok=True
+            )  # first: the rest is then no checkpoint
             self._bucket.remove(self._objects().get(old, ()))
 
     def rate(self, step: int, metrics: Mapping[str, float]) -> None:

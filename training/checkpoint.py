@@ -148,7 +148,7 @@ class Checkpoints:
         if step not in self._scores:
             try:
                 metrics = json.loads((self.folder / str(step) / METRICS).read_text())
-            except (OSError, ValueError):  # it was not evaluated, or nobody knows
+            except (FileNotFoundError, ValueError):  # it was not evaluated, or the file is damaged
                 metrics = {}
             self._scores[step] = metrics.get(self.keep_best)
         return self._scores[step]

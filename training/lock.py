@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 import storage
-from errors import UserError
+from errors import ServiceError, UserError
 from lookup import Json
 from training import hosts
 
@@ -24,6 +24,7 @@ FILE = "owner.json"
 BEAT = 5.0  # seconds between heartbeats
 SILENT = 30.0  # seconds without one after which the owner on another machine counts as dead
 LATE = 20.0  # seconds after which every host of a run must see the lock
+SETTLED = 2.0  # seconds after which a new lock in a bucket must still be there
 
 Owner = Json
 
@@ -64,7 +65,7 @@ class Lock:
     def _take(self) -> None:
         self._made = not self._workdir.exists()
         self._workdir.mkdir(parents=True, exist_ok=True)
-        while not self._created():
+        while not (self._created() and self._stays()):
             if (other := read(self._workdir)) and _alive(self._workdir, other):
                 raise UserError(
                     f"{self._workdir} is being trained by process {other['pid']} on {other['host']} since "
@@ -91,14 +92,30 @@ class Lock:
             with self._path.open("x") as file:
                 json.dump(self._owner, file)
         except FileExistsError:
-            return False
-        except OSError:  # a full disk
-            self._path.unlink(missing_ok=True)
+            return self._ours()  # where a service was asked again because its first answer was lost
+        except OSError:
+            if not storage.is_remote(self._path):  # a full disk; in a bucket nothing of ours is left
+                self._path.unlink(missing_ok=True)
             raise
         return True
 
+    def _ours(self) -> bool:
+        return read(self._workdir).get("id") == self._owner["id"]
+
+    def _stays(self) -> bool:
+        """Whether it is still ours after a moment. In a bucket, a process that meant to remove a dead one's lock may
+        remove or replace this one: nothing there is renamed, and not every service can write on a condition."""
+        if storage.is_remote(self._path):
+            time.sleep(SETTLED)
+            return self._ours()
+        return True
+
     def _remove(self, dead: Owner) -> None:
-        """Removes a dead process's file. Of several processes that try, one renames it."""
+        """Removes a dead process's file. Of several processes that try, one renames it; see `_stays` for a bucket."""
+        if storage.is_remote(self._path):
+            if read(self._workdir) == dead:
+                self._path.unlink(missing_ok=True)
+            return
         aside = self._path.with_suffix(f".{self._owner['id']}")
         with contextlib.suppress(FileNotFoundError):
             self._path.rename(aside)
@@ -110,7 +127,7 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ServiceError):
                 found = read(self._workdir)
                 if self._ended.is_set():  # while it was read: what is there now is another's
                     return
@@ -128,8 +145,8 @@ class Lock:
         self._ended.set()
         if self._beating.is_alive():  # a beat that missed the file would make it again
             self._beating.join(BEAT)
-        with contextlib.suppress(OSError):
-            if read(self._workdir).get("id") == self._owner["id"]:
+        with contextlib.suppress(OSError, ServiceError):
+            if self._ours():
                 self._path.unlink()
             if self._made:  # a run that could not begin leaves no empty folder
                 self._workdir.rmdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import storage
+from errors import ServiceError
 
 STATUS = 3  # of a process that the watchdog ended
 MORE_SECONDS = 3600.0  # more for what may take longer than a step: compiling, an evaluation's batch, a save
@@ -63,7 +64,7 @@ class Watchdog:
                 faulthandler.dump_traceback(file)
             where = str(self._stacks)
             steps = [int(path.name) for path in self._checkpoints.iterdir() if path.name.isdigit()]
-        except OSError:
+        except (OSError, ServiceError):
             where, steps = "the lines above", []
         kept = f"the newest checkpoint is step {max(steps)}, and the same command continues from there" if steps else ""
         message = f"error: {line}: stacks in {where}; {kept or 'no checkpoint was found'}."
