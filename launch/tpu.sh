@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "error: $*" >&2; exit 2; }
 
-name=attend zone='' type='' version='' spot='' before=true dry='' restarts=${RESTARTS:-3}
+name=attend zone='' type='' version='' spot='' before=true dry='' extra='' restarts=${RESTARTS:-3}
 while [[ ${1---} != -- ]]; do
   case $1 in
     --name=* | --zone=* | --type=* | --version=* | --before=*) flag=${1%%=*} && printf -v "${flag#--}" %s "${1#*=}" ;;
@@ -27,12 +27,18 @@ done
 shift
 [[ $zone && $type && $version ]] || fail "--zone, --type and --version are needed, such as --type=v5litepod-16 --version=v2-alpha-tpuv5-lite."
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
-[[ " $*" == *" --workdir="@(/|gs://|s3://)* ]] || fail "give --workdir=/... on a file system that all hosts share, or of one host gs://...: the TPU's own disks are deleted with it."
+case " $*" in
+  *" --workdir=/"*) ;;
+  *" --workdir=gs://"*) extra=gcs ;;
+  *" --workdir=s3://"*) extra=s3 ;;
+  *) fail "give --workdir=/... on a file system that all hosts share, or of one host gs://...: the TPU's own disks are deleted with it." ;;
+esac
+[[ ! $extra || $type =~ -[1-8]$ ]] || fail "--type=$type has several hosts, and a workdir in a bucket is for one: give a type of at most 8, or --workdir=/... on a file system that they share."
 
 archive=.cache/attend.tar.gz jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
 setup="mkdir -p attend && tar -xzf attend.tar.gz -C attend && cd attend"
 setup+=" && { [ -e .venv/ready ] || { sudo apt-get -qq update && sudo apt-get -qq install -y python3.11-venv make; }; }"
-setup+=" && make .venv/ready PYTHON=python3.11 && .venv/bin/python -m pip install --quiet \"jax[tpu]==$jax\" && { $before; }"
+setup+=" && make .venv/ready PYTHON=python3.11 && .venv/bin/python -m pip install --quiet \"jax[tpu]==$jax\"${extra:+ -e \".[$extra]\"} && { $before; }"
 # The lock: after a lost connection, the new process waits until the old one has ended and released the TPU.
 train="cd attend && flock .lock .venv/bin/python train.py $(printf '%q ' "$@")--stopped_status=75"
 

@@ -343,6 +343,15 @@ def test_tpu_prints_every_command_with_dry_run(project):
     assert project.calls() == []
 
 
+@pytest.mark.parametrize(("kind", "scheme", "extra"), [("v5litepod-8", "gs", "gcs"), ("v4-8", "s3", "s3")])
+def test_tpu_of_one_host_with_a_bucket_installs_what_reads_it(project, kind, scheme, extra):
+    done = project.run(f"launch/tpu.sh {TPU} --type={kind} --dry-run -- {TRAIN} --workdir={scheme}://b/x")
+    assert done.returncode == 0, done.stderr
+    set_up, train = map(shlex.split, done.stdout.splitlines()[-2:])
+    assert f'install --quiet "jax[tpu]==1.2.3" -e ".[{extra}]" && ' in set_up[7]
+    assert f" --workdir={scheme}://b/x " in train[7]
+
+
 @pytest.mark.parametrize(
     ("states", "ssh", "status", "made"),
     [
@@ -402,6 +411,7 @@ def test_restarts_that_are_no_number_are_refused(project, command, message):
         (f"launch/tpu.sh {TPU} --", "the flags of train.py are missing"),
         (f"launch/tpu.sh --zone=z --type=t -- {TRAIN}", "--zone, --type and --version are needed"),
         (f"launch/tpu.sh {TPU} -- {TRAIN} --workdir=runs/x", "give --workdir=/... on a file system"),
+        (f"launch/tpu.sh {TPU} -- {TRAIN} --workdir=gs://b/x", "--type=v5litepod-16 has several hosts"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(project, command, message):
@@ -427,7 +437,7 @@ def test_a_job_is_submitted_from_the_folder_of_train_py_with_its_environment(pro
 def test_scripts_are_short_executable_and_on_the_page(name):
     path = LAUNCH / name
     assert os.access(path, os.X_OK)
-    assert len(path.read_text().splitlines()) < 80
+    assert len(path.read_text().splitlines()) < 90
     assert f"launch/{name}" in PAGE
 
 
