@@ -1,6 +1,5 @@
 """Whether a data set is on this machine, without downloading or preparing it."""
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,17 +42,8 @@ def look(source: str, name: str, data_dir: str, label: str = "label") -> Presenc
     several = source == "files" and not path.exists()
     names = map(str.strip, name.split(",")) if several else [name]
     paths = [storage.path(storage.joined(data_dir, one)) for one in names]
-    missing = [one for one in paths if not (one.exists() or _matches(one))]
+    missing = [one for one in paths if not (one.exists() or storage.matches(one))]
     return Presence(not missing, _short(missing[0] if missing else paths[0]))
-
-
-def _matches(path: Path) -> bool:
-    """Whether a path with * matches something; in a bucket, whether there is something in the folder before the first
-    one, which is what is copied."""
-    if not storage.is_remote(path):
-        return bool(glob.glob(str(path), recursive=True))
-    folder = next((p for p in reversed([path, *path.parents]) if glob.has_magic(p.name)), None)
-    return folder is not None and folder.parent.exists()
 
 
 def _short(path: Path) -> str:

@@ -5,6 +5,7 @@ file lock, but one that is only to be made anew is refused where there is one. C
 the libraries: AWS_ENDPOINT_URL and the AWS profile, STORAGE_EMULATOR_HOST and Google's application default credentials.
 """
 
+import glob
 import importlib
 import logging
 import os
@@ -24,6 +25,7 @@ __all__ = (
     "is_address",
     "is_remote",
     "joined",
+    "matches",
     "on_disk",
     "path",
     "private",
@@ -101,6 +103,14 @@ def changed(path: Path) -> int | None:
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
         return None
+
+
+def matches(path: Path) -> bool:
+    """Whether something has this name, in which * and ** may stand for others."""
+    if isinstance(path, Bucket):
+        with explained(path):
+            return bool(path.store.glob(str(path)))
+    return bool(glob.glob(str(path), recursive=True))
 
 
 def joined(folder: str, name: str) -> str:

@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from errors import UserError
 from storage.bucket import Bucket, explained
 
 SHARE = 256  # objects that are fetched together, after which those that have come are noted
@@ -76,11 +78,18 @@ def get(pairs: Sequence[tuple[Bucket, Path]]) -> None:
 
 @functools.cache
 def private() -> Path:
-    """A folder of this process, on the disk that TMPDIR names. Those that killed processes have left are removed."""
+    """A folder of this process, on the disk that TMPDIR names. Those that killed processes have left are removed.
+
+    Raises:
+      UserError: another user has made one of this name.
+    """
     root = Path(tempfile.gettempdir(), f"{PRIVATE}-{os.getuid()}")
     root.mkdir(mode=0o700, exist_ok=True)
+    about = root.lstat()  # anybody can make a folder of this name first
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise UserError(f"{root} is not a folder that only you can open: remove it, or choose another disk by TMPDIR.")
     for other in root.glob("*.lock"):
-        with other.open() as file:
+        with suppress(FileNotFoundError), other.open() as file:  # another process removes them too
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # its process lives

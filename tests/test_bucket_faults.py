@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
 
 import commands
+import convert
+import experiment
 import storage
+import weights
+from data import presence, sources
+from data.text import table
 from errors import ServiceError, UserError
+from experiment import exported
 from storage import copies
 from training import lock, log, manifest
 from training.bucket_checkpoints import BucketCheckpoints
@@ -27,24 +35,24 @@ STATE = {"step": jnp.zeros((), jnp.int32), "params": {"kernel": jnp.arange(6.0).
 class Memory(MemoryFileSystem):
     """With names and marks as those of buckets, and without folders."""
 
-    cachable = False
+    cachable, root_marker = False, ""
 
     def __init__(self):
         super().__init__(global_store=False)
 
     @classmethod
     def _strip_protocol(cls, path):
-        return super()._strip_protocol(path.removeprefix("s3://").removeprefix("gs://"))
+        return path.removeprefix("s3://").removeprefix("gs://").strip("/")
 
     def mkdir(self, *_, **__):
         pass
 
-    def find(self, path, *_, **__):
-        found = super().find(path, detail=True)
-        return {
-            name[1:]: about | {"ETag": hashlib.md5(self.store[name].getvalue()).hexdigest()}
-            for name, about in found.items()
-        }
+    def find(self, *args, **kwargs):
+        found = super().find(*args, **kwargs | {"detail": True})
+        for name, about in found.items():
+            if about["type"] == "file":
+                about["ETag"] = hashlib.md5(self.store[name].getvalue()).hexdigest()
+        return found
 
 
 class NoCredentialsError(Exception):
@@ -223,3 +231,58 @@ def test_a_step_that_goes_while_it_is_read_is_one_line(bucket, monkeypatch, at):
         folder.remove(folder.marks())
     with pytest.raises(UserError, match="step 1 in s3://bucket/checkpoints was removed while it was read"):
         others.latest()
+
+
+@pytest.mark.parametrize("fault", ["others may read it", "it leads elsewhere"])
+def test_what_is_on_its_way_is_in_a_folder_that_nobody_else_opens(tmp_path, monkeypatch, fault):
+    monkeypatch.setattr(copies.tempfile, "tempdir", str(tmp_path))
+    root = tmp_path / f"{copies.PRIVATE}-{os.getuid()}"
+    if fault == "it leads elsewhere":
+        (tmp_path / "else").mkdir(mode=0o700)
+        root.symlink_to(tmp_path / "else")
+    else:
+        root.mkdir()
+        root.chmod(0o755)
+    with pytest.raises(UserError, match="is not a folder that only you can open"):
+        copies.private.__wrapped__()
+
+
+def test_a_lock_that_another_process_removes_meanwhile_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(copies.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "glob", lambda path, _: iter([path / "gone.lock"]))
+    assert copies.private.__wrapped__().is_dir()
+
+
+def put(path: storage.Bucket, image: int) -> None:
+    with storage.written(path) as file:
+        Image.fromarray(np.full((4, 4, 3), image, np.uint8)).save(file)
+
+
+def test_lists_and_tables_of_a_bucket(bucket):
+    for number, kind in enumerate(("cat", "dog")):
+        put(bucket / "photos" / f"{kind}.png", number)
+    (bucket / "photos" / "train.csv").write_text("cat.png,cat\ndog.png,dog\n")
+    source = sources.open("list", "photos", "train", str(bucket), 0)
+    assert (source.size, source.features["label"].names) == (2, ("cat", "dog"))
+    (bucket / "reviews" / "train.csv").write_text("text,label\ngood,1\nbad,0\n")
+    assert table.labelled("reviews", "train", str(bucket), "", "label")[:2] == (["good", "bad"], [1, 0])
+
+
+def test_data_of_a_bucket_are_looked_for_there(bucket):
+    (bucket / "texts" / "deep" / "a.txt").write_text("one")
+    for name, there in {"texts": True, "texts/*/*.txt": True, "texts/**/*.txt": True, "texts/*.md": False}.items():
+        assert presence.look("files", name, str(bucket)).here == there, name
+    assert presence.look("files", "none", str(bucket)) == presence.Presence(False, f"{bucket}/none")
+
+
+def test_a_run_of_a_bucket_is_loaded_and_converted(bucket, untrained, monkeypatch):
+    storage.upload(untrained("vit"), bucket / "run")
+    run = experiment.load(str(bucket / "run"))
+    flags = mock.MagicMock(step="last", average=1, platforms=["cpu"], batch=1, heads=None)
+    flags["as"].value = None
+    monkeypatch.setattr(commands, "FLAGS", flags)
+    for target in ("vit.npz", "vit.stablehlo"):
+        convert.main([str(bucket / "run"), str(bucket / target)])
+    assert exported.load(str(bucket / "vit.stablehlo")).metadata["inputs"]
+    found = weights.read(storage.here(str(bucket / "vit.npz")), None)
+    np.testing.assert_array_equal(found.params["head"]["kernel"], run.params["head"]["kernel"])
