@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import storage
 from data.engines import Engine, Sentencepiece, Tokenizers
 from data.tokenizer import Reader, Tokenizer, digest_of, reason
 from errors import UserError
@@ -117,7 +118,7 @@ def read(path: Path | str) -> tuple[Published, ...]:
     Raises:
       UserError: there is none, or it cannot be read; the line says what is read.
     """
-    path = Path(path).expanduser()
+    path = storage.here(str(path))
     try:
         folder = path if path.is_dir() else path.parent
         made = _of_folder(path) if path.is_dir() else _of_file(path)
