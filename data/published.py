@@ -123,8 +123,8 @@ def read(path: Path | str) -> tuple[Published, ...]:
         folder = path if path.is_dir() else path.parent
         made = _of_folder(path) if path.is_dir() else _of_file(path)
         size = _json(folder / "config.json").get("vocab_size", 0)
-        size = size if isinstance(size, int) else 0
-        return tuple(Published(json.dumps(one | {"size": size}, sort_keys=True).encode()) for one in made)
+        said = {"size": size} if isinstance(size, int) and size else {}
+        return tuple(Published(json.dumps({"size": 0} | one | said, sort_keys=True).encode()) for one in made)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
@@ -179,7 +179,7 @@ def _of_file(path: Path) -> list[Json]:
     if path.suffix in (".model", ".spm"):
         content = path.read_bytes()
         if content.startswith(b"{"):
-            return [{key: value for key, value in json.loads(content).items() if key != "size"}]  # of a run
+            return [json.loads(content)]  # of a run
         text = base64.b64encode(content).decode()
         engine = Sentencepiece(text, None)
         special = _special(path.parent, engine.vocabulary) | engine.special
