@@ -161,7 +161,10 @@ def test_without_credentials_there_is_one_line_and_status_1(bucket, tmp_path, mo
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
+    kept = type(bucket.store)
+    kept.clear_instance_cache()  # they have credentials
     done = command("evaluate.py", f"--workdir={bucket}/run")
+    kept.clear_instance_cache()
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "NoCredentialsError" in done.stderr
     assert "come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE" in done.stderr
