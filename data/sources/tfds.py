@@ -15,7 +15,7 @@ from data.batches import reason
 from data.order import Dataset, Tensor
 from data.slices import named
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
-from errors import UserError, nearest
+from errors import UserError, installs, nearest
 
 Tfds: TypeAlias = Any  # tensorflow_datasets has no types, and is imported only here
 
@@ -319,7 +319,7 @@ def _builder(name: str, data_dir: str) -> Tfds:
         from tensorflow_datasets.core import constants
     except ImportError as error:
         raise UserError(
-            f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error})."
+            f"config.data.source='tfds' needs tensorflow-datasets: {installs()} ({error})."
         ) from None
     own = name.split("/")[0].split(":")[0]
     if (BUILDERS / f"{own}.py").is_file():
