@@ -202,7 +202,9 @@ def _here() -> Machine:
 def _tpu(name: str, topology: str, generation: str, shape: list[int]) -> Machine:
     """A slice of TPUs, as libtpu describes it. topology: such as "v5e:4x4", with its `generation` and `shape`."""
     if importlib.util.find_spec("libtpu") is None:
-        raise UserError(f"--topology={name} is compiled for by libtpu, which is not installed: {installs(*LIBTPU)} (684 MB).")
+        raise UserError(
+            f"--topology={name} is compiled for by libtpu, which is not installed: {installs(*LIBTPU)} (684 MB)."
+        )
     from jax.experimental import topologies
 
     options: dict[str, object] = {}  # libtpu's own
@@ -227,7 +229,8 @@ def _gpu(name: str, model: str, count: int) -> Machine:
         raise UserError(f"--topology={name}: up to 8 GPUs, or whole hosts of 8: try {model}x{max(8, count // 8 * 8)}.")
     if not _has_cuda():
         raise UserError(
-            f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {installs(*CUDA)} (130 MB)."
+            f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {installs(*CUDA)} "
+            "(130 MB)."
         )
     from jax.experimental import topologies
 

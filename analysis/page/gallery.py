@@ -29,7 +29,9 @@ def part(workdir: Path, folder: Path) -> Html:
     found = figures(folder)
     draw = ("visualize.py", f"--workdir={workdir}")
     if not found:
-        hint = element("p", "None were drawn yet. ", element("code", command(*draw)), " draws all that this model supports, ")
+        hint = element(
+            "p", "None were drawn yet. ", element("code", command(*draw)), " draws all that this model supports, "
+        )
         then = element("p", element("code", command(*draw, "page")), " then puts them here.")
         return section("figures", "Figures", element("div", hint, then, class_="empty"))
     room, shown = ROOM, []

@@ -139,7 +139,11 @@ def best(evaluated: Sequence[log.Row], key: str, lower: bool) -> str:
     if len(values) < 2:
         return ""
     step = (min if lower else max)(values, key=lambda step: values[step])
-    return "" if values[step] == evaluated[-1].get(key) else f"{metric(key.rpartition("/")[2], values[step])} at step {step:,}"
+    return (
+        ""
+        if values[step] == evaluated[-1].get(key)
+        else f"{metric(key.rpartition('/')[2], values[step])} at step {step:,}"
+    )
 
 
 def words(name: str) -> str:

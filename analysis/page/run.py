@@ -33,7 +33,7 @@ def write(subject: Subject, folder: Path, figures: Path) -> Path:
 
 
 def after_training(run: Run, step: int) -> list[str]:
-    """Writes the page of a run that has just ended, and returns a line on where it is, or on how to write it after a run
+    """Writes the page of a run that has just ended. Returns a line on where it is, or on how to write it after a run
     of several hosts. An error is one line of warning: the run itself is complete.
 
     Args:

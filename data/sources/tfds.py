@@ -318,9 +318,7 @@ def _builder(name: str, data_dir: str) -> Tfds:
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core import constants
     except ImportError as error:
-        raise UserError(
-            f"config.data.source='tfds' needs tensorflow-datasets: {installs()} ({error})."
-        ) from None
+        raise UserError(f"config.data.source='tfds' needs tensorflow-datasets: {installs()} ({error}).") from None
     own = name.split("/")[0].split(":")[0]
     if (BUILDERS / f"{own}.py").is_file():
         importlib.import_module(f"data.builders.{own}")

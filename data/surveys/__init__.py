@@ -94,7 +94,9 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     if "validation" in found:
         test = found.get("test")
         flag = shlex.quote(f"--split={test}")
-        later = (f"The split {test!r} is not used: to score it, end the evaluate.py command with {flag}.",) if test else ()
+        later = (
+            (f"The split {test!r} is not used: to score it, end the evaluate.py command with {flag}.",) if test else ()
+        )
         return {"train_split": train, "eval_splits": (found["validation"],)}, later
     if "test" in found:
         return {"train_split": train, "eval_splits": (found["test"],)}, ()

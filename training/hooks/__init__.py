@@ -144,7 +144,7 @@ def library(name: str, install: str) -> Any:  # a module that has no types here
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f'config.hooks needs {name} ({error}): {installs(install)}') from None
+        raise UserError(f"config.hooks needs {name} ({error}): {installs(install)}") from None
 
 
 def remembered(workdir: Path, tracker: str, made: Callable[[], str]) -> str:
