@@ -202,6 +202,17 @@ def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make
     assert "\n" not in str(error.value)
 
 
+def test_columns_of_a_part_of_a_table_belong_together(tmp_path):
+    rows = [f"{number},a text of {number} words,{number / 2}" for number in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,Text,Score", *rows]) + "\n")
+    for split in ("train[:80%]", "train[80%:]"):
+        texts_, scores = (text.column("table", "a.csv", split, str(tmp_path), field) for field in ("", "score"))
+        assert [float(one.split()[3]) / 2 for one in texts_] == [float(one) for one in scores]
+        assert len(scores) in (32, 8)
+    with pytest.raises(UserError, match="names no column 'scor': did you mean 'score'"):
+        text.column("table", "a.csv", "train", str(tmp_path), "scor")
+
+
 def test_texts_of_a_table_or_of_folders_keep_the_share_of_each_class(tmp_path):
     table = texts(tmp_path / "texts") / "table.csv"
     parts = [text.labelled("table", str(table), split, "") for split in ("train[:80%]", "train[80%:]")]
