@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shlex
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +15,6 @@ from analysis.figures import rollout
 from analysis.page import curves, examples, explorer, gallery, html, pack, results, run, settings
 from analysis.page.html import Html, element
 from experiment import config as configs
-from experiment import restore
 from experiment.config import plain
 from tests.conftest import tiny
 from training.progress import metric
@@ -77,11 +77,10 @@ def test_the_best_is_as_the_checkpoints_say_or_the_lowest_of_what_is_an_error():
     assert results.first({"test/loss": 1.0, "test/AP": 0.1}, "") == ["test/AP", "test/loss"]
 
 
-def test_after_a_run_of_several_hosts_the_page_is_a_command(untrained, monkeypatch):
-    workdir = untrained("vit")
-    trained = restore.parts(restore.saved_config(workdir), workdir)
+def test_after_a_run_of_several_hosts_the_page_is_a_command(tmp_path, monkeypatch):
+    workdir = tmp_path / "a run"
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    (line,) = run.after_training(trained, trained.steps)
+    (line,) = run.after_training(SimpleNamespace(workdir=workdir), 1)
     typed = shlex.split(line.partition(": ")[2])
     assert typed[-2:] == [f"--workdir={workdir}", "page"]
     assert typed[-3].endswith("visualize.py")
