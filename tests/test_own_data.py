@@ -14,6 +14,7 @@ from errors import UserError
 from experiment import config as configs
 from experiment import open_keys, record
 from experiment.recipes import Machine
+from tests.commandline import command
 
 CLASSES = ("cat", "dog")
 GERMAN = ["ein Hund läuft", "eine Katze schläft", "ein Mann geht heim", "zwei Frauen lachen laut"] * 10
@@ -97,6 +98,17 @@ def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
     assert run.steps == 4
     best = run.config["checkpoint"]["keep_best"]
     assert best.rpartition("/")[0] in run.pipeline.eval_splits
+
+
+def test_from_photos_to_answers_in_two_commands(tmp_path):
+    data, workdir, table = names_of("my_images", tmp_path), tmp_path / "run", tmp_path / "answers.csv"
+    flags = [f"--config.data.name={data}", f"--workdir={workdir}"]
+    trained = command("train.py", "--config=configs/my_images.py:debug", *flags)
+    assert trained.returncode == 0, trained.stderr
+    assert "Your data: " in trained.stdout
+    answered = command("predict.py", f"--workdir={workdir}", data, f"--csv={table}")
+    assert answered.returncode == 0, answered.stderr
+    assert len(table.read_text().splitlines()) == 21  # a head and 20 images
 
 
 @pytest.mark.parametrize(
