@@ -108,8 +108,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
         raise UserError(f"{path} lacks {first(missing)} of {table.family.words}: nothing was loaded.")
     for name, original in table.copies.items():
-        if name in arrays and not np.array_equal(arrays[name], arrays[original]):
-            raise UserError(f"{path}: {name} is not {original}, and {table.family.words} has one matrix for both.")
+        if name in arrays and original in arrays and not np.array_equal(arrays[name], arrays[original]):
+            raise UserError(
+                f"{path}: {name} is not {original}, and {table.family.words} has one array for both: a model that does "
+                "not tie them cannot be read."
+            )
     for name, array in table.derived(arrays, {}).items():
         if name in arrays and not _alike(arrays[name], array):
             raise UserError(f"{path}: {name} is not {left_out[name]}, as it is in {table.family.words}.")
