@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import export
 
 from errors import UserError, nearest
 from experiment import record
+from experiment.run import row_keys
 from experiment.trained import Trained
 from input_pipeline import Spec
 from lookup import Json
@@ -194,7 +196,8 @@ def exported(trained: Trained, spec: Spec, platforms: Sequence[str], batch: int)
     @compiled_for("cpu")
     def predict(batch: Mapping[str, jax.Array]) -> PyTree:
         apply = step.Apply(model, trained.variables, parallel.WHOLE.gather)
-        return run.task.predict(apply, batch, jax.random.key(run.seed))
+        rows = next(iter(batch.values())).shape[0]
+        return run.task.predict(apply, batch, row_keys(run.seed, jnp.arange(rows)))
 
     (size,) = export.symbolic_shape(str(batch or "B"))
     shapes = {name: jax.ShapeDtypeStruct((size, *shape[1:]), dtype) for name, (shape, dtype) in spec.items()}

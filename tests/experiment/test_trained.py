@@ -117,6 +117,15 @@ def test_prompts_are_continued(gpt):
     assert seen.maps["decoder"].shape == (2, 2, *[len(seen.tokens["decoder"])] * 2)
 
 
+def test_a_prompt_is_continued_alone_word_by_word_as_beside_others(gpt):
+    """Sampled, by its own place among the prompts, and beside one that does not fit into the context."""
+    together = gpt.run.predict_few(gpt.variables, of_user.padded(gpt.read(["1 2 3 4 5 6", "3"])[0], 0))
+    batch = of_user.padded(gpt.read("3")[0], 1)
+    *_, row = gpt.run.stream(gpt.variables, batch)
+    np.testing.assert_array_equal(row["tokens"], together["tokens"][1])
+    np.testing.assert_array_equal(row["tokens"], gpt.run.predict_few(gpt.variables, batch)["tokens"][0])
+
+
 @pytest.mark.parametrize(
     ("use", "message"),
     [
