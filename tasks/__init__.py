@@ -117,17 +117,21 @@ class Task:
 
     Attributes:
       inputs: entries of a batch that the model is called with.
+      optional: those that it is called with by their names where a batch has them, such as the segments of documents.
       unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
       teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
       chooses: whether a row of `predict` has `probability` (C,), of each class, and of an evaluation split `label`, the
         true class or −1.
+      spells: whether the model's output is logits of the vocabulary at tokens of a text.
       averages: whether it learns from the weights' moving average.
     """
 
     inputs: tuple[str, ...] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
     unit: str = ""
     teacher: str = ""
     chooses: ClassVar[bool] = False
+    spells: ClassVar[bool] = False
     averages: bool = False
 
     def check(self, outputs: int | None) -> None:

@@ -49,6 +49,8 @@ class Task(tasks.Task):
     top_k: NonNegativeInt = 200
     top_p: decoding.Nucleus = 1.0
     inputs = ("tokens",)
+    optional = ("segment",)
+    spells = True
     unit = "tokens"
 
     def check(self, outputs: int | None) -> None:

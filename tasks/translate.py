@@ -58,6 +58,8 @@ class Task(tasks.Task):
     bleu_tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200"] = "13a"
     bleu_lowercase: bool = False
     inputs = ("source", "target")
+    optional = ("source_segment", "target_segment")
+    spells = True
     unit = "target tokens"
 
     def check(self, outputs: int | None) -> None:
