@@ -74,7 +74,7 @@ class Exported:
           inputs: those that `metadata["inputs"]` names, with their shapes and dtypes.
 
         Raises:
-          UserError: others.
+          UserError: others, or an id that the vocabulary does not have.
         """
         wanted = self.metadata["inputs"]
         if inputs.keys() != wanted.keys():
@@ -87,6 +87,9 @@ class Exported:
             if not fits or x.dtype != dtype:
                 wants = f"{dtype} ({', '.join(map(str, shape))})"
                 raise UserError(f"{name} should be {wants}, not {np.dtype(x.dtype)} {tuple(np.shape(x))}.")
+            largest = wanted[name].get("largest")
+            if largest is not None and np.size(x) and (most := int(np.max(x))) > largest:
+                raise UserError(f"{name} has the id {most}: the largest of the vocabulary is {largest}.")
         if (here := jax.default_backend().replace("gpu", "cuda")) not in self.metadata["platforms"]:
             raise UserError(f"the model was exported for {', '.join(self.metadata['platforms'])}, and this is {here}.")
         return jax.device_get(self._program.call(dict(inputs)))
@@ -136,7 +139,9 @@ def write(trained: Trained, path: Path, platforms: Sequence[str] = ("cpu", "cuda
     program = exported(trained, spec, platforms, batch)
     shapes = {name: (batch or "B", *shape[1:]) for name, (shape, _) in spec.items()}
     about = {
-        "inputs": {name: {"shape": shapes[name], "dtype": dtype} for name, (_, dtype) in spec.items()},
+        "inputs": {
+            name: {"shape": shapes[name], "dtype": dtype} | _largest(trained, name) for name, (_, dtype) in spec.items()
+        },
         "outputs": {
             name: {"shape": [n if isinstance(n, int) else str(n) for n in x.shape], "dtype": x.dtype.name}
             for name, x in jax.tree.unflatten(program.out_tree, program.out_avals).items()
@@ -181,6 +186,14 @@ def inputs(trained: Trained) -> Spec:
         name: ((1, length or spec[name][0][1]) if len(spec[name][0]) == 2 else spec[name][0], spec[name][1])
         for name in names
     }
+
+
+def _largest(trained: Trained, name: str) -> dict[str, int]:
+    """The largest id that an input may have, where it is of tokens: beyond it a model would read NaN."""
+    sizes = trained.run.pipeline.sizes
+    own = {"source": "source_vocabulary", "tokens": "vocabulary"}
+    size = (sizes.get(own[name]) or sizes.get("outputs")) if name in own else None
+    return {"largest": size - 1} if size else {}
 
 
 def exported(trained: Trained, spec: Spec, platforms: Sequence[str], batch: int) -> export.Exported:

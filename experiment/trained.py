@@ -5,6 +5,7 @@ B examples, C classes, D width.
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,7 +50,8 @@ class _Writes(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class Trained:
-    """A trained model, ready to be used. Nothing is printed, and no environment is changed.
+    """A trained model, ready to be used. Nothing is printed, and no environment is changed. A text that goes on beyond
+    what the model was trained on is a warning of Python's.
 
     Images are given as files, folders of files, PIL images, or arrays uint8, or float from 0 to 1, of shape (height,
     width), (height, width, channels) or (B, height, width, channels); they are resized and normalised as in an
@@ -183,10 +185,15 @@ class Trained:
 
     def _rows(self, run: Run, items: Items, first: int = 0) -> dict[str, np.ndarray]:
         parts = []
+        told: dict[str, None] = {}
         with of_user.readable(run.pipeline, items) as texts:
             for batch, size in self._batches(texts, first):
+                told |= dict.fromkeys(run.task.notes(run.model, {name: x[:size] for name, x in batch.items()}))
                 rows = jax.device_get(run.predict_few(self._ready, batch))
                 parts.append({name: x[:size] for name, x in rows.items() if name != "index"})
+                told |= dict.fromkeys(run.task.remarks(parts[-1], run.data))
+        for line in told:
+            warnings.warn(line, stacklevel=3)  # where `predict`, `answers` or `generate` is called
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _answers(self, run: Run, rows: Mapping[str, np.ndarray], most: int = 5) -> list[tasks.Answer]:

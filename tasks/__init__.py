@@ -49,6 +49,7 @@ class Data(Protocol):
     asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
     train_split: str
+    max_length: int  # the most tokens of a sentence of training
 
     def eval_batches(self, split: str) -> Iterator[Mapping[str, np.ndarray]]:
         """Every example of a split once, with a `mask` of 0 for rows that fill up the last batch."""
@@ -195,6 +196,15 @@ class Task:
           batch: as for `predict`.
         """
         del model, batch
+        return ()
+
+    def remarks(self, rows: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
+        """Lines for a person on rows of `predict` that are not as the model was trained to write.
+
+        Args:
+          data: the run's pipeline.
+        """
+        del rows, data
         return ()
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row] | None:

@@ -122,7 +122,8 @@ class Task(tasks.Task):
 
     def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """What becomes of a continuation that is longer than what the model was trained on."""
-        return [line] if (line := model.beyond(batch["tokens"].shape[1] + self.length)) else []
+        longest = int((batch["tokens"] >= 0).sum(1).max())
+        return [line] if (line := model.beyond(longest + self.length)) else []
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row]:
         """The same of one prompt, after every token."""

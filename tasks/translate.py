@@ -167,6 +167,16 @@ class Task(tasks.Task):
             )
         return step, apply(source, beams=beams, length=length, method="start"), search
 
+    def remarks(self, rows: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
+        """That a translation is longer than any of training. data: with `max_length`."""
+        longest = int((rows["tokens"] != PAD).sum(1).max())
+        if longest <= data.max_length:
+            return ()
+        return (
+            f"a translation of {longest} tokens is longer than any that the model was trained on "
+            f"(config.data.max_length={data.max_length}).",
+        )
+
     def metrics(self, data: Data, split: str) -> "Quality":
         """BLEU and chrF. data: with `decode`, and `texts`, the references."""
         return Quality(self, data, data.texts(split))

@@ -119,6 +119,8 @@ def test_prompts_are_continued(gpt):
 
 def test_a_prompt_is_continued_alone_word_by_word_as_beside_others(gpt):
     """Sampled, by its own place among the prompts, and beside one that does not fit into the context."""
+    with pytest.warns(UserWarning, match="more than the 16 positions that the model has learned"):
+        gpt.generate(["1 2 3 4 5 6", "3"])
     together = gpt.run.predict_few(gpt.variables, of_user.padded(gpt.read(["1 2 3 4 5 6", "3"])[0], 0))
     batch = of_user.padded(gpt.read("3")[0], 1)
     *_, row = gpt.run.stream(gpt.variables, batch)

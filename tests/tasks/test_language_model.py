@@ -109,6 +109,7 @@ def test_a_continuation_beyond_what_was_trained_is_told(settings, line):
     assert re.search(line, told)
     assert "\n" not in told
     assert Task(length=7).notes(model, batch) == []
+    assert Task(length=10).notes(model, {"tokens": PROMPTS[1:]}) == []  # of its two tokens, without padding
 
 
 @pytest.mark.parametrize("length", [5, LENGTH])

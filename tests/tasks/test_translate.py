@@ -236,6 +236,14 @@ def test_four_beams_write_what_they_would_if_all_were_computed_again(drawn, gree
         assert (tokens != first).any()
 
 
+def test_a_translation_longer_than_those_of_training_is_told():
+    rows, data = {"tokens": np.array([[4, 5, 6, EOS], [7, EOS, 0, 0]])}, SimpleNamespace(max_length=3)
+    assert Task().remarks({"tokens": rows["tokens"][1:]}, data) == ()
+    (line,) = Task().remarks(rows, data)
+    assert line.startswith("a translation of 4 tokens is longer than any")
+    assert line.endswith("(config.data.max_length=3).")
+
+
 def test_a_row_of_padding_is_translated_by_nothing(greedy, best_of_four):
     for tokens in (*greedy, *best_of_four):
         assert (tokens.shape, tokens.dtype) == ((B, L), jnp.int32)
