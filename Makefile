@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 CONFIG ?= vit_digits
 
-.PHONY: train test test-browser test-parity lint smoke bench locks clean
+.PHONY: train test test-browser test-parity test-buckets lint smoke bench locks clean
 
 train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits; CONFIG=upernet_digits and so on: another
 	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
@@ -15,6 +15,9 @@ test: .venv/ready
 
 test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get install chromium, or .venv/bin/playwright install chromium
 	$(BIN)/python -m pytest -n 0 -rs tests/analysis/test_page_in_browser.py $(ARGS)
+
+test-buckets: .venv/buckets/ready  ## runs in buckets, on servers of moto and gcp-storage-emulator
+	.venv/buckets/bin/python -m pytest -n 0 -rs tests/test_buckets.py $(ARGS)
 
 test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's and DiT's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER, DIT say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
@@ -47,6 +50,11 @@ clean:
 
 .venv/parity: .venv/ready requirements-parity.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parity.txt
+	touch $@
+
+.venv/buckets/ready: requirements-dev.txt requirements-buckets.txt
+	$(PYTHON) -m venv .venv/buckets
+	.venv/buckets/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-buckets.txt
 	touch $@
 
 .venv/bench/ready: requirements-bench.txt

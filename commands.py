@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+import storage
 from errors import DiskFull, UserError, explained, nearest
 from lookup import Json
 
@@ -94,7 +95,7 @@ def train_flags(runs: bool = True) -> None:
       runs: whether the command trains, and does not only look ahead.
     """
     config_flag("configs/FILE.py[:VARIANT]; one key by --config.KEY=VALUE")
-    flag("string", "workdir", None, "Folder of the run (default: runs/ and the config's name)")
+    flag("string", "workdir", None, "Folder of the run, or gs://... or s3://... (default: runs/ and the config's name)")
     if runs:
         flag("integer", "stopped_status", 0, "Exit status of a run that a signal stopped before its end, once saved")
 
@@ -228,16 +229,13 @@ def config_name() -> str:
 
 def workdir() -> Path:
     """--workdir, or runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
-    if "://" in (FLAGS.workdir or ""):
-        raise UserError(
-            f"--workdir={FLAGS.workdir} is not a folder: mount the bucket or share and give the folder where it is."
-        )
     return path(FLAGS.workdir) if FLAGS.workdir else Path("runs", name_of(_config_name))
 
 
 def path(text: str) -> Path:
-    """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "="."""
-    found = Path(os.path.expanduser(text))
+    """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "=". A bucket's is
+    gs://... or s3://..."""
+    found = storage.path(text)
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
         raise UserError(f"{text[:60]}... is too long for the name of a file or folder.")
     return found

@@ -40,6 +40,7 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
+import storage
 import weights
 from data import published
 from data.tokenizer import Reader
@@ -80,8 +81,6 @@ def main(arguments: list[str]) -> None:
             "folder of published weights."
         )
     flags = commands.FLAGS
-    if url := next((a for a in arguments if "://" in a), None):
-        raise UserError(f"{url} is no file or folder here: fetch it, or mount where it is.")
     source, target = map(commands.path, arguments)
     check(source, target)
     if target.suffix == exported.SUFFIX:
@@ -91,7 +90,8 @@ def main(arguments: list[str]) -> None:
     if source.is_dir() and not weights.is_published(source):
         export(*of_run(source, flags.step, flags.average), target, flags["as"].value)
         return
-    found, notes = weights.read(source, flags.heads), []
+    copy = storage.here(str(source))
+    found, notes = weights.read(copy, flags.heads), []
     print(f"{source}: {found.words} by the names of {found.scheme}")
     if target.suffix in USUAL:
         print(summary(found.moves))
@@ -102,12 +102,13 @@ def main(arguments: list[str]) -> None:
             raise UserError(
                 f"{key}: the model is what the weights show. Give a --config that it fits to change how it computes."
             )
-        config = config_of(found, flags.config, given, source)
+        config = config_of(found, flags.config, given, copy)
         compares = found.channels and found.vocabulary and not found.classes  # images with texts: it tells none apart
         named = not compares and (found.classes or found.channels)
         classes = class_names(found, flags.classes) if named else [] if compares else None
-        notes = written_as(config, source if source.is_dir() else source.parent)
-        item = make_run(found, config, classes, source, target)
+        notes = written_as(config, copy if copy.is_dir() else copy.parent)
+        with storage.written(target) as made:
+            item = make_run(found, config, classes, source, made)
         show(found.moves)
     for why in dict.fromkeys(found.left_out.values()):
         name, *others = (name for name, reason in found.left_out.items() if reason == why)
@@ -138,7 +139,7 @@ def check(source: Path, target: Path) -> None:
 def default(arguments: list[str]) -> str:
     """The config of a run that is made of the first of these, where none is given."""
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
-    path = Path(os.path.expanduser(source))
+    path = storage.here(source) if source.endswith(".safetensors") else storage.path(source)
     kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
     if not kind:
         return DEFAULTS.get(weights.family(path), DEFAULT)
@@ -171,7 +172,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
     scheme = scheme or usual(model["name"], target.suffix)
     order = run.token_order if run else None
     if target.suffix in USUAL:
-        moves, notes = weights.write(target, params, scheme, model, order)
+        with storage.written(target) as made:
+            moves, notes = weights.write(made, params, scheme, model, order)
     elif not run or scheme != "huggingface":
         raise UserError(f"{target} should end in .npz or .safetensors: a folder has the names of huggingface.")
     else:
@@ -179,7 +181,8 @@ def export(params: PyTree, model: Settings, run: Run | None, target: Path, schem
         readers = run.pipeline.readers
         model = model | {"special": special_ids(run)} if readers else model
         others = published.files(readers) | writing(run) | preprocessing.file(run.config["data"])
-        moves = weights.write_folder(target, params, model, classes, order, others)
+        with storage.written(target) as made:
+            moves = weights.write_folder(made, params, model, classes, order, others)
         notes = []  # config.json says what differs
     show(moves)
     for note in notes:

@@ -10,6 +10,7 @@ them for --help and for the defaults of a config, `call` checks a section agains
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import inspect
 import math
 import pkgutil
@@ -81,6 +82,8 @@ def find(package: str, symbol: str, name: str) -> Any:  # whatever the module de
       UserError: an unknown name; the line lists the modules that define `symbol`.
     """
     known = names(package, symbol)
+    if name not in known and importlib.util.find_spec(f"{package}.{name}"):
+        raise UserError(f"{package.replace('.', '/')}/{name}.py has no `{symbol}`. These have: {', '.join(known)}.")
     if name not in known:
         raise UserError(f"there is no {name!r} in {package.replace('.', '/')}/: {nearest(name, known)}")
     return getattr(importlib.import_module(f"{package}.{name}"), symbol)

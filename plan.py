@@ -177,7 +177,8 @@ def main(arguments: list[str]) -> int:
     machine = machines.find(chosen.topology)
     result = plan(config, commands.config_name(), workdir, machine, lambda line: print(line, file=sys.stderr))
     print(page.text(result))
-    path = Path(chosen.json or workdir / f"plan-{chosen.topology.replace(':', '-').replace(' ', '-')}.json")
+    name = f"plan-{chosen.topology.replace(':', '-').replace(' ', '-')}.json"
+    path = Path(chosen.json) if chosen.json else workdir / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n")

@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
     study = grid.read(flags.study)
     jobs = grid.jobs(study, changes)
     report.check(study)
+    if "://" in (flags.workdir or ""):
+        raise UserError(f"--workdir={flags.workdir}: a study needs a folder. Its runs can be in a bucket, one by one.")
     folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
     if config_file.ROOT / "results" in folder.resolve().parents:
         record.clean_commit()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
+import storage
 from errors import UserError
 
 Arrays = dict[str, np.ndarray]
@@ -83,8 +84,10 @@ def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
-        np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+        with storage.written(path) as here:
+            figure.savefig(here, dpi=DPI)
+        with storage.written(path.with_suffix(".npz")) as here:
+            np.savez(here, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
 
@@ -99,7 +102,8 @@ def write(picture: Float[np.ndarray, "height width 3"], path: Path) -> None:
     pixels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        with storage.written(path) as here:
+            Image.fromarray(pixels).save(here)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
 

@@ -4,11 +4,11 @@
     python predict.py --workdir=runs/gpt_modern-cpu "ROMEO:"
 
 Rotary positions for learned ones, RMSNorm for LayerNorm, SwiGLU for GELU (8/3 as wide, so that an MLP has the same
-number of parameters), and normalised queries and keys. Parts for longer texts and cheaper decoding, as in
-gpt_modern.py:cpu+windowed or gpu+alibi:
+number of parameters), and normalised queries and keys. Other parts, as in gpt_modern.py:cpu+windowed or gpu+alibi:
 
-    windowed    half as many heads of keys and values, each token sees half the length, soft caps as in Gemma 2
-    alibi       scores fall with the distance in the place of rotary positions, so that texts may be longer than trained
+    windowed    half as many heads of keys and values, of which decoding keeps less; each token sees half the length;
+                soft caps as in Gemma 2
+    alibi       scores fall with the distance, in the place of rotary positions: texts may be longer than trained
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import storage
 from data import listing
 from data.image_file import SUFFIXES
 from errors import UserError, shown
@@ -18,6 +19,8 @@ def files(argument: str) -> list[str]:
     Raises:
       UserError: a folder or a glob without images, or an address of the web.
     """
+    if storage.is_address(argument):
+        return files(str(storage.here(argument)))
     if "://" in argument:
         raise UserError(f"{shown(argument)} is not on this machine: download it, and give the file.")
     path = os.path.expanduser(argument)

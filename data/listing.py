@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import storage
 from errors import UserError, shown
 
 SYSTEM = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")  # folders that systems make
@@ -96,7 +97,7 @@ def root(data_dir: str, name: str) -> Path:
     Raises:
       UserError: there is none.
     """
-    found = Path(data_dir, name).expanduser()
+    found = storage.here(data_dir, name)
     if not found.is_dir():
         raise UserError(f"there is no folder {found}: set config.data.name to the folder of the data.")
     return found

@@ -4,6 +4,7 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
+import storage
 from data.sources import tfds
 
 FOUND_BY_PATH = ("folder", "list", "arrays", "files", "tsv", "label_images")
@@ -40,7 +41,8 @@ def look(source: str, name: str, data_dir: str, label: str = "label") -> Presenc
         return Presence(True)
     # Files may be several, with commas between, and globs: see data/text/files.py.
     several = source == "files" and not path.exists()
-    paths = [Path(data_dir, one.strip()).expanduser() for one in name.split(",")] if several else [path]
+    names = map(str.strip, name.split(",")) if several else [name]
+    paths = [storage.path(storage.joined(data_dir, one)) for one in names]
     missing = [one for one in paths if not (one.exists() or glob.glob(str(one), recursive=True))]
     return Presence(not missing, _short(missing[0] if missing else paths[0]))
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import sentencepiece
 
+import storage
 from data.tokenizer import Reader, Tokenizer, cores, digest_of, reason, within
 from errors import UserError
 from lookup import Json
@@ -194,7 +195,7 @@ def read(path: Path | str) -> tuple[Published, ...]:
     Raises:
       UserError: there is none, or it cannot be read; the line says what is read.
     """
-    path = Path(path).expanduser()
+    path = storage.here(str(path))
     try:
         folder = path if path.is_dir() else path.parent
         made = _of_folder(path) if path.is_dir() else _of_file(path)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 import lookup
+import storage
 from errors import NoDevice, UserError
 from experiment.config import MOST_STEPS, check, plain
 from experiment.record import Record
@@ -22,7 +23,7 @@ from experiment.run import Run, abstract
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
-from training import backend, checkpoint, optim, parallel, step
+from training import backend, bucket_checkpoints, checkpoint, optim, parallel, step
 
 Builder = Callable[[Section, Feed], Pipeline]
 
@@ -80,7 +81,7 @@ def build(
     optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen, order=order)
     checkpoints = lookup.call(
         "config.checkpoint",
-        checkpoint.Checkpoints,
+        bucket_checkpoints.BucketCheckpoints if storage.is_remote(workdir) else checkpoint.Checkpoints,
         whole.checkpoint,
         folder=workdir / "checkpoints",
         primary=jax.process_index() == 0,

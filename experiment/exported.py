@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+import storage
 from errors import UserError, nearest
 from experiment import record
 from experiment.run import row_keys
@@ -101,7 +102,7 @@ def load(path: Path | str) -> Exported:
     Raises:
       UserError: it is not one.
     """
-    path = Path(os.path.expanduser(path))
+    path = storage.here(os.fspath(path))
     try:
         with zipfile.ZipFile(path) as file:
             metadata = json.loads(file.read(METADATA))
@@ -153,22 +154,25 @@ def write(trained: Trained, path: Path, platforms: Sequence[str] = ("cpu", "cuda
         "step": trained.step,
         **record.provenance(),
     }
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(fresh, "w") as file:
-            file.writestr(METADATA, json.dumps(about, indent=2))
-            for name, content in trained.run.pipeline.files.items():
-                file.writestr(name, content)
-            with file.open(PROGRAM, "w", force_zip64=True) as stream:
-                stream.write(program.serialize())
-        os.replace(fresh, path)
+        with storage.written(path) as here:
+            fresh = here.with_name(f".{here.name}.{os.getpid()}")
+            try:
+                with zipfile.ZipFile(fresh, "w") as file:
+                    file.writestr(METADATA, json.dumps(about, indent=2))
+                    for name, content in trained.run.pipeline.files.items():
+                        file.writestr(name, content)
+                    with file.open(PROGRAM, "w", force_zip64=True) as stream:
+                        stream.write(program.serialize())
+                os.replace(fresh, here)
+            finally:
+                fresh.unlink(missing_ok=True)
+            size = here.stat().st_size
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from None
-    finally:
-        fresh.unlink(missing_ok=True)
     called = ", ".join(f"{name} {dtype} ({', '.join(map(str, shapes[name]))})" for name, (_, dtype) in spec.items())
     return [
-        f"{path}: {path.stat().st_size / 1e6:,.1f} MB for {', '.join(program.platforms)}, called with {called}.",
+        f"{path}: {size / 1e6:,.1f} MB for {', '.join(program.platforms)}, called with {called}.",
         f'In Python: experiment.load_exported("{path}"), or without this code as experiment/exported.py says.',
     ]
 

@@ -6,7 +6,6 @@ Parameters that match config.init_fresh begin anew (the head, which is zero); th
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax
 import numpy as np
 
 import input_pipeline
+import storage
 import weights as published
 from errors import UserError
 from experiment import record, restore
@@ -56,16 +56,16 @@ def check(source: str) -> None:
     if not source or not isinstance(source, str):
         return  # none, or one that experiment.build refuses
     path, _ = parts(source)
-    if path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES) and not os.path.exists(path):
+    if path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES) and not path.exists():
         raise UserError(f"config.init_from={source}: there is no such file.")
     if path.suffix in word_vectors.SUFFIXES:
         return
     if published_weights(path):
         published.find(path)
     else:
-        if os.path.isfile(path):
+        if path.is_file():
             published.read(path)  # which says why a file of another kind is not loaded
-        if not os.path.isdir(path):
+        if not path.is_dir():
             raise UserError(
                 f"config.init_from={source}: there is no such folder. Weights that are published elsewhere are "
                 "downloaded first, as a folder, .npz or .safetensors."
@@ -180,4 +180,8 @@ def _differ(own: Sequence[Reader], theirs: Sequence[Reader]) -> bool:
 def parts(source: str) -> tuple[Path, str]:
     """Path, and the step of WORKDIR:STEP or the grid of FILE:ROWSxCOLUMNS."""
     of = re.fullmatch(r"(.+):(\d+|best|last|[1-9]\d{0,4}x[1-9]\d{0,4})", source)
-    return (Path(os.path.expanduser(of[1])), of[2]) if of else (Path(os.path.expanduser(source)), "")
+    path, detail = (storage.path(of[1]), of[2]) if of else (storage.path(source), "")
+    weights_file = path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES)
+    if storage.is_remote(path) and (weights_file or published.is_published(path)):
+        path = storage.here(str(path))
+    return path, detail

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 import lookup
+import storage
 from errors import UserError
 from lookup import Json
 from training import optim
@@ -139,9 +139,7 @@ def _upgraded(record: Record) -> Record:
 
 def write(workdir: Path, record: Mapping[str, object]) -> None:
     """Replaces the file at once: a kill leaves the old one or the new one."""
-    fresh = (workdir / FILE).with_suffix(".tmp")
-    fresh.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(fresh, workdir / FILE)
+    storage.replace(workdir / FILE, json.dumps(record, indent=2) + "\n")
 
 
 def versions(*others: str) -> dict[str, str]:

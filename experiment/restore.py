@@ -1,6 +1,5 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 import lookup
+import storage
 import weights
 from errors import UserError, command, nearest
 from experiment import record
@@ -56,7 +56,7 @@ def load(
     Raises:
       UserError: there is no such run or checkpoint, or something does not fit.
     """
-    workdir = Path(os.path.expanduser(workdir))
+    workdir = storage.path(workdir)
     config = saved_config(workdir) if config is None else config
     trained = record.read(workdir)
     if differ := record.differences(hosts.shared("trained", trained), trained, free=()):
@@ -88,7 +88,7 @@ def load(
         state = step.averaged(run.restore(s) for s in steps)
     if soup:
         state = step.averaged(
-            [step.evaluated(state), *(_ingredient(run, state, Path(w), which, average) for w in soup)]
+            [step.evaluated(state), *(_ingredient(run, state, storage.path(w), which, average) for w in soup)]
         )
     return run, state, number
 
@@ -148,7 +148,7 @@ def saved_config(workdir: Path | str) -> ConfigDict:
     Raises:
       UserError: there is no record, or it has a key or a value that this version does not have.
     """
-    keys, workdir = lookup.keys(Experiment), Path(os.path.expanduser(workdir))
+    keys, workdir = lookup.keys(Experiment), storage.path(workdir)
     written = record.read(workdir)
     saved = {key: _tuples(value) for key, value in written.items() if key in keys}
     here = {name: key.default for name, key in lookup.keys(parallel.make, ("devices",)).items()}

@@ -1,7 +1,6 @@
 """A teacher beside a training run: what it says of each batch that the student is about to learn from."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import jax
 
@@ -23,9 +22,9 @@ def load(run: Run) -> Callable[[Batch], Batch]:
     """
     if not (folder := run.task.teacher):
         return lambda batch: batch
-    config = saved_config(Path(folder))
+    config = saved_config(folder)
     config.parallel.update(run.config["parallel"])
-    other, state, _ = load_run(Path(folder), config)
+    other, state, _ = load_run(folder, config)
     inputs = [{name: r.pipeline.spec[name][0][1:] for name in run.task.inputs} for r in (other, run)]
     for theirs, ours in (inputs, (other.pipeline.known, run.pipeline.known)):
         if not record.same_data(theirs, ours):

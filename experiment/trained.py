@@ -4,7 +4,6 @@ B examples, C classes, D width.
 """
 
 import functools
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from jaxtyping import Float32
 from ml_collections import ConfigDict
 
 import lookup
+import storage
 import tasks
 from errors import UserError
 from experiment import config as configs
@@ -323,7 +323,7 @@ def load(
     Raises:
       UserError: there is no such run, checkpoint or key, or something does not fit.
     """
-    workdir = Path(os.path.expanduser(workdir))
+    workdir = storage.path(workdir)
     config = changed(restore.saved_config(workdir), changes or {})
     config.parallel.mode = "mesh"
     with _quiet():

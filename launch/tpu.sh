@@ -27,7 +27,7 @@ done
 shift
 [[ $zone && $type && $version ]] || fail "--zone, --type and --version are needed, such as --type=v5litepod-16 --version=v2-alpha-tpuv5-lite."
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
-[[ " $*" == *" --workdir=/"* ]] || fail "give --workdir=/... on a file system that all hosts share: the TPU's own disks are deleted with it."
+[[ " $*" == *" --workdir="@(/|gs://|s3://)* ]] || fail "give --workdir=/... on a file system that all hosts share, or of one host gs://...: the TPU's own disks are deleted with it."
 
 archive=.cache/attend.tar.gz jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
 setup="mkdir -p attend && tar -xzf attend.tar.gz -C attend && cd attend"

@@ -85,6 +85,9 @@ class Case(NamedTuple):
         return ", ".join(parts + [f"dropout {self.dropout:g}"] * (self.dropout > 0))
 
 
+LONG = 2048  # keys, from which on what grows with the square of the length is to be avoided on accelerators
+
+
 def lacks_cudnn(case: Case, platform: str, devices: int) -> str:
     """Why cuDNN's kernel cannot compute this; "" if it can."""
     del devices  # jax splits it over batch and heads
@@ -100,6 +103,8 @@ def lacks_cudnn(case: Case, platform: str, devices: int) -> str:
         return "it has no soft cap of scores"
     if case.bias and case.batch > 1:
         return "it has a gradient of relative positions for a batch of one only"
+    if case.masked and case.keys >= LONG:
+        return f"it needs the whole mask of each head, which from {LONG:,} keys on is more than attention itself"
     return ""
 
 
@@ -139,7 +144,7 @@ class Way(NamedTuple):
 WAYS: dict[Path, Way] = {  # the first that can compute a case, and is worth it, is taken
     "cudnn": Way(lacks_cudnn, {"cuda": 0}),
     "splash": Way(lacks_splash, {"tpu": 1024}),
-    "blockwise": Way(lacks_nothing, {"cpu": 1024, "cuda": 2048, "tpu": 2048}),
+    "blockwise": Way(lacks_nothing, {"cpu": 1024, "cuda": LONG, "tpu": LONG}),
     "plain": Way(lacks_nothing, {"cpu": 0, "cuda": 0, "tpu": 0}),
 }
 

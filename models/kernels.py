@@ -48,7 +48,7 @@ def attention(
       bias: added to the scores, one for each example or one for all.
       dropout: of the weights; None for none.
       cap: c of c tanh(scores / c), before the bias; 0 for none.
-      kernel: see kernel_choice.KERNELS.
+      kernel: see models/kernel_choice.py.
 
     Returns:
       the result in the query's dtype.

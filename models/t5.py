@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
+from pydantic import PositiveFloat
 
 from errors import UserError
 from lookup import Depth, Rate, Size
@@ -83,7 +84,7 @@ class Model(nn.Module):
     buckets: Size = 32
     max_distance: Size = 128
     dropout: Rate = 0.1
-    norm_epsilon: float = 1e-6
+    norm_epsilon: PositiveFloat = 1e-6
     remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"

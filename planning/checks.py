@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TypedDict
 
+import storage
+
 ROOT = Path(__file__).parents[1]
 TESTED_PYTHON = "3.11"
 ALSO = ("jaxlib", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
@@ -83,7 +85,8 @@ def workdir(path: Path, state_bytes: int, kept: int) -> Workdir:
       state_bytes: of one checkpoint.
       kept: how many checkpoints stay. One more is written before an older one is deleted.
     """
-    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    disk = storage.on_disk(path)
+    existing = next(p for p in (disk, *disk.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     return {
         "path": str(path),

@@ -140,7 +140,16 @@ def language() -> list[Result]:
     gpt, larger = models["shakespeare cpu"], models["shakespeare"]
     modern = [models[f"modern cpu, seed {seed}"] for seed in range(3)]
     losses = [run["validation/loss"] for run in modern]
+    python = models["python"]
     return [
+        Result(
+            "gpt_python",
+            f"source code of Python's library, by subwords: {python['test/bits_per_byte']:.2f} bits per byte",
+            f"{python['seconds of the whole command'] / 60:.0f} minutes",
+            "language_model.json",
+            (python["commit"],),
+            "configs/gpt_python.py",
+        ),
         Result(
             "gpt_shakespeare:cpu",
             f"Tiny Shakespeare: validation loss **{gpt['validation/loss']:.3f}**, "

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import experiment
+from configs import gpt_modern
 from errors import UserError
 from experiment import config as configs
 from experiment.settings import Experiment
@@ -247,6 +248,14 @@ def test_every_config_is_documented_and_complete(name):
     assert f"python train.py --config=configs/{name}.py" in module.__doc__
     assert f"configs/{name}.py" in (ROOT / "configs" / "README.md").read_text()
     assert set(config.keys()) == set(Experiment.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("parts", gpt_modern.VARIANTS["parts"])
+def test_the_other_parts_of_gpt_modern_take_their_steps(parts, texts, workdir):
+    config = load("gpt_modern", f"cpu+{parts}", small=True)
+    config.parallel.mode = "mesh"
+    config.data.source, config.data.name = "files", str(texts)
+    takes_its_steps(config, workdir)
 
 
 def test_a_key_without_a_default_can_be_set_in_the_small_form_too():

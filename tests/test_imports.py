@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {"models", "tasks", "training", "data", "configs", "experiment", "analysis", "planning", "studies", "weights"}
 DOORS = {"train", "evaluate", "predict", "visualize", "study", "plan", "convert"}
-FREE = {"errors", "lookup"}
+FREE = {"errors", "lookup", "storage"}
 FACTS = {
     "models.tokens",
     "models.paths",

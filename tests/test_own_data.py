@@ -14,6 +14,7 @@ from errors import UserError
 from experiment import config as configs
 from experiment import open_keys, record
 from experiment.recipes import Machine
+from tests.commandline import command
 
 CLASSES = ("cat", "dog")
 GERMAN = ["ein Hund läuft", "eine Katze schläft", "ein Mann geht heim", "zwei Frauen lachen laut"] * 10
@@ -97,6 +98,17 @@ def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
     assert run.steps == 4
     best = run.config["checkpoint"]["keep_best"]
     assert best.rpartition("/")[0] in run.pipeline.eval_splits
+
+
+def test_from_photos_to_answers_in_two_commands(tmp_path):
+    data, workdir, table = names_of("my_images", tmp_path), tmp_path / "run", tmp_path / "answers.csv"
+    flags = [f"--config.data.name={data}", f"--workdir={workdir}"]
+    trained = command("train.py", "--config=configs/my_images.py:debug", *flags)
+    assert trained.returncode == 0, trained.stderr
+    assert "Your data: " in trained.stdout
+    answered = command("predict.py", f"--workdir={workdir}", data, f"--csv={table}")
+    assert answered.returncode == 0, answered.stderr
+    assert len(table.read_text().splitlines()) == 21  # a head and 20 images
 
 
 @pytest.mark.parametrize(
@@ -200,6 +212,17 @@ def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make
     with pytest.raises(UserError, match=message) as error:
         input_pipeline.survey({"kind": kind, "name": str(make(tmp_path))})
     assert "\n" not in str(error.value)
+
+
+def test_columns_of_a_part_of_a_table_belong_together(tmp_path):
+    rows = [f"{number},a text of {number} words,{number / 2}" for number in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,Text,Score", *rows]) + "\n")
+    for split in ("train[:80%]", "train[80%:]"):
+        texts_, scores = (text.column("table", "a.csv", split, str(tmp_path), field) for field in ("", "score"))
+        assert [float(one.split()[3]) / 2 for one in texts_] == [float(one) for one in scores]
+        assert len(scores) in (32, 8)
+    with pytest.raises(UserError, match="names no column 'scor': did you mean 'score'"):
+        text.column("table", "a.csv", "train", str(tmp_path), "scor")
 
 
 def test_texts_of_a_table_or_of_folders_keep_the_share_of_each_class(tmp_path):

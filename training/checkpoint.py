@@ -65,6 +65,15 @@ class Checkpoints:
         return [step in kept for step in steps]
 
     @property
+    def _here(self) -> Path:
+        """Where Orbax works: a folder of this machine."""
+        return self.folder
+
+    def _at(self, step: int) -> Path:
+        """The folder of a saved step, on this machine."""
+        return self._here / str(step)
+
+    @property
     def _manager(self) -> ocp.CheckpointManager:
         if self._opened is None:
             options = ocp.CheckpointManagerOptions(
@@ -75,11 +84,11 @@ class Checkpoints:
                 ),
             )
             handlers = {"state": _states(), "record": ocp.JsonCheckpointHandler()}
-            self._opened = ocp.CheckpointManager(self.folder.absolute(), options=options, item_handlers=handlers)
+            self._opened = ocp.CheckpointManager(self._here.absolute(), options=options, item_handlers=handlers)
         return self._opened
 
     def _write_manifest(self) -> None:
-        manifest.write(self.folder / f"{self._saving}{ocp.path.step.TMP_DIR_SUFFIX}")
+        manifest.write(self._here / f"{self._saving}{ocp.path.step.TMP_DIR_SUFFIX}")
 
     def steps(self) -> list[int]:
         """The steps that are saved, whole or damaged, in order."""
@@ -176,10 +185,10 @@ class Checkpoints:
           UserError: they would not.
         """
         needed = 2 * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-        existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+        existing = next(p for p in (self._here, *self._here.absolute().parents) if p.exists())
         if (free := shutil.disk_usage(existing).free) < needed:
             raise UserError(
-                f"no space left for checkpoints in {self.folder}: two take {needed / 1e6:,.0f} MB and "
+                f"no space left for checkpoints in {self._here}: two take {needed / 1e6:,.0f} MB and "
                 f"{free / 1e6:,.0f} MB are free. Free some, or choose another --workdir."
             )
 
@@ -220,7 +229,7 @@ class Checkpoints:
         self._wait()
         try:
             if self.primary:
-                manifest.add(self.folder / str(step), METRICS, json.dumps(dict(metrics)))
+                manifest.add(self._at(step), METRICS, json.dumps(dict(metrics)))
             self._scores[step] = metrics[self.keep_best]
             steps = sorted(self._manager.all_steps())
             for old in (s for s in steps[: -self.keep_last] if s != self._best(steps)):
@@ -240,7 +249,7 @@ class Checkpoints:
         try:
             self._opened.wait_until_finished()
             if self.primary and self._saving is not None:
-                manifest.complete(self.folder / str(self._saving))
+                manifest.complete(self._at(self._saving))
         except (OSError, ValueError, RuntimeError) as error:
             raise self._explained(error) from error
         finally:
@@ -264,20 +273,18 @@ class Checkpoints:
         if "No space left" not in text and "RESOURCE_EXHAUSTED" not in text and "Disk quota" not in text:
             return error
         kept = f"step {steps[-1]} is safe" if (steps := self.steps()) else "nothing was saved yet"
-        return DiskFull(
-            f"no space left in {self.folder}: {kept}. Free some and run the same command again to continue."
-        )
+        return DiskFull(f"no space left in {self._here}: {kept}. Free some and run the same command again to continue.")
 
     def record(self, step: int) -> dict[str, object]:
         """What was saved beside the weights."""
-        return json.loads((self.folder / str(step) / "record" / "metadata").read_text())
+        return json.loads((self._at(step) / "record" / "metadata").read_text())
 
     def holds(self, step: int, entry: str) -> bool:
         """Whether the state of a step has this entry at its top; False where there is no such step."""
         if step not in self.steps():
             return False
         with ocp.StandardCheckpointer() as checkpointer:
-            return entry in checkpointer.metadata(self.folder.absolute() / str(step) / "state").item_metadata.tree
+            return entry in checkpointer.metadata(self._at(step).absolute() / "state").item_metadata.tree
 
     def restore(self, step: int, abstract_state: PyTree) -> PyTree:
         """The state of a step.
@@ -296,7 +303,7 @@ class Checkpoints:
             good = next((s for s in reversed(self.steps()) if not self._damage(s)), None)
             other = f"The newest good one is step {good}" if good is not None else "None of the others is good"
             raise UserError(f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. {other}.")
-        path = self.folder.absolute() / str(step) / "state"
+        path = self._at(step).absolute() / "state"
         with ocp.StandardCheckpointer() as checkpointer:
             try:
                 saved = checkpointer.metadata(path).item_metadata
@@ -324,7 +331,7 @@ class Checkpoints:
         if not self.primary:
             return ""
         if step not in self._found:
-            folder = self.folder / str(step)
+            folder = self._at(step)
             self._found[step] = manifest.damage(folder)
             if not self._found[step] and not manifest.exists(folder):
                 self._report(f"the checkpoint of step {step} in {self.folder} has no manifest: it was not verified.")

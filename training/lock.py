@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Self
 
+import storage
 from errors import UserError
 from lookup import Json
 from training import hosts
@@ -111,6 +112,8 @@ class Lock:
         while not self._ended.wait(BEAT):
             with contextlib.suppress(OSError):
                 found = read(self._workdir)
+                if self._ended.is_set():  # while it was read: what is there now is another's
+                    return
                 if not found:  # removed by hand
                     self._created()
                 elif found["id"] != self._owner["id"]:
@@ -119,7 +122,7 @@ class Lock:
                         "process was stopped"
                     )
                     return
-                os.utime(self._path)
+                storage.touch(self._path)
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
@@ -162,7 +165,7 @@ def _alive(workdir: Path, owner: Owner) -> bool:
         return _began(owner["pid"]) == owner["began"]
     owned = f"Process {owner['pid']} on {owner['host']} trains in {workdir}, or did"
     print(f"{owned}: waiting up to {SILENT:.0f} s for a sign of life.", flush=True)
-    # Clocks of machines differ: a change of the file's time counts. It is opened anew, or NFS would show an old one.
+    # Clocks of machines differ: a change of the file's time counts.
     seen, until = _beaten(workdir), time.monotonic() + SILENT
     while time.monotonic() < until:
         time.sleep(min(1.0, SILENT / 10))
@@ -173,11 +176,7 @@ def _alive(workdir: Path, owner: Owner) -> bool:
 
 def _beaten(workdir: Path) -> int | None:
     """The time of the last heartbeat, by the clock of the file system; None where there is no lock."""
-    try:
-        with (workdir / FILE).open() as file:
-            return os.fstat(file.fileno()).st_mtime_ns
-    except FileNotFoundError:
-        return None
+    return storage.changed(workdir / FILE)
 
 
 def _place() -> Owner:

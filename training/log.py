@@ -5,7 +5,6 @@ import errno
 import io
 import json
 import math
-import os
 import socket
 import struct
 import time
@@ -18,6 +17,7 @@ from tensorboardX.proto import event_pb2, summary_pb2
 from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
+import storage
 from errors import DiskFull, UserError
 from lookup import Json
 
@@ -48,9 +48,7 @@ class Log:
             return
         with self._explained():
             kept = [row for row in read(workdir) if row["step"] <= start]
-            fresh = self._path.with_suffix(".tmp")
-            fresh.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            os.replace(fresh, self._path)
+            storage.replace(self._path, "".join(json.dumps(row) + "\n" for row in kept))
             self._events = Events(workdir / "tensorboard", start)
             self._file = self._path.open("ab", buffering=0)
 

@@ -6,11 +6,12 @@ manifest.sha256` does by hand what `damage` does.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+
+import storage
 
 FILE = "manifest.sha256"
 # Orbax's own notes on a step, by which nothing is restored. It completes them while it commits, after the manifest.
@@ -34,21 +35,14 @@ def complete(folder: Path) -> None:
 def add(folder: Path, name: str, text: str) -> None:
     """Writes a further file into a committed step, or writes it again, and its digest into the manifest."""
     (folder / name).parent.mkdir(exist_ok=True)
-    _replace(folder / name, text)
+    storage.replace(folder / name, text)
     if exists(folder):
         others = [line for line in _lines(folder).splitlines(keepends=True) if not line.endswith(f"  {name}\n")]
         _write(folder, "".join(others) + _line(folder, name))
 
 
 def _write(folder: Path, lines: str) -> None:
-    _replace(folder / FILE, lines + _seal(lines))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file at once: a kill leaves the old one or the new one."""
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(text)
-    os.replace(fresh, path)
+    storage.replace(folder / FILE, lines + _seal(lines))
 
 
 def exists(folder: Path) -> bool:

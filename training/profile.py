@@ -5,25 +5,28 @@ from typing import Self
 
 import jax
 
+import storage
+
 
 class Profile:
     """Traces steps first_step ... first_step + steps - 1 into WORKDIR/profile; 0 steps for no trace."""
 
     def __init__(self, workdir: Path, first_step: int, steps: int):
-        self._folder = str(workdir / "profile")
+        self._place = storage.written(workdir / "profile")
         self._from, self._to = first_step, first_step + steps
         self._on = False
 
     def before(self, step: int) -> None:
         """To be called before each step."""
         if self._from <= step < self._to and not self._on:
-            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            jax.profiler.start_trace(str(self._place.__enter__()), create_perfetto_trace=True)
             self._on = True
         elif step >= self._to and self._on:
             self._stop()
 
     def _stop(self) -> None:
         jax.profiler.stop_trace()
+        self._place.__exit__(None, None, None)
         self._on = False
 
     def __enter__(self) -> Self:

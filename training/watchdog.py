@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
+import storage
+
 STATUS = 3  # of a process that the watchdog ended
 MORE_SECONDS = 3600.0  # more for what may take longer than a step: compiling, an evaluation's batch, a save
 
@@ -56,7 +58,7 @@ class Watchdog:
         faulthandler.dump_traceback(file=2)
         line = f"{what} has not ended after {waited:.0f} s (config.step.timeout_seconds={self._seconds:g})"
         try:
-            with self._stacks.open("w") as file:
+            with storage.written(self._stacks) as path, path.open("w") as file:
                 print(line, file=file, flush=True)
                 faulthandler.dump_traceback(file)
             where = str(self._stacks)

@@ -140,9 +140,8 @@ class Pipeline(Base[list[str], Text]):
     across documents, or another window's) is −1.
 
     With special ids every document is BOS, its text, EOS, and the tokens of a text are all predicted. Without, ids
-    begin
-    at 0, documents run into one another, and the first token of a split is not predicted: as nanoGPT has it, with 65
-    outputs for Shakespeare's characters.
+    begin at 0, documents run into one another, and the first token of a split is not predicted: as nanoGPT has it, with
+    65 outputs for Shakespeare's characters.
 
     Attributes:
       source: "files" for files of text, "tfds" for a set with a feature `text` or `sentence`, "python" for the source
@@ -297,8 +296,8 @@ class Pipeline(Base[list[str], Text]):
         least = self.length + 1 if train else 2
         if len(tokens) < least:
             raise UserError(
-                f"{self.name} {split} has {len(tokens):,} tokens: config.data.length={self.length} needs {least:,} or "
-                "more."
+                f"{self.name or self.source} {split} has {len(tokens):,} tokens: config.data.length={self.length} "
+                f"needs {least:,} or more."
             )
         if train and self.batch_size > len(tokens) - self.length:
             raise UserError(

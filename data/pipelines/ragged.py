@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import PositiveInt
 
+import storage
 from data import published
 from data.buckets import Buckets
 from data.order import Tensor, tensorflow
@@ -201,7 +202,7 @@ def from_files(name: str, learned: Sequence[str], needs: Sequence[str] = ()) -> 
             "config.data.tokenizer names nothing: set --config.init_from=FOLDER where the config takes the tokenizer "
             f"of that, or name a file, a folder, or one that is learned: {', '.join(learned)}."
         )
-    if not Path(name).expanduser().exists():
+    if not storage.here(name).exists():
         raise UserError(
             f"config.data.tokenizer={name!r} is no file or folder, nor one that is learned: {nearest(name, learned)}"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+import storage
 from data.order import Tensor
 from data.slices import bounds, named, stem
 from data.sources import Example, Feature, Indexed, numbered
@@ -35,7 +36,7 @@ class Source(Indexed):
         memory_limit_mb: int = 1024,
         wanted: tuple[str, ...] | None = None,
     ):
-        path = Path(data_dir, name).expanduser()
+        path = storage.here(data_dir, name)
         if not path.is_file():
             raise UserError(f"config.data.name: there is no file {path}.")
         if not zipfile.is_zipfile(path):

@@ -2,8 +2,8 @@
 
 import csv
 import re
-from pathlib import Path
 
+import storage
 from data.slices import cut, stem
 from data.sources import numbered
 from data.sources.folder import Files, part
@@ -30,7 +30,7 @@ class Source(Files):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        named = Path(data_dir, name).expanduser()
+        named = storage.here(data_dir, name, beside=True)
         folder = named.parent if (alone := named.is_file()) else named
         if alone and stem(split) != "train":
             raise UserError(

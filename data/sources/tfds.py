@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+import storage
 from data import fingerprint, labels
 from data.batches import reason
 from data.order import Dataset, Tensor
@@ -322,6 +323,9 @@ def _builder(name: str, data_dir: str) -> Tfds:
             f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error})."
         ) from None
     own = name.split("/")[0].split(":")[0]
+    if data_dir.startswith("s3://"):  # which TensorFlow cannot read; gs:// it reads by itself
+        whole = name.split(":")[0]
+        data_dir = str(storage.here(data_dir, whole)).removesuffix(f"/{whole}")
     if (BUILDERS / f"{own}.py").is_file():
         importlib.import_module(f"data.builders.{own}")
     try:

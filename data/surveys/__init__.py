@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lookup
+import storage
 from data.slices import SAME
 from errors import UserError, shown
 from lookup import Section, Value
@@ -55,18 +56,21 @@ def of(kind: str, section: Section) -> Survey:
     """
     if not (name := section.get("name")):
         raise UserError("config.data.name is not set: --config.data.name=FOLDER says where your data are.")
-    if "://" in name:
+    if "://" in name and not storage.is_address(name):
         raise UserError(f"config.data.name={name} is not on this machine: download it, and give the folder or file.")
     return lookup.find("data.surveys", "survey", kind)(section)
 
 
-def place(section: Section) -> Path:
+def place(section: Section, beside: bool = False) -> Path:
     """The file or folder that config.data names.
+
+    Args:
+      beside: whether a file in a bucket comes with what is in its folder.
 
     Raises:
       UserError: there is none.
     """
-    path = Path(section.get("data_dir", ""), section["name"]).expanduser()
+    path = storage.here(section.get("data_dir", ""), section["name"], beside)
     if not path.exists():
         near = sorted(shown(one.name) for one in path.parent.iterdir())[:8] if path.parent.is_dir() else []
         there = f" {path.parent} holds: {', '.join(near)}." if near else ""

@@ -21,7 +21,7 @@ EXPECTED = (
 
 def survey(section: Section) -> Survey:
     """See data/surveys."""
-    path = place(section)
+    path = place(section, beside=True)
     found, whole, source = _kind(path, section.get("source"))
     first = section.get("train_split") or found.get("train", whole)
     train = _opened(section, source, first)

@@ -2,8 +2,7 @@
 empty line after each sentence.
 """
 
-from pathlib import Path
-
+import storage
 from data.slices import cut, stem
 from data.text.files import find, lines
 from errors import UserError
@@ -13,7 +12,7 @@ DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between two documents
 
 def tagged(name: str, split: str, data_dir: str) -> list[tuple[list[str], list[str]]]:
     """The sentences of the folder's train.conll, train.txt, train.iob2 or train.tsv: words, and as many labels."""
-    folder, whole = Path(data_dir, name).expanduser(), stem(split)
+    folder, whole = storage.here(data_dir, name), stem(split)
     path = find(folder, whole, "{}.conll", "{}.txt", "{}.iob2", "{}.tsv")
     found: list[tuple[list[str], list[str]]] = []
     words: list[str] = []

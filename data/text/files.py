@@ -10,6 +10,7 @@ import zlib
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import storage
 from data.listing import walk
 from data.slices import cut, cut_mixed, cut_text, named, names, stem
 from errors import UserError, nearest
@@ -18,14 +19,14 @@ from errors import UserError, nearest
 def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> list[tuple[str, str]]:
     """Line i of the source language's file with line i of the target's, in the folder `name`; or of two files whose
     names have a comma between, which are all "train": a part of these, "train[:90%]", is of no order."""
-    folder = Path(data_dir, name).expanduser()
-    if alone := "," in name:
+    folder = Path() if (alone := "," in name) else storage.here(data_dir, name)
+    if alone:
         two(languages)
         if stem(split) != "train":
             raise UserError(
                 f"{name} are two files, whose only split is 'train', not {stem(split)!r}: take parts of it."
             )
-        paths = [find((f := Path(data_dir, one.strip()).expanduser()).parent, "", f.name) for one in name.split(",")]
+        paths = [find((f := storage.here(data_dir, one.strip())).parent, "", f.name) for one in name.split(",")]
     else:
         paths = [find(folder, stem(split), f"{{}}.{language}", f"{language}.{{}}.txt") for language in two(languages)]
     texts = [lines(path) for path in paths]
@@ -82,9 +83,7 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
       name: files, folders (all *.txt in them, recursively, but for hidden ones) and globs ("books/**/*.md"), with
         commas between.
     """
-    found = [
-        path for one in name.split(",") for path in _matches(Path(data_dir, one.strip()).expanduser(), stem(split))
-    ]
+    found = [path for one in name.split(",") for path in _matches(storage.here(data_dir, one.strip()), stem(split))]
     return cut_text([whole(path) for path in found], split, name)
 
 

@@ -9,6 +9,7 @@ import csv as reader
 import io
 from pathlib import Path
 
+import storage
 from data.slices import cut, cut_mixed, stem
 from data.sources import numbered
 from data.text.files import find, two, whole
@@ -52,9 +53,23 @@ def labelled(
     return [text for text, _ in kept], [place[str(int(one)) if classes[0] == "0" else one] for _, one in kept], classes
 
 
+def column(name: str, split: str, data_dir: str, field: str) -> list[str | float]:
+    """The texts of a column that the first line names; "" for one of TEXTS."""
+    path, alone = _path(name, split, data_dir)
+    head, *rows = rows_of(path)
+    places = {cell.strip().lower(): i for i, cell in reversed(list(enumerate(head)))}
+    names = (field,) if field else TEXTS
+    if (place := next((places[one.lower()] for one in names if one.lower() in places), None)) is None:
+        raise UserError(f"{path}: its first line names no column {names[0]!r}: {nearest(names[0].lower(), places)}")
+    _check_lengths(rows, place, len(head), path)
+    # By whole rows, so that the columns of a part belong together.
+    kept = cut_mixed(rows, split, str(path), "\0".join) if alone else cut(rows, split, str(path))
+    return [row[place] for row in kept]
+
+
 def _path(name: str, split: str, data_dir: str) -> tuple[Path, bool]:
     """The file of a split, and whether it is all there is."""
-    path, called = Path(data_dir, name).expanduser(), stem(split)
+    path, called = storage.here(data_dir, name), stem(split)
     if path.suffix not in SUFFIXES:
         return find(path, called, *(f"{{}}{suffix}" for suffix in SUFFIXES)), False
     if called != "train":
@@ -105,9 +120,14 @@ def _columns(path: Path, first: tuple[str, ...], second: tuple[str, ...]) -> lis
         raise UserError(f"{path}: its first line names no column {names[0]!r}: {nearest(names[0], head)}")
     else:
         a, b, begin = places[0] or 0, places[1] or 0, 1
-    for number, row in enumerate(rows[begin:], begin + 1):
-        if len(row) <= max(a, b):
-            raise UserError(f"{path}, row {number} has {len(row)} columns, not {len(head)}: {' '.join(row)[:60]!r}.")
+    _check_lengths(rows[begin:], max(a, b), len(head), path, begin)
     if not rows[begin:]:
         raise UserError(f"{path} has no rows below its first line.")
     return [(row[a], row[b].strip()) for row in rows[begin:]]
+
+
+def _check_lengths(rows: list[list[str]], place: int, columns: int, path: Path, above: int = 1) -> None:
+    """That each row reaches the column at `place`. above: lines before the first row."""
+    for number, row in enumerate(rows, above + 1):
+        if len(row) <= place:
+            raise UserError(f"{path}, row {number} has {len(row)} columns, not {columns}: {' '.join(row)[:60]!r}.")

@@ -70,7 +70,8 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
     with damage_said(f"{name} {split}", data_dir or "TFDS's folder"):
         texts = raw.map(source.parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         batches = texts.map(lambda example: example[key]).batch(BATCH).as_numpy_iterator()
-        return [one.decode() for batch in batches for one in batch]
+        found = [one for batch in batches for one in batch]
+    return _decoded(found, f"{name} {split}")
 
 
 def _pairs(builder: Tfds, name: str, split: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
@@ -122,7 +123,12 @@ def _read(builder: Tfds, name: str, split: str, keys: tuple[str, ...]) -> list[l
                 column.extend(batch[key].tolist())
     if not columns[0]:
         raise UserError(f"{name} {split} is empty.")
+    return [_decoded(column, f"{name} {split}") for column in columns]
+
+
+def _decoded(values: list[Value], what: str) -> list[Value]:
+    """Bytes as texts."""
     try:
-        return [[x.decode() if isinstance(x, bytes) else x for x in column] for column in columns]
+        return [x.decode() if isinstance(x, bytes) else x for x in values]
     except UnicodeDecodeError as error:
-        raise UserError(f"{name} {split} holds a text that is not UTF-8: {error}.") from None
+        raise UserError(f"{what} holds a text that is not UTF-8: {error}.") from None

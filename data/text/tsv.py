@@ -7,6 +7,7 @@ text: nothing is quoted or escaped.
 import re
 from pathlib import Path
 
+import storage
 from data.slices import cut, stem
 from data.sources import numbered
 from data.text.files import find, lines, two
@@ -58,7 +59,7 @@ def _text(found: list[str]) -> str:
 
 
 def _path(name: str, split: str, data_dir: str) -> Path:
-    path, whole = Path(data_dir, name).expanduser(), stem(split)
+    path, whole = storage.here(data_dir, name), stem(split)
     if path.suffix != ".tsv":
         return find(path, whole, "{}.tsv")
     if whole != "train":

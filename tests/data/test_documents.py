@@ -323,6 +323,13 @@ class Plays(tfds.core.GeneratorBasedBuilder):
         yield start, {"text": WHOLE[start * len(WHOLE) // 100 : stop * len(WHOLE) // 100]}
 
 
+def test_a_tfds_text_that_is_not_utf_8_is_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(Plays, "_generate_examples", lambda self, start, stop: iter([(start, {"text": b"caf\xe9"})]))
+    Plays(data_dir=tmp_path).download_and_prepare()
+    with pytest.raises(UserError, match="plays train holds a text that is not UTF-8"):
+        _ = make("plays", source="tfds", data_dir=str(tmp_path)).train
+
+
 def test_a_tfds_text_in_three_splits_is_nanogpts_two(folder, tmp_path):
     Plays(data_dir=tmp_path).download_and_prepare()
     settings = dict(source="tfds", data_dir=str(tmp_path), special=False, eval_splits=("validation+test",))
@@ -340,7 +347,7 @@ def test_a_tfds_text_in_three_splits_is_nanogpts_two(folder, tmp_path):
         (dict(tokenizer="bpe", special=False), "config.data.special=False is for the tokenizers 'char' and 'byte'"),
         (dict(length=1000), r"config.data.length=1000 needs 1,001 or more"),
         (dict(eval_stride=9), "config.data.eval_stride=9 would leave tokens out: it is at most config.data.length=8"),
-        (dict(source="tsv"), "there is no 'tsv' in data/text/"),
+        (dict(source="tsv"), "data/text/tsv.py has no `documents`. These have: files, python, tfds"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(folder, settings, message):

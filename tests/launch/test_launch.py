@@ -401,7 +401,7 @@ def test_restarts_that_are_no_number_are_refused(project, command, message):
         (f"launch/tpu.sh {TPU} {TRAIN}", "those of train.py come after --."),
         (f"launch/tpu.sh {TPU} --", "the flags of train.py are missing"),
         (f"launch/tpu.sh --zone=z --type=t -- {TRAIN}", "--zone, --type and --version are needed"),
-        (f"launch/tpu.sh {TPU} -- {TRAIN} --workdir=gs://bucket/x", "give --workdir=/... on a file system"),
+        (f"launch/tpu.sh {TPU} -- {TRAIN} --workdir=runs/x", "give --workdir=/... on a file system"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(project, command, message):

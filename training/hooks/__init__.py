@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Protocol, Self, cast
 
 import lookup
+import storage
 from errors import UserError, nearest
 
 PACKAGE = "training.hooks"
@@ -64,8 +65,11 @@ class Hooks:
 
     def figures(self, step: int, folder: Path) -> None:
         """Hands on the pictures in a folder."""
-        for path in sorted(folder.glob("*.png")) if self._hooks else []:
-            self._each("figure", step, path.stem, path)
+        if not self._hooks:
+            return
+        with storage.fetched(folder) as here:
+            for path in sorted(here.glob("*.png")):
+                self._each("figure", step, path.stem, path)
 
     def __enter__(self) -> Self:
         return self

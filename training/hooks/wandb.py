@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+import storage
 from training.hooks import Config, library, remembered
 
 INSTALL = "wandb==0.31.0"
@@ -25,7 +26,7 @@ class Hook:
             id=remembered(workdir, "wandb", lambda: secrets.token_hex(4)),
             resume="allow",
             config=dict(config),
-            dir=str(workdir),
+            dir=str(storage.on_disk(workdir)),
             settings=self._library.Settings(silent=True, console="off"),
         )
         self._run.define_metric("*", step_metric="step")  # its own steps only rise, and a rollback goes back
