@@ -21,7 +21,7 @@ from errors import UserError
 from experiment import Run
 from models import paths
 from training import step
-from training.trees import Variables, by_name
+from training.trees import PyTree, Variables, by_name
 from weights import transplant
 
 LONGEST = 256  # tokens of a text that figures look at: attention of all layers and heads has their square
@@ -287,7 +287,7 @@ class Subject:
         found: list[Mapping[str, np.ndarray]] = []
         with _suggesting("--sentence='...'"):
             for batch in run.pipeline.eval_batches(self.split):
-                rows = np.flatnonzero(batch["index"] >= 0)
+                rows = np.flatnonzero(batch["index"] >= 0).tolist()
                 found += [_row(batch, entries, row) for row in rows]
                 if len(found) >= most:
                     break
@@ -296,14 +296,14 @@ class Subject:
     @cached_property
     def probed(self) -> Callable[..., tuple[Array, dict[str, Array]]]:
         """Compiled (*inputs, **optional) -> what the model returns, not in training, and its probes by path."""
-        model, variables = self.run.model, self.variables
+        forward: Callable[..., PyTree] = self.run.model.apply
 
         @jax.jit
         def probed(variables: Variables, *inputs: jax.Array, **optional: jax.Array) -> tuple[Array, dict[str, Array]]:
-            output, sown = model.apply(variables, *inputs, **optional, train=False, mutable="probe")
+            output, sown = forward(variables, *inputs, **optional, train=False, mutable="probe")
             return output, by_name(sown["probe"])
 
-        return partial(probed, variables)
+        return partial(probed, self.variables)
 
     @property
     def split(self) -> str:
