@@ -54,6 +54,7 @@ from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 # By the model_type of config.json, or the model that a file's names are of: the data and task of the run.
+TRANSLATES = "configs/transformer_opus.py"
 DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
 DEFAULTS |= {"clip": "configs/clip_coco.py:B/32", "siglip": "configs/clip_coco.py:siglip+B/16"}
 DEFAULTS |= {
@@ -62,13 +63,16 @@ DEFAULTS |= {
 }
 DIT = ("dit", "DiTTransformer2DModel", "Transformer2DModel")
 DEFAULTS |= dict.fromkeys(DIT, "configs/dit_fashion_mnist.py:diffusion")
-DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), "configs/transformer_opus.py")
+DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), TRANSLATES)
 HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
     "ForMaskedLM": "configs/bert_pretrain.py",
     "ForPreTraining": "configs/bert_pretrain.py",
     "ForSequenceClassification": "configs/bert_finetune.py",
     "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
 }
+# For texts, by config.model.name.
+TEXTS = {"gpt": (DEFAULTS["gpt2"],), "bert": tuple(dict.fromkeys(HEADS.values()))}
+TEXTS |= dict.fromkeys(("transformer", "t5"), (TRANSLATES,))
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 
@@ -265,7 +269,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
         if not found.channels and config.data.kind == "images":
             raise UserError(
                 f"these weights are a {found.words}, which reads text: give a --config for its data, such as "
-                f"{', '.join(dict.fromkeys([*DEFAULTS.values(), *HEADS.values()]))}."
+                f"{', '.join(TEXTS[found.model['name']])}."
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)

@@ -23,6 +23,7 @@ class NoDevice(UserError):
     """JAX has no device to compute on."""
 
 
+ROOT = os.path.dirname(os.path.abspath(__file__))
 # What a disk, a mount or the rights of a file can be at fault for.
 OF_FILES = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT),
@@ -63,12 +64,28 @@ def command(script: str, *arguments: str) -> str:
     Args:
       script: "predict.py".
     """
+    return shlex.join([_python(), _from_here(os.path.join(ROOT, script)), *arguments])
+
+
+def module(name: str, *arguments: str) -> str:
+    """The same of a module of an installed library.
+
+    Args:
+      name: "tensorboard.main".
+    """
+    return shlex.join([_python(), "-m", name, *arguments])
+
+
+def installs(*packages: str) -> str:
+    """The command that installs packages for this Python; without any, those of requirements.txt."""
+    return module("pip", "install", *(packages or ("-r", _from_here(os.path.join(ROOT, "requirements.txt")))))
+
+
+def _python() -> str:
+    """This Python as it is called where the command was typed."""
     usual = shutil.which("python") or ""
     same = os.path.dirname(usual) == os.path.dirname(sys.executable)
-    python = "python" if same else _from_here(sys.executable)
-    return shlex.join(
-        [python, _from_here(os.path.join(os.path.dirname(os.path.abspath(__file__)), script)), *arguments]
-    )
+    return "python" if same else _from_here(sys.executable)
 
 
 def _from_here(path: str) -> str:

@@ -2,8 +2,7 @@
 
 The examples that it is most wrong about, of tasks that can say so: --worst=10 (drawn: visualize.py mistakes).
 More weights: [--average=N] checkpoints, [--soup=WORKDIR,...] runs. How a model writes is set by its task, and so is how
-it is
-scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest neighbours:
+it is scored: --config.task.beams, alpha, temperature and so on. Few-shot and nearest neighbours:
 --config.evaluation.fewshot.shots="(1,5,10)" --config.evaluation.fewshot.neighbours="(10,)" [....name=cifar10]"""
 
 import json

@@ -20,7 +20,7 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
-from errors import UserError, command
+from errors import UserError, command, module
 from experiment import init_from, open_keys, resume, scoring, teacher
 from training import flops, hosts
 from training.hooks import Hooks
@@ -225,7 +225,8 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
     where = run.workdir
     lines = [
         f"  weights  {where}/checkpoints/{step}",
-        f"  metrics  {where}/metrics.jsonl    curves: tensorboard --logdir={where}",
+        f"  metrics  {where}/metrics.jsonl",
+        f"  curves   {module('tensorboard.main', f'--logdir={where}')}",
         f"  config   {where}/config.json",
         *page,
     ]

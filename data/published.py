@@ -9,18 +9,18 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import sentencepiece
 
 import storage
-from data.tokenizer import Reader, Tokenizer, cores, digest_of, reason, within
+from data.engines import Engine, Sentencepiece, Tokenizers
+from data.tokenizer import Reader, Tokenizer, digest_of, reason, within
 from errors import UserError
 from lookup import Json
-from models.tokens import BOS, EOS, PAD, UNKNOWN
+from models.tokens import BOS, EOS, PAD, SENTINELS, UNKNOWN
 
 PLACES = {"eos": EOS, "pad": PAD, "unknown": UNKNOWN, "bos": BOS}  # of two roles that share an id the first has it
 # What the files call the token of a role, and how it is spelled where they do not say.
@@ -39,86 +39,7 @@ SPELLED = {
     "mask": ("<mask>", "[MASK]"),
 }
 FORMATS = "sentencepiece's .model, tokenizer.json, vocab.json with merges.txt, or vocab.txt"
-LANGUAGE = re.compile(r"(>>[^<>\s]+<<)\s*(.*)", re.DOTALL)  # what a multilingual Marian begins its sources with
-AT_ONCE = 10_000  # texts, as what the library makes of one is many times as large as its ids
-
-
-class _Engine(Protocol):
-    """How a library reads and writes text, by the ids of the file and without special ones."""
-
-    vocabulary: Mapping[str, int]
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
-
-    def decode(self, ids: list[int]) -> str:
-        """The text of ids that the vocabulary has."""
-
-
-class _Sentencepiece:
-    """sentencepiece's own ids, or those of a vocabulary by its pieces, as Marian has them."""
-
-    def __init__(self, content: str, vocabulary: Mapping[str, int] | None):
-        self.processor = sentencepiece.SentencePieceProcessor()
-        try:
-            self.processor.LoadFromSerializedProto(base64.b64decode(content))
-        except RuntimeError as error:
-            raise ValueError(reason(error)) from None
-        self.by_pieces = vocabulary is not None
-        pieces = self.processor.id_to_piece(list(range(self.processor.vocab_size())))
-        self.vocabulary = vocabulary or {piece: i for i, piece in enumerate(pieces)}
-        self._pieces = {i: piece for piece, i in self.vocabulary.items()}
-
-    @property
-    def special(self) -> dict[str, int]:
-        """What the model itself says, which is none of Marian's business."""
-        p = self.processor
-        ids = {"pad": p.pad_id(), "unknown": p.unk_id(), "bos": p.bos_id(), "eos": p.eos_id()}
-        return {} if self.by_pieces else {role: i for role, i in ids.items() if i >= 0}
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        if not self.by_pieces:
-            return self.processor.encode(list(texts), num_threads=cores())
-        unknown = self.vocabulary.get("<unk>", 0)
-        found = []
-        for text in texts:
-            language = LANGUAGE.fullmatch(text)
-            first = [language[1]] if language and language[1] in self.vocabulary else []
-            pieces = self.processor.encode(language[2] if language and first else text, out_type=str)
-            found.append([self.vocabulary.get(piece, unknown) for piece in (*first, *pieces)])
-        return found
-
-    def decode(self, ids: list[int]) -> str:
-        if not self.by_pieces:
-            return self.processor.decode(ids)
-        return self.processor.decode_pieces([self._pieces[i] for i in ids]).replace("▁", " ").strip()
-
-
-class _Tokenizers:
-    """Hugging Face's library."""
-
-    def __init__(self, content: str):
-        import tokenizers  # which few runs need
-
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_str(content)
-        except Exception as error:  # the library raises nothing more special
-            raise ValueError(" ".join(str(error).split())) from None
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True  # no text spells a special id
-        self.vocabulary: Mapping[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
-        encode = self._tokenizer.encode_batch_fast
-        try:
-            return [one.ids for part in parts for one in encode(list(part), add_special_tokens=False)]
-        except Exception as error:  # the library raises nothing more special
-            raise UserError(f"this tokenizer cannot read these texts: {' '.join(str(error).split())}.") from None
-
-    def decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=False)
+EXTRA = 100  # sentinels that transformers gives a T5 after its pieces, the first one's id the last
 
 
 class Published:
@@ -140,8 +61,8 @@ class Published:
         try:
             content = json.loads(model)
             kind, text, special = content["published"], content["content"], content["special"]
-            own = content.get("vocabulary")
-            self._engine: _Engine = _Sentencepiece(text, own) if kind == "sentencepiece" else _Tokenizers(text)
+            more = content.get("vocabulary"), content.get("sentinels", 0)
+            self._engine: Engine = Sentencepiece(text, *more) if kind == "sentencepiece" else Tokenizers(text)
             ids = self._engine.vocabulary.values()
             self.size = max(int(content["size"]), max(ids) + 1)
             if min(ids) < 0 or any(not 0 <= i < self.size for i in special.values()):
@@ -200,8 +121,8 @@ def read(path: Path | str) -> tuple[Published, ...]:
         folder = path if path.is_dir() else path.parent
         made = _of_folder(path) if path.is_dir() else _of_file(path)
         size = _json(folder / "config.json").get("vocab_size", 0)
-        size = size if isinstance(size, int) else 0
-        return tuple(Published(json.dumps(one | {"size": size}, sort_keys=True).encode()) for one in made)
+        said = {"size": size} if isinstance(size, int) and size else {}
+        return tuple(Published(json.dumps({"size": 0} | one | said, sort_keys=True).encode()) for one in made)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
@@ -256,11 +177,15 @@ def _of_file(path: Path) -> list[Json]:
     if path.suffix in (".model", ".spm"):
         content = path.read_bytes()
         if content.startswith(b"{"):
-            return [{key: value for key, value in json.loads(content).items() if key != "size"}]  # of a run
+            return [json.loads(content)]  # of a run
         text = base64.b64encode(content).decode()
-        engine = _Sentencepiece(text, None)
+        engine = Sentencepiece(text, None)
         special = _special(path.parent, engine.vocabulary) | engine.special
-        return [{"published": "sentencepiece", "content": text, "special": special}]
+        sentinels = _sentinels(path.parent, engine.vocabulary)
+        return [
+            {"published": "sentencepiece", "content": text, "special": special}
+            | ({"sentinels": sentinels} if sentinels else {})
+        ]
     if path.name == "vocab.json":
         return [_in_json(path, _bytes_bpe(path))]
     if path.suffix == ".json":
@@ -271,7 +196,7 @@ def _of_file(path: Path) -> list[Json]:
 
 
 def _in_json(path: Path, content: str) -> Json:
-    special = _special(path.parent, _Tokenizers(content).vocabulary)
+    special = _special(path.parent, Tokenizers(content).vocabulary)
     return {"published": "tokenizers", "content": content, "special": special}
 
 
@@ -332,6 +257,15 @@ def _special(folder: Path, vocabulary: Mapping[str, int]) -> dict[str, int]:
         if (i := next((vocabulary[token] for token in spelled if token in vocabulary), None)) is not None:
             found[role] = i
     return found
+
+
+def _sentinels(folder: Path, pieces: Collection[str]) -> int:
+    """How many ids after the pieces of a T5's model are sentinels, which the model itself knows nothing of."""
+    model = _json(folder / "config.json")
+    if model.get("model_type") != "t5" or any(re.search(SENTINELS, piece) for piece in pieces):
+        return 0
+    count = _json(folder / "tokenizer_config.json").get("extra_ids", EXTRA)
+    return min(int(count), max(int(model.get("vocab_size", 0)) - len(pieces), 0))
 
 
 def _json(path: Path) -> Json:

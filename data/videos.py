@@ -16,7 +16,7 @@ from jaxtyping import Int, UInt8
 
 from data import image_file, listing
 from data.order import Tensor, tensorflow
-from errors import UserError, shown
+from errors import UserError, installs, shown
 
 FILES = (
     *(
@@ -56,7 +56,7 @@ def check(paths: list[str]) -> None:
             import av  # noqa: F401
         except ImportError:
             raise UserError(
-                f"decoding {shown(os.path.basename(first))} needs PyAV: pip install {PYAV}, or give folders of frames "
+                f"decoding {shown(os.path.basename(first))} needs PyAV: {installs(PYAV)}, or give folders of frames "
                 "or animated pictures."
             ) from None
 

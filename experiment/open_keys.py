@@ -145,7 +145,7 @@ def beginning(source: str) -> Start | None:
     if found.grid:
         data |= {"image_size": found.grid[0] * found.side, "image_width": found.grid[1] * found.side}
     if found.channels:
-        data |= {"mean": (0.5,) * found.channels, "std": (0.5,) * found.channels}
+        data |= {key: found.data.get(key, (0.5,) * found.channels) for key in ("mean", "std")}
     return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()))
 
 

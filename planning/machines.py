@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from errors import UserError, nearest
+from errors import UserError, installs, nearest
 
 if TYPE_CHECKING:  # jax reads its environment when it is imported, which ABSENT must precede
     import jax
 
 HERE = "this machine"
-LIBTPU = 'pip install "libtpu==0.0.42.*"'
-CUDA = 'pip install "jax-cuda13-plugin==0.10.2" "jax-cuda13-pjrt==0.10.2"'
+LIBTPU = ("libtpu==0.0.42.*",)
+CUDA = ("jax-cuda13-plugin==0.10.2", "jax-cuda13-pjrt==0.10.2")
 # The environment in which jax must be imported to compile for a machine that is not here.
 ABSENT = {
     "JAX_PLATFORMS": "cpu",
@@ -202,7 +202,9 @@ def _here() -> Machine:
 def _tpu(name: str, topology: str, generation: str, shape: list[int]) -> Machine:
     """A slice of TPUs, as libtpu describes it. topology: such as "v5e:4x4", with its `generation` and `shape`."""
     if importlib.util.find_spec("libtpu") is None:
-        raise UserError(f"--topology={name} is compiled for by libtpu, which is not installed: {LIBTPU} (684 MB).")
+        raise UserError(
+            f"--topology={name} is compiled for by libtpu, which is not installed: {installs(*LIBTPU)} (684 MB)."
+        )
     from jax.experimental import topologies
 
     options: dict[str, object] = {}  # libtpu's own
@@ -227,7 +229,8 @@ def _gpu(name: str, model: str, count: int) -> Machine:
         raise UserError(f"--topology={name}: up to 8 GPUs, or whole hosts of 8: try {model}x{max(8, count // 8 * 8)}.")
     if not _has_cuda():
         raise UserError(
-            f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {CUDA} (130 MB)."
+            f"--topology={name} is compiled for by JAX's CUDA plugin, which is not installed: {installs(*CUDA)} "
+            "(130 MB)."
         )
     from jax.experimental import topologies
 
@@ -236,7 +239,7 @@ def _gpu(name: str, model: str, count: int) -> Machine:
         devices = topologies.get_topology_desc(name, "cuda", target_config=target_config(model), topology=shape).devices
     except Exception as error:  # of jaxlib, if the plugin is of another version
         raise UserError(
-            f"JAX's CUDA plugin cannot compile for {name}: {str(error).splitlines()[0]} Try {CUDA}."
+            f"JAX's CUDA plugin cannot compile for {name}: {str(error).splitlines()[0]} Try {installs(*CUDA)}."
         ) from None
     return Machine(name, "cuda", GPUS[model], tuple(devices))
 

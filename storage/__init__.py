@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from errors import UserError
+from errors import UserError, installs
 from storage.bucket import Bucket, explained
 from storage.copies import download, fetched, kept, on_disk, private, upload, written
 
@@ -59,7 +59,7 @@ def _load(scheme: str, text: str) -> None:
         importlib.import_module(library)
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what fails in the end is raised
     except ImportError as error:
-        raise UserError(f'{text} needs {library} ({error}): pip install "{INSTALL[scheme]}"') from None
+        raise UserError(f"{text} needs {library} ({error}): {installs(INSTALL[scheme])}") from None
 
 
 def is_address(text: str) -> bool:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from jaxtyping import Float
 
-from errors import UserError
+from errors import UserError, installs
 
 # In the order of COCOeval.stats.
 NAMES = (
@@ -31,9 +31,7 @@ class Metrics:
 
     def __init__(self, classes: Sequence[str]):
         if find_spec("pycocotools") is None:  # told before the first step
-            raise UserError(
-                "COCO's AP needs pycocotools: pip install -r requirements.txt, or set --config.task.ap=False."
-            )
+            raise UserError(f"COCO's AP needs pycocotools: {installs()}, or set --config.task.ap=False.")
         self._classes = classes
         self._images: dict[int, tuple[int, int]] = {}
         self._truths: list[dict[str, object]] = []

@@ -85,7 +85,7 @@ def test_a_path_of_a_bucket_is_one_of_pathlib():
     [
         ("az://x/run", "there is no way to read az:// here. Give a folder, gs://... or s3://..."),
         ("gs://", "gs:// names no bucket"),
-        ("s3://x/run", r's3://x/run needs nolibrary .*: pip install "nolibrary==1"'),
+        ("s3://x/run", r"s3://x/run needs nolibrary .*: \S*python -m pip install nolibrary==1"),
     ],
 )
 def test_an_address_that_cannot_be_read_is_one_line(text, message, monkeypatch):

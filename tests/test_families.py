@@ -1,5 +1,6 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -151,6 +152,7 @@ def check_page(text: str, family: str) -> None:
     assert text.count('<img src="data:image/png') >= len(FIGURES.keys() & {family}) + 1
     explorer = data["explorer"] or {"kind": "none", "items": []}
     assert explorer["kind"] == EXPLORERS.get(family, "none")
+    assert ("no attention explorer" in text) == (family not in EXPLORERS)
     sections = re.findall(r'<section id="(\w+)"', text)
     wanted = ["results", "explore", "curves", "examples", "figures", "config", "reproduce"]
     assert sections == [name for name in wanted if name != "explore" or family in EXPLORERS]
@@ -225,7 +227,13 @@ def test_convert_writes_published_names_or_says_that_there_are_none(runs, family
 @pytest.mark.parametrize("family", ["vit", "dit", "classifier", "transformer", "gpt", "bert", "t5"])
 def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypatch):
     run = restore.parts(restore.saved_config(trained(runs, family)), trained(runs, family))
-    lines = conclusion(run, run.steps, {}, 1.0, []).partition("Next:\n")[2].splitlines()
+    head, _, after = conclusion(run, run.steps, {}, 1.0, []).partition("Next:\n")
+    (curves,) = re.findall(r"^  curves   (.*)", head, re.M)
+    python, flag, module, *_ = shlex.split(curves)
+    assert Path(shutil.which(python) or python).exists()
+    assert flag == "-m"
+    assert importlib.util.find_spec(module)
+    lines = after.splitlines()
     parsed: dict[str, list[str]] = {}
 
     def parse(main, description, config=""):

@@ -233,9 +233,9 @@ def test_pmap_is_planned_as_a_mesh(machine):
         ("v9:2x2", "is not a machine"),
         ("h10x8", "did you mean 'h100x8'"),
         ("h100x12", "whole hosts of 8: try h100x8"),
-        ("v5e:4x4", r'libtpu, which is not installed: pip install "libtpu==0.0.42.\*"'),
+        ("v5e:4x4", r"libtpu, which is not installed: \S*python -m pip install 'libtpu==0.0.42.\*'"),
         ("v3-8", "libtpu, which is not installed"),
-        ("a100x8", 'CUDA plugin, which is not installed: pip install "jax-cuda13-plugin'),
+        ("a100x8", r"CUDA plugin, which is not installed: \S*python -m pip install jax-cuda13-plugin"),
     ],
 )
 def test_a_machine_that_cannot_be_compiled_for_is_one_line(name, message, monkeypatch):

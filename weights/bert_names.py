@@ -59,18 +59,24 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
 
 
 POOLER = _linear("pooler", "pooler.dense")
-TIED = "the same as the word embeddings, or as the bias of the words"
 UNUSED = {r"roberta\.pooler\.dense\.(weight|bias)": "no head uses this pooler"}
 
 
-def _bert(rows: tuple[Row, ...], optional: tuple[str, ...], ignored: Mapping[str, str]) -> Table:
+def _bert(rows: tuple[Row, ...], optional: tuple[str, ...], copies: Mapping[str, str]) -> Table:
     settings, fixed = {"activation": "gelu", "norm_epsilon": 1e-12}, {"first_position": 0}
-    return Table("huggingface", our_bert.FAMILY, settings, ELSEWHERE, rows, optional, ignored, fixed)
+    return Table("huggingface", our_bert.FAMILY, settings, ELSEWHERE, rows, optional, {}, fixed, copies)
 
 
-def _roberta(rows: tuple[Row, ...], optional: tuple[str, ...], ignored: Mapping[str, str]) -> Table:
+def _roberta(
+    rows: tuple[Row, ...], optional: tuple[str, ...], ignored: Mapping[str, str], copies: Mapping[str, str]
+) -> Table:
     settings, fixed = {"activation": "gelu", "norm_epsilon": 1e-5}, {"first_position": our_bert.FIRST}
-    return Table("huggingface", our_bert.ROBERTA, settings, ELSEWHERE, rows, optional, ignored, fixed)
+    return Table("huggingface", our_bert.ROBERTA, settings, ELSEWHERE, rows, optional, ignored, fixed, copies)
+
+
+def _tied(decoder: str, words: str, bias: str) -> dict[str, str]:
+    """The copies of a head whose matrix is that of the word embeddings."""
+    return {f"{decoder}.weight": f"{words}embeddings.word_embeddings.weight", f"{decoder}.bias": bias}
 
 
 BERT = (
@@ -86,11 +92,11 @@ BERT = (
             *_linear("head", "classifier"),
         ),
         our_bert.OPTIONAL,
-        {r"cls\.predictions\.decoder\.(weight|bias)": TIED},
+        _tied("cls.predictions.decoder", "bert.", "cls.predictions.bias"),
     ),
 )
 ROBERTA = (
-    _roberta(_encoder("") + POOLER, ("pooler",), {}),
+    _roberta(_encoder("") + POOLER, ("pooler",), {}, {}),
     _roberta(
         (
             *_encoder("roberta."),
@@ -100,12 +106,14 @@ ROBERTA = (
             *_linear("head", "classifier"),
         ),
         (*sorted(our_bert.WORDS), "head"),
-        {r"lm_head\.decoder\.(weight|bias)": TIED} | UNUSED,
+        UNUSED,
+        _tied("lm_head.decoder", "roberta.", "lm_head.bias"),
     ),
     _roberta(
         (*_encoder("roberta."), *_linear("pooler", "classifier.dense"), *_linear("head", "classifier.out_proj")),
         (),
         UNUSED,
+        {},
     ),
 )
 TABLES = BERT + ROBERTA
@@ -116,8 +124,8 @@ def _read(config: Json) -> Beside:
     return Beside(
         heads=int(config["num_attention_heads"]),
         settings={
-            "activation": ACTIVATIONS[config["hidden_act"]],
-            "norm_epsilon": float(config["layer_norm_eps"]),
+            "activation": ACTIVATIONS[config.get("hidden_act", "gelu")],
+            "norm_epsilon": float(config.get("layer_norm_eps", 1e-12)),  # of RoBERTa as well
         },
         names=tuple(str(labels[str(i)]) for i in range(len(labels))),
     )

@@ -75,8 +75,8 @@ def _read(config: Json) -> Beside:
         if config.get(key, value) != value:
             raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
     settings = {
-        "activation": ACTIVATIONS[config["activation_function"]],
-        "norm_epsilon": float(config["layer_norm_epsilon"]),
+        "activation": ACTIVATIONS[config.get("activation_function", "gelu_new")],
+        "norm_epsilon": float(config.get("layer_norm_epsilon", 1e-5)),
     }
     return Beside(int(config["n_head"]), settings)
 

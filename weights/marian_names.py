@@ -40,10 +40,10 @@ SIZES = {
     "encoder_layers": "block",
     "decoder_layers": "layer",
 }
-IGNORED = {
-    r"model\.(encoder|decoder)\.embed_tokens\.weight|lm_head\.weight": "the same as model.shared.weight",
-    r"model\.(encoder|decoder)\.embed_positions\.weight": "sinusoids, which are computed",
-}
+IGNORED = {r"model\.(encoder|decoder)\.embed_positions\.weight": "sinusoids, which are computed"}
+COPIES = dict.fromkeys(
+    ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"), "model.shared.weight"
+)
 
 
 def _pair(ours: str, theirs: str) -> tuple[Row, Row]:
@@ -90,7 +90,9 @@ ROWS = (
     *_norm(f"{DECODER}/cross_norm", f"{THEIR_DECODER}.encoder_attn_layer_norm"),
     *_end(DECODER, THEIR_DECODER),
 )
-TABLES = (Table("huggingface", our_transformer.FAMILY, SETTINGS, ELSEWHERE, ROWS, ("logits_bias",), IGNORED, FIXED),)
+TABLES = (
+    Table("huggingface", our_transformer.FAMILY, SETTINGS, ELSEWHERE, ROWS, ("logits_bias",), IGNORED, FIXED, COPIES),
+)
 
 
 def _read(config: Json) -> Beside:
@@ -100,7 +102,7 @@ def _read(config: Json) -> Beside:
     heads = config["encoder_attention_heads"]
     if config["decoder_attention_heads"] != heads:
         raise UserError(f"config.json has {heads} heads in the encoder and others in the decoder: both must be alike.")
-    return Beside(int(heads), {"activation": ACTIVATIONS[config["activation_function"]]})
+    return Beside(int(heads), {"activation": ACTIVATIONS[config.get("activation_function", "gelu")]})
 
 
 def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:

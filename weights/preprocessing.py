@@ -1,8 +1,12 @@
 """How images are made ready, as transformers' image processors read it: preprocessor_config.json."""
 
 import json
+import math
+from pathlib import Path
 
+from errors import UserError
 from lookup import Json, Section
+from weights.ours import Settings
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {"lanczos3": 1, "bilinear": 2, "bicubic": 3}  # Pillow's numbers
@@ -42,6 +46,37 @@ def written(data: Section) -> Json:
         "do_convert_rgb": len(data["mean"]) == 3,
         **said,
     }
+
+
+def read(folder: Path, channels: int) -> tuple[Settings, tuple[str, ...]]:
+    """The mean and std of config.data that the file in a folder of weights says, and lines for a person; nothing
+    without one, or where it scales images in another way than ours, from 0 to 1.
+
+    Args:
+      channels: of the model's images.
+
+    Raises:
+      UserError: the file cannot be used.
+    """
+    path = folder / FILE
+    try:
+        if not channels or not path.is_file():
+            return {}, ()
+        said = json.loads(path.read_bytes())
+        usual = math.isclose(said.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3)
+        if not usual or said.get("offset") or not said.get("do_rescale", True):
+            return {}, (f"how {path} scales images is not read: config.data.mean and std say it here",)
+        if not said.get("do_normalize", True):
+            found: Settings = {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+        elif {"image_mean", "image_std"} <= said.keys():
+            found = {key: tuple(float(x) for x in said[f"image_{key}"]) for key in ("mean", "std")}
+        else:
+            return {}, ()
+    except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise UserError(f"{path} cannot be used ({error}): move it away.") from None
+    if any(len(values) != channels for values in found.values()):
+        raise UserError(f"{path} normalises {len(found['mean'])} channels, and the model's images have {channels}.")
+    return found, (f"images are normalised as {path} says",)
 
 
 def file(data: Section) -> dict[str, bytes]:

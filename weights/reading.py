@@ -22,6 +22,7 @@ from weights import (
     our_t5,
     our_video,
     our_vit,
+    preprocessing,
     schemes,
     swin_names,
 )
@@ -53,7 +54,7 @@ class Weights:
       side: of a patch in pixels.
       moves: every row of the table that was used.
       vocabulary: the parameters with an axis of tokens, by flat name, and which axis that is.
-      data: keys of config.data that config.json says.
+      data: keys of config.data that config.json and preprocessor_config.json say.
       left_out: names in the file that no parameter comes from, and why.
       notes: further lines for a person.
     """
@@ -107,8 +108,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     if missing := [name for name in (spell(row.theirs, index) for row, index in places) if name not in arrays]:
         raise UserError(f"{path} lacks {first(missing)} of {table.family.words}: nothing was loaded.")
     for name, original in table.copies.items():
-        if name in arrays and not np.array_equal(arrays[name], arrays[original]):
-            raise UserError(f"{path}: {name} is not {original}, and {table.family.words} has one matrix for both.")
+        if name in arrays and original in arrays and not np.array_equal(arrays[name], arrays[original]):
+            raise UserError(
+                f"{path}: {name} is not {original}, and {table.family.words} has one array for both: a model that does "
+                "not tie them cannot be read."
+            )
     for name, array in table.derived(arrays, {}).items():
         if name in arrays and not _alike(arrays[name], array):
             raise UserError(f"{path}: {name} is not {left_out[name]}, as it is in {table.family.words}.")
@@ -133,6 +137,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     names = neighbour.names if model.classes else ()
     if names and len(names) != model.classes:
         raise UserError(f"{path} has {model.classes} classes, and config.json beside it names {len(names)}.")
+    normalisation, told = preprocessing.read(path.parent, model.channels)
     dtypes = sorted({array.dtype.name for array in arrays.values()} - {"float32"})
     return Weights(
         params=nested(params),
@@ -149,10 +154,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         side=model.side,
         moves=moves(places, arrays, params),
         vocabulary=vocabulary(table, places),
-        data=table.data(arrays) | neighbour.data,
+        data=table.data(arrays) | neighbour.data | normalisation,
         left_out=left_out,
         notes=(
             *neighbour.notes,
+            *told,
             *(f"{dtype} became float32" for dtype in dtypes),
             *([f"no picture has {model.channels} channels: use arrays"] if model.channels not in (0, 1, 3) else []),
             *([f"the names are read without {prefix!r}, which they begin with"] if prefix else []),

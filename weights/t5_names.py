@@ -25,11 +25,11 @@ SIZES = {
     "num_decoder_layers": "layer",
     "relative_attention_num_buckets": "R",
 }
-SHARED = {r"(encoder|decoder)\.embed_tokens\.weight": "the same as shared.weight"}
+COPIES = dict.fromkeys(("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"), "shared.weight")
 CROSS = {  # of files that are older than transformers' own
     r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight": "attention to the source has none"
 }
-TIED = {r"lm_head\.weight": "the same as shared.weight"}
+TIED = {"lm_head.weight": "shared.weight"}
 
 
 def _attention(ours: str, theirs: str) -> tuple[Row, ...]:
@@ -72,8 +72,8 @@ def _table(version: str) -> Table:
     )
     if version == "1.1":
         rows += (Row("head/kernel", "lm_head.weight", DENSE),)
-    ignored = SHARED | CROSS | (TIED if version == "1.0" else {})
-    return Table("huggingface", our_t5.FAMILY, SETTINGS, ELSEWHERE, rows, ignored=ignored)
+    copies = COPIES | (TIED if version == "1.0" else {})
+    return Table("huggingface", our_t5.FAMILY, SETTINGS, ELSEWHERE, rows, ignored=CROSS, copies=copies)
 
 
 TABLES = tuple(_table(version) for version in FORMS)

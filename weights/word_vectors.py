@@ -3,6 +3,8 @@
 n words, D width. A text has "n D" in its first line and then a line "word x_1 ... x_D" for each word; the binary format
 has the same first line, and for each word its UTF-8 bytes, a space and D float32 (little-endian), then perhaps a line
 feed.
+
+gensim, the library that reads these, keeps every word of a file, millions of them; a run wants those of its vocabulary.
 """
 
 from collections.abc import Container, Mapping

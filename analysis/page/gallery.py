@@ -4,6 +4,7 @@ from pathlib import Path
 
 from analysis.page import pack
 from analysis.page.html import Html, element, section
+from errors import command
 
 ROOM = 1_300_000  # bytes of all pictures
 
@@ -26,10 +27,12 @@ def part(workdir: Path, folder: Path) -> Html:
       folder: of its figures.
     """
     found = figures(folder)
-    command = f"python visualize.py --workdir={workdir}"
+    draw = ("visualize.py", f"--workdir={workdir}")
     if not found:
-        hint = element("p", "None were drawn yet. ", element("code", command), " draws all that this model supports, ")
-        then = element("p", element("code", f"{command} page"), " then puts them here.")
+        hint = element(
+            "p", "None were drawn yet. ", element("code", command(*draw)), " draws all that this model supports, "
+        )
+        then = element("p", element("code", command(*draw, "page")), " then puts them here.")
         return section("figures", "Figures", element("div", hint, then, class_="empty"))
     room, shown = ROOM, []
     for path in sorted(found, key=lambda path: path.stat().st_size):

@@ -14,8 +14,9 @@ from training.progress import NOT_SHOWN, metric
 OF_EXAMPLES = ("exact_match", "sentence_accuracy")  # shares of examples, whatever the loss is a mean of
 ACCURACIES = ("accuracy", "top5_accuracy")  # shares of what the loss is a mean of
 EXAMPLES = ("images", "sentences", "examples")  # units of a loss that are examples
+LOWER = ("loss", "nll", "perplexity", "bits_per_byte", "bound", "error", "rmse", "frechet")  # ends of their names
 HEADLINES = 3  # metrics that stand first, in large letters
-RANK = ("accuracy", "bleu", "exact_match", "ap", "mean_iou", "perplexity", "bits_per_byte", "loss")  # of headlines
+RANK = ("accuracy", "bleu", "exact_match", "AP", "mean_iou", "perplexity", "bits_per_byte", "loss")  # of headlines
 
 
 class Source(Protocol):
@@ -92,7 +93,8 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
     """The section, of the last evaluation; None without one."""
     if not (evaluated := evaluations(rows)):
         return None
-    last, keep_best = evaluated[-1], subject.run.config["checkpoint"].get("keep_best", "")
+    last, keeping = evaluated[-1], subject.run.config["checkpoint"]
+    keep_best = keeping.get("keep_best", "")
     metrics = {key: value for key, value in last.items() if key != "step"}
     counts = sizes(subject, list(dict.fromkeys(key.rpartition("/")[0] for key in metrics)))
     unit = subject.run.task.unit
@@ -104,7 +106,8 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
         between = f"{metric(name, ends[0])} to {metric(name, ends[1])}" if ends else ""
         shown = "not finite" if value is None else metric(name, value)
         count = f"{counts[split]:,}" if split in counts else ""
-        better = best(evaluated, key, name)
+        lower = keeping.get("keep_best_mode") == "min" if key == keep_best else name.endswith(LOWER)
+        better = best(evaluated, key, lower)
         if key in leading:
             detail = [
                 element("span", f"{split}, {count} examples" if count else split),
@@ -129,14 +132,18 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
     )
 
 
-def best(evaluated: Sequence[log.Row], key: str, name: str) -> str:
-    """The best value of a metric and its step, where it is better at another step than the last."""
+def best(evaluated: Sequence[log.Row], key: str, lower: bool) -> str:
+    """The best value of a metric and its step, where it is better at another step than the last. lower: whether the
+    lowest is."""
     values = {row["step"]: row[key] for row in evaluated if row.get(key) is not None}
     if len(values) < 2:
         return ""
-    lower = name.endswith(("loss", "nll", "perplexity", "bits_per_byte", "error"))
     step = (min if lower else max)(values, key=lambda step: values[step])
-    return "" if values[step] == evaluated[-1].get(key) else f"{metric(name, values[step])} at step {step:,}"
+    return (
+        ""
+        if values[step] == evaluated[-1].get(key)
+        else f"{metric(key.rpartition('/')[2], values[step])} at step {step:,}"
+    )
 
 
 def words(name: str) -> str:

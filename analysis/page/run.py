@@ -8,7 +8,7 @@ import jax
 from analysis.page import curves, examples, explorer, gallery, html, results, settings
 from analysis.page.html import Html, element
 from analysis.subject import Subject
-from errors import UserError
+from errors import UserError, command
 from experiment import Run, record, restore
 from training import log
 from training.trees import Variables
@@ -33,15 +33,16 @@ def write(subject: Subject, folder: Path, figures: Path) -> Path:
 
 
 def after_training(run: Run, step: int) -> list[str]:
-    """Writes the page of a run that has just ended, and returns a line on where it is. An error is one line of warning:
-    the run itself is complete.
+    """Writes the page of a run that has just ended. Returns a line on where it is, or on how to write it after a run
+    of several hosts. An error is one line of warning: the run itself is complete.
 
     Args:
       run: whose newest checkpoint is that of `step`.
       step: its last one.
     """
     if jax.process_count() > 1:
-        return []
+        draw = command("visualize.py", f"--workdir={run.workdir}", "page")
+        return [f"  page     not by several hosts; on one: {draw}"]
 
     def variables() -> Variables:
         return run.devices.get_state(run.restore(step)).eval_variables
@@ -60,13 +61,15 @@ def page(subject: Subject, figures: Path) -> str:
     folder of those that were drawn."""
     run, rows, notes = subject.run, log.read(subject.run.workdir), list[str]()
     saved = record.read(run.workdir)
-    seen, looked, shown = examples.Examples(subject), None, None
+    seen, looked, shown, lead = examples.Examples(subject), None, None, [head(subject, saved, rows)]
     try:
         looked = examples.part(seen)
     except UserError as error:
         notes.append(f"Examples are not shown: {error}")
     try:
         shown = explorer.look(seen)
+        if shown is None:
+            lead.append(absent(run.config["model"]["name"]))
     except UserError as error:
         notes.append(f"Attention is not shown: {error}")
     keep_best = run.config["checkpoint"].get("keep_best", "")
@@ -81,7 +84,7 @@ def page(subject: Subject, figures: Path) -> str:
     }
     return html.page(
         f"{name(run.workdir)} · Attend",
-        body(head(subject, saved, rows, parts), parts, notes),
+        body(lead, parts, notes),
         {"curves": curves.curves(rows, keep_best), "explorer": shown},
         SCRIPTS,
     )
@@ -98,14 +101,21 @@ LINKS = {
 }
 
 
-def body(header: Html, parts: dict[str, Html | None], notes: list[str]) -> Html:
-    """Header, notes and sections."""
+def body(lead: list[Html], parts: dict[str, Html | None], notes: list[str]) -> Html:
+    """Header with links to the sections, notes and sections."""
+    links = [element("a", LINKS[key], href=f"#{key}") for key, part in parts.items() if part is not None]
     said = [element("p", note, class_="warning") for note in notes]
+    header = element("header", *lead, element("nav", *links, aria_label="Sections"))
     return html.joined([header, element("main", *said, *parts.values())])
 
 
-def head(subject: Subject, saved: record.Record, rows: list[log.Row], parts: dict[str, Html | None]) -> Html:
-    """The name of the run, what it is in a sentence, and links to the sections."""
+def absent(model: str) -> Html:
+    """What stands in the place of the explorer for models that it does not know."""
+    return element("p", f"There is no attention explorer for the model {model}: see its figures.", class_="note")
+
+
+def head(subject: Subject, saved: record.Record, rows: list[log.Row]) -> Html:
+    """The name of the run, and what it is in a sentence."""
     run, config = subject.run, subject.run.config
     steps, spent = rows[-1]["step"] if rows else 0, sum(row.get("seconds") or 0 for row in rows)
     data = config["data"].get("name") or config["data"].get("source", "its data")
@@ -115,13 +125,12 @@ def head(subject: Subject, saved: record.Record, rows: list[log.Row], parts: dic
         f"trained on {data} for {steps:,} steps{f' in {duration(spent)}' if spent else ''} "
         f"on {saved.get('devices', 'unknown devices')}."
     )
-    links = [element("a", LINKS[key], href=f"#{key}") for key, part in parts.items() if part is not None]
-    return element(
-        "header",
-        element("p", "Attend · run", class_="eyebrow"),
-        element("h1", name(run.workdir)),
-        element("p", sentence, class_="lead"),
-        element("nav", *links, aria_label="Sections"),
+    return html.joined(
+        [
+            element("p", "Attend · run", class_="eyebrow"),
+            element("h1", name(run.workdir)),
+            element("p", sentence, class_="lead"),
+        ]
     )
 
 

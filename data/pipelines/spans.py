@@ -86,7 +86,8 @@ class Pipeline(documents.Pipeline):
         tokenizer = self.text_tokenizer
         if {"pad", "eos"} & set(tokenizer.lacks):
             raise UserError(f"config.data.tokenizer={self.tokenizer} has no ids for padding and ends: take another.")
-        pieces = map(partial(re.fullmatch, SENTINELS), tokenizer.pieces(range(tokenizer.size)))
+        # mT5's begin with the mark of a space.
+        pieces = map(partial(re.fullmatch, f"▁?{SENTINELS}"), tokenizer.pieces(range(tokenizer.size)))
         found = sorted((int(match[1]), i) for i, match in enumerate(pieces) if match)
         if not found:
             return np.arange(tokenizer.size, tokenizer.size + self.sentinels, dtype=np.int32)[::-1].copy()

@@ -16,7 +16,7 @@ from data.batches import reason
 from data.order import Dataset, Tensor
 from data.slices import named
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
-from errors import UserError, nearest
+from errors import UserError, installs, nearest
 
 Tfds: TypeAlias = Any  # tensorflow_datasets has no types, and is imported only here
 
@@ -319,9 +319,7 @@ def _builder(name: str, data_dir: str) -> Tfds:
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core import constants
     except ImportError as error:
-        raise UserError(
-            f"config.data.source='tfds' needs tensorflow-datasets: pip install -r requirements.txt ({error})."
-        ) from None
+        raise UserError(f"config.data.source='tfds' needs tensorflow-datasets: {installs()} ({error}).") from None
     own = name.split("/")[0].split(":")[0]
     if data_dir.startswith("s3://"):  # which TensorFlow cannot read; gs:// it reads by itself
         whole = name.split(":")[0]

@@ -6,6 +6,7 @@
 Only what config.data leaves open is looked for: a key that is set stays as it is.
 """
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,10 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     train = found.get("train", whole)
     if "validation" in found:
         test = found.get("test")
-        later = (f"The split {test!r} is left for evaluate.py --split={test}.",) if test else ()
+        flag = shlex.quote(f"--split={test}")
+        later = (
+            (f"The split {test!r} is not used: to score it, end the evaluate.py command with {flag}.",) if test else ()
+        )
         return {"train_split": train, "eval_splits": (found["validation"],)}, later
     if "test" in found:
         return {"train_split": train, "eval_splits": (found["test"],)}, ()

@@ -4,7 +4,10 @@ import base64
 import json
 import math
 import re
+import shlex
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +17,7 @@ from analysis.page.html import Html, element
 from experiment import config as configs
 from experiment.config import plain
 from tests.conftest import tiny
+from training.progress import metric
 
 EVIL = '</script><script>alert(1)</script> " & <b>'
 
@@ -61,6 +65,25 @@ def test_the_first_metrics_are_those_that_people_ask_for():
     metrics = {"test/nll": 1.0, "test/loss": 1.0, "test/accuracy": 0.5, "validation/bleu": 3.0, "test/bleu": None}
     assert results.first(metrics, "") == ["test/accuracy", "test/loss"]
     assert results.first(metrics, "validation/bleu") == ["validation/bleu"]
+
+
+def test_the_best_is_as_the_checkpoints_say_or_the_lowest_of_what_is_an_error():
+    rows = [{"step": 1, "test/frechet": 2.0, "test/AP": 0.1}, {"step": 2, "test/frechet": 3.0, "test/AP": 0.3}]
+    assert results.best(rows, "test/frechet", lower=True) == f"{metric('frechet', 2.0)} at step 1"
+    assert results.best(rows, "test/AP", lower=False) == ""
+    assert "frechet".endswith(results.LOWER)
+    assert "squared_error".endswith(results.LOWER)
+    assert not "AP50".endswith(results.LOWER)
+    assert results.first({"test/loss": 1.0, "test/AP": 0.1}, "") == ["test/AP", "test/loss"]
+
+
+def test_after_a_run_of_several_hosts_the_page_is_a_command(tmp_path, monkeypatch):
+    workdir = tmp_path / "a run"
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    (line,) = run.after_training(SimpleNamespace(workdir=workdir), 1)
+    typed = shlex.split(line.partition(": ")[2])
+    assert typed[-2:] == [f"--workdir={workdir}", "page"]
+    assert typed[-3].endswith("visualize.py")
 
 
 ROWS = [{"step": s, "train/loss": 1.0 / s, "seconds": 2.0} for s in range(1, 2001)]

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import sentencepiece
 
 import input_pipeline
-from data import spans
+from data import published, spans
 from data.pipelines.base import Feed
 from errors import UserError
 from models.tokens import EOS, PAD
@@ -191,7 +192,8 @@ def test_a_learned_subword_tokenizer_has_the_sentinels_so_that_another_task_can_
     assert again.decode(row) == pipeline.decode(row)
 
 
-def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
+def write_model(folder, symbols) -> int:
+    """A published model of pieces with these symbols among them, and how many pieces it has."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT.splitlines()),
@@ -200,10 +202,15 @@ def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
         vocab_size=40,
         hard_vocab_limit=False,
         **dict(pad_id=0, eos_id=1, unk_id=2, bos_id=-1),
-        user_defined_symbols=["<extra_id_1>", "<extra_id_0>"],
+        user_defined_symbols=symbols,
         minloglevel=2,
     )
-    (tmp_path / "spiece.model").write_bytes(model.getvalue())
+    (folder / "spiece.model").write_bytes(model.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).vocab_size()
+
+
+def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
+    write_model(tmp_path, ["<extra_id_1>", "<extra_id_0>"])
     changes = dict(tokenizer=str(tmp_path), length=12)
     pipeline = make(folder, **changes)
     tokenizer = pipeline.text_tokenizer
@@ -251,3 +258,24 @@ def test_a_figure_shows_any_text_and_spells_sentinels(folder):
 def test_a_setting_that_cannot_be_is_refused(folder, changes, message):
     with pytest.raises(UserError, match=message):
         make(folder, **changes)
+
+
+def test_a_t5s_model_of_pieces_has_its_sentinels_after_them_as_transformers_counts(folder, tmp_path):
+    """The model knows only the pieces; config.json's vocabulary has 100 sentinels after them, and rows of padding."""
+    pieces = write_model(tmp_path, [])
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "vocab_size": pieces + 128}))
+    pipeline = make(folder, tokenizer=str(tmp_path), length=12)
+    tokenizer = pipeline.text_tokenizer
+    assert pipeline.sizes == {"outputs": pieces + 128}
+    batch = first(pipeline.train_batches(0), 1)[0]
+    assert set(tokenizer.order[batch["target"][:, 0]].tolist()) == {pieces + 99}  # <extra_id_0>
+    row = pipeline.read(["1 is <extra_id_0> 2<extra_id_99>"])[0]["source"][0]
+    assert tokenizer.order[row[row > 0][-2]] == pieces
+    assert pipeline.decode(row) == "1 is<extra_id_0> 2<extra_id_99>"
+    assert tokenizer.decode(row) == "1 is<extra_id_0> 2<extra_id_99>"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tokenizer.model").write_bytes(tokenizer.model)
+    (stored,) = published.read(tmp_path / "run")
+    assert (stored.digest, stored.size, stored.pieces([pieces])) == (tokenizer.digest, pieces + 128, ["<extra_id_99>"])
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "vocab_size": pieces + 2}))
+    assert make(folder, tokenizer=str(tmp_path), length=6).sizes == {"outputs": pieces + 2}

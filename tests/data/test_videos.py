@@ -113,7 +113,9 @@ def test_what_is_no_folder_of_videos_is_one_line(folder):
 def test_files_need_pyav_and_say_so_at_once(folder, monkeypatch):
     (folder / "train" / "dark" / "c.mp4").write_bytes(b"none")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"decoding c.mp4 needs PyAV: pip install av==\S+, or give folders of frames"):
+    with pytest.raises(
+        UserError, match=r"decoding c.mp4 needs PyAV: \S*python -m pip install av==\S+, or give folders of frames"
+    ):
         sources.open("videos", str(folder), "train")
 
 

@@ -72,7 +72,7 @@ def test_a_file_that_fails_is_one_line(tmp_path):
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
 def test_a_library_that_is_absent_is_one_line_with_its_command(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=rf'config.hooks needs {name} .*: pip install "{name}==[\d.]+"$'):
+    with pytest.raises(UserError, match=rf"config.hooks needs {name} .*: \S*python -m pip install {name}==[\d.]+$"):
         Hooks((name,))
 
 

@@ -97,6 +97,32 @@ def test_the_first_published_spelling_and_tied_copies_are_read(drawn, tmp_path):
     assert list(found.left_out) == ["cls.predictions.decoder.weight"]
 
 
+@pytest.mark.parametrize(
+    ("form", "copy", "original"),
+    [
+        ("BertForMaskedLM", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
+        ("BertForMaskedLM", "cls.predictions.decoder.bias", "cls.predictions.bias"),
+        ("RobertaForMaskedLM", "lm_head.decoder.weight", "roberta.embeddings.word_embeddings.weight"),
+        ("RobertaForMaskedLM", "lm_head.decoder.bias", "lm_head.bias"),
+    ],
+)
+def test_a_tied_head_is_left_out_and_one_of_its_own_is_refused(drawn, tmp_path, form, copy, original):
+    (tmp_path / "tied").mkdir()
+    _, path = rewritten(drawn, tmp_path / "tied", form, lambda arrays: arrays | {copy: arrays[original]})
+    assert weights.read(path).left_out == {copy: f"the same as {original}"}
+    _, path = rewritten(drawn, tmp_path, form, lambda arrays: arrays | {copy: 2 * arrays[original]})
+    with pytest.raises(UserError, match=f"{copy} is not {original}, and a .* has one array for both"):
+        weights.read(path)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_what_config_json_lacks_is_as_transformers_takes_it(drawn, tmp_path, kind):
+    config = dict(model_type=kind, num_attention_heads=2, hidden_size=16)
+    _, path = rewritten(drawn, tmp_path, "RobertaModel", dict, config)
+    found = weights.read(path)
+    assert (found.model["activation"], found.model["norm_epsilon"]) == ("gelu", 1e-12)
+
+
 def test_a_bare_file_is_of_the_model_that_config_json_names(drawn, tmp_path):
     sizes = dict(num_attention_heads=4, hidden_act="gelu_new", layer_norm_eps=0.001, hidden_size=16, vocab_size=9)
     for kind, first in (("roberta", 2), ("bert", 0)):

@@ -106,6 +106,16 @@ def test_duplicates_and_sinusoids_are_left_out(marian):
     found = weights.read(folder)
     assert weights.flat(found.params).keys() == params.keys()
     assert found.left_out["model.decoder.embed_positions.weight"] == "sinusoids, which are computed"
+    assert found.left_out["lm_head.weight"] == "the same as model.shared.weight"
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.decoder.embed_tokens.weight"])
+def test_a_matrix_that_is_not_tied_is_refused(marian, name):
+    folder, _ = marian
+    arrays, notes = files.read(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    files.write(folder / "model.safetensors", arrays | {name: 2 * arrays["model.shared.weight"]}, notes)
+    refused(folder, f"{name} is not model.shared.weight, and a Transformer has one array for both")
 
 
 def test_what_is_missing_is_one_line(marian, tmp_path):

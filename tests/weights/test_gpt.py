@@ -68,7 +68,7 @@ def test_a_copy_of_the_embedding_is_left_out_and_a_matrix_of_its_own_is_refused(
     path, _, _ = published(lambda a: a | {"lm_head.weight": a["transformer.wte.weight"]})
     assert weights.read(path, heads=2).left_out == {"lm_head.weight": "the same as transformer.wte.weight"}
     path, _, _ = published(lambda a: a | {"lm_head.weight": 2 * a["transformer.wte.weight"]})
-    with pytest.raises(UserError, match=r"lm_head.weight is not transformer.wte.weight, and a GPT has one matrix"):
+    with pytest.raises(UserError, match=r"lm_head.weight is not transformer.wte.weight, and a GPT has one array"):
         weights.read(path, heads=2)
 
 
@@ -85,6 +85,16 @@ def test_a_folder_has_the_config_that_transformers_opens(drawn, tmp_path):
     (tmp_path / "gpt" / "config.json").write_text(json.dumps(config | {"scale_attn_by_inverse_layer_idx": True}))
     with pytest.raises(UserError, match="scale_attn_by_inverse_layer_idx=True, and only False can be read"):
         weights.read(tmp_path / "gpt")
+
+
+def test_what_config_json_lacks_is_as_transformers_takes_it(drawn, tmp_path):
+    params, model = drawn(name="gpt", outputs=V)
+    weights.write_folder(tmp_path / "gpt", params, model)
+    config = json.loads((tmp_path / "gpt" / "config.json").read_text())
+    del config["activation_function"], config["layer_norm_epsilon"]
+    (tmp_path / "gpt" / "config.json").write_text(json.dumps(config))
+    found = weights.read(tmp_path / "gpt").model
+    assert (found["activation"], found["norm_epsilon"]) == ("gelu_tanh", 1e-5)
 
 
 def test_heads_that_nothing_says_are_asked_for(published):

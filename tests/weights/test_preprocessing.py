@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+import weights
+from errors import UserError
 from experiment import config as configs
+from experiment import open_keys
 from weights import preprocessing
 
 
@@ -37,6 +40,41 @@ def test_images_with_boxes(resize):
     sizes = {"fit": {"shortest_edge": 80, "longest_edge": 128}, "stretch": {"height": 96, "width": 128}}
     assert said["size"] == sizes[resize]
     assert said["image_processor_type"] == "DetrImageProcessor"
+
+
+def test_a_folder_says_its_normalisation(tmp_path):
+    """ImageNet's of Swin and DeiT; written of a run, it is read again."""
+    folder = tmp_path / preprocessing.FILE
+    assert preprocessing.read(tmp_path, 3) == ({}, ())
+    folder.write_text(json.dumps({"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}))
+    found, (line,) = preprocessing.read(tmp_path, 3)
+    assert found == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    assert "normalised as" in line
+    assert preprocessing.read(tmp_path, 0) == ({}, ())  # a model of texts
+    folder.write_bytes(preprocessing.file(data("configs/vit_digits.py"))[preprocessing.FILE])
+    assert preprocessing.read(tmp_path, 1)[0] == {"mean": (0.5,), "std": (0.5,)}
+    folder.write_text(json.dumps({"do_normalize": False}))
+    assert preprocessing.read(tmp_path, 3)[0] == {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    folder.write_text(json.dumps({"image_mean": [0.5] * 3, "rescale_factor": 1 / 127.5, "offset": True}))
+    assert preprocessing.read(tmp_path, 3)[0] == {}  # ViViT's
+
+
+@pytest.mark.parametrize(
+    "said", ["[]", "{", '{"image_mean": 3, "image_std": 3}', '{"image_mean": [0], "image_std": [1]}']
+)
+def test_a_file_that_cannot_be_used_is_one_line(said, tmp_path):
+    (tmp_path / preprocessing.FILE).write_text(said)
+    with pytest.raises(UserError, match=r"preprocessor_config.json"):
+        preprocessing.read(tmp_path, 3)
+
+
+def test_a_run_begins_with_the_normalisation_of_its_weights(drawn, tmp_path):
+    params, model = drawn(name="vit", outputs=3)
+    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    others = {preprocessing.FILE: json.dumps(said).encode()}
+    weights.write_folder(tmp_path / "vit", params, model | {"grid": (3, 3)}, ("a", "b", "c"), None, others)
+    start = open_keys.beginning(str(tmp_path / "vit"))
+    assert (start.data["mean"], start.data["std"]) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
 def test_others_have_none():

@@ -72,6 +72,14 @@ def test_copies_of_the_embedding_and_what_old_files_have_more_of_are_left_out(fo
     assert weights.flat(found.params).keys() == params.keys()
 
 
+@pytest.mark.parametrize("name", ["lm_head.weight", "decoder.embed_tokens.weight"])
+def test_a_head_or_a_stack_that_is_not_tied_is_refused(folder, name):
+    params, path = folder()
+    changed(path, **{name: 2 * params["embedding/embedding"]})
+    with pytest.raises(UserError, match=f"{name} is not shared.weight, and a T5 has one array for both"):
+        weights.read(path)
+
+
 def test_heads_are_those_of_the_biases_where_there_is_no_config(folder):
     params, path = folder()
     (path / "config.json").unlink()

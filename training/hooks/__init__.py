@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self, cast
 
 import lookup
 import storage
-from errors import UserError, nearest
+from errors import UserError, installs, nearest
 
 PACKAGE = "training.hooks"
 IDS = "hooks.json"  # in a workdir: what a tracker calls the run, so that one that goes on stays one
@@ -148,7 +148,7 @@ def library(name: str, install: str) -> Any:  # a module that has no types here
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f'config.hooks needs {name} ({error}): pip install "{install}"') from None
+        raise UserError(f"config.hooks needs {name} ({error}): {installs(install)}") from None
 
 
 def remembered(workdir: Path, tracker: str, made: Callable[[], str]) -> str:
