@@ -6,10 +6,8 @@ B examples, C classes, D width.
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from logging import getLogger
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -326,21 +324,9 @@ def load(
     workdir = storage.path(workdir)
     config = changed(restore.saved_config(workdir), changes or {})
     config.parallel.mode = "mesh"
-    with _quiet():
+    with restore.quiet():
         run, state, number = restore.load(workdir, config, str(step), average=average, soup=soup, form=weights)
     return Trained(run, state.eval_variables, number)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Orbax's notices."""
-    logger = getLogger("absl")
-    level = logger.level
-    logger.setLevel("CRITICAL")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def changed(config: ConfigDict, changes: Mapping[str, Value]) -> ConfigDict:
