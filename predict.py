@@ -36,13 +36,14 @@ if __name__ == "__main__":
     commands.flag("bool", "stream", False, "Answer one by one, word by word; with --json a line for each piece")
 
 import jax
+import numpy as np
 
 from analysis import answers as table
 from errors import UserError, shown
 from experiment import Run, restore
 from experiment.items import ROWS, padded
 from input_pipeline import Batch
-from tasks import Answer
+from tasks import Answer, Row
 from training.trees import Variables
 
 Item = str | UserError  # what to predict, or why it cannot be known
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> int:
     rows: list[table.Row] = []
     for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
-        if readable and not count:
+        if readable:
             tell(run.task.notes(run.model, data))
         refused += len(batch) - len(readable)
         parts = (flags.stream or not flags.json) and not flags.csv
@@ -162,11 +163,22 @@ def answers(
         return
     full = padded(batch, first)
     if parts and len(items) == 1 and (stream := run.stream(variables, full)):
-        yield items[0], *grown((run.task.answer(row, run.data, most) for row in stream), shown(items[0]), as_json)
+        last: dict[str, np.ndarray] = {}
+        rows = latest(stream, last)
+        yield items[0], *grown((run.task.answer(row, run.data, most) for row in rows), shown(items[0]), as_json)
+        tell(run.task.remarks({name: x[None] for name, x in last.items()}, run.data))
         return
     predicted = jax.device_get(run.predict_few(variables, full))
+    tell(run.task.remarks({name: x[: len(items)] for name, x in predicted.items()}, run.data))
     for place, item in enumerate(items):
         yield item, run.task.answer({name: x[place] for name, x in predicted.items()}, run.data, most), ""
+
+
+def latest(rows: Iterable[Row], last: dict[str, np.ndarray]) -> Iterator[Row]:
+    """The rows; `last` is always the latest one."""
+    for row in rows:
+        last.update(row)
+        yield row
 
 
 def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, str]:

@@ -93,11 +93,14 @@ def _forward(
     """The entry of a row that each stack reads, the row as they read it, and the probes of the forward pass."""
     read = dict.fromkeys(("encoder", "decoder"), "tokens")
     if subject.reads_pairs:
-        target = jnp.asarray(row["target"][None])
-        row = {**row, "target": np.asarray(shift_right(target, (target != PAD).astype(jnp.int32), subject.first))[0]}
+        target = row["target"][None]
+        segment = row["target_segment"][None] if "target_segment" in row else (target != PAD).astype(np.int32)
+        row = {**row, "target": np.asarray(shift_right(jnp.asarray(target), jnp.asarray(segment), subject.first))[0]}
         read = {"encoder": "source", "decoder": "target"}
     ids = {name: jnp.asarray(np.maximum(x, 0)[None]) for name, x in row.items()}
-    _, probes = subject.probed(*(ids[name] for name in subject.run.task.inputs))
+    task = subject.run.task
+    optional = {name: ids[name] for name in task.optional if name in ids}
+    _, probes = subject.probed(*(ids[name] for name in task.inputs), **optional)
     return read, row, probes
 
 

@@ -21,7 +21,7 @@ from errors import UserError
 from experiment import Run
 from models import paths
 from training import step
-from training.trees import Variables, by_name
+from training.trees import PyTree, Variables, by_name
 from weights import transplant
 
 LONGEST = 256  # tokens of a text that figures look at: attention of all layers and heads has their square
@@ -275,7 +275,7 @@ class Subject:
         of the first `most` examples of the evaluation split, with their references. As the pipeline pads them, but of
         texts that are longer the first LONGEST tokens."""
         run = self.run
-        names = [name for name in run.task.inputs if name in run.pipeline.spec]
+        entries = (*run.task.inputs, *run.task.optional)
         if self.sentences:
             batch, notes = run.pipeline.view(self.sentences)
             for note in notes:
@@ -283,27 +283,27 @@ class Subject:
             if self.reads_pairs:
                 index = {"index": np.arange(len(self.sentences), dtype=np.int32)}
                 batch = batch | {"target": np.asarray(run.predict_few(self.variables, batch | index)["tokens"])}
-            return [{name: batch[name][row][:LONGEST] for name in names} for row in range(len(self.sentences))]
+            return [_row(batch, entries, row) for row in range(len(self.sentences))]
         found: list[Mapping[str, np.ndarray]] = []
         with _suggesting("--sentence='...'"):
             for batch in run.pipeline.eval_batches(self.split):
-                rows = np.flatnonzero(batch["index"] >= 0)
-                found += [{name: batch[name][row][:LONGEST] for name in names} for row in rows]
+                rows = np.flatnonzero(batch["index"] >= 0).tolist()
+                found += [_row(batch, entries, row) for row in rows]
                 if len(found) >= most:
                     break
         return found[:most]
 
     @cached_property
     def probed(self) -> Callable[..., tuple[Array, dict[str, Array]]]:
-        """Compiled (*inputs) -> what the model returns, not in training, and its probes by path."""
-        model, variables = self.run.model, self.variables
+        """Compiled (*inputs, **optional) -> what the model returns, not in training, and its probes by path."""
+        forward: Callable[..., PyTree] = self.run.model.apply
 
         @jax.jit
-        def probed(variables: Variables, *inputs: jax.Array) -> tuple[Array, dict[str, Array]]:
-            output, sown = model.apply(variables, *inputs, train=False, mutable="probe")
+        def probed(variables: Variables, *inputs: jax.Array, **optional: jax.Array) -> tuple[Array, dict[str, Array]]:
+            output, sown = forward(variables, *inputs, **optional, train=False, mutable="probe")
             return output, by_name(sown["probe"])
 
-        return partial(probed, variables)
+        return partial(probed, self.variables)
 
     @property
     def split(self) -> str:
@@ -320,6 +320,11 @@ class Subject:
     def _user_images(self) -> Float[np.ndarray, "B height width channels"]:
         """The images of `image_files` as the model takes them."""
         return self.run.pipeline.read(list(self.image_files))[0]["image"]
+
+
+def _row(batch: Mapping[str, np.ndarray], entries: tuple[str, ...], row: int) -> dict[str, np.ndarray]:
+    """The first LONGEST of one example's ids, by those of the entries that the batch has."""
+    return {name: batch[name][row][:LONGEST] for name in entries if name in batch}
 
 
 def _real(batch: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Characters or bytes as ids. Text comes back exactly: nothing is normalised."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from data.tokenizer import digest_of
+from data.tokenizer import digest_of, within
 from errors import UserError
 from models.tokens import BOS, EOS, PAD, UNKNOWN
 
@@ -99,25 +100,20 @@ class Characters:
         """The text up to EOS. PAD, BOS and negative ids are passed over, UNKNOWN is shown as ⁇.
 
         Raises:
-          IndexError: an id beyond the last one.
+          UserError: an id beyond the last one.
         """
-        found: list[int] = []
-        for i in map(int, ids):
-            if i >= self.size:
-                raise IndexError(f"id {i} is beyond the last one, {self.size - 1}")
-            if self.special and i == EOS:
-                break
-            if i >= 0 and not (self.special and i in (PAD, BOS)):
-                found.append(i)
+        ids = within((i for i in map(int, ids) if i >= 0), self.size)
+        if self.special:
+            ids = [i for i in itertools.takewhile(lambda i: i != EOS, ids) if i not in (PAD, BOS)]
         if self._alphabet is None:
             unknown = "⁇".encode()
-            raw = b"".join(unknown if i < self._first else bytes([i - self._first]) for i in found)
+            raw = b"".join(unknown if i < self._first else bytes([i - self._first]) for i in ids)
             return raw.decode(errors="replace")
-        return "".join("⁇" if i < self._first else self._alphabet[i - self._first] for i in found)
+        return "".join("⁇" if i < self._first else self._alphabet[i - self._first] for i in ids)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for, special ones included ("</s>"); bytes as "<0x0A>"."""
-        return [self._piece(int(i)) for i in ids]
+        return [self._piece(i) for i in within(ids, self.size)]
 
     def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
         """How many ids are UNKNOWN."""

@@ -17,7 +17,7 @@ import numpy as np
 
 import storage
 from data.engines import Engine, Sentencepiece, Tokenizers
-from data.tokenizer import Reader, Tokenizer, digest_of, reason
+from data.tokenizer import Reader, Tokenizer, digest_of, reason, within
 from errors import UserError
 from lookup import Json
 from models.tokens import BOS, EOS, PAD, SENTINELS, UNKNOWN
@@ -92,11 +92,9 @@ class Published:
         """The text up to EOS. PAD, BOS and ids that stand for nothing are passed over.
 
         Raises:
-          IndexError: an id outside 0 ... size - 1.
+          UserError: an id outside 0 ... size - 1.
         """
-        ids = [int(i) for i in ids]
-        if wrong := [i for i in ids if not 0 <= i < self.size]:
-            raise IndexError(f"id {wrong[0]} is not within the vocabulary's {self.size}")
+        ids = within(ids, self.size)
         if "eos" not in self.lacks:
             ids = list(itertools.takewhile(lambda i: i != EOS, ids))
         silent = {PLACES[role] for role in ("pad", "bos") if role not in self.lacks}
@@ -105,7 +103,7 @@ class Published:
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for, as the file spells it; "" for nothing."""
-        return [self._pieces.get(int(self.order[int(i)]), "") for i in ids]
+        return [self._pieces.get(int(self.order[i]), "") for i in within(ids, self.size)]
 
     def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
         """How many ids are UNKNOWN."""

@@ -165,13 +165,13 @@ class Tokenizer:
         """The text up to EOS. PAD and BOS are passed over, UNKNOWN is shown as ⁇.
 
         Raises:
-          IndexError: an id outside 0 ... size - 1.
+          UserError: an id outside 0 ... size - 1.
         """
-        return self._processor.decode(list(itertools.takewhile(lambda i: i != EOS, map(int, ids))))
+        return self._processor.decode(within(itertools.takewhile(lambda i: i != EOS, map(int, ids)), self.size))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """What each id stands for, special ones included ("</s>"); "▁" marks the beginning of a word."""
-        return [self._processor.id_to_piece(int(i)) for i in ids]
+        return [self._processor.id_to_piece(i) for i in within(ids, self.size)]
 
     def unknown(self, ids: Sequence[int] | np.ndarray) -> int:
         """How many ids are UNKNOWN."""
@@ -181,6 +181,18 @@ class Tokenizer:
     def vocabulary(self) -> list[str]:
         """The text of every id."""
         return self.pieces(range(self.size))
+
+
+def within(ids: Iterable[int], size: int) -> list[int]:
+    """The ids, which may be of any integer type.
+
+    Raises:
+      UserError: one that a vocabulary of this size does not have.
+    """
+    found = [int(i) for i in ids]
+    if wrong := [i for i in found if not 0 <= i < size]:
+        raise UserError(f"id {wrong[0]} is not in the vocabulary, whose largest is {size - 1}.")
+    return found
 
 
 def digest_of(model: bytes) -> str:

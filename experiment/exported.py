@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import export
 
 import storage
 from errors import UserError, nearest
 from experiment import record
+from experiment.run import row_keys
 from experiment.trained import Trained
 from input_pipeline import Spec
 from lookup import Json
@@ -73,7 +75,7 @@ class Exported:
           inputs: those that `metadata["inputs"]` names, with their shapes and dtypes.
 
         Raises:
-          UserError: others.
+          UserError: others, or an id that the vocabulary does not have.
         """
         wanted = self.metadata["inputs"]
         if inputs.keys() != wanted.keys():
@@ -86,6 +88,9 @@ class Exported:
             if not fits or x.dtype != dtype:
                 wants = f"{dtype} ({', '.join(map(str, shape))})"
                 raise UserError(f"{name} should be {wants}, not {np.dtype(x.dtype)} {tuple(np.shape(x))}.")
+            largest = wanted[name].get("largest")
+            if largest is not None and np.size(x) and (most := int(np.max(x))) > largest:
+                raise UserError(f"{name} has the id {most}: the largest of the vocabulary is {largest}.")
         if (here := jax.default_backend().replace("gpu", "cuda")) not in self.metadata["platforms"]:
             raise UserError(f"the model was exported for {', '.join(self.metadata['platforms'])}, and this is {here}.")
         return jax.device_get(self._program.call(dict(inputs)))
@@ -135,7 +140,9 @@ def write(trained: Trained, path: Path, platforms: Sequence[str] = ("cpu", "cuda
     program = exported(trained, spec, platforms, batch)
     shapes = {name: (batch or "B", *shape[1:]) for name, (shape, _) in spec.items()}
     about = {
-        "inputs": {name: {"shape": shapes[name], "dtype": dtype} for name, (_, dtype) in spec.items()},
+        "inputs": {
+            name: {"shape": shapes[name], "dtype": dtype} | _largest(trained, name) for name, (_, dtype) in spec.items()
+        },
         "outputs": {
             name: {"shape": [n if isinstance(n, int) else str(n) for n in x.shape], "dtype": x.dtype.name}
             for name, x in jax.tree.unflatten(program.out_tree, program.out_avals).items()
@@ -185,6 +192,14 @@ def inputs(trained: Trained) -> Spec:
     }
 
 
+def _largest(trained: Trained, name: str) -> dict[str, int]:
+    """The largest id that an input may have, where it is of tokens: beyond it a model would read NaN."""
+    sizes = trained.run.pipeline.sizes
+    own = {"source": "source_vocabulary", "tokens": "vocabulary"}
+    size = (sizes.get(own[name]) or sizes.get("outputs")) if name in own else None
+    return {"largest": size - 1} if size else {}
+
+
 def exported(trained: Trained, spec: Spec, platforms: Sequence[str], batch: int) -> export.Exported:
     """The program {input: array} -> rows of the task's `predict`.
 
@@ -198,7 +213,8 @@ def exported(trained: Trained, spec: Spec, platforms: Sequence[str], batch: int)
     @compiled_for("cpu")
     def predict(batch: Mapping[str, jax.Array]) -> PyTree:
         apply = step.Apply(model, trained.variables, parallel.WHOLE.gather)
-        return run.task.predict(apply, batch, jax.random.key(run.seed))
+        rows = next(iter(batch.values())).shape[0]
+        return run.task.predict(apply, batch, row_keys(run.seed, jnp.arange(rows)))
 
     (size,) = export.symbolic_shape(str(batch or "B"))
     shapes = {name: jax.ShapeDtypeStruct((size, *shape[1:]), dtype) for name, (shape, dtype) in spec.items()}

@@ -1,9 +1,11 @@
 """A trained run, loaded: its parts and its weights, from one checkpoint, several, or several runs."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
+from logging import getLogger
 from pathlib import Path
 
 import jax
@@ -171,3 +173,15 @@ def _tuples(value: lookup.Value) -> lookup.Value:
     if isinstance(value, dict):
         return {key: _tuples(v) for key, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Orbax's notices."""
+    logger = getLogger("absl")
+    level = logger.level
+    logger.setLevel("CRITICAL")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Int32, Key
 
 import tasks
 from errors import UserError
@@ -24,6 +25,7 @@ from experiment import record
 from experiment.settings import EvaluationSettings, LogSettings, ProfileSettings, StepSettings
 from input_pipeline import Batch, Pipeline, Spec
 from models import prepared
+from models.arrays import AnyArray
 from models.kernel_choice import UNCOMPILED, compiled_for
 from training import checkpoint, flops, mishaps, optim, parallel, step
 from training.trees import PyTree, Sums, Variables, by_name
@@ -249,7 +251,7 @@ class Run:
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
         """What the task says of each row of a batch, with the row's `index`."""
-        key = axis.fold(jax.random.fold_in(jax.random.key(self.seed), batch["index"].max()))
+        key = row_keys(self.seed, batch["index"])
         apply = step.Apply(self.model, variables, axis.gather)
         with prepared.use():
             return self.task.predict(apply, batch, key) | {"index": batch["index"]}
@@ -312,7 +314,7 @@ class Run:
 
     def stream(self, variables: Variables, batch: Batch) -> Iterator[tasks.Row] | None:
         """The same of one example again and again as it grows; None if its task answers at once."""
-        key = jax.random.fold_in(jax.random.key(self.seed), batch["index"].max())
+        key = row_keys(self.seed, batch["index"])
         return self.task.stream(partial(self._apply, variables), jax.tree.map(jnp.asarray, batch), key)
 
     @cached_property
@@ -364,6 +366,11 @@ class Run:
         # Virtual CPU devices share the one machine that was measured.
         count = 1 if jax.default_backend() == "cpu" else jax.device_count()
         return each * count, source
+
+
+def row_keys(seed: int, index: Int32[AnyArray, " B"]) -> Key[Array, " B"]:
+    """The key of each example by its `index`, whatever batch and device it is on."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(index)
 
 
 def abstract(spec: Spec) -> dict[str, jax.ShapeDtypeStruct]:

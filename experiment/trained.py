@@ -4,11 +4,10 @@ B examples, C classes, D width.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from logging import getLogger
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -49,7 +48,8 @@ class _Writes(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class Trained:
-    """A trained model, ready to be used. Nothing is printed, and no environment is changed.
+    """A trained model, ready to be used. Nothing is printed, and no environment is changed. A text that goes on beyond
+    what the model was trained on is a warning of Python's.
 
     Images are given as files, folders of files, PIL images, or arrays uint8, or float from 0 to 1, of shape (height,
     width), (height, width, channels) or (B, height, width, channels); they are resized and normalised as in an
@@ -183,10 +183,15 @@ class Trained:
 
     def _rows(self, run: Run, items: Items, first: int = 0) -> dict[str, np.ndarray]:
         parts = []
+        told: dict[str, None] = {}
         with of_user.readable(run.pipeline, items) as texts:
             for batch, size in self._batches(texts, first):
+                told |= dict.fromkeys(run.task.notes(run.model, {name: x[:size] for name, x in batch.items()}))
                 rows = jax.device_get(run.predict_few(self._ready, batch))
                 parts.append({name: x[:size] for name, x in rows.items() if name != "index"})
+                told |= dict.fromkeys(run.task.remarks(parts[-1], run.data))
+        for line in told:
+            warnings.warn(line, stacklevel=3)  # where `predict`, `answers` or `generate` is called
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _answers(self, run: Run, rows: Mapping[str, np.ndarray], most: int = 5) -> list[tasks.Answer]:
@@ -319,21 +324,9 @@ def load(
     workdir = storage.path(workdir)
     config = changed(restore.saved_config(workdir), changes or {})
     config.parallel.mode = "mesh"
-    with _quiet():
+    with restore.quiet():
         run, state, number = restore.load(workdir, config, str(step), average=average, soup=soup, form=weights)
     return Trained(run, state.eval_variables, number)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Orbax's notices."""
-    logger = getLogger("absl")
-    level = logger.level
-    logger.setLevel("CRITICAL")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def changed(config: ConfigDict, changes: Mapping[str, Value]) -> ConfigDict:

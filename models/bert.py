@@ -95,6 +95,14 @@ class Model(nn.Module):
         variants.split_by_heads(fields)
         return Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
 
+    def setup(self) -> None:
+        """Names the parts that `lens` needs."""
+        self.embedding = self._embed(self.vocabulary, "embedding")
+        if self.head == "words" and self.outputs:
+            self.words = self._dense(self.size.width, "words")
+            self.words_norm = layer_norm(jnp.dtype(self.dtype), "words_norm", self.norm_epsilon)
+            self.words_bias = self.param("words_bias", nn.initializers.zeros, (self.vocabulary,))
+
     @nn.compact
     def __call__(  # Any: logits, and with next_sentence two of them
         self,
@@ -118,11 +126,10 @@ class Model(nn.Module):
         """
         if self.next_sentence and self.head != "words":
             raise UserError(f"config.model.next_sentence is for config.model.head=words, not {self.head!r}.")
-        embedding = self._embed(self.vocabulary, "embedding")
-        x = self._encode(embedding(tokens), tokens, types, segment, train)
+        x = self._encode(self.embedding(tokens), tokens, types, segment, train)
         if self.head == "words" and self.outputs:
             pooled = self._pooled(x) if self.next_sentence else None
-            logits = self._words(x if place is None else jnp.take_along_axis(x, place[..., None], axis=1), embedding)
+            logits = self.lens(x if place is None else jnp.take_along_axis(x, place[..., None], axis=1))
             return logits if pooled is None else (logits, self._dense(2, "following")(pooled).astype(jnp.float32))
         if self.head == "sentence":
             x = self._pooled(x)
@@ -131,6 +138,12 @@ class Model(nn.Module):
             return x.astype(jnp.float32)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return self._dense(self.outputs, "head")(x).astype(jnp.float32)
+
+    def lens(self, x: Float[Array, "B M D"]) -> Float32[Array, "B M V"]:
+        """The logits that the head "words" makes of the residual stream after any layer: a dense layer, LayerNorm, and
+        the transposed word embedding with a bias."""
+        x = self.words_norm(ACTIVATIONS[self.activation](self.words(x)))
+        return self.embedding.attend(x).astype(jnp.float32) + self.words_bias
 
     def _encode(
         self, x: jax.Array, tokens: AnyArray, types: AnyArray | None, segment: AnyArray | None, train: bool
@@ -171,13 +184,6 @@ class Model(nn.Module):
     def _pooled(self, x: Float[Array, "B T D"]) -> Float[Array, "B D"]:
         """[CLS] through a dense layer and tanh."""
         return jnp.tanh(self._dense(x.shape[-1], "pooler")(x[:, 0]))
-
-    def _words(self, x: Float[Array, "B M D"], embedding: nn.Embed) -> Float32[Array, "B M V"]:
-        """The masked language model: a dense layer, LayerNorm, and the transposed word embedding with a bias."""
-        x = ACTIVATIONS[self.activation](self._dense(x.shape[-1], "words")(x))
-        x = layer_norm(x.dtype, "words_norm", self.norm_epsilon)(x)
-        bias = self.param("words_bias", nn.initializers.zeros, (self.vocabulary,))
-        return embedding.attend(x).astype(jnp.float32) + bias
 
     def _embed(self, number: int, name: str) -> nn.Embed:
         return nn.Embed(number, self.size.width, embedding_init=NORMAL, dtype=jnp.dtype(self.dtype), name=name)

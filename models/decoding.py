@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
 from flax.struct import field
-from jaxtyping import Array, Float, Float32, Int, Int32
+from jaxtyping import Array, Float, Float32, Int, Int32, Key
 
 from errors import UserError
 from models.arrays import AnyArray
@@ -122,7 +122,8 @@ class Sampling:
 
     Attributes:
       limit: int (B,), the most tokens, EOS counted, of each sentence; one that reaches it just stops.
-      key: for drawing.
+      key: (B,), of each sentence, for drawing.
+      before: how many tokens of the same texts are written already: another draw for each.
       length: L.
       bos, eos, pad: ids of tokens.
       temperature: T; 0 is greedy search and needs no key.
@@ -131,7 +132,8 @@ class Sampling:
     """
 
     limit: Int[AnyArray, " B"]
-    key: Array | None = None
+    key: Key[Array, " B"] | None = None
+    before: int | jax.Array = 0
     length: int = field(pytree_node=False, kw_only=True)
     bos: int = field(pytree_node=False, kw_only=True)
     eos: int = field(pytree_node=False, kw_only=True)
@@ -160,7 +162,7 @@ class Sampling:
           ValueError: a temperature above 0 without a key.
         """
         t, logits, limit = state.t, logits[:, 0], jnp.minimum(self.limit, self.length)
-        drawn = None if self.key is None else jax.random.fold_in(self.key, t)
+        drawn = None if self.key is None else jax.vmap(jax.random.fold_in, (0, None))(self.key, self.before + t)
         token = next_token(logits, drawn, self.temperature, self.top_k, self.top_p)
         chosen = _take(logits, token[:, None])[:, 0] - jax.nn.logsumexp(logits, axis=-1)
         return state._replace(
@@ -183,12 +185,13 @@ class Sampling:
 @functools.partial(jax.jit, static_argnames=("temperature", "top_k", "top_p"))
 def next_token(
     logits: Float[Array, "B V"],
-    key: Array | None = None,
+    key: Key[Array, " B"] | None = None,
     temperature: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Int32[Array, " B"]:
-    """The likeliest token of each row, or one drawn from softmax(logits / T). Compiled; arguments as Sampling's.
+    """The likeliest token of each row, or one drawn from softmax(logits / T) by the row's own key, so that it does not
+    depend on the other rows. Compiled; arguments as Sampling's.
 
     Raises:
       UserError: a negative temperature or top_k, or a top_p outside (0, 1].
@@ -200,16 +203,16 @@ def next_token(
         return likeliest(logits)
     if key is None:
         raise ValueError("a temperature above 0 needs a key to draw with.")
-    logits = logits / temperature
+    logits, draw = logits / temperature, jax.vmap(jax.random.categorical)
     if not top_k and top_p == 1:
-        return jax.random.categorical(key, logits).astype(jnp.int32)
+        return draw(key, logits).astype(jnp.int32)
     vocabulary = logits.shape[-1]
     best, token = largest(logits, min(top_k or vocabulary, vocabulary))
     if top_p < 1:
         probability = jax.nn.softmax(best)
         likelier = jnp.cumsum(probability, axis=-1) - probability  # none for the first, which therefore always stays
         best = jnp.where(likelier < top_p, best, -jnp.inf)
-    return _take(token, jax.random.categorical(key, best)[:, None])[:, 0]
+    return _take(token, draw(key, best)[:, None])[:, 0]
 
 
 class _Beams(NamedTuple):

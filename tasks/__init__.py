@@ -49,6 +49,7 @@ class Data(Protocol):
     asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
     train_split: str
+    max_length: int  # the most tokens of a sentence of training
 
     def eval_batches(self, split: str) -> Iterator[Mapping[str, np.ndarray]]:
         """Every example of a split once, with a `mask` of 0 for rows that fill up the last batch."""
@@ -117,17 +118,21 @@ class Task:
 
     Attributes:
       inputs: entries of a batch that the model is called with.
+      optional: those that it is called with by their names where a batch has them, such as the segments of documents.
       unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
       teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
       chooses: whether a row of `predict` has `probability` (C,), of each class, and of an evaluation split `label`, the
         true class or −1.
+      spells: whether the model's output is logits of the vocabulary at tokens of a text.
       averages: whether it learns from the weights' moving average.
     """
 
     inputs: tuple[str, ...] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
     unit: str = ""
     teacher: str = ""
     chooses: ClassVar[bool] = False
+    spells: ClassVar[bool] = False
     averages: bool = False
 
     def check(self, outputs: int | None) -> None:
@@ -179,7 +184,7 @@ class Task:
         Args:
           apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
           batch: `inputs` alone, of a user's examples; all of it in evaluation.
-          key: for tasks that draw.
+          key: (B,), for tasks that draw: each row's own, so that no row depends on the others.
         """
         raise NotImplementedError
 
@@ -191,6 +196,15 @@ class Task:
           batch: as for `predict`.
         """
         del model, batch
+        return ()
+
+    def remarks(self, rows: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
+        """Lines for a person on rows of `predict` that are not as the model was trained to write.
+
+        Args:
+          data: the run's pipeline.
+        """
+        del rows, data
         return ()
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row] | None:

@@ -90,7 +90,7 @@ class Task(tasks.Task):
             free = apply(noisy, time, None, train=False)
             return free + self.guidance * (found - free)
 
-        start = jax.random.normal(key, image.shape)
+        start = jax.vmap(lambda own: jax.random.normal(own, image.shape[1:]))(key)
         rows = {"sample": self._noise.sample(model, start, self.sampling_steps), "label": label}
         return rows | ({"image": image} if "mask" in batch else {})
 

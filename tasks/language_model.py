@@ -6,13 +6,13 @@ B batch, T tokens, P prompt tokens, L tokens that are written, V vocabulary.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Bool, Int32, Key
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
@@ -49,6 +49,8 @@ class Task(tasks.Task):
     top_k: NonNegativeInt = 200
     top_p: decoding.Nucleus = 1.0
     inputs = ("tokens",)
+    optional = ("segment",)
+    spells = True
     unit = "tokens"
 
     def check(self, outputs: int | None) -> None:
@@ -86,52 +88,59 @@ class Task(tasks.Task):
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`prompt` int32 (B, P) and `tokens` int32 (B, L), -1 after `stop`.
 
-        Where prompt and continuation do not fit into the model's context, writing continues from the last half of it as
-        often as that is full. A model whose positions have no end writes all of it.
+        Where prompt and continuation do not fit into the model's context, they are written in parts, each after the end
+        of the text so far that leaves room for it, at least half of the context. A model whose positions have no end
+        writes all of it at once. A row's tokens do not depend on the other rows.
 
         Args:
           batch: `tokens` int (B, P), the prompts, each with -1 after its end.
         """
         prompt = batch["tokens"]
-        keep, room = self._rooms(apply, prompt)
-        done = jnp.zeros(prompt.shape[0], bool)
+        plan = self._plan(apply, prompt)
 
         def part(
-            state: tuple[jax.Array, jax.Array], number: jax.Array
-        ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-            prompt, done = state
-            limit = jnp.where(done, 0, room)
-            written, _ = decoding.run(*self._decoder(apply, prompt, room, limit, jax.random.fold_in(key, number)))
-            return (written[:, -keep:], done | (written == self.stop).any(1)), written
+            text: Int32[Array, "B M"], done: Bool[Array, " B"], length: int, before: int | jax.Array
+        ) -> tuple[Int32[Array, "B M+length"], Bool[Array, " B"], Int32[Array, "B length"]]:
+            limit = jnp.where(done, 0, length)
+            written, _ = decoding.run(*self._decoder(apply, text, length, limit, key, before))
+            return jnp.concatenate([text, written], axis=1), done | (written == self.stop).any(1), written
 
-        first, written = part((ending(prompt, keep), done), jnp.int32(0))
-        parts = [written]
-        if (more := math.ceil(self.length / room) - 1) > 0:
-            _, later = jax.lax.scan(part, first, jnp.arange(1, more + 1))
-            parts += [later.transpose(1, 0, 2).reshape(prompt.shape[0], -1)]
-        tokens = jnp.concatenate(parts, axis=1)[:, : self.length]
+        def later(
+            state: tuple[jax.Array, jax.Array], before: jax.Array
+        ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+            text, done, written = part(*state, plan.most, before)
+            return (ending(text, plan.kept), done), written
+
+        begin = ending(prompt, plan.read)
+        text, done, tokens = part(begin, jnp.zeros(prompt.shape[0], bool), plan.first, 0)
+        if plan.first < self.length:
+            before = jnp.arange(plan.first, self.length, plan.most)
+            _, parts = jax.lax.scan(later, (ending(text, plan.kept), done), before)
+            parts = parts.transpose(1, 0, 2).reshape(prompt.shape[0], -1)
+            tokens = jnp.concatenate([tokens, parts], axis=1)
         return {"prompt": prompt, "tokens": tokens}
 
     def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """What becomes of a continuation that is longer than what the model was trained on."""
-        return [line] if (line := model.beyond(batch["tokens"].shape[1] + self.length)) else []
+        longest = int((batch["tokens"] >= 0).sum(1).max())
+        return [line] if (line := model.beyond(longest + self.length)) else []
 
     def stream(self, apply: Method, batch: Batch, key: jax.Array) -> Iterator[Row]:
         """The same of one prompt, after every token."""
         prompt = batch["tokens"]
-        keep, room = self._rooms(apply, prompt)
+        plan = self._plan(apply, prompt)
         row = {"prompt": np.asarray(prompt[0]), "tokens": np.zeros(0, np.int32)}
         yield row
-        prompt = ending(prompt, keep)
+        text, length = ending(prompt, plan.read), plan.first
         while (before := row["tokens"]).size < self.length:
-            limit, number = jnp.full(1, self.length - before.size), before.size // room
-            drawn = jax.random.fold_in(key, number)
-            for tokens in decoding.stream(*self._decoder(apply, prompt, room, limit, drawn)):
+            for tokens in decoding.stream(
+                *self._decoder(apply, text, length, jnp.full(1, length), key, jnp.int32(before.size))
+            ):
                 row = row | {"tokens": np.concatenate([before, tokens])}
                 yield row
             if row["tokens"][-1] == self.stop:
                 return
-            prompt = jnp.asarray(row["tokens"][None, -keep:])
+            text, length = ending(jnp.concatenate([text, tokens[None]], axis=1), plan.kept), plan.most
 
     def answer(self, row: Row, data: Data, most: int = 5) -> Answer:
         """The prompt with its continuation. data: with `decode`."""
@@ -139,21 +148,34 @@ class Task(tasks.Task):
         prompt, text = (data.decode(row[name][row[name] >= 0]) for name in ("prompt", "tokens"))
         return Answer(prompt + text, {"continuation": text})
 
-    def _rooms(self, apply: Method, prompt: jax.Array) -> tuple[int, int]:
-        """How many tokens of a prompt are read, and how many are written from there."""
+    def _plan(self, apply: Method, prompt: Int32[Array, "B P"]) -> "Plan":
+        """How a continuation is written in parts.
+
+        A prompt that fits into the context with its continuation is read whole before every part, so that it makes no
+        difference to it that others of its batch do not fit.
+        """
         context, longest = apply(method="context"), prompt.shape[1]
         if context is None or longest + self.length <= int(context):
-            return longest, self.length
-        keep = int(context) // 2
-        return keep, int(context) - keep
+            return Plan(read=longest, first=self.length)
+        kept = int(context) // 2
+        most = int(context) - kept
+        first = (self.length - 1) % most + 1  # the parts after it are of one length, to be compiled once
+        return Plan(read=min(longest, int(context) - first), first=first, kept=kept, most=most)
 
     def _decoder(
-        self, apply: Method, prompt: Int32[Array, "B P"], length: int, limit: Int32[Array, " B"], key: jax.Array
+        self,
+        apply: Method,
+        prompt: Int32[Array, "B P"],
+        length: int,
+        limit: Int32[Array, " B"],
+        key: Key[Array, " B"],
+        before: int | jax.Array,
     ) -> tuple[decoding.Step, decoding.Cache, decoding.Search]:
         """The model's step, its cache with the prompts, and how at most `length` tokens are drawn after each."""
         search = decoding.Sampling(
             limit,
             key,
+            before,
             length=length,
             bos=BOS,
             eos=self.stop,
@@ -166,9 +188,25 @@ class Task(tasks.Task):
         return lambda tokens, parents, cache: apply(tokens, parents, cache, method="step"), cache, search
 
 
+class Plan(NamedTuple):
+    """The parts that a continuation is written in.
+
+    Attributes:
+      read: how many tokens of a prompt are read at most, before the first part.
+      first: the length of that part.
+      kept: how many of the text so far are read at most, before each later one.
+      most: the length of each later one.
+    """
+
+    read: int
+    first: int
+    kept: int = 0
+    most: int = 0
+
+
 def ending(tokens: Int32[Array, "B P"], most: int) -> Int32[Array, "B M"]:
-    """The last tokens of each row, at most so many, with -1 after them."""
-    if tokens.shape[1] <= most:
-        return tokens
-    before = jnp.maximum((tokens >= 0).sum(1) - most, 0)
-    return jnp.take_along_axis(tokens, before[:, None] + jnp.arange(most), axis=1)
+    """The last `most` tokens of each row without its -1s, which then stand after them."""
+    tokens = jnp.pad(tokens, ((0, 0), (0, most)), constant_values=NONE)
+    order = jnp.argsort(tokens < 0, axis=1, stable=True)
+    place = jnp.maximum((tokens >= 0).sum(1) - most, 0)[:, None] + jnp.arange(most)
+    return jnp.take_along_axis(tokens, jnp.take_along_axis(order, place, axis=1), axis=1)

@@ -27,6 +27,8 @@ class Task(tasks.Task):
     """
 
     inputs = ("tokens",)
+    optional = ("types", "segment")
+    spells = True
     unit = "hidden tokens"
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:

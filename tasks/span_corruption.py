@@ -39,6 +39,8 @@ class Task(tasks.Task):
     start: Literal["bos", "pad"] = "bos"
     length: Size = 114
     inputs = ("source", "target")
+    optional = ("source_segment", "target_segment")
+    spells = True
     unit = "target tokens"
 
     @property

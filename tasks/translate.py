@@ -58,6 +58,8 @@ class Task(tasks.Task):
     bleu_tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200"] = "13a"
     bleu_lowercase: bool = False
     inputs = ("source", "target")
+    optional = ("source_segment", "target_segment")
+    spells = True
     unit = "target tokens"
 
     def check(self, outputs: int | None) -> None:
@@ -164,6 +166,16 @@ class Task(tasks.Task):
                 top_p=self.top_p,
             )
         return step, apply(source, beams=beams, length=length, method="start"), search
+
+    def remarks(self, rows: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
+        """That a translation is longer than any of training. data: with `max_length`."""
+        longest = int((rows["tokens"] != PAD).sum(1).max())
+        if longest <= data.max_length:
+            return ()
+        return (
+            f"a translation of {longest} tokens is longer than any that the model was trained on "
+            f"(config.data.max_length={data.max_length}).",
+        )
 
     def metrics(self, data: Data, split: str) -> "Quality":
         """BLEU and chrF. data: with `decode`, and `texts`, the references."""

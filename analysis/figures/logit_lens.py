@@ -1,4 +1,5 @@
-"""The logit lens: what a decoder would write next if it stopped after each layer (nostalgebraist, 2020).
+"""The logit lens: what a model would write if it stopped after each layer (nostalgebraist, 2020): a decoder as the next
+token, an encoder of hidden tokens at the same place.
 
 The output layer reads the residual stream after every layer as it reads the last one's.
 
@@ -20,30 +21,31 @@ MOST = 16  # tokens
 
 
 def lacks(subject: Subject) -> str:
-    """A model that has no decoder of tokens, or none whose output layer can read between layers."""
+    """A model that writes no tokens, or whose output layer cannot read between layers."""
     if reason := subject.lacks_self_attention:
         return reason
-    return "" if hasattr(subject.run.model, "lens") else f"a {subject.name} has no `lens`: it does not write text"
+    writes = subject.run.task.spells and hasattr(subject.run.model, "lens")
+    return "" if writes else f"a {subject.name} has no `lens`, or is not trained to write text"
 
 
 def arrays(subject: Subject) -> Arrays:
-    """The decoder's tokens (N,); after each of its layers the likeliest next token, top (L, N), and its probability
-    (L, N)."""
-    (stack,) = [stack for stack in sentences.stacks(subject, subject.rows(1)[0]) if stack.name == "decoder"]
+    """The tokens (N,) of the decoder, or of the encoder where there is none; after each layer the likeliest token, top
+    (L, N), and its probability (L, N)."""
+    *_, stack = sentences.stacks(subject, subject.rows(1)[0])
     entry = "target" if subject.reads_pairs else "tokens"
     ids, probability = likeliest(subject, stack)
     top = np.array([subject.run.pipeline.pieces(entry, row) for row in ids])
     shown = sentences.cut(stack, MOST)
     return {
-        "decoder_tokens": np.array(shown.tokens),
-        "decoder_length": np.array(len(stack.tokens)),
+        f"{stack.name}_tokens": np.array(shown.tokens),
+        f"{stack.name}_length": np.array(len(stack.tokens)),
         "top": top[:, :MOST],
         "probability": probability[:, :MOST],
     }
 
 
 def likeliest(subject: Subject, stack: Stack) -> tuple[np.ndarray, Float[np.ndarray, "L N"]]:
-    """After each layer, the id int (L, N) and the probability of the likeliest next token at each place."""
+    """After each layer, the id int (L, N) and the probability of the likeliest token at each place."""
 
     @jax.jit
     def read(variables: Variables, outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -56,12 +58,13 @@ def likeliest(subject: Subject, stack: Stack) -> tuple[np.ndarray, Float[np.ndar
 
 def draw(arrays: Arrays) -> Figure:
     """A table: a column for each token that is read, a row for each layer, the last at the top."""
-    top, probability, tokens = arrays["top"], arrays["probability"], arrays["decoder_tokens"]
+    (name,) = sentences.names(arrays)
+    top, probability, tokens = arrays["top"], arrays["probability"], arrays[f"{name}_tokens"]
     depth, n = top.shape
     longest = max(len(picture.token(piece)) for piece in [*top.flat, *tokens])
     cell = min(max(0.45, 0.09 * longest + 0.15), 1.4)
     size = min(9.0, 72 * (cell - 0.1) / (0.62 * longest))
-    title = f"The logit lens: the likeliest next token after each layer ({sentences.title('decoder', arrays)})"
+    title = f"The logit lens: the likeliest token after each layer ({sentences.title(name, arrays)})"
     figure = picture.begin(max(cell * n + 1.9, 7), 0.42 * depth + 1.6, title)
     axes = figure.subplots()
     image = axes.imshow(probability, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")

@@ -19,10 +19,12 @@ from tasks.translate import shift_right
 V = 12
 PIECES = ["<pad>", "<unk>", "<s>", "</s>", "▁the", "▁cat", "s", "▁sat", ".", "▁it", ",", "▁mat"]
 TOKENS = np.array([9, 5, 6, 8, 3, 0, 0, 0], np.int32)
+DOCUMENTS = np.array([1, 1, 2, 2, 2, 0, 0, 0], np.int32)  # of two
 WORDS = [PIECES[i] for i in TOKENS[:5]]
 PAIRS = ("transformer", "t5")  # models of a source and a target
 MODELS = {
     "gpt": dict(name="gpt", width=8, depth=2, heads=2, max_length=8),
+    "bert": dict(name="bert", vocabulary=V, width=8, depth=2, mlp_dim=8, heads=2, head="words", max_length=8),
     "classifier": dict(name="classifier", vocabulary=V, width=8, depth=2, mlp_dim=8, heads=2, pooling="token"),
     "transformer": dict(name="transformer", source_vocabulary=None, width=8, depth=2, mlp_dim=8, heads=2),
     "t5": dict(name="t5", version="1.0", width=8, depth=2, mlp_dim=8, heads=2),
@@ -34,10 +36,11 @@ def subject(filled):
     """subject(name) -> a Subject of a model that has learned nothing, and its one example."""
 
     @functools.cache
-    def build(name):
+    def build(name, documents=False):
+        more = {"segment": DOCUMENTS[None]} if documents else {}
         model = models.build(outputs=V, **MODELS[name])
         inputs = ("source", "target") if name in PAIRS else ("tokens",)
-        batch = dict.fromkeys(inputs, TOKENS[None]) | {"index": np.zeros(1, int)}
+        batch = dict.fromkeys(inputs, TOKENS[None]) | {"index": np.zeros(1, int)} | more
         pipeline = SimpleNamespace(
             spec=dict.fromkeys(inputs, ((1, 8), "int32")),
             eval_splits=("test",),
@@ -48,7 +51,7 @@ def subject(filled):
         shapes = {
             "/".join(key.key for key in path): x.shape for path, x in jax.tree.leaves_with_path(variables["params"])
         }
-        task = SimpleNamespace(inputs=inputs, first=2)
+        task = SimpleNamespace(inputs=inputs, optional=("segment",), first=2, spells=name != "classifier")
         run = SimpleNamespace(
             model=model, task=task, pipeline=pipeline, shapes=lambda: shapes, config={"model": {"name": name}}
         )
@@ -61,6 +64,7 @@ def subject(filled):
     ("name", "expected"),
     [
         ("gpt", {"decoder": WORDS}),
+        ("bert", {"encoder": WORDS}),
         ("classifier", {"encoder": ["[class]", *WORDS]}),
         ("transformer", {"encoder": WORDS, "decoder": ["<s>", *WORDS[:-1]]}),
     ],
@@ -84,7 +88,20 @@ def test_attention_is_of_the_tokens_that_each_stack_reads(subject, name, expecte
     assert sentences.title(stack.name, cut) == f"{stack.name}: the first 3 of {len(stack.tokens)} tokens"
 
 
-@pytest.mark.parametrize("name", ["gpt", "transformer", "t5"])
+@pytest.mark.parametrize("name", ["gpt", "bert"])
+def test_no_token_attends_to_another_document(subject, name):
+    """As the model was trained, and from a position that begins anew: as if the second were alone."""
+    one = subject(name, documents=True)
+    (stack,) = sentences.stacks(one, one.rows(1)[0])
+    apart = DOCUMENTS[:5, None] != DOCUMENTS[:5]
+    assert not stack.attention[..., apart].any()
+    np.testing.assert_allclose(stack.attention.sum(-1), 1, atol=1e-5)
+    alone = np.array([*TOKENS[2:5], 0, 0, 0, 0, 0], np.int32)
+    (second,) = sentences.stacks(one, {"tokens": alone})
+    np.testing.assert_allclose(stack.attention[..., 2:, 2:], second.attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt", "bert", "transformer", "t5"])
 def test_after_the_last_layer_the_lens_reads_what_the_model_writes(subject, name):
     one = subject(name)
     arrays = logit_lens.arrays(one)

@@ -18,7 +18,7 @@ def subject(inputs: tuple[str, ...], spec: dict, batches: tuple[dict, ...] = (),
     )
     pipeline.read = lambda files: ({"image": np.ones((len(files), 4, 6, 3), np.float32)}, [])
     run = SimpleNamespace(
-        task=SimpleNamespace(inputs=inputs),
+        task=SimpleNamespace(inputs=inputs, optional=()),
         pipeline=pipeline,
         config={"model": {"name": "m"}},
         shapes=lambda: {"head/kernel": (3, 3)},

@@ -200,8 +200,9 @@ def test_characters_and_bytes_come_back_exactly(kind, special):
     assert again.size == size + 4 * special
     assert len(set(again.pieces(range(again.size)))) == again.size
     assert again.encode([""])[0].tolist() == [EOS] * special
-    with pytest.raises(IndexError):
-        again.decode([again.size])
+    for read in (again.decode, again.pieces):
+        with pytest.raises(UserError, match=f"id {again.size} is not in the vocabulary"):
+            read([again.size])
 
 
 def test_characters_that_are_not_in_the_alphabet(folder):

@@ -111,8 +111,9 @@ def test_a_model_with_more_rows_than_ids_as_config_json_says(tmp_path):
     (tmp_path / "config.json").write_text('{"vocab_size": 3}')
     tok = one(tmp_path)
     assert tok.size == small
-    with pytest.raises(IndexError, match=f"id {small} is not within"):
-        tok.decode([small])
+    for read in (tok.decode, tok.pieces):
+        with pytest.raises(UserError, match=f"id {small} is not in the vocabulary, whose largest is {small - 1}"):
+            read([small])
 
 
 def test_bytes_bpe_has_an_end_and_no_more(tmp_path):

@@ -94,8 +94,11 @@ def test_decoding_stops_at_the_end_and_passes_over_padding(tokenizers):
     ids = np.array([BOS, *first, PAD, *second, PAD])
     assert tok.decode(ids) == TEXTS[0]
     assert tok.decode([PAD, *first[:-1], PAD]) == TEXTS[0]
-    with pytest.raises(IndexError):
-        tok.decode([tok.size])
+    for read in (tok.decode, tok.pieces):
+        with pytest.raises(
+            UserError, match=rf"^id {tok.size} is not in the vocabulary, whose largest is {tok.size - 1}\.$"
+        ):
+            read([tok.size])
 
 
 def test_special_ids_are_not_spelled_by_any_text(tokenizers):

@@ -64,6 +64,11 @@ def test_texts_are_written_by_an_exported_model(untrained, tmp_path):
     expected = run.run.predict_few(run.variables, {name: tokens, "index": np.arange(2, dtype=np.int32)})["tokens"]
     np.testing.assert_array_equal(model(**{name: tokens})["tokens"], expected)
     assert model.files == run.run.pipeline.files
+    with pytest.raises(
+        UserError, match=rf"^{name} has the id {wanted['largest'] + 1}: the largest of the vocabulary is"
+    ):
+        model(**{name: np.full_like(tokens, wanted["largest"] + 1)})
+    assert wanted["largest"] == run.run.pipeline.sizes["outputs"] - 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 import experiment
 from errors import UserError
 from experiment import items as of_user
+from tests.commandline import command
 
 ROOT = Path(__file__).parents[2]
 PIXELS = (np.random.default_rng(0).random((35, 8, 8)) * 255).astype(np.uint8)
@@ -115,6 +116,24 @@ def test_prompts_are_continued(gpt):
     np.testing.assert_allclose(gpt.features(["1 2 3 4", "1"])[1], gpt.features("1")[0], atol=1e-5)
     seen = gpt.attention("1 2")
     assert seen.maps["decoder"].shape == (2, 2, *[len(seen.tokens["decoder"])] * 2)
+
+
+def test_a_command_tells_of_every_batch_that_goes_beyond_the_context(gpt):
+    flags = (f"--workdir={gpt.run.workdir}", "--stream", "--json", "--config.task.length=14")
+    ended = command("predict.py", *flags, "1", "2 3 4", "2 3 4 5")
+    assert ended.returncode == 0
+    assert ended.stderr.count("note: the prompt and its continuation are more than the 16 positions") == 2
+
+
+def test_a_prompt_is_continued_alone_word_by_word_as_beside_others(gpt):
+    """Sampled, by its own place among the prompts, and beside one that does not fit into the context."""
+    with pytest.warns(UserWarning, match="more than the 16 positions that the model has learned"):
+        gpt.generate(["1 2 3 4 5 6", "3"])
+    together = gpt.run.predict_few(gpt.variables, of_user.padded(gpt.read(["1 2 3 4 5 6", "3"])[0], 0))
+    batch = of_user.padded(gpt.read("3")[0], 1)
+    *_, row = gpt.run.stream(gpt.variables, batch)
+    np.testing.assert_array_equal(row["tokens"], together["tokens"][1])
+    np.testing.assert_array_equal(row["tokens"], gpt.run.predict_few(gpt.variables, batch)["tokens"][0])
 
 
 @pytest.mark.parametrize(

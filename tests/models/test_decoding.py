@@ -52,7 +52,7 @@ def search(table, beams=3, alpha=0.6, limit=LIMIT, length=L):
 
 
 def draw(table, limit=LIMIT, length=L, seed=0, **arguments):
-    key = jax.random.key(seed) if arguments else None
+    key = jax.random.split(jax.random.key(seed), len(table)) if arguments else None
     tokens, total = sampling(cache(table), limit=limit, length=length, key=key, **arguments)
     assert tokens.shape == (len(table), length)
     assert total.shape == (len(table),)
@@ -257,7 +257,7 @@ def frequencies(**how):
     many = 20_000
     table = jnp.broadcast_to(jnp.log(PROBABILITY), (many, 1, V))
     drawing = Sampling(
-        np.full(many, 2), jax.random.key(0), length=2, bos=BOS, eos=V, pad=PAD, **how
+        np.full(many, 2), jax.random.split(jax.random.key(0), many), length=2, bos=BOS, eos=V, pad=PAD, **how
     )  # none of the V tokens is EOS
     tokens, _ = jax.jit(functools.partial(run, step))(cache(table), drawing)
     pairs = np.zeros((V, V))

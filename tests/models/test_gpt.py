@@ -184,7 +184,7 @@ def test_token_by_token_after_a_prompt_is_the_same_as_all_at_once(whole, form, b
 def test_sampling_and_a_loop_over_next_token_continue_a_prompt_alike(whole):
     _, variables = whole()
     model, how = gpt(), dict(temperature=0.7, top_k=5, top_p=0.9)
-    key, limit = jax.random.key(3), np.full(B, STEPS)
+    key, limit = jax.random.split(jax.random.key(3), B), np.full(B, STEPS)
 
     @jax.jit
     def sample():
@@ -198,7 +198,7 @@ def test_sampling_and_a_loop_over_next_token_continue_a_prompt_alike(whole):
     last, parents, found = np.full((B, 1), BOS), np.zeros((B, 1), int), []
     for t in range(STEPS):
         logits, cache = step(last, parents, cache)
-        token = decoding.next_token(logits[:, 0], jax.random.fold_in(key, t), **how)
+        token = decoding.next_token(logits[:, 0], jax.vmap(jax.random.fold_in, (0, None))(key, t), **how)
         assert (token.shape, token.dtype) == ((B,), jnp.int32)
         last = token[:, None]
         found.append(np.asarray(token))

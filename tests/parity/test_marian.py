@@ -136,7 +136,9 @@ def test_greedy_translations_are_theirs(torch, theirs):
         return model.apply({"params": params}, *inputs, method=method, **options)
 
     task = Task(start="pad", beams=1, extra_length=20)
-    tokens = np.asarray(task.predict(apply, {"source": jnp.asarray(OURS[source])}, jax.random.key(0))["tokens"])
+    batch = {"source": jnp.asarray(OURS[source])}
+    keys = jax.random.split(jax.random.key(0), len(OURS[source]))
+    tokens = np.asarray(task.predict(apply, batch, keys)["tokens"])
     for mine, other in zip(ORDER[tokens][:, :20], expected, strict=True):
         length = [*other.tolist(), EOS_THERE].index(EOS_THERE) + 1
         np.testing.assert_array_equal(mine[:length][: len(other)], other[:length])

@@ -82,9 +82,10 @@ def applied(noisy, time, label, *, train):
 
 def test_guidance_goes_beyond_the_class():
     batch = {"image": jnp.zeros((2, 2, 2, 1)), "label": jnp.array([1.0, 2.0])}
-    start = jax.random.normal(jax.random.key(0), (2, 2, 2, 1))
+    keys = jax.random.split(jax.random.key(0), 2)
+    start = jnp.stack([jax.random.normal(key, (2, 2, 1)) for key in keys])
     for guidance in (1.0, 3.0):
-        rows = Task(guidance=guidance, sampling_steps=1).predict(applied, batch, jax.random.key(0))
+        rows = Task(guidance=guidance, sampling_steps=1).predict(applied, batch, keys)
         expected = start - guidance * batch["label"][:, None, None, None]
         np.testing.assert_allclose(rows["sample"], expected, rtol=1e-5)
         assert "image" not in rows
@@ -95,7 +96,7 @@ def test_what_does_not_fit_is_one_line():
         Task(path="diffusion", sampling_steps=1001).check(None)
     batch = {"image": jnp.zeros((2, 2, 2, 1)), "label": jnp.zeros(2, int)}
     with pytest.raises(UserError, match=r"learned_variance needs config\.task\.path=diffusion"):
-        Task().predict(lambda x, *_, **__: jnp.concatenate([x, x], -1), batch, jax.random.key(0))
+        Task().predict(lambda x, *_, **__: jnp.concatenate([x, x], -1), batch, jax.random.split(jax.random.key(0), 2))
 
 
 def test_the_frechet_distance_is_that_of_two_normal_distributions():

@@ -18,6 +18,7 @@ from tasks.language_model import NONE, Task, ending
 V, CONTEXT, LENGTH = 11, 12, 30
 MODEL = gpt.Model(outputs=V, width=16, depth=2, heads=2, max_length=CONTEXT, dropout=0.0)
 PROMPTS = np.array([[3, 1, 4, 1, 5], [9, 2, NONE, NONE, NONE]], np.int32)
+KEYS = jax.random.split(jax.random.key(7), 2)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def again(variables, prompt: list[int], length: int) -> list[int]:
 
 def test_a_continuation_is_what_the_model_finds_likeliest(variables):
     task = Task(length=7, temperature=0.0)
-    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, jax.random.key(0))
+    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, KEYS)
     for row, prompt in zip(rows["tokens"].tolist(), PROMPTS, strict=True):
         assert row == again(variables, prompt[prompt >= 0].tolist(), 7)
     assert len(set(rows["tokens"][0].tolist())) > 1
@@ -75,7 +76,7 @@ def test_a_continuation_is_what_the_model_finds_likeliest(variables):
 
 def test_beyond_the_context_writing_continues_from_its_last_half(variables):
     task = Task(length=12, temperature=0.0)  # 6 tokens are kept, and 6 are written before the context is full
-    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, jax.random.key(0))
+    rows = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": PROMPTS}, KEYS)
     for row, prompt in zip(rows["tokens"].tolist(), PROMPTS, strict=True):
         first = again(variables, prompt[prompt >= 0].tolist(), 6)
         assert row == first + again(variables, first, 6)
@@ -86,7 +87,7 @@ def test_positions_without_an_end_are_written_in_one_go(variables):
     model = MODEL.clone(positions="rotary")
     params = {name: value for name, value in variables["params"].items() if name != "positions"}
     task, apply = Task(length=LENGTH, temperature=0.0), partial(model.apply, {"params": params})
-    written = jax.jit(partial(task.predict, apply))({"tokens": PROMPTS[:1]}, jax.random.key(0))["tokens"][0]
+    written = jax.jit(partial(task.predict, apply))({"tokens": PROMPTS[:1]}, KEYS[:1])["tokens"][0]
     text = np.concatenate([PROMPTS[0], written])
     logits = jax.jit(partial(apply, train=False))(text[None])[0]
     np.testing.assert_array_equal(logits.argmax(-1)[len(PROMPTS[0]) - 1 : -1], written)
@@ -96,7 +97,7 @@ def test_positions_without_an_end_are_written_in_one_go(variables):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, r"more than the 12 positions that the model has learned: .* reads the last half again"),
+        ({}, r"more than the 12 positions that the model has learned: .* goes on from the end of the text alone"),
         ({"positions": "alibi"}, r"more than the 12 tokens that the model was trained on.*positions=alibi\)\.$"),
         ({"positions": "rotary"}, r"positions=rotary\): with --config.model.window=12 it sees no distance that"),
         ({"positions": "rotary", "window": 9}, r"positions=rotary\)\.$"),
@@ -108,13 +109,14 @@ def test_a_continuation_beyond_what_was_trained_is_told(settings, line):
     assert re.search(line, told)
     assert "\n" not in told
     assert Task(length=7).notes(model, batch) == []
+    assert Task(length=10).notes(model, {"tokens": PROMPTS[1:]}) == []  # of its two tokens, without padding
 
 
 @pytest.mark.parametrize("length", [5, LENGTH])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, temperature):
     """Within the model's context and beyond it."""
-    task, key = Task(length=length, temperature=temperature, top_k=5), jax.random.key(7)
+    task, key = Task(length=length, temperature=temperature, top_k=5), KEYS[:1]
     for prompt in PROMPTS:
         batch = {"tokens": jnp.asarray(prompt[None])}
         whole = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
@@ -124,8 +126,24 @@ def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, tem
         np.testing.assert_array_equal(rows[0]["prompt"], prompt)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_does_not_depend_on_those_beside_it(variables, apply, temperature):
+    """Of ten and of three tokens: with 9 more the second alone fits into the context of 12."""
+    prompts = np.array([[3, 1, 4, 1, 5, 9, 2, 6, 5, 3], [8, 9, 7, *[NONE] * 7]], np.int32)
+    task = Task(length=9, temperature=temperature, top_k=5)
+    together = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))({"tokens": prompts}, KEYS)["tokens"]
+    for row, size in enumerate((10, 3)):
+        batch, key = {"tokens": jnp.asarray(prompts[row : row + 1, :size])}, KEYS[row : row + 1]
+        alone = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
+        *_, streamed = (one["tokens"] for one in task.stream(apply, batch, key))
+        np.testing.assert_array_equal(together[row], alone)
+        np.testing.assert_array_equal(together[row], streamed)
+    if not temperature:
+        assert together[1].tolist() == again(variables, [8, 9, 7], 9)
+
+
 def test_a_continuation_ends_with_the_stop_token(variables, apply):
-    batch, key = {"tokens": PROMPTS[:1]}, jax.random.key(3)
+    batch, key = {"tokens": PROMPTS[:1]}, KEYS[1:]
     *_, free = (row["tokens"] for row in Task(length=LENGTH, temperature=1.0).stream(apply, batch, key))
     stop = int(free[4])
     first = int(np.argmax(free == stop))
@@ -146,7 +164,8 @@ def test_an_answer_is_the_prompt_and_what_follows():
 def test_the_end_of_a_prompt_is_kept():
     rows = np.array([[1, 2, 3, 4, 5], [1, 2, NONE, NONE, NONE]], np.int32)
     assert ending(jnp.asarray(rows), 3).tolist() == [[3, 4, 5], [1, 2, NONE]]
-    assert ending(jnp.asarray(rows), 9).tolist() == rows.tolist()
+    assert ending(jnp.asarray(rows[:, ::-1]), 3).tolist() == [[3, 2, 1], [2, 1, NONE]]
+    assert ending(jnp.asarray(rows), 6)[:, :5].tolist() == rows.tolist()
 
 
 def counts(tokens):

@@ -21,6 +21,7 @@ L = S + EXTRA
 SOURCE = np.array([[4, 5, 6, 7, EOS], [8, 9, EOS, 0, 0], [0, 0, 0, 0, 0], [6, 4, 9, EOS, 0]])
 SIZE = (SOURCE != PAD).sum(-1)
 B = len(SOURCE)
+KEYS = jax.random.split(jax.random.key(0), B)
 
 # Losses of any logits.
 TARGET = np.array([[4, 5, 6, EOS], [7, EOS, 0, 0], [0, 0, 0, 0], [8, 9, EOS, 0]])
@@ -107,7 +108,7 @@ def test_a_vocabulary_without_a_beginning_begins_with_padding():
 
     for start, word in (("pad", BOS), ("bos", UNKNOWN)):
         task = Task(start=start, beams=1, extra_length=1)
-        tokens = task.predict(apply, {"source": jnp.asarray(SOURCE)}, jax.random.key(0))["tokens"]
+        tokens = task.predict(apply, {"source": jnp.asarray(SOURCE)}, KEYS)["tokens"]
         assert tokens[0, 0] == word
 
 
@@ -165,7 +166,7 @@ logits = jax.jit(functools.partial(MODEL.apply, train=False))
 def translated(variables, beams):
     task = Task(beams=beams, extra_length=EXTRA)
     apply = functools.partial(MODEL.apply, variables)
-    return task.predict(apply, {"source": SOURCE}, jax.random.key(0))["tokens"]
+    return task.predict(apply, {"source": SOURCE}, KEYS)["tokens"]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_one_beam_writes_the_likeliest_token_after_all_that_it_wrote(drawn, gree
 @pytest.mark.parametrize("beams", [1, 4])
 def test_a_stream_is_the_translation_word_by_word(drawn, beams):
     apply = jax.jit(MODEL.apply, static_argnames=("method", "beams", "length"))
-    task, key = Task(beams=beams, extra_length=EXTRA), jax.random.key(0)
+    task, key = Task(beams=beams, extra_length=EXTRA), KEYS[:1]
     parts = set()
     for variables in drawn[:2]:
         for row in np.flatnonzero(SIZE):
@@ -235,6 +236,14 @@ def test_four_beams_write_what_they_would_if_all_were_computed_again(drawn, gree
         assert (tokens != first).any()
 
 
+def test_a_translation_longer_than_those_of_training_is_told():
+    rows, data = {"tokens": np.array([[4, 5, 6, EOS], [7, EOS, 0, 0]])}, SimpleNamespace(max_length=3)
+    assert Task().remarks({"tokens": rows["tokens"][1:]}, data) == ()
+    (line,) = Task().remarks(rows, data)
+    assert line.startswith("a translation of 4 tokens is longer than any")
+    assert line.endswith("(config.data.max_length=3).")
+
+
 def test_a_row_of_padding_is_translated_by_nothing(greedy, best_of_four):
     for tokens in (*greedy, *best_of_four):
         assert (tokens.shape, tokens.dtype) == ((B, L), jnp.int32)
@@ -255,7 +264,7 @@ def generated(task, likely):
         logits[list(likely)] = np.log(list(likely.values()))
         return jnp.broadcast_to(logits, (*tokens.shape, V)), cache
 
-    tokens = jax.jit(lambda key: task.predict(apply, {"source": SOURCE}, key))(jax.random.key(0))
+    tokens = jax.jit(lambda key: task.predict(apply, {"source": SOURCE}, key))(KEYS)
     return np.asarray(tokens["tokens"]), *asked
 
 
