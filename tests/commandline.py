@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def command(*arguments: object, stdin: bytes = b"") -> Done:
     out, err, given = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
     with (
         mock.patch.object(sys, "argv", argv),
+        mock.patch.dict(os.environ),
         mock.patch.object(sys, "stdin", given),
         mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
         mock.patch.object(commands, "_own", []),
