@@ -10,7 +10,6 @@ them for --help and for the defaults of a config, `call` checks a section agains
 import dataclasses
 import functools
 import importlib
-import importlib.util
 import inspect
 import math
 import pkgutil
@@ -82,7 +81,7 @@ def find(package: str, symbol: str, name: str) -> Any:  # whatever the module de
       UserError: an unknown name; the line lists the modules that define `symbol`.
     """
     known = names(package, symbol)
-    if name not in known and importlib.util.find_spec(f"{package}.{name}"):
+    if name not in known and name in {m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)}:
         raise UserError(f"{package.replace('.', '/')}/{name}.py has no `{symbol}`. These have: {', '.join(known)}.")
     if name not in known:
         raise UserError(f"there is no {name!r} in {package.replace('.', '/')}/: {nearest(name, known)}")

@@ -6,7 +6,7 @@
 Rotary positions for learned ones, RMSNorm for LayerNorm, SwiGLU for GELU (8/3 as wide, so that an MLP has the same
 number of parameters), and normalised queries and keys. Other parts, as in gpt_modern.py:cpu+windowed or gpu+alibi:
 
-    windowed    half as many heads of keys and values, of which decoding keeps less; each token sees half the length;
+    windowed    half as many heads of keys and values, so that decoding keeps less; each token sees half the length;
                 soft caps as in Gemma 2
     alibi       scores fall with the distance, in the place of rotary positions: texts may be longer than trained
 """

@@ -347,6 +347,8 @@ def test_a_tfds_text_in_three_splits_is_nanogpts_two(folder, tmp_path):
         (dict(tokenizer="bpe", special=False), "config.data.special=False is for the tokenizers 'char' and 'byte'"),
         (dict(length=1000), r"config.data.length=1000 needs 1,001 or more"),
         (dict(eval_stride=9), "config.data.eval_stride=9 would leave tokens out: it is at most config.data.length=8"),
+        (dict(source="a.b"), "there is no 'a.b' in data/text/"),
+        (dict(source=""), "there is no '' in data/text/"),
         (dict(source="tsv"), "data/text/tsv.py has no `documents`. These have: files, python, tfds"),
     ],
 )
