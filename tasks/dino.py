@@ -71,7 +71,9 @@ class Task(tasks.Task):
         both = jnp.concatenate([mask, mask])
         share = both / jnp.maximum(apply.gather(both.sum()[None]).mean(), 1e-8)
         told, centre, feature = tasks.returned(
-            apply.averaged(views, share), "outputs, their centre and representations", *SHAPES
+            apply.averaged(views, share if train else None, train=False),  # a teacher drops nothing
+            "outputs, their centre and representations",
+            *SHAPES,
         )
         heat = self._of_teacher(apply.step, train)
         if self.centring == "sinkhorn":

@@ -81,7 +81,6 @@ def test_clip_reads_up_to_the_first_end_and_siglip_the_whole_row(small):
 def test_the_scale_of_clip_has_an_end(small):
     model, apply, params = small
 
-
     def scale(log):
         return apply({"params": params | {"scale": log}}, IMAGE, TOKENS).scale
 
