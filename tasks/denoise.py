@@ -25,8 +25,8 @@ class Task(tasks.Task):
     Attributes:
       path: between images and noise: "flow", a straight line; or "diffusion". See tasks/noise.py.
       schedule: of a diffusion: "linear" or "cosine".
-      clip: how far from 0 an image goes that a diffusion finds on the way back: 1 for pixels from -1 to 1; 0 for no end,
-        as latents have. The cosine schedule needs it: its first steps back divide the model's error by almost 0.
+      clip: how far from 0 an image goes that a diffusion finds on the way back: 1 for pixels from -1 to 1; 0 for no
+        end, as latents have. The cosine schedule needs it: its first steps back divide the model's error by almost 0.
       sampling_steps: of the way back; the more, the closer it is followed.
       guidance: how far what the model says of a class is taken beyond what it says of images of no class (2207.12598);
         1 for the class alone.
@@ -48,8 +48,8 @@ class Task(tasks.Task):
             raise UserError(f"config.task.sampling_steps={self.sampling_steps}: a diffusion has {noise.TIMES} times.")
         if self.path == "diffusion" and self.schedule == "cosine" and not self.clip:
             raise UserError(
-                "config.task.schedule=cosine needs config.task.clip, the largest value of an image: 1 for pixels from -1 to "
-                "1 (config.data.mean and std of 0.5)."
+                "config.task.schedule=cosine needs config.task.clip, the largest value of an image: 1 for pixels from "
+                "-1 to 1 (config.data.mean and std of 0.5)."
             )
 
     @property

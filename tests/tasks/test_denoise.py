@@ -47,7 +47,7 @@ def test_a_small_error_does_not_grow_where_nothing_is_left_of_the_image():
     found = path.sample(lambda x, time: perfect(path)(x, time) + wrong, start, 50)
     assert float(found.mean()) == pytest.approx(MEAN, abs=0.05)
     assert float(found.std()) == pytest.approx(DEVIATION, abs=0.05)
-    with pytest.raises(UserError, match="schedule=cosine needs config.task.clip"):
+    with pytest.raises(UserError, match="schedule=cosine needs"):
         Task(path="diffusion", schedule="cosine").check(None)
     Task(path="diffusion", schedule="cosine", clip=1.0).check(None)
 
