@@ -104,7 +104,7 @@ def draw(every: list[dict[str, list[float]]], path: Path) -> None:
     for axis, title in zip(axes, ("teacher's entropy, nats", "deviation of features", "20-NN accuracy"), strict=True):
         axis.set(title=title, xlabel="step")
     axes[0].set_ylim(bottom=0)
-    axes[1].set_ylim(bottom=0)
+    axes[1].set_ylim(0, 1.05)
     figure.savefig(path, dpi=130)
 
 
