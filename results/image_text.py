@@ -19,15 +19,23 @@ from experiment import record  # noqa: E402
 from studies import grid  # noqa: E402
 
 RECORD, RUNS = ROOT / "results" / "image_text.json", Path("runs", "image_text")
-QUESTIONS, READS = ("which", "fits"), ("both", "image", "text")  # the second begins with the weights of the first
+CONFIG = "configs/image_text_digits.py"
+QUESTIONS = {"which": CONFIG, "fits": f"{CONFIG}:fits"}  # the second begins with the weights of the first
+READS = ("both", "image", "text")
 
 
 def run(folder: Path, question: str, reads: str, seed: int, flags: list[str]) -> record.Record:
     """Trains, unless it is done, and returns the test accuracy, with its command."""
-    workdir, before = (folder / f"{one}-{reads}-{seed}" for one in (question, QUESTIONS[0]))
-    config = f"--config=configs/image_text_digits.py:{question}"
-    start = [f"--config.init_from={before}"] if question != QUESTIONS[0] else []
-    command = ["train.py", config, f"--config.model.reads={reads}", f"--config.seed={seed}", *start, *flags]
+    workdir, before = (folder / f"{one}-{reads}-{seed}" for one in (question, "which"))
+    start = [f"--config.init_from={before}"] if before != workdir else []
+    command = [
+        "train.py",
+        f"--config={QUESTIONS[question]}",
+        f"--config.model.reads={reads}",
+        f"--config.seed={seed}",
+        *start,
+        *flags,
+    ]
     if grid.progress(ROOT / workdir) < 1:
         done = subprocess.run([sys.executable, *command, f"--workdir={workdir}"], cwd=ROOT)
         if done.returncode:

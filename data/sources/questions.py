@@ -23,7 +23,8 @@ class Source(Indexed):
 
     Examples have `image` uint8 (side, side, 1), `text` and `label`. "which": the text is "which digit is at the top
     left", and the label that digit. "fits": the text is "the seven is at the top left", which is true of every second
-    image, and the label is no or yes. Both have the words of both, so that a model of one can begin as one of the other.
+    image, and the label is no or yes. Both have the words of both, so that one's model can begin with the other's
+    weights.
     """
 
     def __init__(
