@@ -3,7 +3,6 @@
     python train.py --config=configs/dino_fashion_mnist.py
     python evaluate.py --workdir=runs/dino_fashion_mnist --config.evaluation.fewshot.linear=True
     python train.py --config=configs/vit_finetune.py ... --config.init_from=runs/dino_fashion_mnist
-        --config.init_fresh="('head/.*','projection/.*')"
 
 Two global views of 28 pixels and four local ones of 16, patches of 4. The variant `digits` is offline: the digits of
 scikit-learn, in minutes. What keeps 64 images a batch from a collapse: Sinkhorn's centring, by which all 256 prototypes

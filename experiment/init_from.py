@@ -4,6 +4,7 @@ as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
+What a model that learns without labels (DINO, MAE) has besides those of the model that it is derived from is left out.
 """
 
 import re
@@ -125,8 +126,12 @@ def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tu
             f"config.init_from={source} has another tokenizer than config.data: its words would get the embeddings of "
             f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
         )
-    params = jax.device_get(run.devices.get_state(state).eval_params)
-    return transplant.written_out(published.flat(params)), run.position_grid
+    params = transplant.written_out(published.flat(jax.device_get(run.devices.get_state(state).eval_params)))
+    if new and type(run.model) is not type(new.model) and isinstance(run.model, type(new.model)):
+        # A model that learns without labels is the same one with a head of its own, which stays behind.
+        own = {name.split("/")[0] for name in new.shapes()}
+        params = {name: x for name, x in params.items() if name.split("/")[0] in own}
+    return params, run.position_grid
 
 
 def _words(run: Run) -> list[list[str]]:

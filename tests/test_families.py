@@ -1,6 +1,7 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
 import importlib.util
+import itertools
 import json
 import re
 import shlex
@@ -16,7 +17,7 @@ import commands
 import experiment
 from errors import UserError
 from experiment import config as configs
-from experiment import record, restore
+from experiment import init_from, open_keys, record, restore
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
@@ -158,6 +159,22 @@ def check_page(text: str, family: str) -> None:
     assert sections == [name for name in wanted if name != "explore" or family in EXPLORERS]
     if family in JUDGED:
         assert re.search(r"The first \d+ of the split .*: \d+ right, \d+ wrong", text)
+
+
+def test_a_classifier_begins_with_what_dino_learned(runs, tmp_path):
+    workdir = trained(runs, "dino")
+    rng = np.random.default_rng(0)
+    for split, name in itertools.product(("train", "validation"), "ab"):
+        (tmp_path / split / name).mkdir(parents=True)
+        for i in range(9):
+            Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).save(tmp_path / split / name / f"{i}.png")
+    config = configs.load("configs/my_images.py", {"data.name": str(tmp_path), "init_from": str(workdir)})
+    config, _ = open_keys.resolve(config, tmp_path / "run")
+    run = experiment.build(config, tmp_path / "run")
+    assert (config.model.name, tuple(config.model.position_grid), config.data.image_size) == ("vit", (4, 4), 8)
+    weights, line = init_from.weights(run)
+    assert set(weights) == {name for name in run.shapes() if not name.startswith("head/")}
+    assert line.endswith("begin anew: head/bias, head/kernel.")
 
 
 def test_figures_are_drawn_after_an_evaluation(runs):
