@@ -18,6 +18,7 @@ import experiment
 from errors import UserError
 from experiment import config as configs
 from experiment import init_from, open_keys, record, restore
+from models import vit
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
@@ -25,6 +26,7 @@ from tests.own_hook import heard, own
 from train import conclusion, train
 from training import log
 
+FIELDS = set(vit.Model.__dataclass_fields__) - {"name"}
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
@@ -175,6 +177,9 @@ def test_a_classifier_begins_with_what_dino_learned(runs, tmp_path):
     weights, line = init_from.weights(run)
     assert set(weights) == {name for name in run.shapes() if not name.startswith("head/")}
     assert line.endswith("begin anew: head/bias, head/kernel.")
+    same = {key: value for key, value in FAMILIES["dino"].items() if key.removeprefix("model.") in FIELDS}
+    config = configs.load("configs/segmenter_digits.py", same | {"model.stem": "none", "init_from": str(workdir)})
+    assert set(init_from.weights(experiment.build(config, tmp_path / "masks"))[0]) == set(weights)
 
 
 def test_figures_are_drawn_after_an_evaluation(runs):
