@@ -56,13 +56,15 @@ def schemes_of(name: str) -> list[str]:
 
 
 def family(path: Path) -> str:
-    """config.model.name of what the names in a .safetensors file are of; "" where they do not show it."""
+    """config.model.name of what the names in a file are of, of CLIP its form; "" where they do not show it."""
     try:
-        names = files.names(path) if path.suffix == ".safetensors" and path.is_file() else []
+        names = files.names(path) if path.suffix in files.SUFFIXES and path.is_file() else []
     except UserError:  # which reading the file says
         return ""
+    arrays = {name.replace("/encoderblock/", "/encoderblock_0/"): np.zeros(()) for name in names}  # see `respelled`
+    names = list(without_prefix(arrays)[0])
     found = table(names)
-    return found.family.name if found.recognises(names) and names else ""
+    return str(found.fixed.get("form", found.family.name)) if names and found.recognises(names) else ""
 
 
 def respelled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
