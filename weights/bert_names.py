@@ -155,3 +155,4 @@ def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str,
 
 BERT_CONFIG = Kind(BERT, SIZES, _read, partial(_write, "bert"))
 ROBERTA_CONFIG = Kind(ROBERTA, SIZES, _read, partial(_write, "roberta"))
+KINDS = {"bert": BERT_CONFIG, "roberta": ROBERTA_CONFIG}

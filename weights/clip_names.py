@@ -4,15 +4,12 @@ big_vision's of SigLIP."""
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from errors import UserError
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_clip import FAMILIES, IMAGE_BLOCK, LENGTHS, NORM, POOLING, PROJECTIONS, TEXT_BLOCK
 from weights.ours import Settings
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
-HEAD_DIM = 64  # of nearly all published models, which PyTorch's matrices do not show
 SETTINGS: dict[str, Settings] = {
     "clip": {"activation": "gelu_quick", "norm_epsilon": 1e-5},
     "siglip": {"activation": "gelu_tanh", "norm_epsilon": 1e-6},
@@ -200,13 +197,6 @@ TABLES = (
 )
 
 
-def head_dim(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    """The size of a head: big_vision's matrices show it; others have that of nearly all published models."""
-    if table.scheme == "google":
-        return arrays[table.row(f"{POOLING}/attention/query/kernel").theirs].shape[-1]
-    return HEAD_DIM
-
-
 def _read(form: str, config: Json) -> Beside:
     """Keys that a config.json leaves out are those of the smallest published model, as transformers has them."""
     text, image = config.get("text_config") or {}, config.get("vision_config") or {}
@@ -284,3 +274,4 @@ CLIP, SIGLIP = (
     Kind((HUGGINGFACE[form],), {"projection_dim": "X"}, partial(_read, form), partial(_write, form))
     for form in HUGGINGFACE
 )
+KINDS = {"clip": CLIP, "siglip": SIGLIP}

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from errors import UserError
 from models.sizes import RESNET_DEPTHS
+from weights import our_detr
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
 from weights.our_detr import DECODER, ENCODER, FAMILY, PROJECTIONS, UNIT
 from weights.ours import Settings
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
-HEADS_OF_ALL = 8  # of every published model
 TRUNK = "model.backbone.conv_encoder.model"
 STATISTICS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
 ONE_PIXEL = Change(  # the published convolution of one pixel is our Dense layer
@@ -100,7 +100,7 @@ def _read(config: Json) -> Beside:
         if config.get(key, value) != value:
             raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
     labels = config.get("id2label", {})
-    heads = {int(config.get(f"{part}_attention_heads", HEADS_OF_ALL)) for part in ("encoder", "decoder")}
+    heads = {int(config.get(f"{part}_attention_heads", our_detr.HEADS)) for part in ("encoder", "decoder")}
     if len(heads) > 1:
         raise UserError(
             f"config.json says {sorted(heads)} heads of encoder and decoder, and only one number can be read."
@@ -130,3 +130,4 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"detr": CONFIG}

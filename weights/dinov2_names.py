@@ -208,3 +208,4 @@ def _write(version: int, model: Settings, names: Sequence[str], sizes: Mapping[s
 
 DINOV2 = Kind(SECOND, SIZES, partial(_read, 2), partial(_write, 2))
 DINOV3 = Kind(THIRD, SIZES | {"intermediate_size": "F"}, partial(_read, 3), partial(_write, 3))
+KINDS = {"dinov2": DINOV2, "dinov2_with_registers": DINOV2, "dinov3_vit": DINOV3}

@@ -7,6 +7,7 @@ import numpy as np
 
 from errors import UserError
 from models.sinusoids import sinusoid_2d_halves
+from weights import files
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, QKV, QKV_BIAS, SAME
 from weights.our_dit import BLOCK, FAMILY, PROJECTIONS
 from weights.ours import Settings
@@ -14,7 +15,6 @@ from weights.tables import Beside, Change, Json, Kind, Row, Table
 
 NO_CLASS: Settings = {"class_dropout": 0.0}  # their last class is always that of images of no class
 EMBEDDERS = "transformer_blocks.{}.norm1.emb."  # of time and class, which diffusers keeps in every layer
-PIPELINE = "model_index.json"  # of diffusers, which also names the classes
 
 
 def _linear(ours: str, theirs: str, change: Change = DENSE, bias: Change = SAME) -> tuple[Row, Row]:
@@ -161,7 +161,7 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 def _pipeline(names: Sequence[str]) -> dict[str, Json]:
     """The file that opens the transformer as a part of a DiTPipeline, to which its VAE and its scheduler are given."""
     return {
-        PIPELINE: {
+        files.PIPELINE: {
             "_class_name": "DiTPipeline",
             "id2label": {str(i): name for i, name in enumerate(names)},
             "transformer": ["diffusers", "DiTTransformer2DModel"],
@@ -170,3 +170,5 @@ def _pipeline(names: Sequence[str]) -> dict[str, Json]:
 
 
 CONFIG = Kind((DIFFUSERS,), SIZES, _read, _write, "transformer/diffusion_pytorch_model.safetensors", _pipeline)
+# By the _class_name of diffusers, which was another one once.
+KINDS = {"DiTTransformer2DModel": CONFIG, "Transformer2DModel": CONFIG}

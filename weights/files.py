@@ -20,6 +20,7 @@ SUFFIXES = (".npz", ".safetensors")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # of a folder
 PICKLES = ("pytorch_model.bin", "diffusion_pytorch_model.bin")
 TRANSFORMER, CLASS = "transformer", "_class_name"  # a pipeline's folder in diffusers, and a key of its config.json
+PIPELINE = "model_index.json"  # of a pipeline, which also names the classes
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress

@@ -122,3 +122,4 @@ def _write(model_type: str, architecture: str, model: Settings, names: Sequence[
 MAE = Kind((TABLES[3], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTModel"))
 VIT = Kind((TABLES[0], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTForImageClassification"))
 DEIT = Kind((TABLES[1],), SIZES, _read, partial(_write, "deit", "DeiTForImageClassificationWithTeacher"))
+KINDS = {"vit": VIT, "deit": DEIT, "vit_mae": MAE}

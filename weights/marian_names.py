@@ -128,3 +128,4 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"marian": CONFIG}

@@ -83,5 +83,10 @@ def describe(
     )
 
 
-FAMILY = Family("a BERT", SHAPES, OPTIONAL, describe)
-ROBERTA = Family("a RoBERTa", SHAPES, OPTIONAL, partial(describe, first=FIRST))
+CONFIGS = {
+    **dict.fromkeys(("ForMaskedLM", "ForPreTraining"), "configs/bert_pretrain.py"),
+    "ForSequenceClassification": "configs/bert_finetune.py",
+    "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
+}
+FAMILY = Family("a BERT", SHAPES, OPTIONAL, describe, "bert", configs=CONFIGS)
+ROBERTA = Family("a RoBERTa", SHAPES, OPTIONAL, partial(describe, first=FIRST), "bert", configs=CONFIGS)

@@ -20,6 +20,7 @@ NORM = ("scale", "bias")
 Letters = tuple[str, str, str]  # of width, heads and MLP
 OF_IMAGES: Letters = ("D", "H", "F")
 OF_TEXTS: Letters = ("W", "I", "G")
+HEAD_DIM = 64  # of nearly all published models, which PyTorch's matrices do not show
 LENGTHS = {"clip": 77, "siglip": 64}  # of published models' texts
 
 
@@ -119,6 +120,11 @@ def _describe(
 
 
 FAMILIES = {
-    form: Family(words, _shapes(form), (), partial(_describe, form))
-    for form, words in (("clip", "a CLIP"), ("siglip", "a SigLIP"))
+    form: Family(
+        words, _shapes(form), (), partial(_describe, form), "clip", lambda theirs: HEAD_DIM, {"": f"configs/{config}"}
+    )
+    for form, words, config in (
+        ("clip", "a CLIP", "clip_coco.py:B/32"),
+        ("siglip", "a SigLIP", "clip_coco.py:siglip+B/16"),
+    )
 }

@@ -60,5 +60,8 @@ def describe(
 
 
 FAMILIES = {
-    version: Family(f"a DINOv{version}", SHAPES, ("registers",), partial(describe, version)) for version in (2, 3)
+    version: Family(
+        f"a DINOv{version}", SHAPES, ("registers",), partial(describe, version), "vit", our_vit.FAMILY.heads
+    )
+    for version in (2, 3)
 }

@@ -62,4 +62,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a DiT", SHAPES, (), describe, "dit")
+FAMILY = Family(
+    "a DiT",
+    SHAPES,
+    (),
+    describe,
+    "dit",
+    lambda theirs: heads_of(len(theirs("embedding/bias"))),
+    {"": "configs/dit_fashion_mnist.py:diffusion"},
+)

@@ -48,4 +48,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a GPT", SHAPES, (), describe)
+FAMILY = Family(
+    "a GPT",
+    SHAPES,
+    (),
+    describe,
+    "gpt",
+    lambda theirs: heads_of(len(theirs("decoder/norm/scale"))),
+    {"": "configs/gpt2.py"},
+)

@@ -48,4 +48,4 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a Mixer", SHAPES, ("head",), describe)
+FAMILY = Family("a Mixer", SHAPES, ("head",), describe, "mixer")

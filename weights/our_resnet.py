@@ -81,7 +81,6 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
 
 HEAD = {"head/kernel": "L C", "head/bias": "C"}
 OPTIONAL = ("head",)
-PRE = Family(
-    "a ResNet of BiT", trunk("trunk", "pre") | {"norm/scale": "L", "norm/bias": "L"} | HEAD, OPTIONAL, describe
-)
-POST = Family("a ResNet with norms after its convolutions", trunk("trunk", "post") | HEAD, OPTIONAL, describe)
+NORM = {"norm/scale": "L", "norm/bias": "L"}
+PRE = Family("a ResNet of BiT", trunk("trunk", "pre") | NORM | HEAD, OPTIONAL, describe, "resnet")
+POST = Family("a ResNet with norms after its convolutions", trunk("trunk", "post") | HEAD, OPTIONAL, describe, "resnet")

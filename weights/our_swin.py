@@ -11,7 +11,7 @@ from math import isqrt
 from errors import UserError
 from models import paths
 from models.sizes import SWIN
-from weights.ours import Described, Family, Shape, named
+from weights.ours import Described, Family, Shape, Theirs, named
 
 BLOCK = f"trunk/{paths.UNIT_PATTERN}"
 MERGING = "trunk/merging_{stage+1}"
@@ -89,7 +89,19 @@ def _describe(
     )
 
 
+def _head_dim(version: str, theirs: Theirs) -> int:
+    """The size of a head, which the width of the first stage and its number of heads show."""
+    first = f"trunk/{paths.unit(0, 0)}"
+    if version == "1":
+        heads = theirs(f"{first}/attention/bias/embedding").shape[-1]
+    else:
+        heads = len(theirs(f"{first}/attention/scale"))
+    return len(theirs(f"{first}/attention_norm/scale")) // heads
+
+
 FAMILIES = {
-    version: Family(words, _shapes(version), ("head",), partial(_describe, version))
+    version: Family(
+        words, _shapes(version), ("head",), partial(_describe, version), "swin", partial(_head_dim, version)
+    )
     for version, words in (("1", "a Swin"), ("2", "a Swin V2"))
 }

@@ -54,4 +54,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a T5", SHAPES, ("head",), describe)
+FAMILY = Family(
+    "a T5",
+    SHAPES,
+    ("head",),
+    describe,
+    "t5",
+    lambda theirs: theirs("encoder_relative/embedding").shape[-1],
+    {"": "configs/transformer_opus.py"},
+)

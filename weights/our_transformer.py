@@ -62,4 +62,5 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a Transformer", SHAPES, ("logits_bias",), describe)
+CONFIGS = {"": "configs/transformer_opus.py"}
+FAMILY = Family("a Transformer", SHAPES, ("logits_bias",), describe, "transformer", configs=CONFIGS)

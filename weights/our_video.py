@@ -83,13 +83,17 @@ def _of_frames(
     return Described(settings, variant, described, sizes.get("C", 0), sizes["E"])
 
 
+MASKED = {"": "configs/video_kinetics400.py:video_mae"}
 _GAP_SIDE = {**TUBELET, **_without_key_bias(LAYERS), **_norm("norm")}
+HEADS = our_vit.FAMILY.heads
 VIVIT = Family(
     "a ViViT",
     {"token": "1 1 D", **TUBELET, "positions/embedding": "1 N D", **LAYERS, **_norm("encoder/norm"), **HEAD},
     ("head",),
     partial(_of_tubelets, "ViViT", {"name": "vivit", "head": "token", "positions": "learned"}),
     "vivit",
+    HEADS,
+    {"": "configs/video_kinetics400.py:vivit"},
 )
 CLASSIFIER = Family(
     "a VideoMAE's classifier",
@@ -97,6 +101,8 @@ CLASSIFIER = Family(
     ("head",),
     partial(_of_tubelets, "VideoMAE", {"name": "vivit", "head": "gap", **GAP}),
     "vivit",
+    HEADS,
+    MASKED,
 )
 PRETRAINING = Family(
     "a VideoMAE",
@@ -112,6 +118,8 @@ PRETRAINING = Family(
     ("norm",),
     partial(_of_tubelets, "VideoMAE", {"name": "video_mae", **GAP}),
     "video_mae",
+    HEADS,
+    MASKED,
 )
 FRAMES = {
     "token": "1 1 D",
@@ -124,11 +132,18 @@ FRAMES = {
 }
 PLACES_IN_TIME = {"time_positions": "1 Z D"}
 TIMESFORMER = {
-    attention: Family("a TimeSformer", FRAMES | more, ("head",), partial(_of_frames, attention), "timesformer")
+    attention: Family(
+        "a TimeSformer",
+        FRAMES | more,
+        ("head",),
+        partial(_of_frames, attention),
+        "timesformer",
+        HEADS,
+        {"": "configs/video_kinetics400.py:timesformer"},
+    )
     for attention, more in (
         ("divided", PLACES_IN_TIME | _in_time(LAYERS)),
         ("joint", PLACES_IN_TIME),
         ("space", {}),
     )
 }
-FAMILIES = (VIVIT, CLASSIFIER, PRETRAINING, *TIMESFORMER.values())

@@ -95,4 +95,4 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
 
 
 OPTIONAL = ("token", "distillation_token", "stem", "pooling", "pre_logits", "head", "distillation_head")
-FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit")
+FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit", lambda theirs: heads_of(len(theirs("embedding/bias"))))

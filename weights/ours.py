@@ -4,14 +4,17 @@ A shape is a row of letters, which stand for the same size wherever they stand i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
+
+import numpy as np
 
 from lookup import Json
 
 TOKENS = "V"  # the letter of a vocabulary, and of nothing else
 Settings = Json  # keys of config.model
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
+Theirs = Callable[[str], np.ndarray]  # the file's array for one of our parameters, "encoder/block_00/mlp/expand/kernel"
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,25 @@ class Family:
       shapes: by the patterns of names.
       optional: parts (first words of names) that it may be without.
       describe: (sizes by letter, which indices there are, parts that are there) -> Described.
-      name: config.model.name, where models of another name have parameters of the same names; "" elsewhere.
+      name: config.model.name.
+      heads: their array of a parameter -> how many heads a published model like this has or, of families whose
+        changes are BY_SIZE, how large a head is; 0 where nothing shows it.
+      configs: the config of a run that is made of such weights, by the end of the class that config.json names
+        ("ForMaskedLM"); "" is any class.
     """
 
     words: str
     shapes: Mapping[str, Shape]
     optional: tuple[str, ...]
     describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
-    name: str = ""
+    name: str
+    heads: Callable[[Theirs], int] = lambda theirs: 0
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it has a vocabulary."""
+        return any(TOKENS in shape.split() for shape in self.shapes.values() if isinstance(shape, str))
 
 
 def named(name: str, variant: str, fields: Mapping[str, object]) -> tuple[Settings, str]:

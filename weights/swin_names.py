@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from errors import UserError
 from models import sizes as sizes_of
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_swin import BLOCK, FAMILIES, MERGING, PROJECTIONS
 from weights.ours import Settings
-from weights.tables import Beside, Change, Json, Kind, Row, Table, spell
+from weights.tables import Beside, Change, Json, Kind, Row, Table
 
 SETTINGS: dict[str, Settings] = {"1": {}, "2": {"window": 8}}  # the window of V2 is in no shape
 ELSEWHERE = {"window": "timm.create_model(..., window_size=...)"}
@@ -113,20 +111,6 @@ ALWAYS = {"hidden_act": "gelu", "mlp_ratio": 4.0, "qkv_bias": True, "use_absolut
 EPSILON = 1e-5
 
 
-def head_dim(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    """The size of a head, which the width of the first stage and its number of heads show."""
-    first = (("stage", 0), ("unit", 0))
-
-    def array(ours: str) -> np.ndarray:
-        return arrays[spell(table.row(ours).theirs, first)]
-
-    if table.family is FAMILIES["1"]:
-        heads = array(f"{BLOCK}/attention/bias/embedding").shape[-1]
-    else:
-        heads = len(array(f"{BLOCK}/attention/scale"))
-    return len(array(f"{BLOCK}/attention_norm/scale")) // heads
-
-
 def _read(version: str, config: Json) -> Beside:
     for key, value in ALWAYS.items():
         if config.get(key, value) != value:
@@ -157,3 +141,4 @@ def _write(version: str, model: Settings, names: Sequence[str], sizes: Mapping[s
 SWIN, SWIN_V2 = (
     Kind((HUGGINGFACE[version],), SIZES, partial(_read, version), partial(_write, version)) for version in FAMILIES
 )
+KINDS = {"swin": SWIN, "swinv2": SWIN_V2}

@@ -122,9 +122,11 @@ class Table:
             counts |= {name: max(counts.get(name, 0), number + 1) for name, number in index}
         return counts
 
-    def row(self, ours: str) -> Row:
-        """The row of one of our parameters."""
-        return next(row for row in self.rows if ours in row.names)
+    def theirs(self, ours: str) -> str:
+        """Their name of one of our parameters, "encoder/block_00/mlp/expand/kernel"."""
+        known, _ = self.by_ours([ours])
+        row, index = known[ours]
+        return spell(row.theirs, index)
 
     def unused(self, names: Iterable[str]) -> dict[str, str]:
         """Those of their names that are to be left out, and why."""

@@ -210,3 +210,4 @@ VIDEO_MAE_KIND = Kind(
     partial(_read, "qv_bias"),
     partial(_write, "videomae", {"vivit": "VideoMAEForVideoClassification", "video_mae": "VideoMAEForPreTraining"}),
 )
+KINDS = {"vivit": VIVIT_KIND, "timesformer": TIMESFORMER_KIND, "videomae": VIDEO_MAE_KIND}
