@@ -4,7 +4,7 @@ B batch, T tokens, M places that are predicted, D width, H heads, F MLP, V vocab
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -104,7 +104,7 @@ class Model(nn.Module):
             self.words_bias = self.param("words_bias", nn.initializers.zeros, (self.vocabulary,))
 
     @nn.compact
-    def __call__(  # Any: logits, and with next_sentence two of them
+    def __call__(
         self,
         tokens: Int[AnyArray, "B T"],
         types: Int[AnyArray, "B T"] | None = None,
@@ -112,7 +112,7 @@ class Model(nn.Module):
         segment: Int[AnyArray, "B T"] | None = None,
         place: Int[AnyArray, "B M"] | None = None,
         train: bool,
-    ) -> Any:
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         """The head's logits, float32: (B, C), (B, T, C), or (B, M, V) and with next_sentence (B, 2).
 
         Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from models.masks import Mask
 # xla: plain, as records of older versions call it.
 Kernel = Literal["auto", "plain", "blockwise", "cudnn", "splash", "xla"]
 Path = Literal["plain", "blockwise", "cudnn", "splash"]
-F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a program takes and returns
+F = TypeVar("F", bound=Callable[..., object])
 
 UNCOMPILED = ""  # the platform of a program that is only counted
 
