@@ -299,7 +299,7 @@ class Mesh:
 
     def _split(self, function: Program) -> Program:
         """The function, with activations split as the batch is wherever the model calls `constrain` of
-        models/sharding.py: between blocks.
+        models/encoder.py: between blocks.
 
         Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
         """
