@@ -121,7 +121,7 @@ def host_flags() -> None:
 
 
 def workdir_flags() -> None:
-    """--workdir of a trained run, --step, and --config.KEY=VALUE upon the config found there."""
+    """--workdir of a trained run, --step, and --config.KEY=VALUE, which change the config found there."""
     flag("string", "workdir", None, "Folder of the run")
     flag("string", "step", "last", "Which checkpoint: last, best or a step")
     flag("integer", "average", 1, "The mean of the weights of so many checkpoints, up to --step", lower_bound=1)

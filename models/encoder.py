@@ -327,7 +327,7 @@ def rematerialised(
     """The block, or the same block whose backward pass computes again what `remat` says.
 
     Args:
-      static_argnums: arguments of its `__call__` that are no arrays; self is 0.
+      static_argnums: arguments of its `__call__` that are not arrays; self is 0.
       prevent_cse: needed outside of a scan.
     """
     if remat == "none":

@@ -85,7 +85,7 @@ class Case(NamedTuple):
         return ", ".join(parts + [f"dropout {self.dropout:g}"] * (self.dropout > 0))
 
 
-LONG = 2048  # keys, from which on what grows with the square of the length is to be avoided on accelerators
+LONG = 2048  # keys: so many or more, and accelerators should avoid what grows with the square of the length
 
 
 def lacks_cudnn(case: Case, platform: str, devices: int) -> str:

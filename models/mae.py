@@ -117,7 +117,7 @@ class Decoder(nn.Module):
         """The pixels of every patch.
 
         Args:
-          x: tokens that are no patches, and then the first patches of `order`.
+          x: the tokens before the patches, and then the first patches of `order`.
           order: see models/masking.py.
           extra: how many tokens are no patches.
           grid: rows and columns of the patches.

@@ -179,7 +179,7 @@ class Model(nn.Module):
         train: bool,
         corrupt: Callable[[jax.Array], jax.Array] = lambda x: x,
     ) -> Float[Array, "B N D"]:
-        """Tokens with positions: first those that are no patches (equation 1: the class token), then the patches.
+        """Tokens with positions: first those before the patches (equation 1: the class token), then the patches.
 
         Args:
           corrupt: what happens to the patches (B, N, D) before.

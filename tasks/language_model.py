@@ -122,7 +122,7 @@ class Task(tasks.Task):
         return {"prompt": prompt, "tokens": tokens}
 
     def notes(self, model: nn.Module, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
-        """What becomes of a continuation that is longer than what the model was trained on."""
+        """A line where a continuation is longer than the texts that the model was trained on."""
         longest = int((batch["tokens"] >= 0).sum(1).max())
         return [line] if (line := model.beyond(longest + self.length)) else []
 

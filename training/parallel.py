@@ -320,7 +320,7 @@ class Mesh:
         return split
 
     def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as ever.
+        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as usual.
 
         Fully sharded parameters have gradients that are: a sum over "fsdp" in each micro-batch is what keeps a device
         from holding all of them.

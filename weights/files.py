@@ -157,7 +157,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]
 
 
 def _parts(index: Path) -> dict[str, np.ndarray]:
-    """The arrays of all files that an index names, each of which has those that the index says and no others."""
+    """The arrays of all files that an index names. Each file must have exactly those that the index says."""
     try:
         places = json.loads(index.read_bytes())["weight_map"]
         names: dict[str, set[str]] = {}

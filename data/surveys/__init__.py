@@ -17,9 +17,9 @@ from data.slices import SAME
 from errors import UserError, shown
 from lookup import Section, Value
 
-FEW = 500  # examples, of which a larger share is held out
+FEW = 500  # examples: of fewer, a larger share is held out
 SHARES = (20, 10)  # per cent that are held out of few examples, and of many
-WORDS, SUBWORDS = 1000, 8000  # different words, from which on subwords are learned; of these the most
+WORDS, SUBWORDS = 1000, 8000  # so many different words or more take subwords, at most SUBWORDS of them
 MOST = 64  # examples that are looked at
 
 

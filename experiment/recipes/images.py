@@ -9,9 +9,9 @@ VIEWS = {True: 3_000_000, False: 60_000}  # images that are seen in all
 EPOCHS = {True: (30, 150), False: (5, 150)}  # least and most; few images are seen more often
 FINE_TUNED = 0.2  # of these, where the run begins with weights
 PARTS = 12  # an epoch of few images has so many batches
-MANY = 20_000  # images, from which on the model is larger
-OFTEN = 20  # epochs, from which on images are changed more
-COARSE = 48  # pixels, from which on the stem begins with a coarse convolution
+MANY = 20_000  # so many images or more take a larger model
+OFTEN = 20  # so many epochs or more take stronger augmentation
+COARSE = 48  # pixels of a side: such images and larger ones take a coarse convolution first
 
 
 def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) -> dict[str, Value]:
