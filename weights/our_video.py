@@ -9,9 +9,9 @@ from functools import partial
 
 from models import paths
 from models.sizes import TUBELETS, VIT, VIT_PATCHES
-from weights import our_vit
+from weights import our_vit, ours
 from weights.our_vit import BLOCK
-from weights.ours import Described, Family, Settings, named
+from weights.ours import Described, Family, Indices, Settings, named
 
 LAYERS = {name: letters for name, letters in our_vit.SHAPES.items() if name.startswith(BLOCK)}
 DECODER = f"reconstruction/encoder/{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"  # there are fewer
@@ -45,9 +45,9 @@ def _in_time(layers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _size(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]) -> tuple[str, dict[str, int]]:
+def _size(sizes: Mapping[str, int], indices: Indices) -> tuple[str, dict[str, int]]:
     """The name of the published size, "" where it is none, and the sizes."""
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     name = next((name for name, row in VIT.items() if row == size and sizes["P"] in VIT_PATCHES), "")
     return name, size | {"patch": sizes["P"]}
@@ -57,7 +57,7 @@ def _of_tubelets(
     words: str,
     settings: Settings,
     sizes: Mapping[str, int],
-    indices: set[tuple[tuple[str, int], ...]],
+    indices: Indices,
     parts: set[str],
 ) -> Described:
     """A ViViT or a VideoMAE of these sizes by letter, indices and parts: see ours.Family."""
@@ -65,15 +65,13 @@ def _of_tubelets(
     variant = f"{name}/{sizes['P']}x{sizes['T']}" if name and sizes["T"] in TUBELETS else ""
     size, described = named(words, variant, fields | {"tubelet": sizes["T"]})
     if settings["name"] == "video_mae":
-        depth = 1 + max(dict(index).get("layer", -1) for index in indices)
+        depth = ours.depth(indices, "layer")
         size |= {"decoder_width": sizes["W"], "decoder_depth": depth, "decoder_heads": sizes["Y"]}
         size |= {"last_norm": "norm" in parts}
     return Described(settings | size, variant, described, sizes.get("C", 0), sizes["E"])
 
 
-def _of_frames(
-    attention: str, sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]
-) -> Described:
+def _of_frames(attention: str, sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """A TimeSformer, likewise."""
     del parts
     name, fields = _size(sizes, indices)

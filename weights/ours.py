@@ -13,6 +13,8 @@ from lookup import Json
 
 TOKENS = "V"  # the letter of a vocabulary, and of nothing else
 Settings = Json  # keys of config.model
+Index = tuple[tuple[str, int], ...]  # of a layer: (("block", 3),), or (("stage", 0), ("unit", 2))
+Indices = set[Index]  # that a file has
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
 Theirs = Callable[[str], np.ndarray]  # the file's array for one of our parameters, "encoder/block_00/mlp/expand/kernel"
 
@@ -65,7 +67,7 @@ class Family:
     words: str
     shapes: Mapping[str, Shape]
     optional: tuple[str, ...]
-    describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
+    describe: Callable[[Mapping[str, int], Indices, set[str]], Described]
     name: str
     heads: Callable[[Theirs], int] = lambda theirs: 0
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +76,17 @@ class Family:
     def reads_text(self) -> bool:
         """Whether it has a vocabulary."""
         return any(TOKENS in shape.split() for shape in self.shapes.values() if isinstance(shape, str))
+
+
+def depth(indices: Indices, place: str = "block") -> int:
+    """How many layers there are, by the index that counts them."""
+    return 1 + max(dict(index).get(place, -1) for index in indices)
+
+
+def stages(indices: Indices) -> tuple[int, ...]:
+    """How many units each stage has."""
+    units = {(dict(index)["stage"], dict(index)["unit"]) for index in indices if "unit" in dict(index)}
+    return tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
 
 
 def named(name: str, variant: str, fields: Mapping[str, object]) -> tuple[Settings, str]:

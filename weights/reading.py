@@ -10,9 +10,9 @@ import numpy as np
 from errors import UserError
 from weights import beside, files, preprocessing, schemes
 from weights.moves import Move, first, letters, moves, vocabulary
-from weights.ours import Described, Settings
+from weights.ours import Described, Index, Settings
 from weights.schemes import SCHEMES
-from weights.tables import Index, Row, Table, spell
+from weights.tables import Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested
 
 ROUNDING = 4e-3  # of numbers up to 1 in bfloat16

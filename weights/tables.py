@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lookup import Json as Json
-from weights.ours import Family, Settings
+from weights.ours import Family, Index, Settings
 
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
-Index = tuple[tuple[str, int], ...]  # (("block", 3),)
 
 
 class Change(NamedTuple):
