@@ -150,7 +150,7 @@ def refuse(item: str, error: UserError, as_json: bool) -> None:
 def answers(
     run: Run, variables: Variables, items: list[str], batch: Batch, first: int, most: int, parts: bool, as_json: bool
 ) -> Iterator[tuple[str, Answer, str]]:
-    """The items of one batch with their answers, and what of an answer's text was printed as it was made.
+    """The items of one batch with their answers, and the part of an answer's text that was printed already.
 
     Args:
       batch: of these items.

@@ -1,4 +1,4 @@
-"""The metrics of a run's last evaluation: each with what it is of and, of a share of examples, its interval."""
+"""The metrics of a run's last evaluation, each with its meaning and, for a share of examples, its interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
