@@ -3,7 +3,7 @@
     python train.py --config=configs/upernet_digits.py
 
 Three stages of two layers, of width 24, 48 and 96, on patches of 2x2 pixels; canvases of 48x48 pixels, composed as they
-are read, so that no epoch has an end. Test digits are in no training canvas.
+are read, so that there are no epochs. Test digits are in no training canvas.
 """
 
 from ml_collections import ConfigDict

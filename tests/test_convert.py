@@ -171,6 +171,9 @@ def test_a_folder_of_a_video_model_becomes_a_run_of_its_frames(tmp_path):
     convert.export(written, model, run, tmp_path / "again", None)
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+    (tmp_path / "again" / "config.json").unlink()
+    alone = str(tmp_path / "again" / "model.safetensors")
+    assert convert.default([alone]) == "configs/video_kinetics400.py:timesformer"
 
 
 @pytest.mark.parametrize("channels", [3, 4])  # 4 of the latents that published ones draw, with their variance

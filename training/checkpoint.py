@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import PolicyCheckpointInfo
 from pydantic import PositiveInt
 
 from errors import DiskFull, UserError, nearest
@@ -57,7 +58,7 @@ class Checkpoints:
     _found: dict[int, str] = field(default_factory=dict, init=False)
     _scores: dict[int, float | None] = field(default_factory=dict, init=False)
 
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
+    def should_preserve(self, checkpoints: Sequence[PolicyCheckpointInfo], *, context: object) -> list[bool]:
         """Which of the steps stay when another is saved: Orbax's PreservationPolicy."""
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]

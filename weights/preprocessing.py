@@ -42,7 +42,7 @@ def written(data: Section) -> Json:
     if data["eval_crop"] == "none":
         size = {"height": height, "width": width}
         return {"image_processor_type": f"{whole}ImageProcessor", "size": size, **said}
-    # The middle square, of which nothing is lost, is the same whether it is cut before the image shrinks or after.
+    # The middle square is the same whether it is cut before the image shrinks or after.
     return {
         "image_processor_type": f"{part}ImageProcessor",
         "size": {"shortest_edge": round(min(height, width) / data["eval_crop_share"])},

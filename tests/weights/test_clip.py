@@ -54,7 +54,7 @@ def test_there_and_back_is_the_same_bit_for_bit(tmp_path, scheme, form, scan):
     assert (found.classes, found.channels, found.image_size, found.side) == (0, 3, 12, 4)
     assert found.vocabulary == {"text/embedding/embedding": 0}
     assert sum(move.arrays for move in moves) == len(weights.files.read(path)[0])
-    assert weights.family(path) == form  # by which convert.py takes a config
+    assert weights.default_config(path) == f"configs/clip_coco.py:{ {'clip': 'B/32', 'siglip': 'siglip+B/16'}[form] }"
 
 
 @pytest.mark.parametrize(("scheme", "form"), SCHEMES)
