@@ -60,6 +60,7 @@ EXPLORERS = {
     **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter", "dino"), "images"),
     **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
 }  # of the page, by family; the others have none
+FIRST = {FAMILIES[family]["task.name"]: family for family in reversed(FAMILIES)}.values()
 JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong
 
 
@@ -118,7 +119,8 @@ def test_predict_answers(runs, family, tmp_path):
     if "picture" in answer:
         with Image.open(answer["picture"]) as picture:
             assert picture.mode == "RGB"
-    assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout
+    if family in FIRST:  # of its task, which says how an answer reads
+        assert done("predict.py", f"--workdir={trained(runs, family)}", f"--out={tmp_path / 'out'}", item).stdout
 
 
 def test_predict_compares_an_image_with_the_classes_that_are_named(runs, tmp_path):
