@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from data import appearance
 from data.items import files
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
@@ -39,8 +40,9 @@ class Pipeline(Examples):
     """Batches: image float32 (b, height, width, channels), of which `extent` float32 (b, 2), a share of height and
     width from the top left, is image and the rest padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
-    (crowds; in evaluation alone); size int32 (b, 2), the image's own height and width in pixels; mask float32 (b,), 0
-    for what is no example.
+    (crowds; in evaluation alone); area float32 (b, M), in the image's own pixels, of the object where the set says it
+    (COCO's, of its outline) and else of its box; size int32 (b, 2), the image's own height and width in pixels; mask
+    float32 (b,), 0 for what is no example.
 
     Attributes:
       image_size: height of the canvas in pixels.
@@ -69,17 +71,24 @@ class Pipeline(Examples):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self.mean, self.std)
-        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
+        known = self.feed.known or {}
+        self._trained = tuple(known.get("classes", ()))
+        self._numbers = tuple(known.get("numbers", range(len(self._trained))))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes: of a trained run its own, whose data set need not be here."""
-        return self._trained or names(self.train_source)
+        return self._trained or of_classes(self.train_source).names
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What the data set's files call each of the classes: COCO's category_id."""
+        return self._numbers if self._trained else of_classes(self.train_source).called
 
     @property
     def known(self) -> Known:
-        """The names of the classes."""
-        return {"classes": list(self.classes)}
+        """The names and the numbers of the classes."""
+        return {"classes": list(self.classes), "numbers": list(self.numbers)}
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -101,6 +110,7 @@ class Pipeline(Examples):
             "boxes": ((1, boxes, 4), "float32"),
             "labels": ((1, boxes), "int32"),
             "ignored": ((1, boxes), "int32"),
+            "area": ((1, boxes), "float32"),
             "size": ((1, 2), "int32"),
             "mask": ((1,), "float32"),
         }
@@ -134,7 +144,7 @@ class Pipeline(Examples):
         prepared = super().prepare(split, train)
         if isinstance(prepared.source, synthetic.Source):
             return prepared
-        theirs = names(prepared.source)
+        theirs = of_classes(prepared.source).names
         if not train and theirs != self.classes:
             for name in (name for name in theirs if name not in self.classes):
                 hint = nearest(name, self.classes)
@@ -184,7 +194,7 @@ class Pipeline(Examples):
     def _places(self, source: Source) -> np.ndarray:
         """The run's label of each of a source's classes, found by name."""
         place = {name: label for label, name in enumerate(self.classes)}
-        return np.array([place.get(name, -1) for name in names(source)], np.int64)
+        return np.array([place.get(name, -1) for name in of_classes(source).names], np.int64)
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
@@ -218,10 +228,15 @@ class Pipeline(Examples):
             view = box_views.view(
                 example["image"], raw["bbox"], self.canvas, self.resize == "fit", self.short_side, settings, seed
             )
+            if "size" in objects:
+                view = box_views.upright(view, raw["size"])
             seen = view.seen & (label >= 0)
             if train:
                 seen &= ~ignored
-            kept = [tf.boolean_mask(x, seen)[: self.max_boxes] for x in (view.boxes, label, ignored)]
+            of_box = tf.reduce_prod((view.boxes[:, 2:] - view.boxes[:, :2]) * tf.cast(view.size, tf.float32), 1)
+            stated = tf.cast(raw["area"], tf.float32) if "area" in objects else tf.zeros_like(of_box)
+            area = tf.where(stated > 0, stated, of_box)
+            kept = [tf.boolean_mask(x, seen)[: self.max_boxes] for x in (view.boxes, label, ignored, area)]
             spare = self.max_boxes - tf.shape(kept[1])[0]
 
             def filled(x: Tensor, value: float) -> Tensor:
@@ -234,6 +249,7 @@ class Pipeline(Examples):
                 "boxes": filled(kept[0], 0),
                 "labels": filled(tf.cast(kept[1], tf.int32), -1),
                 "ignored": filled(tf.cast(kept[2], tf.int32), 0),
+                "area": filled(kept[3], 0),
                 "size": view.size,
             }
 
@@ -269,10 +285,10 @@ class Pipeline(Examples):
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image, extent and size."""
         tf = tensorflow()
-        from data import augment, box_views
+        from data import augment, box_views, images
         from data.batches import reason
 
-        rows = []
+        rows, notes = [], []
         for path in items:
             what = shown(path)
             if os.path.exists(path) and not os.path.isfile(path):
@@ -281,19 +297,21 @@ class Pipeline(Examples):
                 file = tf.io.read_file(os.fsencode(path))
                 fit, none = self.resize == "fit", tf.zeros((0, 4))
                 view = box_views.view(file, none, self.canvas, fit, self.short_side, None, None)
+                if len(self.mean) == 1 and appearance.in_colour(images.decode(file, 3).numpy()):
+                    notes.append(f"{what} is in colour, and the model sees it in grey.")
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(f"cannot read {what}: {reason(error)}") from None
             image = augment.normalise(view.image, self.mean, self.std) * view.inside
             rows.append({"image": image.numpy(), "extent": view.extent.numpy(), "size": view.size.numpy()})
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, []
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, notes
 
 
-def names(source: Source) -> tuple[str, ...]:
-    """The names of the classes of a source's objects."""
+def of_classes(source: Source) -> Feature:
+    """The `label` of a source's objects, which has names."""
     objects = source.features["objects"]
     label = objects["label"] if isinstance(objects, Mapping) else objects
     if not isinstance(label, Feature):
         raise UserError("the objects' `label` should be a class, not a dictionary.")
     if not label.names:
         raise UserError("the classes of the objects have no names: name them in the data set.")
-    return label.names
+    return label
