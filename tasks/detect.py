@@ -167,11 +167,13 @@ class Task(tasks.Task):
         picture = None
         if "image" in row:
             image, extent = data.picture(row["image"]), row["extent"]
-            picture = drawn(image, extent, row["box"][kept], row["label"][kept], names)
-            if "boxes" in row:
+            beside = "boxes" in row
+            least = LEGIBLE // (1 + beside)
+            picture = drawn(image, extent, row["box"][kept], row["label"][kept], names, least)
+            if beside:
                 true = row["labels"] >= 0
                 called = [data.classes[label] for label in row["labels"][true]]
-                truth = drawn(image, extent, row["boxes"][true], row["labels"][true], called)
+                truth = drawn(image, extent, row["boxes"][true], row["labels"][true], called, least)
                 picture = np.concatenate([picture, np.ones((len(picture), GAP, 3), np.float32), truth], axis=1)
         height, width = row["size"].tolist()
         return Answer(text, {"height": height, "width": width, "detections": found}, picture)
@@ -189,14 +191,16 @@ def drawn(
     boxes: Float[np.ndarray, "n 4"],
     labels: np.ndarray,
     names: list[str],
+    least: int = LEGIBLE,
 ) -> Float[np.ndarray, "rows columns 3"]:
-    """A picture without its padding, larger if it is small, with boxes in the colours of their classes."""
+    """A picture without its padding, with boxes in the colours of their classes; enlarged, if its longer side has fewer
+    than `least` pixels."""
     from matplotlib import colormaps
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = (max(1, round(float(e) * n)) for e, n in zip(extent, picture.shape[:2], strict=True))
     image = Image.fromarray((tasks.coloured(picture[:height, :width]) * 255).round().astype(np.uint8))
-    factor = max(1, -(-LEGIBLE // max(image.size)))
+    factor = max(1, -(-least // max(image.size)))
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     draw, colours = ImageDraw.Draw(image), colormaps["tab10"]
     font = ImageFont.load_default(size=max(12, image.width // 32))
