@@ -131,6 +131,11 @@ def _read(version: str, config: Json) -> Beside:
     for key, value in ALWAYS.items():
         if config.get(key, value) != value:
             raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
+    if any(config.get("pretrained_window_sizes", ())):
+        raise UserError(
+            f"config.json says pretrained_window_sizes={config['pretrained_window_sizes']}: distances are shares of "
+            "another window than its own, and only a Swin V2 of one window can be read."
+        )
     labels = config.get("id2label", {})
     settings: Settings = {"window": int(config["window_size"])} if version == "2" else {}
     return Beside(settings=settings, names=tuple(str(labels[str(i)]) for i in range(len(labels))))

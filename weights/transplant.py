@@ -19,6 +19,7 @@ Grid = tuple[int, int]  # rows and columns of an image's patches
 
 POSITIONS = ("positions/embedding", "image/positions/embedding")  # of patches; the second of a tower of its own
 TOKENS = ("token", "distillation_token", "image/token")  # what stands before the grid of patches
+WINDOW = re.compile(r".*/attention/bias/embedding")  # of a Swin: offsets within a window
 MIXED = re.compile(r".*/token_mlp/(expand|contract)/.*")  # of a Mixer, whose inputs are the places of the grid
 
 
@@ -59,7 +60,10 @@ def fit(
                 )
             wanted = shape if number is None else shape[1:]
             value = _of_clips(name, _on_grid(name, found[name], wanted, grids, extra, source), wanted, extra)
-            if value is not found[name] and grids[1] and grids[0] != grids[1]:
+            value = _of_window(name, value, wanted)
+            if WINDOW.fullmatch(name) and value is not found[name]:
+                notes.append(f"{name} resized from {len(found[name])} to {len(value)} offsets")
+            elif value is not found[name] and grids[1] and grids[0] != grids[1]:
                 notes.append(f"{name} resized from {_spelled(grids[0])} to {_spelled(grids[1])}")
             if value.shape != wanted:
                 raise UserError(
@@ -157,6 +161,16 @@ def _of_clips(name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tupl
         if times > 1 and not rest:
             return np.concatenate([value[:, : extra[0]], np.tile(value[:, extra[0] :], (1, times, 1))], axis=1)
     return value
+
+
+def _of_window(name: str, value: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    """A table of the offsets within a window, for a window of another side; anything else as it is."""
+    if not WINDOW.fullmatch(name) or value.ndim != 2 or value.shape[1:] != wanted[1:] or value.shape == wanted:
+        return value
+    there, here = isqrt(len(value)), isqrt(wanted[0])
+    if (there**2, here**2) != (len(value), wanted[0]):
+        return value
+    return resized(value.reshape(there, there, -1), (here, here)).reshape(wanted).astype(value.dtype)
 
 
 def _square(found: Weights, extra: int) -> Grid | None:
