@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from data import fingerprint
+from data.image_file import MOST_PIXELS
 from data.order import Tensor
 from data.slices import cut
 from data.sources import Example, Feature, Features, Indexed, chosen
@@ -74,6 +75,8 @@ class Source(Indexed):
             raise UserError(f"{what}: none of its {len(images):,} images is there{': '.join(['', *missing[:1]])}.")
         notes = [f"{what}: left out: {len(missing):,} images that are missing ({missing[0]})."] if missing else []
         there = cut(there, split, str(root))
+        for one in there:
+            one.size = one.size if all(0 < side <= MOST_PIXELS for side in one.size) else (0, 0)
         boxes = np.array([box for one in there for box in one.boxes], np.float64).reshape(-1, 4)
         if not len(boxes):
             raise UserError(f"{what}, split {split!r}: its {len(there):,} images have no boxes.")

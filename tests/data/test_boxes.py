@@ -197,6 +197,10 @@ def test_a_yolo_outline_is_the_box_around_it(root):
     (root / "labels" / "train" / "a.txt").write_bytes(b"0 0.5 0.5 0.2 0.2 \xff")
     with pytest.raises(UserError, match=r"a.txt is not UTF-8: line 1"):
         make("yolo", root).describe()
+    for name in SIZE:
+        (root / "labels" / "train" / f"{name}.txt").write_text("box 0.5 0.5 0.2 0.2")
+    with pytest.raises(UserError, match=r"has no line that is a box, such as a.txt, line 1: a line is the number of"):
+        make("yolo", root).describe()
 
 
 def test_boxes_of_an_image_that_its_exif_turns_are_one_line(root):
