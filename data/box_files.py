@@ -141,6 +141,10 @@ class Source(Indexed):
             example["image"] = tf.io.read_file(raw["path"])
         return {name: example[name] for name in self.features}
 
+    def objects(self) -> tuple[np.ndarray, ...]:
+        """Of all boxes: the image of each, box, label and whether it is ignored."""
+        return np.repeat(np.arange(self.size), self._counts), self._boxes, self._labels, self._ignored
+
     def contents(self) -> dict[str, str]:
         """Sizes of the images, and a digest of the boxes."""
         boxes = fingerprint.of_texts([self._boxes.tobytes().hex(), str(self._labels.tolist())])

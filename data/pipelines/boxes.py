@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from data import appearance
+from data import appearance, box_files
 from data.items import files
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
@@ -158,38 +158,24 @@ class Pipeline(Examples):
 
     def _counts(self, source: Source, split: str) -> list[str]:
         """What of a split's boxes is left out; nothing where that is not known before they are read."""
-        if not source.random_access or source.size > SCANNED:
+        if isinstance(source, box_files.Source):
+            image, bbox, label, ignored = source.objects()
+        elif source.random_access and source.size <= SCANNED:
+            image, bbox, label, ignored = _read(source)
+        else:
             return []
-        tf = tensorflow()
-        features = cast(Features, source.features["objects"])
-        ignoring = [name for name in IGNORED if name in features]
-        counts, boxes, without = np.zeros(len(REASONS), int), 0, 0
-        step = 1000
-        for first in range(0, source.size, step):
-            raw = source.read(tf.range(first, min(first + step, source.size), dtype=tf.int64))
-            rows = tf.data.Dataset.from_tensor_slices(raw).map(lambda r: source.parse(r)["objects"])
-            for objects in rows.as_numpy_iterator():
-                box = self._moved(objects["bbox"], objects["label"], source)
-                ignored = np.any([objects[name] for name in ignoring], axis=0) if ignoring else np.zeros(len(box[1]))
-                flat, unknown = ~box[2], box[1] < 0
-                reasons = np.where(flat, 0, np.where(unknown, 1, np.where(ignored, 2, 3)))
-                good = reasons == 3
-                counts[:3] += np.bincount(reasons, minlength=4)[:3]
-                counts[3] += max(0, good.sum() - self.max_boxes)
-                boxes += len(good)
-                without += not good.any()
-        lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
-        said = [f"Split {split!r}: of {boxes:,} boxes, left out are {', '.join(lines)}."] if lines else []
-        return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
-
-    def _moved(self, bbox: np.ndarray, label: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes cut at the image's edges, labels as the run's, -1 for none, and whether a box has an area."""
-        bbox = np.clip(bbox.reshape(-1, 4), 0, 1)
         place = self._places(source)
-        there = (label >= 0) & (label < len(place))
-        found = np.where(there, place[np.where(there, label, 0)], -1)
-        sides = bbox[:, 2:] - bbox[:, :2]
-        return bbox, found, (sides > 0).all(1) & (sides.prod(1) > AREA)
+        known = (label >= 0) & (label < len(place))
+        known &= place[np.where(known, label, 0)] >= 0
+        sides = np.diff(np.clip(bbox, 0, 1).reshape(-1, 2, 2), axis=1)[:, 0]
+        area = np.maximum(sides, 0).prod(1) > AREA
+        reasons = np.where(~area, 0, np.where(~known, 1, np.where(ignored, 2, 3)))
+        good = np.bincount(image[reasons == 3], minlength=source.size)  # of each image
+        counts = [*np.bincount(reasons, minlength=4)[:3], np.maximum(good - self.max_boxes, 0).sum()]
+        without = int((good == 0).sum())
+        lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
+        said = [f"Split {split!r}: of {len(bbox):,} boxes, left out are {', '.join(lines)}."] if lines else []
+        return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
 
     def _places(self, source: Source) -> np.ndarray:
         """The run's label of each of a source's classes, found by name."""
@@ -304,6 +290,21 @@ class Pipeline(Examples):
             image = augment.normalise(view.image, self.mean, self.std) * view.inside
             rows.append({"image": image.numpy(), "extent": view.extent.numpy(), "size": view.size.numpy()})
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, notes
+
+
+def _read(source: Source) -> tuple[np.ndarray, ...]:
+    """Of all boxes of a source: the image of each, box, label and whether it is ignored."""
+    tf = tensorflow()
+    ignoring = [name for name in IGNORED if name in cast(Features, source.features["objects"])]
+    parts = []
+    for first in range(0, source.size, 1000):
+        raw = source.read(tf.range(first, min(first + 1000, source.size), dtype=tf.int64))
+        rows = tf.data.Dataset.from_tensor_slices(raw).map(lambda r: source.parse(r)["objects"])
+        for image, objects in enumerate(rows.as_numpy_iterator(), first):
+            label = objects["label"]
+            ignored = np.any([np.zeros(len(label), bool), *(objects[name] for name in ignoring)], axis=0)
+            parts.append((np.full(len(label), image), objects["bbox"].reshape(-1, 4), label, ignored))
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def of_classes(source: Source) -> Feature:

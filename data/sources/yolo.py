@@ -58,8 +58,8 @@ class Source(box_files.Source):
             images.append(image)
         if bad and not any(image.boxes for image in images):
             raise UserError(
-                f"{root} has no line that is a box, such as {bad[0]}: a line is the number of a class, then x, y, width "
-                "and height, with spaces between."
+                f"{root} has no line that is a box, such as {bad[0]}: a line is the number of a class, then x, y, "
+                "width and height, with spaces between."
             )
         super().__init__(images, classes, "middle", split, wanted, root)
         alone = [path for path in sorted(labels.rglob("*.txt")) if path not in seen and path.name not in LISTS]
