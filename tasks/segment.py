@@ -74,7 +74,7 @@ class Task(tasks.Task):
           true class (rows) by predicted class, over those of the true class, (C,).
         """
         label = batch["label"]
-        logits = apply(batch["image"]) if train else self._logits(apply, batch["image"])
+        logits = apply(batch["image"]) if train else self._logits(apply, batch)
         tasks.returned(logits, "logits (images, height, width, classes)", (*label.shape, None))
         classes = logits.shape[-1]
         there = (label >= 0) & (batch["mask"] > 0)[:, None, None]
@@ -96,9 +96,10 @@ class Task(tasks.Task):
         confusion = _confusion(jnp.where(there, label, -1), predicted, classes)
         return sums | {"confusion": (confusion, confusion.sum(1))}
 
-    def _logits(self, apply: Callable[[jax.Array], jax.Array], image: jax.Array) -> Float[Array, "B H W C"]:
+    def _logits(self, apply: Callable[[jax.Array], jax.Array], batch: Batch) -> Float[Array, "B H W C"]:
         """Of images of any size."""
-        return windows.apply(apply, image, self.window, self.stride) if self.window else apply(image)
+        image = batch["image"]
+        return windows.apply(apply, image, self.window, self.stride, batch.get("size")) if self.window else apply(image)
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """mean_iou over the classes that are in the split or predicted, pixel_accuracy, class_accuracy (the mean of the
@@ -122,7 +123,7 @@ class Task(tasks.Task):
         """`predicted`, the likeliest class of each pixel, int (B, H, W), beside `image`, and `size`, `label` and
         `original` where the batch has them."""
         del key
-        logits = self._logits(lambda image: apply(image, train=False), batch["image"])
+        logits = self._logits(lambda image: apply(image, train=False), batch)
         predicted = logits.argmax(-1).astype(jnp.int32)
         return {"predicted": predicted} | {name: batch[name] for name in BESIDE if name in batch}
 

@@ -104,6 +104,12 @@ def test_windows_are_averaged_where_they_overlap():
             total[:, top : top + 4, left : left + 4] += function(image[:, top : top + 4, left : left + 4])
             count[top : top + 4, left : left + 4] += 1
     np.testing.assert_allclose(found, total / count, rtol=1e-4, atol=1e-4)
+    # Of an image that fills a part of it, the windows are those of the part alone.
+    sizes = np.array([[7, 8], [5, 6]])
+    found = windows.apply(function, image, (4, 4), (3, 2), jnp.asarray(sizes))
+    for one, (high, wide), there in zip(image, sizes, found, strict=True):
+        part = windows.apply(function, one[None, :high, :wide], (4, 4), (3, 2))
+        np.testing.assert_allclose(there[:high, :wide], part[0], rtol=1e-5, atol=1e-5)
     assert windows.places(9, 4, 2) == [0, 2, 4, 5]
     assert windows.places(3, 4, 2) == [0]
 
