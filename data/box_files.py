@@ -116,9 +116,9 @@ class Source(Indexed):
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]
-                columns = (self._starts, self._counts, self._sizes)
-                columns += (self._boxes, self._labels, self._ignored, self._areas)
-                self._tensors = (tf.constant(paths), *map(tf.constant, columns))
+                of_images = (self._starts, self._counts, self._sizes)
+                of_boxes = (self._boxes, self._labels, self._ignored, self._areas)
+                self._tensors = (tf.constant(paths), *map(tf.constant, (*of_images, *of_boxes)))
         return self._tensors
 
     def read(self, index: Tensor) -> Example:

@@ -136,8 +136,8 @@ class Task(tasks.Task):
         kept = row["score"] >= self.threshold
         there = row["labels"] >= 0
         true, ignored = row["labels"][there], row["ignored"][there] > 0
-        overlap = geometry.overlap(row["box"][:, None], row["boxes"][None])[0]  # of all: one shape is compiled
-        iou = np.asarray(overlap)[kept][:, there]
+        found, truth = jnp.asarray(row["box"])[:, None], jnp.asarray(row["boxes"])[None]
+        iou = np.asarray(geometry.overlap(found, truth)[0])[kept][:, there]  # of all: one shape is compiled
         free, right, passed = np.ones(len(true), bool), 0, 0
         for label, fits in zip(row["label"][kept], iou, strict=True):
             fits = np.where((free | ignored) & (true == label) & (fits >= RIGHT), fits - ignored, -np.inf)
