@@ -83,14 +83,14 @@ def worst(run: Run, variables: Variables, split: str, most: int) -> list[tuple[f
         raise UserError(f"config.task.name={name!r} does not say how wrong it is about an example.")
     found: list[tuple[float, int, Row]] = []
     for batch in run.pipeline.eval_batches(split):
-        (rows,) = run.predict(variables, [batch])
         here = {int(index): place for place, index in enumerate(batch["index"])}  # of this host
         pictured = {name: batch[name] for name in run.task.pictured}
-        for place, index in enumerate(rows["index"].tolist()):
-            row = {name: x[place] for name, x in rows.items()}
-            if (error := run.task.error(row)) is not None:
-                shown = {name: x[here[index]] for name, x in pictured.items()} if index in here else {}
-                found.append((error, index, row | shown))
+        for rows in run.predict(variables, [batch]):
+            for place, index in enumerate(rows["index"].tolist()):
+                row = {name: x[place] for name, x in rows.items()}
+                if (error := run.task.error(row)) is not None:
+                    shown = {name: x[here[index]] for name, x in pictured.items()} if index in here else {}
+                    found.append((error, index, row | shown))
         found = sorted(found, key=lambda one: (-one[0], one[1]))[:most]
     return found
 

@@ -39,10 +39,10 @@ class Metrics:
 
     def update(self, rows: Mapping[str, np.ndarray]) -> None:
         """Args: rows: `box` (n, K, 4), `score` (n, K), `label` (n, K); the truth as `boxes` (n, M, 4), `labels` (n, M),
-        -1 for none, `ignored` (n, M), `area` (n, M) in pixels; `size` (n, 2), height and width; `mask` (n,), 0 for an
-        image that could not be read, which is not scored; `index` (n,)."""
+        -1 for none, `ignored` (n, M), `area` (n, M) in pixels; `size` (n, 2), height and width; `index`
+        (n,)."""
         for row, number in enumerate(rows["index"].tolist()):
-            if number in self._images or not rows["mask"][row]:
+            if number in self._images:
                 continue
             height, width = size = tuple(rows["size"][row].tolist())
             self._images[number] = (height, width)

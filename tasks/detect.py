@@ -22,7 +22,7 @@ from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums
 from tasks.average_precision import Metrics, pixels
 from tasks.detection_loss import Truth, Weights, losses
 
-TRUTH = ("boxes", "labels", "ignored", "area", "mask")
+TRUTH = ("boxes", "labels", "ignored", "area")
 SEEN = ("image", "extent")
 RIGHT = 0.5  # intersection over union from which a detection is right, in the report of mistakes
 LEGIBLE = 480  # pixels of the longer side of a picture with boxes, at least
@@ -115,11 +115,9 @@ class Task(tasks.Task):
         del split
         return Metrics(data.classes) if self.ap else None
 
-    def error(self, row: Row) -> float | None:
+    def error(self, row: Row) -> float:
         """1 - F1 of the detections of at least `threshold`, which are right by their class and an IoU of 0.5; 0 where
-        there is nothing and nothing is said. None for an image that could not be read."""
-        if not row["mask"]:
-            return None
+        there is nothing and nothing is said."""
         right, missing, wrong = self._compared(row)
         return (missing + wrong) / (2 * right + missing + wrong) if right + missing + wrong else 0.0
 

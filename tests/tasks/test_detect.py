@@ -149,13 +149,11 @@ def test_ap_is_the_tools_own(tmp_path, capsys):
     score, guess = RNG.random((n, M)), np.where(RNG.random((n, M)) < 0.8, np.maximum(labels, 0), 1)
     rows = {"boxes": truth, "labels": labels, "ignored": ignored, "box": found, "score": score, "label": guess}
     area = (truth[..., 2:] - truth[..., :2]).prod(-1) * size.prod() * RNG.uniform(0.2, 1.0, (n, M))
-    rows |= {"size": np.tile(size, (n, 1)), "index": np.arange(n), "area": area, "mask": np.ones(n)}
+    rows |= {"size": np.tile(size, (n, 1)), "index": np.arange(n), "area": area}
     metrics = Metrics([f"c{i}" for i in range(C)])
     for part in (slice(0, 7), slice(7, n)):
         metrics.update({name: x[part] for name, x in rows.items()})
     metrics.update({name: x[:2] for name, x in rows.items()})  # rows that another host has too
-    unreadable = {"index": np.array([n]), "mask": np.zeros(1), "labels": np.full((1, M), -1)}
-    metrics.update({name: x[:1] for name, x in rows.items()} | unreadable)
     stats, lines = metrics.compute()
 
     def bounds(box):
@@ -188,7 +186,7 @@ def test_ap_is_the_tools_own(tmp_path, capsys):
 
 def test_an_images_error_counts_what_is_missing_and_what_is_wrong():
     here, there, nowhere = [0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.6, 0.0, 0.8, 0.2]
-    row = {"boxes": [here, there, nowhere], "labels": [1, 2, 3], "ignored": [0, 0, 1], "mask": 1.0}
+    row = {"boxes": [here, there, nowhere], "labels": [1, 2, 3], "ignored": [0, 0, 1]}
     row |= {"box": [here, here, there, nowhere, nowhere], "label": [1, 1, 0, 3, 3], "score": [0.9, 0.8, 0.7, 0.6, 0.1]}
     row = {name: np.asarray(x) for name, x in row.items()}
     task = Task()
@@ -196,7 +194,6 @@ def test_an_images_error_counts_what_is_missing_and_what_is_wrong():
     assert task.error(row) == pytest.approx(3 / 5)
     assert task.mistake(row, None) == "1 of 2 not found, 2 wrong"
     assert task.error(row | {"score": 0 * row["score"], "labels": row["labels"] * 0 - 1}) == 0
-    assert task.error(row | {"mask": np.asarray(0.0)}) is None
 
 
 def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
