@@ -250,8 +250,8 @@ class Run:
         return self.devices.compile(evaluate)
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
-        """What the task says of each row of a batch, with the row's `index`: -1 for what fills up, and for examples that
-        could not be read."""
+        """What the task says of each row of a batch, with the row's `index`: -1 for what fills up, and for examples
+        that could not be read."""
         key = row_keys(self.seed, batch["index"])
         apply = step.Apply(self.model, variables, axis.gather)
         mask, index = batch.get("mask"), batch["index"]
