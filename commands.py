@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -122,7 +121,7 @@ def host_flags() -> None:
 
 
 def workdir_flags() -> None:
-    """--workdir of a trained run, --step, and --config.KEY=VALUE upon the config found there."""
+    """--workdir of a trained run, --step, and --config.KEY=VALUE, which change the config found there."""
     flag("string", "workdir", None, "Folder of the run")
     flag("string", "step", "last", "Which checkpoint: last, best or a step")
     flag("integer", "average", 1, "The mean of the weights of so many checkpoints, up to --step", lower_bound=1)
@@ -210,7 +209,7 @@ def chosen(names: list[str], known: Iterable[str]) -> list[str]:
     return names or list(known)
 
 
-def _unraisable(told: Any) -> None:  # sys.UnraisableHookArgs, which only type checkers have
+def _unraisable(told: "sys.UnraisableHookArgs") -> None:  # a name that only type checkers know
     """Prints an error that a library's thread can raise to nobody, except those of the array writes whose save failed:
     the failed save is told of itself."""
     if str(told.exc_value) != "Event loop is closed":

@@ -18,7 +18,6 @@ config.task on the command line. Nothing is converted in part."""
 
 import json
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -53,26 +52,6 @@ from weights import generation, preprocessing
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
-# By the model_type of config.json, or the model that a file's names are of: the data and task of the run.
-TRANSLATES = "configs/transformer_opus.py"
-DEFAULTS = {"gpt2": "configs/gpt2.py", "detr": "configs/detr_coco.py"}
-DEFAULTS |= {"clip": "configs/clip_coco.py:B/32", "siglip": "configs/clip_coco.py:siglip+B/16"}
-DEFAULTS |= {
-    kind: f"configs/video_kinetics400.py:{model}"
-    for kind, model in (("vivit", "vivit"), ("timesformer", "timesformer"), ("videomae", "video_mae"))
-}
-DIT = ("dit", "DiTTransformer2DModel", "Transformer2DModel")
-DEFAULTS |= dict.fromkeys(DIT, "configs/dit_fashion_mnist.py:diffusion")
-DEFAULTS |= dict.fromkeys(("marian", "t5", "mt5"), TRANSLATES)
-HEADS = {  # the same for BERT and RoBERTa, by the end of what config.json calls the architecture
-    "ForMaskedLM": "configs/bert_pretrain.py",
-    "ForPreTraining": "configs/bert_pretrain.py",
-    "ForSequenceClassification": "configs/bert_finetune.py",
-    "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
-}
-# For texts, by config.model.name.
-TEXTS = {"gpt": (DEFAULTS["gpt2"],), "bert": tuple(dict.fromkeys(HEADS.values()))}
-TEXTS |= dict.fromkeys(("transformer", "t5"), (TRANSLATES,))
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
 
@@ -144,10 +123,7 @@ def default(arguments: list[str]) -> str:
     """The config of a run that is made of the first of these, where none is given."""
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
     path = storage.here(source) if source.endswith(".safetensors") else storage.path(source)
-    kind, head = weights.model_type(path), re.sub("^(Bert|Roberta)", "", weights.architecture(path))
-    if not kind:
-        return DEFAULTS.get(weights.family(path), DEFAULT)
-    return DEFAULTS.get(kind) or (HEADS.get(head) if kind in ("bert", "roberta") else None) or DEFAULT
+    return weights.default_config(path) or DEFAULT
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
@@ -269,7 +245,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
         if not found.channels and config.data.kind == "images":
             raise UserError(
                 f"these weights are a {found.words}, which reads text: give a --config for its data, such as "
-                f"{', '.join(TEXTS[found.model['name']])}."
+                f"{', '.join(weights.configs_of(found.model['name']))}."
             )
         config.model = ConfigDict(found.model)
         configs.complete(config)

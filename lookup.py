@@ -64,14 +64,7 @@ class Key(NamedTuple):
 
 def names(package: str, symbol: str) -> list[str]:
     """The modules of `package` that define `symbol` at their top level, read without importing them."""
-    defines = re.compile(rf"^(class|def) {symbol}\b", re.MULTILINE)
-    folder = Path(importlib.import_module(package).__path__[0])
-    modules = (m.name for m in pkgutil.iter_modules([str(folder)]))
-    return [
-        name
-        for name in modules
-        if defines.search((folder / f"{name}.py").read_text() if (folder / f"{name}.py").exists() else "")
-    ]
+    return [name for name in _modules(package) if _defines(package, name, symbol)]
 
 
 def find(package: str, symbol: str, name: str) -> Any:  # whatever the module defines
@@ -80,19 +73,32 @@ def find(package: str, symbol: str, name: str) -> Any:  # whatever the module de
     Raises:
       UserError: an unknown name; the line lists the modules that define `symbol`.
     """
-    known = names(package, symbol)
-    if name not in known and name in {m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)}:
-        raise UserError(f"{package.replace('.', '/')}/{name}.py has no `{symbol}`. These have: {', '.join(known)}.")
-    if name not in known:
-        raise UserError(f"there is no {name!r} in {package.replace('.', '/')}/: {nearest(name, known)}")
-    return getattr(importlib.import_module(f"{package}.{name}"), symbol)
+    if name.isidentifier() and _defines(package, name, symbol):
+        return getattr(importlib.import_module(f"{package}.{name}"), symbol)
+    known, here = names(package, symbol), package.replace(".", "/")
+    if name in _modules(package):
+        raise UserError(f"{here}/{name}.py has no `{symbol}`. These have: {', '.join(known)}.")
+    raise UserError(f"there is no {name!r} in {here}/: {nearest(name, known)}")
+
+
+def _modules(package: str) -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+
+
+def _defines(package: str, name: str, symbol: str) -> bool:
+    path = Path(importlib.import_module(package).__path__[0], f"{name}.py")
+    return path.exists() and bool(re.search(rf"^(class|def) {symbol}\b", path.read_text(), re.MULTILINE))
 
 
 def keys(function: Reader, without: tuple[str, ...] = ()) -> dict[str, Key]:
     """The keys of the section that `function` reads: its parameters, except those named in `without`."""
+    return {name: key for name, key in _keys(function).items() if name not in without}
+
+
+@functools.cache
+def _keys(function: Reader) -> dict[str, Key]:
     hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
-    found = _parameters(function)
-    return {p.name: Key(hints.get(p.name, object), p.default) for p in found if p.name not in without}
+    return {p.name: Key(hints.get(p.name, object), p.default) for p in _parameters(function)}
 
 
 def meanings(function: Reader) -> dict[str, str]:

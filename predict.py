@@ -150,7 +150,7 @@ def refuse(item: str, error: UserError, as_json: bool) -> None:
 def answers(
     run: Run, variables: Variables, items: list[str], batch: Batch, first: int, most: int, parts: bool, as_json: bool
 ) -> Iterator[tuple[str, Answer, str]]:
-    """The items of one batch with their answers, and what of an answer's text was printed as it was made.
+    """The items of one batch with their answers, and the part of an answer's text that was printed already.
 
     Args:
       batch: of these items.
@@ -182,7 +182,7 @@ def latest(rows: Iterable[Row], last: dict[str, np.ndarray]) -> Iterator[Row]:
 
 
 def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, str]:
-    """The last of the answers, each of which goes on where the one before ends; and what was printed of them."""
+    """The last of the answers, where each goes on from the one before; and what was printed of them."""
     printed = ""
     for answer in answers:
         text = answer.text.rstrip("\ufffd")  # the first bytes of a character, whose others are still to come
@@ -195,8 +195,8 @@ def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, 
 
 
 def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = "") -> None:
-    """Prints an answer, of which some may be printed already; its picture, if it has one, goes to `path`, and its data
-    as JSON beside it."""
+    """Prints an answer, or the rest of it where a part is printed already. Its picture, if it has one, goes to `path`,
+    and its data as JSON beside it."""
     if answer.picture is not None:
         from analysis import picture
 

@@ -19,7 +19,7 @@ from analysis import picture
 
 LEAST = 8  # tokens of a program: a word alone, or two with a comma, would be one too
 NONE = -1  # the distance from and to a token that is not in the tree
-SPECIAL = re.compile(r"</?[\w|]+>|\[[A-Z]+\]")  # tokens that are no text
+SPECIAL = re.compile(r"</?[\w|]+>|\[[A-Z]+\]")  # tokens that are not text
 WHITE = b" \t\n\f"
 INDENTED = "if 1:\n"  # before lines that are the body of something
 
@@ -142,8 +142,8 @@ def parts_of(text: bytes, run: Run) -> tuple[Int[np.ndarray, " bytes"], Int[np.n
 
 
 def _nodes(tree: ast.Module) -> Iterator[tuple[ast.AST, int]]:
-    """The parts of a program that have a place in its text, each after the one that it is within, and that one's
-    number; first the whole. Those of an f-string are left out."""
+    """The nodes of a program that have a place in its text, parents first, each with its parent's number. Those of an
+    f-string are left out."""
     waiting: list[tuple[ast.AST, int]] = [(tree, NONE)]
     number = 0
     for node, parent in waiting:

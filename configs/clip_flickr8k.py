@@ -11,35 +11,18 @@ is chosen by the validation split.
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.clip_glyphs import SIGLIP
+from configs.clip_glyphs import small, task
 
 VARIANTS = {"form": ("siglip",)}
 
 
 def get_config(form: str = "") -> ConfigDict:
     """The config of a form: "" for CLIP's."""
-    config = base.config(
+    stem = dict(patch=2, stem="imagenet", stem_depths=(1, 1), stem_width=24)
+    return base.config(
         steps=3000,
-        model=dict(
-            name="clip",
-            width=192,
-            depth=6,
-            mlp_dim=768,
-            heads=4,
-            patch=2,
-            stem="imagenet",
-            stem_depths=(1, 1),
-            stem_width=24,
-            text_width=192,
-            text_depth=3,
-            text_mlp_dim=768,
-            text_heads=4,
-            embedding=192,
-            max_length=24,
-            dropout=0.1,
-            stochastic_depth=0.1,
-        ),
-        task=dict(name="contrastive", loss="sigmoid" if form else "softmax", repeats=False),
+        model=small(form, width=192, depth=6, length=24) | stem | dict(dropout=0.1, stochastic_depth=0.1),
+        task=task(form),
         data=dict(
             kind="captions",
             source="captioned",
@@ -63,5 +46,3 @@ def get_config(form: str = "") -> ConfigDict:
         evaluation=dict(every_steps=300, generate="always"),
         checkpoint=dict(every_steps=300, keep_best="validation/image_to_text_r10"),
     )
-    config.model.update(SIGLIP if form else {})
-    return config

@@ -14,25 +14,24 @@ SIGLIP = dict(form="siglip", activation="gelu_tanh", norm_epsilon=1e-6)
 VARIANTS = {"form": ("siglip",)}
 
 
+def small(form: str, width: int, depth: int, length: int) -> dict:
+    """The model of a form with two small towers, that of texts three layers deep. length: the most tokens of a text."""
+    image = dict(width=width, depth=depth, mlp_dim=4 * width, heads=4)
+    text = dict(text_width=width, text_depth=3, text_mlp_dim=4 * width, text_heads=4)
+    return dict(name="clip", **image, **text, embedding=width, max_length=length) | (SIGLIP if form else {})
+
+
+def task(form: str) -> dict:
+    """The task of a form, where several images of a batch can have one text."""
+    return dict(name="contrastive", loss="sigmoid" if form else "softmax", repeats=False)
+
+
 def get_config(form: str = "") -> ConfigDict:
     """The config of a form: "" for CLIP's."""
-    config = base.config(
+    return base.config(
         steps=3000,
-        model=dict(
-            name="clip",
-            width=96,
-            depth=4,
-            mlp_dim=384,
-            heads=4,
-            patch=4,
-            text_width=96,
-            text_depth=3,
-            text_mlp_dim=384,
-            text_heads=4,
-            embedding=96,
-            max_length=12,
-        ),
-        task=dict(name="contrastive", loss="sigmoid" if form else "softmax", repeats=False),
+        model=small(form, width=96, depth=4, length=12) | dict(patch=4),
+        task=task(form),
         data=dict(
             kind="captions",
             source="glyph_names",
@@ -52,5 +51,3 @@ def get_config(form: str = "") -> ConfigDict:
         evaluation=dict(every_steps=500, generate="always"),
         checkpoint=dict(every_steps=500, keep_best="validation[:2000]/zero_shot_accuracy"),
     )
-    config.model.update(SIGLIP if form else {})
-    return config

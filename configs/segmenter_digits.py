@@ -3,7 +3,7 @@
     python train.py --config=configs/segmenter_digits.py
 
 A ViT of 4 layers of width 96 on patches of 2x2 pixels, with a mask decoder; canvases of 40x40 pixels, composed as they
-are read, so that no epoch has an end. Test digits are in no training canvas.
+are read, so that there are no epochs. Test digits are in no training canvas.
 """
 
 from ml_collections import ConfigDict

@@ -3,9 +3,9 @@
     python train.py --config=configs/upernet_digits.py
 
 Three stages of two layers, of width 24, 48 and 96, on patches of 2x2 pixels; canvases of 48x48 pixels, composed as they
-are read, so that no epoch has an end. Test digits are in no training canvas. Half of a digit's pixels are at its edge,
-so that each place gives the logits of its own pixels; nine tenths of all pixels are background, so that the dice loss
-is added, in which each class weighs alike.
+are read, so that there are no epochs. Test digits are in no training canvas. Half of a digit's pixels are at its edge:
+each place of the finest map gives the logits of its own pixels. Nine tenths of all pixels are background: the dice
+loss, which weighs each class alike, is added.
 """
 
 from ml_collections import ConfigDict

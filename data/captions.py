@@ -19,7 +19,7 @@ from models.tokens import BOS, EOS
 Simplify: TypeAlias = Literal["none", "lower", "words"]
 NAMES = ("captions", "caption", "text")  # what sets call theirs
 PLACE = "{}"  # of a class's name in a template
-AT_ONCE = 1000  # examples, of whose captions alone are read
+AT_ONCE = 1000  # examples whose captions are read together
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 

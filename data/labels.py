@@ -70,7 +70,7 @@ QUESTIONS = {
 }
 
 
-def find(name: str, features: Mapping[str, Any], what: str) -> Label:
+def find(name: str, features: Mapping[str, Any], what: str) -> Label:  # Any: TFDS has no types
     """The label that config.data.label names, of a set of these TFDS features.
 
     Raises:

@@ -156,7 +156,7 @@ def _grey(x: tf.Tensor) -> tf.Tensor:
 
 
 def _blurred(x: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Filtered with a Gaussian of each one's own deviation, width (m, 1, 1); what is beyond an edge counts nothing."""
+    """Filtered with a Gaussian, each with its own deviation, width (m, 1, 1); beyond an edge nothing has a weight."""
 
     def weights(length: int) -> tf.Tensor:
         place = tf.range(length, dtype=tf.float32)

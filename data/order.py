@@ -66,7 +66,7 @@ def shuffled(place: Tensor, size: Tensor | int, *seed: Tensor | int) -> Tensor:
 
 
 def uniform(*words: Tensor | int) -> Tensor:
-    """Numbers in [0, 1), float32, each of which depends on all of its integers and on nothing else.
+    """Numbers in [0, 1), float32. Each depends on all of its integers and on nothing else.
 
     Args:
       words: int64, broadcastable to one another.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import storage
-from data.sources import tfds
+from data import catalogue
 
 FOUND_BY_PATH = ("folder", "list", "arrays", "files", "tsv", "label_images")
 
@@ -32,7 +32,7 @@ def look(source: str, name: str, data_dir: str, label: str = "label") -> Presenc
     """
     path = Path(data_dir, name).expanduser()
     if source == "tfds" and not any(path.glob("*.*.txt")):  # as data/text/tfds.py reads a folder of translations
-        here, folder, classes = tfds.look(name, data_dir, label)
+        here, folder, classes = catalogue.look(name, data_dir, label)
         return Presence(here, _short(folder), classes)
     if source == "tfds":
         return Presence(True, _short(path))

@@ -9,9 +9,9 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from errors import UserError
 from lookup import Json
 from models.tokens import BOS, EOS, PAD, SENTINELS, UNKNOWN
 
+R = TypeVar("R")
 PLACES = {"eos": EOS, "pad": PAD, "unknown": UNKNOWN, "bos": BOS}  # of two roles that share an id the first has it
 # What the files call the token of a role, and how it is spelled where they do not say.
 KEYS = {
@@ -240,7 +241,7 @@ def _capital(word: str) -> bool:
     return word != word.lower()
 
 
-def _library(call: Any, *arguments: str) -> Any:  # a function of the library, which has no types
+def _library(call: Callable[..., R], *arguments: str) -> R:
     try:
         return call(*arguments)
     except Exception as error:  # the library raises nothing more special

@@ -194,8 +194,8 @@ def frames_of(path: Tensor, wanted: Tensor) -> Tensor:
     return tf.ensure_shape(_called(frames, [path, wanted], tf.uint8), (wanted.shape[0], None, None, 3))
 
 
-def _called(function: Callable[..., Any], arguments: list[Tensor], dtype: object) -> Tensor:
-    def of_path(path: bytes | np.ndarray, *rest: np.ndarray) -> np.ndarray:
+def _called(function: Callable[..., np.ndarray | np.int32], arguments: list[Tensor], dtype: object) -> Tensor:
+    def of_path(path: bytes | np.ndarray, *rest: np.ndarray) -> np.ndarray | np.int32:
         return function(os.fsdecode(path if isinstance(path, bytes) else path.item()), *rest)
 
     return tensorflow().numpy_function(of_path, arguments, dtype, stateful=False)

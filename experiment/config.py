@@ -178,7 +178,7 @@ def describe(config: ConfigDict) -> list[str]:
 
 
 def inner(key: lookup.Key) -> tuple[Keys, dict[str, str]]:
-    """The keys of a section within a section, and what each means; none of a key that is no section."""
+    """The keys of a section within a section, and what each means; {} for a key that is not a section."""
     if not dataclasses.is_dataclass(key.hint):
         return {}, {}
     reader = typing.cast(Reader, key.hint)

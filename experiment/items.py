@@ -20,7 +20,7 @@ MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # of pictures that a PNG h
 
 
 def padded(batch: Batch, first: int) -> Batch:
-    """A batch of at most ROWS[-1] examples with one of ROWS rows, of which the last ones are zeros, and their `index`.
+    """At most ROWS[-1] examples as a batch of one of ROWS rows, filled up with zeros, and their `index`.
 
     Args:
       first: the number of its first example.
@@ -56,7 +56,7 @@ def _listed(pipeline: Pipeline, items: Items) -> list[str | Image.Image | np.nda
     """The items one by one.
 
     Raises:
-      UserError: something that is no item of this pipeline.
+      UserError: something that is not an item of this pipeline.
     """
     if isinstance(items, str | os.PathLike):
         return [os.fspath(items)]

@@ -69,8 +69,10 @@ def load(
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
         return _resized(config, size, workdir, which, from_data, average, soup, form)
-    run = replace(parts(config, workdir), weights=form)
-    prepared.wanted(run.model, form)
+    run = parts(config, workdir)
+    if form != run.weights:
+        run = replace(run, weights=form)
+        prepared.wanted(run.model, form)
     if from_data:
         run.pipeline.check()
     if which not in ("last", "best") and not which.isdigit():

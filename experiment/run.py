@@ -166,11 +166,7 @@ class Run:
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""
-        wanted = dict(vars(self.abstract_state))
-        for name in ("usual", "collections"):  # which some checkpoints lack: of older versions, of a model without
-            if not self.checkpoints.holds(number, name):
-                del wanted[name]
-        saved = {"usual": step.nothing_usual(), "collections": {}} | self.checkpoints.restore(number, wanted)
+        saved = self.checkpoints.restore(number, vars(self.abstract_state), {"usual": step.nothing_usual()})
         return self.devices.put_state(step.State(**saved))
 
     # Its calendar.

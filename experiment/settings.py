@@ -120,7 +120,8 @@ class Experiment:
       init_from: weights that the run begins with: a workdir, WORKDIR:STEP, a .npz or .safetensors file, or a folder of
         published weights as it is downloaded; or word vectors for its token embedding, a .txt, .vec or .bin file of
         word2vec or GloVe.
-      init_fresh: patterns over parameter paths that begin anew all the same, or that only the other model has.
+      init_fresh: patterns over parameter paths that are not taken over: they begin anew, or only the other model has
+        them.
       model: its `name` is a file of models/.
       task: its `name` is a file of tasks/.
       data: its `kind` is a file of data/pipelines/.

@@ -3,8 +3,7 @@
 B batch, T tokens, M places that are predicted, D width, H heads, F MLP, V vocabulary, C classes.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -23,16 +22,6 @@ from models.masks import as_mask, padding_mask, segment_mask
 from models.positions import positions_in_segments
 
 NORMAL = nn.initializers.truncated_normal(0.02)  # cut at two deviations; of every matrix at the beginning
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """D, the number of layers, F and H."""
-
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
 
 
 class Model(nn.Module):
@@ -89,11 +78,11 @@ class Model(nn.Module):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> Sizes:
+    def size(self) -> variants.Sizes:
         """The sizes of the variant, each replaced where it is given."""
         fields = variants.sizes(self.variant, sizes.BERT, width=self.width, depth=self.depth, heads=self.heads)
         variants.split_by_heads(fields)
-        return Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
+        return variants.Sizes(**fields | {"mlp_dim": self.mlp_dim or 4 * fields["width"]})
 
     def setup(self) -> None:
         """Names the parts that `lens` needs."""
@@ -104,7 +93,7 @@ class Model(nn.Module):
             self.words_bias = self.param("words_bias", nn.initializers.zeros, (self.vocabulary,))
 
     @nn.compact
-    def __call__(  # Any: logits, and with next_sentence two of them
+    def __call__(
         self,
         tokens: Int[AnyArray, "B T"],
         types: Int[AnyArray, "B T"] | None = None,
@@ -112,7 +101,7 @@ class Model(nn.Module):
         segment: Int[AnyArray, "B T"] | None = None,
         place: Int[AnyArray, "B M"] | None = None,
         train: bool,
-    ) -> Any:
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         """The head's logits, float32: (B, C), (B, T, C), or (B, M, V) and with next_sentence (B, 2).
 
         Args:

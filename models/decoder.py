@@ -18,10 +18,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from models import paths
 from models.arrays import AnyArray
 from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
-from models.encoder import Activation, Mlp, Norm, NormKind, NormLayer, Remat, norm_layer, rematerialised
+from models.encoder import Activation, Mlp, Norm, NormKind, NormLayer, Remat, constrain, norm_layer, rematerialised
 from models.kernel_choice import Kernel
 from models.masks import Mask
-from models.sharding import constrain
 
 Cache = dict[str, PyTree]
 

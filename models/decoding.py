@@ -12,7 +12,7 @@ A model is known only by its step(tokens, parents, cache) -> (logits, cache):
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import flax.struct
 import jax
@@ -20,14 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
 from flax.struct import field
-from jaxtyping import Array, Float, Float32, Int, Int32, Key
+from jaxtyping import Array, Float, Float32, Int, Int32, Key, PyTree
 
 from errors import UserError
 from models.arrays import AnyArray
 
 Nucleus = Annotated[float, Interval(gt=0, le=1)]  # the probability that sampling draws from
 BLOCK = 64  # of logits, whose maximum is taken before any are sorted
-Cache = Any  # a pytree that only the model understands
+Cache: TypeAlias = PyTree  # that only the model understands
 Step = Callable[[jax.Array, jax.Array, Cache], tuple[jax.Array, Cache]]
 
 

@@ -54,7 +54,7 @@ def in_sequence(
 
     Args:
       module: gets the layers and parameters: `projection`, and of each of several maps `level_0` ...
-      extent: the share of the image's height and width that is no padding.
+      extent: the share of the image's height and width that is not padding.
       size: height and width of the image in pixels.
       width: D.
       normalised: whether there is LayerNorm after the projections: maps of several strides differ in size.

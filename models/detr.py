@@ -261,7 +261,7 @@ class Model(nn.Module):
         return Detections(all_logits[:, :, own[0]], all_boxes[:, :, own[0]], noised, proposed, self.no_object)
 
     def _class_head(self, name: str) -> nn.Dense:
-        """A linear layer to the classes, each of which is rare at first where it is judged by itself."""
+        """A linear layer to the classes. Where each is judged by itself, all are rare at first."""
         rare = nn.initializers.zeros if self.no_object else nn.initializers.constant(-np.log((1 - RARE) / RARE))
         return nn.Dense(self.outputs + self.no_object, bias_init=rare, dtype=jnp.dtype(self.dtype), name=name)
 

@@ -3,8 +3,6 @@
 B batch, D width, K prototypes.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,14 +42,14 @@ class Model(vit.Model):
     centre_decay: Rate = 0.9
 
     @nn.compact
-    def __call__(  # Any: three arrays, where a ViT has one
+    def __call__(  # type: ignore[override]  # three arrays, where a ViT has one
         self,
         image: Float[AnyArray, "B height width channels"],
         share: Float[AnyArray, " B"] | None = None,
         frozen: Bool[AnyArray, ""] | bool = False,
         *,
         train: bool,
-    ) -> Any:
+    ) -> jax.Array | tuple[jax.Array, jax.Array, jax.Array]:
         """The output float32 (B, K), before its softmax; the centre of a teacher's outputs float32 (K,); and the
         representation float32 (B, D).
 

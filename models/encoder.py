@@ -3,6 +3,7 @@
 B batch, N tokens, D width, F width of the MLP, L layers.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -19,7 +20,6 @@ from models.arrays import AnyArray
 from models.attention import PLAIN, XAVIER, Initialisers, MultiHeadAttention, Options
 from models.kernel_choice import Kernel
 from models.masks import Mask
-from models.sharding import constrain
 
 NormLayer = nn.LayerNorm | nn.RMSNorm
 
@@ -307,13 +307,27 @@ class Encoder(nn.Module):
         return norm_layer(self.norm_kind, self.dtype, "norm", self.norm_epsilon, self.use_bias)(x)
 
 
+def constrain(x: Float[Array, "B ... D"]) -> Float[Array, "B ... D"]:
+    """The output of a block, split over devices like the batch.
+
+    Left to itself, the compiler may keep activations whole where parameters are split, which takes several times the
+    memory. Nothing is done without a mesh (`jax.set_mesh`) and a rule for "batch" (`nn.logical_axis_rules`), or where
+    the batch does not divide by the devices.
+    """
+    mesh, axes = jax.sharding.get_abstract_mesh(), dict(nn.get_logical_axis_rules()).get("batch")
+    if mesh.empty or not axes or x.ndim < 3:
+        return x
+    devices = math.prod(mesh.shape[axis] for axis in ((axes,) if isinstance(axes, str) else axes))
+    return x if x.shape[0] % devices else nn.with_logical_constraint(x, ("batch", *(None,) * (x.ndim - 1)))
+
+
 def rematerialised(
     block: type[nn.Module], remat: Remat, static_argnums: tuple[int, ...], prevent_cse: bool = True
 ) -> type[nn.Module]:
     """The block, or the same block whose backward pass computes again what `remat` says.
 
     Args:
-      static_argnums: arguments of its `__call__` that are no arrays; self is 0.
+      static_argnums: arguments of its `__call__` that are not arrays; self is 0.
       prevent_cse: needed outside of a scan.
     """
     if remat == "none":

@@ -4,7 +4,6 @@ the changes of later models.
 B batch, T tokens, D width, H heads, V vocabulary, K beams, P prompt tokens, L the longest continuation.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
@@ -26,16 +25,6 @@ from models.masks import causal_mask, segment_mask
 from models.positions import positions_in_segments
 
 DEVIATION = 0.02  # of every matrix at the beginning
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """D, the number of layers, F and H."""
-
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
 
 
 class Model(nn.Module):
@@ -98,12 +87,12 @@ class Model(nn.Module):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> Sizes:
+    def size(self) -> variants.Sizes:
         """The sizes of the variant, each replaced where it is given."""
         fields = variants.sizes(self.variant, sizes.GPT, width=self.width, depth=self.depth, heads=self.heads)
         variants.split_by_heads(fields)
         mlp_dim = fields["width"] * 8 // 3 if self.activation in GATES else 4 * fields["width"]
-        return Sizes(**fields | {"mlp_dim": self.mlp_dim or mlp_dim})
+        return variants.Sizes(**fields | {"mlp_dim": self.mlp_dim or mlp_dim})
 
     def setup(self) -> None:
         """Names the parts."""

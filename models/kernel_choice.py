@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from functools import cache, partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from models.masks import Mask
 # xla: plain, as records of older versions call it.
 Kernel = Literal["auto", "plain", "blockwise", "cudnn", "splash", "xla"]
 Path = Literal["plain", "blockwise", "cudnn", "splash"]
-F = TypeVar("F", bound=Callable[..., Any])  # Any: whatever a program takes and returns
+F = TypeVar("F", bound=Callable[..., object])
 
 UNCOMPILED = ""  # the platform of a program that is only counted
 
@@ -85,7 +85,7 @@ class Case(NamedTuple):
         return ", ".join(parts + [f"dropout {self.dropout:g}"] * (self.dropout > 0))
 
 
-LONG = 2048  # keys, from which on what grows with the square of the length is to be avoided on accelerators
+LONG = 2048  # keys: so many or more, and accelerators should avoid what grows with the square of the length
 
 
 def lacks_cudnn(case: Case, platform: str, devices: int) -> str:

@@ -1,5 +1,5 @@
 """Attention by several ways that compute the same: equation 1 of 1706.03762 as it is written, in blocks of queries, and
-the kernels of libraries. models/kernel_choice.py says which of them a program takes.
+by models/library_kernels.py. models/kernel_choice.py says which of them a program takes.
 
 B batch, T queries, S keys, H heads, K head size of queries and keys, V head size of values.
 """
@@ -15,12 +15,14 @@ from jaxtyping import Array, Bool, Float
 from models import kernel_choice
 from models.arrays import AnyArray
 from models.kernel_choice import Case, Kernel
+from models.library_kernels import cudnn, splash
 from models.masks import Mask, as_mask
-from models.softmax import softmax_values
 
 BLOCK = 128  # queries of a block
 CAUSAL_PARTS = 4  # of the queries; each sees only the keys up to its own end: 5/8 of the products
-TILE = 128  # lengths on a TPU are multiples of it
+
+# Query, key, value, bias, weights before they are divided, their sum, result.
+Kept = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array, jax.Array, jax.Array]
 
 
 class Dropout(NamedTuple):
@@ -84,6 +86,72 @@ def plain(
         return softmax_values(query * query.shape[-1] ** -0.5, key, value, mask, bias).swapaxes(1, 2)
     weights = attention_weights(query, key, mask, bias, cap)
     return weighted_values(dropped(weights, dropout), value)
+
+
+@jax.custom_vjp
+def softmax_values(
+    query: Float[Array, "B H T K"],
+    key: Float[Array, "B H S K"],
+    value: Float[Array, "B H S V"],
+    mask: Bool[AnyArray, "..."] | None = None,
+    bias: Float[Array, "#B H T S"] | None = None,
+) -> Float[Array, "B H T V"]:
+    """softmax(QK^T + bias) V, equation 1 with its gradient written out, so that less is kept and read again.
+
+    The compiler's own gradient of a softmax keeps its result in float32 and reads it several times. Here one array of
+    T x S is kept for the backward pass, in the dtype of the computation. The softmax itself is in float32.
+
+    Args:
+      query: divided by sqrt(K).
+      mask: broadcastable to (B, H, T, S), True where a query may look. A query that may look nowhere gets zeros.
+      bias: added to the scores, one for each example or one for all.
+
+    Returns:
+      the result in the query's dtype.
+    """
+    return _softmax_forward(query, key, value, mask, bias)[0]
+
+
+def _softmax_forward(
+    query: jax.Array, key: jax.Array, value: jax.Array, mask: AnyArray | None, bias: jax.Array | None
+) -> tuple[jax.Array, Kept]:
+    scores = jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32)
+    if bias is not None:
+        scores += bias
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+    if mask is not None:
+        weights = jnp.where(mask, weights, 0.0)
+    total = weights.sum(-1, keepdims=True)
+    if mask is not None:
+        total = jnp.where(total > 0, total, 1.0)
+    # Without the barrier a TPU's compiler lays the weights out for the product that follows, and copies them.
+    weights, total = jax.lax.optimization_barrier((weights.astype(query.dtype), total))
+    out = jnp.einsum("bhts,bhsk->bhtk", weights, value, preferred_element_type=jnp.float32)
+    out = (out / total).astype(query.dtype)  # fewer to divide than weights
+    return out, (query, key, value, bias, weights, total, out)
+
+
+def _softmax_backward(kept: Kept, gradient: jax.Array) -> tuple[jax.Array | None, ...]:
+    query, key, value, bias, weights, total, out = kept
+    gradient = (gradient / total).astype(gradient.dtype)
+    of_value = jnp.einsum("bhts,bhtk->bhsk", weights, gradient)
+    of_weights = jnp.einsum("bhtk,bhsk->bhts", gradient, value, preferred_element_type=jnp.float32)
+    # The sum over s of each weight times its gradient, from the result alone (2205.14135, appendix B.2).
+    mean = jnp.sum(gradient.astype(jnp.float32) * out.astype(jnp.float32), axis=-1, keepdims=True)
+    of_scores = weights.astype(jnp.float32) * (of_weights - mean)
+    if bias is None:
+        of_bias = None
+    else:
+        of_bias = (of_scores if len(bias) == len(query) else of_scores.sum(0, keepdims=True)).astype(bias.dtype)
+    of_scores = of_scores.astype(query.dtype)
+    of_query = jnp.einsum("bhts,bhsk->bhtk", of_scores, key)
+    of_key = jnp.einsum("bhts,bhtk->bhsk", of_scores, query)
+    return of_query, of_key, of_value, None, of_bias
+
+
+softmax_values.defvjp(_softmax_forward, _softmax_backward)
 
 
 def attention_weights(
@@ -210,95 +278,3 @@ def _blocks(
     xs = (split(query.swapaxes(1, 2)), None if bias is None else split(bias), jnp.arange(count))
     out = jax.lax.map(lambda x: block(*x), xs)
     return jnp.moveaxis(out, 0, 2).reshape(batch, heads, count * size, -1)[:, :, :queries].swapaxes(1, 2)
-
-
-def cudnn(
-    query: Float[Array, "B T H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H V"],
-    mask: Mask,
-    bias: Float[Array, "#B H T S"] | None = None,
-) -> Float[Array, "B T H V"]:
-    """The flash attention of cuDNN, for NVIDIA's GPUs. Arguments as of `attention`."""
-    (batch, queries, heads, _), keys = query.shape, key.shape[1]
-    causal = mask.causal and not mask.more
-    rows = None if causal else mask.array(queries, keys)
-    visible = rows if rows is None else jnp.broadcast_to(rows, (batch, heads, queries, keys))  # no mask may broadcast
-    lengths = None
-    if queries % 2 or keys % 2:  # jax refuses odd lengths where there are gradients: one more, which nobody sees
-        more = ((0, 0), (0, 0), (0, queries % 2), (0, keys % 2))
-        bias = bias if bias is None else jnp.pad(bias, more)
-        visible = visible if visible is None else jnp.pad(visible, more)
-        lengths = None if causal and queries == keys else jnp.full(batch, keys, jnp.int32)
-        query, key, value = (jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0))) for x in (query, key, value))
-    out = jax.nn.dot_product_attention(
-        query,
-        key,
-        value,
-        bias=bias,
-        mask=visible,
-        is_causal=causal,
-        key_value_seq_lengths=lengths,
-        implementation="cudnn",
-    )
-    return _without_blind(out[:, :queries], rows)
-
-
-def _without_blind(out: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """0 for queries that may look nowhere, for which kernels look everywhere or give anything."""
-    return out if mask is None else jnp.where(mask.any(-1).swapaxes(1, 2)[..., None], out, 0)
-
-
-def splash(
-    query: Float[Array, "B T H K"],
-    key: Float[Array, "B S H K"],
-    value: Float[Array, "B S H V"],
-    mask: Mask,
-    cap: float = 0.0,
-    interpret: bool = False,
-) -> Float[Array, "B T H V"]:
-    """The flash attention that jax has for TPUs. Arguments as of `attention`; `mask.allowed` may speak of keys alone.
-
-    Args:
-      interpret: whether to compute it on a CPU, slowly, for a test.
-    """
-    from jax.experimental.pallas.ops.tpu import splash_attention as pallas  # takes a second, which few runs need
-
-    batch, queries, heads, size = query.shape
-    keys = key.shape[1]
-
-    def padded(x: jax.Array) -> jax.Array:
-        """(B, N, H, K) -> (B, H, N, K), with N a multiple of TILE."""
-        return jnp.pad(x, ((0, 0), (0, -x.shape[1] % TILE), (0, 0), (0, 0))).swapaxes(1, 2)
-
-    def block(length: int) -> int:
-        return next(b for b in (512, 256, TILE) if length % b == 0)
-
-    segments = None
-    if mask.more or queries % TILE or keys % TILE:
-        # Segments hide padding too. A query without a segment gets one that no key has.
-        of_query, of_key = mask.segments or (jnp.ones((batch, queries), jnp.int32), jnp.ones((batch, keys), jnp.int32))
-        of_query = jnp.where(jnp.asarray(of_query) > 0, of_query, -1)
-        if mask.allowed is not None:
-            of_key = jnp.where(jnp.asarray(mask.allowed)[..., 0, 0, :], of_key, 0)
-        segments = pallas.SegmentIds(
-            jnp.pad(of_query, ((0, 0), (0, -queries % TILE)), constant_values=-1),
-            jnp.pad(of_key, ((0, 0), (0, -keys % TILE))),
-        )
-    query, key, value = padded(query * size**-0.5), padded(key), padded(value)
-    shape = (query.shape[2], key.shape[2])
-    q, kv = block(shape[0]), block(shape[1])
-    near = pallas.LocalMask(shape, (mask.window - 1, 0), 0) if mask.window else pallas.FullMask(shape)
-    visible = pallas.CausalMask(shape) if mask.causal and not mask.window else near
-    kernel = pallas.make_splash_mha_single_device(
-        pallas.MultiHeadMask([visible] * heads),
-        block_sizes=pallas.BlockSizes(
-            block_q=q, block_kv=kv, block_q_dkv=q, block_kv_dkv=kv, block_q_dq=q, block_kv_dq=kv
-        ),
-        attn_logits_soft_cap=cap or None,
-        interpret=interpret,
-    )
-    out = jax.vmap(kernel)(query, key, value, segments)[:, :, :queries].swapaxes(1, 2)
-    if not mask.more:
-        return out
-    return _without_blind(out, Mask(mask.causal, (of_query, of_key)).rows(0, queries, keys))

@@ -3,8 +3,6 @@
 B batch, N patches, D width, P patch size.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -36,13 +34,13 @@ class Model(vit.Model):
     decoder_heads: Size = 16
 
     @nn.compact
-    def __call__(  # Any: two arrays, where a ViT has one
+    def __call__(  # type: ignore[override]  # two arrays, where a ViT has one
         self,
         image: Float[AnyArray, "B height width channels"],
         index: Int32[AnyArray, " B"] | None = None,
         *,
         train: bool,
-    ) -> Any:
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         """The reconstructed patches, float32 (B, N, P * P * channels), and which of them were hidden, bool (B, N).
 
         Args:
@@ -119,7 +117,7 @@ class Decoder(nn.Module):
         """The pixels of every patch.
 
         Args:
-          x: tokens that are no patches, and then the first patches of `order`.
+          x: the tokens before the patches, and then the first patches of `order`.
           order: see models/masking.py.
           extra: how many tokens are no patches.
           grid: rows and columns of the patches.

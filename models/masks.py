@@ -53,7 +53,7 @@ class Mask:
         return self.allowed is None or self.allowed.shape[-3:-1] == (1, 1)
 
     def padded(self, queries: int) -> "Mask":
-        """The mask with rows added for queries that are nobody's, up to this number."""
+        """The mask with rows added for queries that fill up a block, up to this number."""
         segments, allowed = self.segments, self.allowed
         if segments is not None:
             segments = (jnp.pad(segments[0], ((0, 0), (0, max(0, queries - segments[0].shape[1])))), segments[1])

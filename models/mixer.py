@@ -15,8 +15,7 @@ from errors import UserError
 from lookup import Depth, Size
 from models import paths, sizes, variants
 from models.arrays import AnyArray
-from models.encoder import Activation, Mlp, Remat, layer_norm, rematerialised
-from models.sharding import constrain
+from models.encoder import Activation, Mlp, Remat, constrain, layer_norm, rematerialised
 
 
 @dataclass(frozen=True)

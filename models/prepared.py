@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -26,7 +26,7 @@ from errors import UserError
 from models.attention import Heads
 
 Weights = Literal["float32", "int8"]
-Method = Callable[..., Any]  # of a layer
+Method = Callable[..., PyTree]  # of a layer
 
 COLLECTION = "prepared"
 LARGEST = 127
@@ -47,7 +47,7 @@ def wanted(model: nn.Module, weights: Weights) -> bool:
 def prepare(model: nn.Module, variables: PyTree, weights: Weights) -> PyTree:
     """The collection, for the products of one step of decoding. Within loops over layers or time there are none."""
 
-    def write(model: Any) -> None:  # of any family that decodes
+    def write(model: nn.Module) -> None:
         tokens = jnp.zeros((1, 1), jnp.int32)
         model.step(tokens, tokens, model.start(tokens, beams=1, length=1))
 
@@ -62,8 +62,8 @@ def use() -> AbstractContextManager[None]:
 
 
 def _prepare(
-    weights: Weights, method: Method, arguments: Any, options: Any, context: nn.module.InterceptorContext
-) -> Any:
+    weights: Weights, method: Method, arguments: PyTree, options: PyTree, context: nn.module.InterceptorContext
+) -> PyTree:
     layer = context.module
     if _multiplies(context) and layer.is_mutable_collection(COLLECTION):
         matrix = _matrix(layer)
@@ -76,7 +76,7 @@ def _prepare(
     return method(*arguments, **options)
 
 
-def _use(method: Method, arguments: Any, options: Any, context: nn.module.InterceptorContext) -> Any:
+def _use(method: Method, arguments: PyTree, options: PyTree, context: nn.module.InterceptorContext) -> PyTree:
     layer = context.module
     if not _multiplies(context) or not layer.has_variable(COLLECTION, "matrix"):
         return method(*arguments, **options)

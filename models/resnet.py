@@ -20,8 +20,7 @@ from errors import UserError, nearest
 from lookup import Size
 from models import paths
 from models.arrays import AnyArray
-from models.encoder import Remat, rematerialised
-from models.sharding import constrain
+from models.encoder import Remat, constrain, rematerialised
 from models.sizes import RESNET_DEPTHS, RESNET_VARIANTS, RESNET_WIDTH
 
 Root = Literal["imagenet", "cifar"]

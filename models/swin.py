@@ -21,11 +21,10 @@ from lookup import Rate, Size
 from models import paths, sizes, variants
 from models.arrays import AnyArray
 from models.attention import Heads, Initialisers, together
-from models.encoder import Mlp, Remat, layer_norm, rematerialised
+from models.encoder import Mlp, Remat, constrain, layer_norm, rematerialised
 from models.kernel_choice import Kernel
 from models.kernels import Dropout, attention, attention_weights, dropped, weighted_values
 from models.masks import Mask
-from models.sharding import constrain
 
 MERGED = 2  # rows and columns that become one in the next stage
 EPSILON = 1e-5

@@ -18,10 +18,9 @@ from lookup import Depth, Rate, Size
 from models import paths, sizes, variants
 from models.arrays import AnyArray
 from models.attention import XAVIER, MultiHeadAttention
-from models.encoder import Activation, Block, Mlp, Remat, layer_norm, rematerialised
+from models.encoder import Activation, Block, Mlp, Remat, constrain, layer_norm, rematerialised
 from models.kernel_choice import Kernel
 from models.positions import AddPositions
-from models.sharding import constrain
 from models.views import averaged
 
 VARIANTS = {f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.VIT.items() for patch in sizes.VIT_PATCHES}

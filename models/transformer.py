@@ -4,7 +4,6 @@ B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary
 of decoding.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -23,16 +22,6 @@ from models.encoder import Activation, Encoder, Norm, Remat
 from models.kernel_choice import Kernel
 from models.masks import as_mask, causal_mask, padding_mask, segment_mask
 from models.positions import AddTokenPositions, TokenKind, positions_in_segments
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """D, the number of layers, F and H."""
-
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
 
 
 class Model(nn.Module):
@@ -96,7 +85,7 @@ class Model(nn.Module):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> Sizes:
+    def size(self) -> variants.Sizes:
         """The sizes of the variant, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads")}
         fields = variants.sizes(self.variant, sizes.TRANSFORMER, **given)
@@ -104,7 +93,7 @@ class Model(nn.Module):
             variants.split_by_heads(fields)
         if fields["width"] % 2:
             raise UserError(f"config.model.width={fields['width']} must be even, for sines and cosines.")
-        return Sizes(**fields)
+        return variants.Sizes(**fields)
 
     def setup(self) -> None:
         """Names the parts."""

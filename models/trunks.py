@@ -170,9 +170,9 @@ class Pyramid(vit.Model):
     strides: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(  # Any: maps, where a ViT has an array
+    def __call__(  # type: ignore[override]  # maps, where a ViT has an array
         self, image: Float[AnyArray, "B height width channels"], *, train: bool
-    ) -> Any:
+    ) -> list[Map]:
         """A map for each of the strides that the patch can be made into."""
         size, dtype = self.size[0], jnp.dtype(self.dtype)
         rows, columns = self.grid(image)

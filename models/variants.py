@@ -1,8 +1,19 @@
 """A model's sizes: those of its variant, each replaced where the config gives it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Those of a Transformer: D, the number of layers, F and H."""
+
+    width: int
+    depth: int
+    mlp_dim: int
+    heads: int
 
 
 def check(variant: str, variants: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ B batch, N tubelets, D width, P side of a tubelet.
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -43,13 +43,13 @@ class Model(vivit.Model):
     last_norm: bool = True
 
     @nn.compact
-    def __call__(  # Any: two arrays, where a ViViT has one
+    def __call__(  # type: ignore[override]  # two arrays, where a ViViT has one
         self,
         clip: Float[AnyArray, "B *V frames height width channels"],
         index: Int32[AnyArray, " B"] | None = None,
         *,
         train: bool,
-    ) -> Any:
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         """The reconstructed tubelets, float32 (B, N, frames of one * P * P * channels), and which of them were hidden,
         bool (B, times, rows, columns).
 

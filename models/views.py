@@ -15,7 +15,7 @@ def averaged(
     clip: Float[AnyArray, "B *V frames height width channels"],
     represent: Callable[[AnyArray], Float[Array, "b D"]],
 ) -> Float[Array, "B D"]:
-    """The mean of what `represent` makes of each view; of clips that are no views, what it makes of them."""
+    """The mean of what `represent` makes of each view; of clips without views, what it makes of them."""
     if clip.ndim == 5:
         return represent(clip)
     batch, views = clip.shape[:2]

@@ -4,7 +4,6 @@ B batch, N tokens, D width, F MLP, H heads, C classes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
@@ -21,17 +20,6 @@ from models.attention import MultiHeadAttention, Options
 from models.encoder import Activation, Encoder, Mlp, Remat, layer_norm
 from models.kernel_choice import Kernel
 from models.positions import AddPositions, Kind
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """D, the number of layers, F and H."""
-
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
-
 
 # Learned tokens before the patches, for each head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
@@ -109,13 +97,13 @@ class Model(nn.Module):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @property
-    def size(self) -> tuple[Sizes, int]:
+    def size(self) -> tuple[variants.Sizes, int]:
         """The encoder's size and the patch size: the variant's, each replaced where it is given."""
         given = {key: getattr(self, key) for key in ("width", "depth", "mlp_dim", "heads", "patch")}
         fields = variants.sizes(self.variant, VARIANTS, **given)
         variants.split_by_heads(fields)
         side = fields.pop("patch")
-        return Sizes(**fields), side
+        return variants.Sizes(**fields), side
 
     @property
     def extra(self) -> int:
@@ -179,7 +167,7 @@ class Model(nn.Module):
         train: bool,
         corrupt: Callable[[jax.Array], jax.Array] = lambda x: x,
     ) -> Float[Array, "B N D"]:
-        """Tokens with positions: first those that are no patches (equation 1: the class token), then the patches.
+        """Tokens with positions: first those before the patches (equation 1: the class token), then the patches.
 
         Args:
           corrupt: what happens to the patches (B, N, D) before.

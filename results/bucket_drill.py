@@ -78,7 +78,7 @@ def command(workdir: Path) -> list[str]:
 
 
 def saved(workdir: storage.Bucket) -> tuple[set[int], set[int]]:
-    """The steps of which there is something, and those of which there is all."""
+    """The steps with any object, and those that are complete."""
     found = [re.match(r"checkpoints/(\d+)/(.*)", name) for name in workdir.marks()]
     steps = [(int(match[1]), match[2]) for match in found if match]
     return {step for step, _ in steps}, {step for step, name in steps if name == manifest.COMMITTED}

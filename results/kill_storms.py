@@ -35,7 +35,7 @@ COMMON = (
     "--config.evaluation.every_steps=10 --config.log.peak_teraflops=1 --config.optim.warmup_steps=10"
 )
 DIGITS = "--config=configs/vit_digits.py:debug --config.data.eval_splits=('test[:96]',) --config.checkpoint.keep_best="
-LIMIT = 300.0  # seconds after which a process that has neither ended nor reached the step is killed all the same
+LIMIT = 300.0  # seconds after which a process is killed that has neither ended nor reached the step
 
 
 @dataclass(frozen=True)

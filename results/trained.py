@@ -23,7 +23,7 @@ class Planned:
       expected: what it should reach, in words.
       seed: config.seed.
       splits: which are scored at the end, each once.
-      step: of which step: last, best.
+      step: which checkpoint: last, best.
     """
 
     config: str

@@ -13,9 +13,13 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import PosixPath, PurePosixPath
-from typing import IO, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from errors import ServiceError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from typing_extensions import Buffer
 
 # What the disk of this machine can be at fault for, while objects are copied to or from it.
 OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG}
@@ -33,8 +37,8 @@ class Bucket(PosixPath):
         return re.sub(r"^(\w+):/(?!/)", r"\1://", super().__str__())
 
     @property
-    def store(self) -> Any:
-        """fsspec's file system, which has no types."""
+    def store(self) -> "AbstractFileSystem":
+        """fsspec's file system of the service."""
         import fsspec
 
         return fsspec.filesystem(self.parts[0].rstrip(":"), use_listings_cache=False)  # others write there too
@@ -131,7 +135,7 @@ class Bucket(PosixPath):
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> IO[Any]:
+    ) -> "_Object | _Text":
         """An object: read when it is opened, written when it is closed; with buffering=0 at every `write`. One whose
         `with` ends in an error is not written."""
         mode, binary = mode.replace("b", "").replace("t", ""), "b" in mode
@@ -155,7 +159,7 @@ class _Object(io.BytesIO):
         self._path, self._mode, self._at_once, self.kept = path, mode, at_once, True
         self.seek(0, os.SEEK_END if mode == "a" else os.SEEK_SET)
 
-    def write(self, data: Any) -> int:  # whatever has bytes
+    def write(self, data: "Buffer") -> int:
         count = super().write(data)
         if self._at_once:
             self._put()

@@ -29,23 +29,29 @@ def on_disk(path: Path) -> Path:
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """A file or folder for a library that writes to a disk alone: `path`, or one that is then copied to the bucket."""
-    if not isinstance(path, Bucket):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(dir=private()) as folder:
-        yield (here := Path(folder, path.name))
-        upload(here, path)
+    with _beside(path) as here:
+        yield here
+        if isinstance(path, Bucket):
+            upload(here, path)
 
 
 @contextmanager
 def fetched(path: Path) -> Iterator[Path]:
     """The same for one that reads."""
+    with _beside(path) as here:
+        if isinstance(path, Bucket):
+            download(path, here)
+        yield here
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """The same name on a disk: `path` or, for a bucket, in a folder that is removed afterwards."""
     if not isinstance(path, Bucket):
         yield path
         return
     with tempfile.TemporaryDirectory(dir=private()) as folder:
-        download(path, here := Path(folder, path.name))
-        yield here
+        yield Path(folder, path.name)
 
 
 def upload(here: Path, path: Bucket, last: str = "") -> None:

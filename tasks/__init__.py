@@ -6,12 +6,13 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 import lookup
 from errors import UserError
@@ -21,20 +22,19 @@ Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
 Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
 Rows = dict[str, jax.Array]  # one row an example
 Row = Mapping[str, np.ndarray]  # one of them, on the host
-Method = Callable[..., Any]  # of a model, with its variables: see Apply
-Model = Any  # one of models/, which has what its task asks of it
+Method = Callable[..., PyTree]  # of a model, with its variables: see Apply
 
 
 class Apply(Protocol):
     """A model with its variables."""
 
-    def __call__(self, *inputs: jax.Array | None, **options: object) -> Any:  # whatever the model's method returns
+    def __call__(self, *inputs: jax.Array | None, **options: object) -> PyTree:
         """`model.apply` with these inputs. options: of the method that is called, such as method="start"."""
 
     def gather(self, x: jax.Array) -> jax.Array:
         """The rows (b, ...) of all devices that share the step, (B, ...), for a loss across the whole batch."""
 
-    def averaged(self, *inputs: jax.Array | None, **options: object) -> Any:
+    def averaged(self, *inputs: jax.Array | None, **options: object) -> PyTree:
         """The same with the weights' moving average, through which no gradient goes back: for a teacher that is one."""
 
     @property
@@ -192,7 +192,7 @@ class Task:
         """
         raise NotImplementedError
 
-    def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
+    def notes(self, model: nn.Module, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """Lines for a person on what the model cannot do as it was trained to, before it predicts.
 
         Args:
@@ -263,7 +263,7 @@ class Task:
         raise NotImplementedError
 
 
-def returned(output: Any, what: str, *shapes: tuple[int | None, ...]) -> Any:
+def returned(output: PyTree, what: str, *shapes: tuple[int | None, ...]) -> PyTree:
     """What a model returned, which must be arrays of these shapes; None stands for any size.
 
     Args:

@@ -75,7 +75,7 @@ class Task(tasks.Task):
 
         Args:
           apply: image (b, height, width, channels), tokens (b, T) -> models/clip.py's Embedded.
-          batch: image, tokens int32 (b, T) or (b, M, T), of which the first caption is taken; mask float (b,).
+          batch: image, tokens int32 (b, T) or, where the first of M captions is taken, (b, M, T); mask float (b,).
 
         Returns:
           loss in nats; image_accuracy and text_accuracy: how often an image's own text is the likeliest of the batch,

@@ -147,7 +147,7 @@ class Task(tasks.Task):
 def _shared_out(
     logits: Float[Array, "B K"], mask: Float[Array, " B"], gather: Callable[[jax.Array], jax.Array]
 ) -> Float[Array, "B K"]:
-    """Distributions over prototypes of which each has as much of the whole batch, by Sinkhorn and Knopp's iteration.
+    """Distributions over prototypes that share the whole batch equally, by Sinkhorn and Knopp's iteration.
 
     Args:
       mask: 0 for rows that only fill up the batch.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from errors import UserError
 from lookup import Section, Size
 from models import decoding
 from models.tokens import BOS
-from tasks import Answer, Apply, Batch, Data, Method, Model, Row, Rows, Sums, Totals
+from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals
 
 NONE = -1  # where a row of tokens has ended
 
@@ -120,8 +121,8 @@ class Task(tasks.Task):
             tokens = jnp.concatenate([tokens, parts], axis=1)
         return {"prompt": prompt, "tokens": tokens}
 
-    def notes(self, model: Model, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
-        """What becomes of a continuation that is longer than what the model was trained on."""
+    def notes(self, model: nn.Module, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
+        """A line where a continuation is longer than the texts that the model was trained on."""
         longest = int((batch["tokens"] >= 0).sum(1).max())
         return [line] if (line := model.beyond(longest + self.length)) else []
 

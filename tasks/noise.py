@@ -43,8 +43,7 @@ def per_image(x: Float[Array, "B ..."]) -> Float[Array, " B"]:
 
 @dataclass(frozen=True)
 class Flow:
-    """A straight line, x_s = (1 - s) x + s noise, of which the model learns the velocity, noise - x (2210.02747,
-    2209.03003)."""
+    """A straight line, x_s = (1 - s) x + s noise. The model learns its velocity, noise - x (2210.02747, 2209.03003)."""
 
     def loss(
         self, model: Model, image: Float[Array, "B ..."], noise: Float[Array, "B ..."], level: Float[Array, " B"]
@@ -76,8 +75,8 @@ def betas(schedule: Literal["linear", "cosine"]) -> Float32[np.ndarray, " times"
 
 @dataclass(frozen=True)
 class Diffusion:
-    """x_t = sqrt(a_t) x + sqrt(1 - a_t) noise, of which the model learns the noise (2006.11239, equation 14), and where
-    it returns twice as many channels, the variance of a step back (2102.09672, section 3.1).
+    """x_t = sqrt(a_t) x + sqrt(1 - a_t) noise. The model learns the noise (2006.11239, equation 14) and, where it
+    returns twice as many channels, the variance of a step back (2102.09672, section 3.1).
 
     Attributes:
       schedule: see betas.

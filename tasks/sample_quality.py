@@ -1,5 +1,5 @@
 """How good drawn images are, by a small network that anyone can train again: its own hidden layer is what images are
-compared by, so that the numbers can be checked, and cannot be compared with those of other networks.
+compared by, so that the numbers can be checked, but not compared with those of other networks.
 
 n images, F features.
 """

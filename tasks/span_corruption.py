@@ -49,7 +49,7 @@ class Task(tasks.Task):
         return FIRST[self.start]
 
     def check_vocabulary(self, lacks: Collection[str]) -> None:
-        """A target begins after an id that is no word."""
+        """A target begins after an id that stands for no word."""
         check_start(self.start, lacks)
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:

@@ -68,7 +68,7 @@ class Task(tasks.Task):
             raise UserError(f"config.task.beams={self.beams} are more than the {outputs} tokens of the vocabulary.")
 
     def check_vocabulary(self, lacks: Collection[str]) -> None:
-        """A target begins after an id that is no word."""
+        """A target begins after an id that stands for no word."""
         check_start(self.start, lacks)
 
     @property

@@ -88,13 +88,14 @@ def possible(example):
 HELD_OUT = 51_200  # of the 21k config's own split
 
 
-@pytest.fixture
-def data_dir(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> Path:
     """Where mock_data finds what every set would be: features of the real builder, splits that are small."""
+    folder = tmp_path_factory.mktemp("sets")
 
     def prepare(name: str) -> None:
         importlib.import_module("data.builders.imagenet21k")
-        builder = tfds.builder(name, data_dir=tmp_path, file_format="array_record")
+        builder = tfds.builder(name, data_dir=folder, file_format="array_record")
         template = tfds.core.ShardedFileTemplate(
             data_dir=builder.data_dir, dataset_name=builder.name, filetype_suffix="array_record"
         )
@@ -114,7 +115,7 @@ def data_dir(tmp_path) -> Path:
     all_of_images = (load(name).data for name in (*IMAGES, *CAPTIONS))
     for name in {data.name for data in all_of_images if data.source == "tfds"} - {"digits"}:
         prepare(name)
-    return tmp_path
+    return folder
 
 
 def takes_its_steps(config: ConfigDict, workdir: Path) -> None:

@@ -171,6 +171,9 @@ def test_a_folder_of_a_video_model_becomes_a_run_of_its_frames(tmp_path):
     convert.export(written, model, run, tmp_path / "again", None)
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+    (tmp_path / "again" / "config.json").unlink()
+    alone = str(tmp_path / "again" / "model.safetensors")
+    assert convert.default([alone]) == "configs/video_kinetics400.py:timesformer"
 
 
 def test_a_pipeline_of_diffusers_becomes_a_run_that_draws_its_classes_and_the_same_folder_again(tmp_path):

@@ -211,7 +211,7 @@ def test_folders_that_lack_something_are_one_line(opus, tmp_path):
     (tmp_path / "part").mkdir()
     for name in ("model.safetensors", "config.json"):
         (tmp_path / "part" / name).write_bytes((opus / name).read_bytes())
-    config = convert.config_of(found, configs.load(convert.DEFAULTS["marian"]), False, tmp_path / "part")
+    config = convert.config_of(found, configs.load("configs/transformer_opus.py"), False, tmp_path / "part")
     with pytest.raises(UserError, match=r"part: there is no tokenizer here: sentencepiece's \.model"):
         convert.make_run(found, config, None, tmp_path / "part", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -17,13 +17,13 @@ from pathlib import Path
 from experiment import config as configs
 from experiment.run import abstract
 import experiment
-from models import sharding
+from models import encoder
 from tests.families import COMMON, FAMILIES
 
 try:
-    sharding.constrain(jnp.zeros(3))
+    encoder.constrain(jnp.zeros(3))
 except Exception as error:
-    assert "sharding.constrain" in str(error), error
+    assert "encoder.constrain" in str(error), error
 else:
     raise SystemExit("nothing is checked")
 for family, changes in FAMILIES.items():

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import PolicyCheckpointInfo
 from pydantic import PositiveInt
 
 from errors import DiskFull, UserError, nearest
@@ -57,7 +58,7 @@ class Checkpoints:
     _found: dict[int, str] = field(default_factory=dict, init=False)
     _scores: dict[int, float | None] = field(default_factory=dict, init=False)
 
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
+    def should_preserve(self, checkpoints: Sequence[PolicyCheckpointInfo], *, context: object) -> list[bool]:
         """Which of the steps stay when another is saved: Orbax's PreservationPolicy."""
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]
@@ -279,19 +280,13 @@ class Checkpoints:
         """What was saved beside the weights."""
         return json.loads((self._at(step) / "record" / "metadata").read_text())
 
-    def holds(self, step: int, entry: str) -> bool:
-        """Whether the state of a step has this entry at its top; False where there is no such step."""
-        if step not in self.steps():
-            return False
-        with ocp.StandardCheckpointer() as checkpointer:
-            return entry in checkpointer.metadata(self._at(step).absolute() / "state").item_metadata.tree
-
-    def restore(self, step: int, abstract_state: PyTree) -> PyTree:
+    def restore(self, step: int, abstract_state: PyTree, lacking: Mapping[str, PyTree] | None = None) -> PyTree:
         """The state of a step.
 
         Args:
           abstract_state: ShapeDtypeStructs with shardings, by which the state is laid out (Devices.lay_out). A dict of
             a State's fields may have empty ones that the checkpoint of an older version does not have.
+          lacking: what other entries of the dict are where the checkpoint does not have them.
 
         Raises:
           UserError: there is no such step, it is damaged, or it holds another model's state.
@@ -304,18 +299,18 @@ class Checkpoints:
             other = f"The newest good one is step {good}" if good is not None else "None of the others is good"
             raise UserError(f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. {other}.")
         path = self._at(step).absolute() / "state"
+        usual = dict(lacking or {})
+        if isinstance(abstract_state, dict):
+            usual |= {name: tree for name, tree in abstract_state.items() if not jax.tree.leaves(tree)}
         with ocp.StandardCheckpointer() as checkpointer:
             try:
-                saved = checkpointer.metadata(path).item_metadata
-                differs = difference(saved.tree, abstract_state)
+                saved = checkpointer.metadata(path).item_metadata.tree  # opens every array, so once
+                if added := {name: tree for name, tree in usual.items() if name not in saved}:
+                    abstract_state = {name: tree for name, tree in abstract_state.items() if name not in added}
+                differs = difference(saved, abstract_state)
                 if not differs:
-                    if not isinstance(abstract_state, dict):
-                        return checkpointer.restore(path, abstract_state)
-                    # Entries without leaves that an older version did not have, which Orbax would miss.
-                    empty = {name: tree for name, tree in abstract_state.items() if not jax.tree.leaves(tree)}
-                    added = {name: tree for name, tree in empty.items() if name not in saved.tree}
-                    wanted = {name: tree for name, tree in abstract_state.items() if name not in added}
-                    return checkpointer.restore(path, wanted) | added
+                    restored = checkpointer.restore(path, abstract_state)
+                    return restored | added if added else restored
             except Exception as error:  # whatever Orbax meets with in a damaged file
                 if manifest.exists(path.parent):
                     raise

@@ -299,7 +299,7 @@ class Mesh:
 
     def _split(self, function: Program) -> Program:
         """The function, with activations split as the batch is wherever the model calls `constrain` of
-        models/sharding.py: between blocks.
+        models/encoder.py: between blocks.
 
         Left to itself, the compiler may keep them whole where parameters are split: several times the memory.
         """
@@ -320,7 +320,7 @@ class Mesh:
         return split
 
     def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as ever.
+        """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as usual.
 
         Fully sharded parameters have gradients that are: a sum over "fsdp" in each micro-batch is what keeps a device
         from holding all of them.

@@ -87,7 +87,7 @@ def specs(state: _State, sizes: dict[str, int], own: tuple[Rule, ...] = ()) -> P
       own: see `spec`.
 
     Raises:
-      UserError: see `spec`; or `own` has something that is no rule, or a rule that fits no parameter.
+      UserError: see `spec`; or `own` has something that is not a rule, or a rule that fits no parameter.
     """
     table = {path: tuple(x.shape) for path, x in by_name(state.params).items()}
     for rule in own:

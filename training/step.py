@@ -18,6 +18,7 @@ from training.trees import Batch, PyTree, Shapes, Sums, Variables
 
 MEMORY = 0.99  # of the usual loss: about the last hundred steps
 SETTLED = 0.18  # the usual loss's weight after twenty steps; before, no loss is a spike
+Options = dict[str, Any]  # a flag, keys of randomness, a method: whatever model.apply takes
 NOT_KEPT = ("params", "probe", "intermediates")  # collections of variables that are not State.collections
 
 
@@ -45,26 +46,26 @@ class Apply:
         mutable: bool = False,
         average: PyTree = None,
         step: jax.Array | int = 0,
-        **options: Any,  # a flag, keys of randomness: whatever model.apply takes
+        **options: object,
     ):
         """options: of every call, such as train=False. mutable: whether calls change the collections. average: the
         weights' moving average, where it is another tree than the weights."""
         self.variables, self.gather, self.step = dict(variables), gather, step
         self._model, self._mutable, self._options, self._average = model, mutable, options, average
 
-    def __call__(self, *inputs: jax.Array | None, **options: Any) -> Any:  # whatever the method takes and returns
+    def __call__(self, *inputs: jax.Array | None, **options: object) -> PyTree:
         """The model's output. options: of the method that is called, such as method="start"."""
         return self._applied(self.variables, *inputs, **options)
 
-    def averaged(self, *inputs: jax.Array | None, **options: Any) -> Any:
+    def averaged(self, *inputs: jax.Array | None, **options: object) -> PyTree:
         """The output with the weights' moving average, through which no gradient goes back. Where there is no average,
         with the weights themselves."""
         if not self._average:
             return jax.lax.stop_gradient(self(*inputs, **options))
         return jax.lax.stop_gradient(self._applied(self.variables | {"params": self._average}, *inputs, **options))
 
-    def _applied(self, variables: Variables, *inputs: jax.Array | None, **options: Any) -> Any:
-        options = self._options | options
+    def _applied(self, variables: Variables, *inputs: jax.Array | None, **called: object) -> PyTree:
+        options: Options = {**self._options, **called}
         if not (self._mutable and self.collections):
             return self._model.apply(variables, *inputs, **options)
         output, changed = self._model.apply(variables, *inputs, mutable=list(self.collections), **options)
@@ -141,8 +142,8 @@ def _variables(model: nn.Module, task: Task, batch: Shapes, seed: int) -> dict[t
     found: dict[tuple[str, ...], jax.Array] = {}
 
     class Initialising(Apply):
-        def __call__(self, *inputs: jax.Array | None, **options: Any) -> PyTree:
-            options = {"train": False} | options
+        def __call__(self, *inputs: jax.Array | None, **called: object) -> PyTree:
+            options: Options = {"train": False, **called}
             output, variables = model.init_with_output(jax.random.key(seed), *inputs, **options)
             found.update(flatten_dict({k: v for k, v in variables.items() if k == "params" or k not in NOT_KEPT}))
             return output

@@ -6,9 +6,10 @@ config.model.scan. Of our models this room knows the sizes and the names of laye
 """
 
 from weights import files
+from weights.beside import default_config
 from weights.moves import Move
 from weights.reading import Weights, mismatch, read
-from weights.schemes import SCHEMES, family, schemes_of
+from weights.schemes import MODELS, SCHEMES, configs_of, schemes_of
 from weights.trees import flat, nested, stacked, unstacked
 from weights.writing import numbered, write, write_folder
 
@@ -18,13 +19,12 @@ __all__ = [
     "SUFFIXES",
     "Move",
     "Weights",
-    "architecture",
-    "family",
+    "configs_of",
+    "default_config",
     "find",
     "flat",
     "is_published",
     "mismatch",
-    "model_type",
     "nested",
     "numbered",
     "read",
@@ -37,9 +37,3 @@ __all__ = [
 
 SUFFIXES = files.SUFFIXES
 find, is_published = files.find, files.is_published
-model_type, architecture = files.model_type, files.architecture
-# config.model.name
-MODELS = (
-    *("vit", "resnet", "mixer", "swin", "detr", "clip", "vivit", "timesformer", "video_mae"),
-    *("dit", "transformer", "t5", "gpt", "bert"),
-)

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from weights import our_bert
-from weights.changes import DENSE, HEADS, HEADS_BIAS, OUT, SAME
+from weights.changes import HEADS, HEADS_BIAS, OUT, SAME
 from weights.our_bert import BLOCK, PROJECTIONS
 from weights.ours import Settings
+from weights.pytorch import class_names, labels, linear, norm
 from weights.tables import Beside, Json, Kind, Row, Table
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
@@ -25,14 +26,6 @@ SIZES = {
 }
 
 
-def _linear(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _encoder(prefix: str) -> tuple[Row, ...]:
     block = prefix + "encoder.layer.{block}"
     return (
@@ -40,7 +33,7 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
             Row(f"{ours}/embedding", f"{prefix}embeddings.{theirs}_embeddings.weight", SAME)
             for ours, theirs in (("embedding", "word"), ("positions", "position"), ("types", "token_type"))
         ),
-        *_norm("embedding_norm", f"{prefix}embeddings.LayerNorm"),
+        *norm("embedding_norm", f"{prefix}embeddings.LayerNorm"),
         *(
             row
             for part in PROJECTIONS
@@ -51,14 +44,14 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
         ),
         Row(f"{BLOCK}/attention/out/kernel", f"{block}.attention.output.dense.weight", OUT),
         Row(f"{BLOCK}/attention/out/bias", f"{block}.attention.output.dense.bias", SAME),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.attention.output.LayerNorm"),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.intermediate.dense"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.output.LayerNorm"),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.attention.output.LayerNorm"),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.intermediate.dense"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.output.LayerNorm"),
     )
 
 
-POOLER = _linear("pooler", "pooler.dense")
+POOLER = linear("pooler", "pooler.dense")
 UNUSED = {r"roberta\.pooler\.dense\.(weight|bias)": "no head uses this pooler"}
 
 
@@ -84,12 +77,12 @@ BERT = (
     _bert(
         (
             *_encoder("bert."),
-            *_linear("pooler", "bert.pooler.dense"),
-            *_linear("words", "cls.predictions.transform.dense"),
-            *_norm("words_norm", "cls.predictions.transform.LayerNorm"),
+            *linear("pooler", "bert.pooler.dense"),
+            *linear("words", "cls.predictions.transform.dense"),
+            *norm("words_norm", "cls.predictions.transform.LayerNorm"),
             Row("words_bias", "cls.predictions.bias", SAME),
-            *_linear("following", "cls.seq_relationship"),
-            *_linear("head", "classifier"),
+            *linear("following", "cls.seq_relationship"),
+            *linear("head", "classifier"),
         ),
         our_bert.OPTIONAL,
         _tied("cls.predictions.decoder", "bert.", "cls.predictions.bias"),
@@ -100,17 +93,17 @@ ROBERTA = (
     _roberta(
         (
             *_encoder("roberta."),
-            *_linear("words", "lm_head.dense"),
-            *_norm("words_norm", "lm_head.layer_norm"),
+            *linear("words", "lm_head.dense"),
+            *norm("words_norm", "lm_head.layer_norm"),
             Row("words_bias", "lm_head.bias", SAME),
-            *_linear("head", "classifier"),
+            *linear("head", "classifier"),
         ),
         (*sorted(our_bert.WORDS), "head"),
         UNUSED,
         _tied("lm_head.decoder", "roberta.", "lm_head.bias"),
     ),
     _roberta(
-        (*_encoder("roberta."), *_linear("pooler", "classifier.dense"), *_linear("head", "classifier.out_proj")),
+        (*_encoder("roberta."), *linear("pooler", "classifier.dense"), *linear("head", "classifier.out_proj")),
         (),
         UNUSED,
         {},
@@ -120,14 +113,13 @@ TABLES = BERT + ROBERTA
 
 
 def _read(config: Json) -> Beside:
-    labels = config.get("id2label", {})
     return Beside(
         heads=int(config["num_attention_heads"]),
         settings={
             "activation": ACTIVATIONS[config.get("hidden_act", "gelu")],
             "norm_epsilon": float(config.get("layer_norm_eps", 1e-12)),  # of RoBERTa as well
         },
-        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+        names=class_names(config),
     )
 
 
@@ -137,7 +129,6 @@ def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str,
         "sentence": "ForSequenceClassification" if "C" in sizes else "Model",
         "tokens": "ForTokenClassification" if "C" in sizes else "Model",
     }[model["head"]]
-    labels = {"id2label": {str(i): name for i, name in enumerate(names)}} if names else {}
     return {
         "architectures": [("Bert" if kind == "bert" else "Roberta") + head],
         "model_type": kind,
@@ -147,11 +138,11 @@ def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str,
         "layer_norm_eps": model["norm_epsilon"],
         "hidden_dropout_prob": model["dropout"],
         "attention_probs_dropout_prob": model["attention_dropout"],
-        **labels,
-        **({"label2id": {name: int(i) for i, name in labels["id2label"].items()}} if labels else {}),
+        **(labels(names) if names else {}),
         **model.get("special", {}),
     }
 
 
 BERT_CONFIG = Kind(BERT, SIZES, _read, partial(_write, "bert"))
 ROBERTA_CONFIG = Kind(ROBERTA, SIZES, _read, partial(_write, "roberta"))
+KINDS = {"bert": BERT_CONFIG, "roberta": ROBERTA_CONFIG}

@@ -7,50 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, nearest
-from weights import (
-    bert_names,
-    clip_names,
-    detr_names,
-    dinov2_names,
-    dit_names,
-    files,
-    gpt_names,
-    huggingface_names,
-    marian_names,
-    swin_names,
-    t5_names,
-)
-from weights import video_names as video
+from weights import files, schemes
 from weights.ours import Settings
 from weights.tables import Beside, Json, Kind, Table
 
 POSITIONS = ("max_length", "first_position")  # of a BERT whose positions begin in the middle of their table
 NUMBERS = ("norm_epsilon", "mlp_norm_epsilon", "rotary_base")
-# By the model_type of config.json.
+# By the model_type of config.json, or the _class_name of diffusers.
 KINDS: dict[str, Kind] = {
-    "vit": huggingface_names.VIT,
-    "deit": huggingface_names.DEIT,
-    "vit_mae": huggingface_names.MAE,
-    "dinov2": dinov2_names.DINOV2,
-    "dinov2_with_registers": dinov2_names.DINOV2,
-    "dinov3_vit": dinov2_names.DINOV3,
-    "marian": marian_names.CONFIG,
-    "t5": t5_names.CONFIG,
-    "mt5": t5_names.CONFIG,
-    "gpt2": gpt_names.CONFIG,
-    "bert": bert_names.BERT_CONFIG,
-    "roberta": bert_names.ROBERTA_CONFIG,
-    "swin": swin_names.SWIN,
-    "swinv2": swin_names.SWIN_V2,
-    "detr": detr_names.CONFIG,
-    "clip": clip_names.CLIP,
-    "siglip": clip_names.SIGLIP,
-    "vivit": video.VIVIT_KIND,
-    "timesformer": video.TIMESFORMER_KIND,
-    "videomae": video.VIDEO_MAE_KIND,
-    # By the _class_name of diffusers, which was another one once.
-    "DiTTransformer2DModel": dit_names.CONFIG,
-    "Transformer2DModel": dit_names.CONFIG,
+    name: kind for module in schemes.MODULES for name, kind in getattr(module, "KINDS", {}).items()
 }
 
 
@@ -105,7 +70,7 @@ def config(path: Path) -> Json:
     found = json.loads(other.read_bytes())
     if not isinstance(found, dict):
         raise ValueError("config.json is no JSON object")
-    pipeline = path.parent.parent / dit_names.PIPELINE
+    pipeline = path.parent.parent / files.PIPELINE
     if files.CLASS in found and pipeline.is_file():
         found["id2label"] = json.loads(pipeline.read_bytes()).get("id2label", {})
     return found
@@ -142,6 +107,19 @@ def kind_of(path: Path, found: Json, table: Table) -> Kind:
 def kind(table: Table) -> Kind:
     """That of the models with these names."""
     return next(kind for kind in KINDS.values() if table in kind.tables)
+
+
+def default_config(path: Path) -> str:
+    """The config of a run that is made of the weights at a path, as config.json or, of a model without a vocabulary, a
+    file's names show it; "" where neither does."""
+    if called := files.model_type(path):
+        family = KINDS[called].tables[0].family if called in KINDS else None
+    else:
+        family = schemes.family(path)
+        family = None if family and family.reads_text else family  # its tokenizer would be in a folder with config.json
+    architecture = files.architecture(path)
+    configs = family.configs.items() if family else ()
+    return next((config for end, config in configs if architecture.endswith(end)), "")
 
 
 def _called(config: Json) -> str:

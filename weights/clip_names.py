@@ -4,15 +4,13 @@ big_vision's of SigLIP."""
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from errors import UserError
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_clip import FAMILIES, IMAGE_BLOCK, LENGTHS, NORM, POOLING, PROJECTIONS, TEXT_BLOCK
 from weights.ours import Settings
+from weights.pytorch import linear, norm
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
-HEAD_DIM = 64  # of nearly all published models, which PyTorch's matrices do not show
 SETTINGS: dict[str, Settings] = {
     "clip": {"activation": "gelu_quick", "norm_epsilon": 1e-5},
     "siglip": {"activation": "gelu_tanh", "norm_epsilon": 1e-6},
@@ -36,14 +34,6 @@ ROWS = Change("reshaped", lambda a, size: (a[None],), lambda a: a[0])
 NUMBER = Change("reshaped", lambda a, size: (a.reshape(()),), lambda a: a.reshape(1))  # kept as a vector of one
 
 
-def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _joined(ours: str, theirs: str) -> tuple[Row, ...]:
     """PyTorch's attention, with query, key and value in one matrix."""
     return (
@@ -57,7 +47,7 @@ def _joined(ours: str, theirs: str) -> tuple[Row, ...]:
 def _encoder(block: str, theirs: str, last: str) -> tuple[Row, ...]:
     """transformers' layers and the norm after them. last: of that."""
     return (
-        *_norm(f"{block}/attention_norm", f"{theirs}.layer_norm1"),
+        *norm(f"{block}/attention_norm", f"{theirs}.layer_norm1"),
         *(
             row
             for part in PROJECTIONS
@@ -68,10 +58,10 @@ def _encoder(block: str, theirs: str, last: str) -> tuple[Row, ...]:
         ),
         Row(f"{block}/attention/out/kernel", f"{theirs}.self_attn.out_proj.weight", BY_SIZE_OUT),
         Row(f"{block}/attention/out/bias", f"{theirs}.self_attn.out_proj.bias", SAME),
-        *_norm(f"{block}/mlp_norm", f"{theirs}.layer_norm2"),
-        *_linear(f"{block}/mlp/expand", f"{theirs}.mlp.fc1"),
-        *_linear(f"{block}/mlp/contract", f"{theirs}.mlp.fc2"),
-        *_norm(f"{block.rsplit('/', 1)[0]}/norm", last),
+        *norm(f"{block}/mlp_norm", f"{theirs}.layer_norm2"),
+        *linear(f"{block}/mlp/expand", f"{theirs}.mlp.fc1"),
+        *linear(f"{block}/mlp/contract", f"{theirs}.mlp.fc2"),
+        *norm(f"{block.rsplit('/', 1)[0]}/norm", last),
     )
 
 
@@ -90,7 +80,7 @@ def _huggingface_clip() -> tuple[Row, ...]:
     return (
         Row("image/token", f"{embeddings}.class_embedding", CLASS),
         Row("image/embedding/kernel", f"{embeddings}.patch_embedding.weight", CONVOLUTION),
-        *_norm("image/embedding_norm", "vision_model.pre_layrnorm"),  # their spelling
+        *norm("image/embedding_norm", "vision_model.pre_layrnorm"),  # their spelling
         *_both_encoders(),
         Row("image_projection/kernel", "visual_projection.weight", DENSE),
         Row("text_projection/kernel", "text_projection.weight", DENSE),
@@ -106,10 +96,10 @@ def _huggingface_siglip() -> tuple[Row, ...]:
         *_both_encoders(),
         Row(f"{POOLING}/query", f"{head}.probe", SAME),
         *_joined(f"{POOLING}/attention", f"{head}.attention"),
-        *_norm(f"{POOLING}/norm", f"{head}.layernorm"),
-        *_linear(f"{POOLING}/mlp/expand", f"{head}.mlp.fc1"),
-        *_linear(f"{POOLING}/mlp/contract", f"{head}.mlp.fc2"),
-        *_linear("text_projection", "text_model.head"),
+        *norm(f"{POOLING}/norm", f"{head}.layernorm"),
+        *linear(f"{POOLING}/mlp/expand", f"{head}.mlp.fc1"),
+        *linear(f"{POOLING}/mlp/contract", f"{head}.mlp.fc2"),
+        *linear("text_projection", "text_model.head"),
         Row("scale", "logit_scale", NUMBER),
         Row("bias", "logit_bias", NUMBER),
     )
@@ -118,19 +108,19 @@ def _huggingface_siglip() -> tuple[Row, ...]:
 def _open_clip() -> tuple[Row, ...]:
     def tower(block: str, theirs: str, last: str) -> tuple[Row, ...]:
         return (
-            *_norm(f"{block}/attention_norm", f"{theirs}.ln_1"),
+            *norm(f"{block}/attention_norm", f"{theirs}.ln_1"),
             *_joined(f"{block}/attention", f"{theirs}.attn"),
-            *_norm(f"{block}/mlp_norm", f"{theirs}.ln_2"),
-            *_linear(f"{block}/mlp/expand", f"{theirs}.mlp.c_fc"),
-            *_linear(f"{block}/mlp/contract", f"{theirs}.mlp.c_proj"),
-            *_norm(f"{block.rsplit('/', 1)[0]}/norm", last),
+            *norm(f"{block}/mlp_norm", f"{theirs}.ln_2"),
+            *linear(f"{block}/mlp/expand", f"{theirs}.mlp.c_fc"),
+            *linear(f"{block}/mlp/contract", f"{theirs}.mlp.c_proj"),
+            *norm(f"{block.rsplit('/', 1)[0]}/norm", last),
         )
 
     return (
         Row("image/token", "visual.class_embedding", CLASS),
         Row("image/embedding/kernel", "visual.conv1.weight", CONVOLUTION),
         Row("image/positions/embedding", "visual.positional_embedding", ROWS),
-        *_norm("image/embedding_norm", "visual.ln_pre"),
+        *norm("image/embedding_norm", "visual.ln_pre"),
         *tower(IMAGE_BLOCK, "visual.transformer.resblocks.{block}", "visual.ln_post"),
         Row("image_projection/kernel", "visual.proj", SAME),
         Row("text/embedding/embedding", "token_embedding.weight", SAME),
@@ -198,13 +188,6 @@ TABLES = (
     _table("open_clip", "clip", _open_clip()),
     _table("google", "siglip", _big_vision()),
 )
-
-
-def head_dim(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    """The size of a head: big_vision's matrices show it; others have that of nearly all published models."""
-    if table.scheme == "google":
-        return arrays[table.row(f"{POOLING}/attention/query/kernel").theirs].shape[-1]
-    return HEAD_DIM
 
 
 def _read(form: str, config: Json) -> Beside:
@@ -284,3 +267,4 @@ CLIP, SIGLIP = (
     Kind((HUGGINGFACE[form],), {"projection_dim": "X"}, partial(_read, form), partial(_write, form))
     for form in HUGGINGFACE
 )
+KINDS = {"clip": CLIP, "siglip": SIGLIP}

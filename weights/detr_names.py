@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from errors import UserError
 from models.sizes import RESNET_DEPTHS
-from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
+from weights import our_detr
+from weights.changes import CONVOLUTION, HEADS, HEADS_BIAS, OUT, SAME
 from weights.our_detr import DECODER, ENCODER, FAMILY, PROJECTIONS, UNIT
 from weights.ours import Settings
+from weights.pytorch import class_names, labels, linear, norm, require
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
-HEADS_OF_ALL = 8  # of every published model
 TRUNK = "model.backbone.conv_encoder.model"
 STATISTICS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
 ONE_PIXEL = Change(  # the published convolution of one pixel is our Dense layer
@@ -32,14 +33,6 @@ def _first(index: Mapping[str, int]) -> bool:
     return index["unit"] == 0
 
 
-def _norm(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _attention(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
         *(Row(f"{ours}/{part}/kernel", f"{theirs}.{part[0]}_proj.weight", HEADS) for part in PROJECTIONS),
@@ -52,10 +45,10 @@ def _attention(ours: str, theirs: str) -> tuple[Row, ...]:
 def _layer(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
         *_attention(f"{ours}/attention", f"{theirs}.self_attn"),
-        *_norm(f"{ours}/attention_norm", f"{theirs}.self_attn_layer_norm"),
-        *_linear(f"{ours}/mlp/expand", f"{theirs}.fc1"),
-        *_linear(f"{ours}/mlp/contract", f"{theirs}.fc2"),
-        *_norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm"),
+        *norm(f"{ours}/attention_norm", f"{theirs}.self_attn_layer_norm"),
+        *linear(f"{ours}/mlp/expand", f"{theirs}.fc1"),
+        *linear(f"{ours}/mlp/contract", f"{theirs}.fc2"),
+        *norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm"),
     )
 
 
@@ -82,12 +75,12 @@ ROWS = (
     *_layer(ENCODER, "model.encoder.layers.{block}"),
     *_layer(DECODER, decoder),
     *_attention(f"{DECODER}/cross_attention", f"{decoder}.encoder_attn"),
-    *_norm(f"{DECODER}/cross_attention_norm", f"{decoder}.encoder_attn_layer_norm"),
-    *_norm("norm", "model.decoder.layernorm"),
-    *_linear("class_head", "class_labels_classifier"),
-    *_linear("box_head/hidden_0", "bbox_predictor.layers.0"),
-    *_linear("box_head/hidden_1", "bbox_predictor.layers.1"),
-    *_linear("box_head/out", "bbox_predictor.layers.2"),
+    *norm(f"{DECODER}/cross_attention_norm", f"{decoder}.encoder_attn_layer_norm"),
+    *norm("norm", "model.decoder.layernorm"),
+    *linear("class_head", "class_labels_classifier"),
+    *linear("box_head/hidden_0", "bbox_predictor.layers.0"),
+    *linear("box_head/hidden_1", "bbox_predictor.layers.1"),
+    *linear("box_head/out", "bbox_predictor.layers.2"),
 )
 IGNORED = {r".*\.num_batches_tracked": "a counter of the training of batch statistics"}
 FIXED: Settings = {"queries_from": "learned", "attention": "plain", "no_object": True, "denoising": 0}
@@ -96,16 +89,13 @@ TABLES = (TABLE,)
 
 
 def _read(config: Json) -> Beside:
-    for key, value in ALWAYS.items():
-        if config.get(key, value) != value:
-            raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
-    labels = config.get("id2label", {})
-    heads = {int(config.get(f"{part}_attention_heads", HEADS_OF_ALL)) for part in ("encoder", "decoder")}
+    require(config, ALWAYS)
+    heads = {int(config.get(f"{part}_attention_heads", our_detr.HEADS)) for part in ("encoder", "decoder")}
     if len(heads) > 1:
         raise UserError(
             f"config.json says {sorted(heads)} heads of encoder and decoder, and only one number can be read."
         )
-    return Beside(heads=heads.pop(), names=tuple(str(labels[str(i)]) for i in range(len(labels))))
+    return Beside(heads=heads.pop(), names=class_names(config))
 
 
 def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
@@ -124,9 +114,9 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
         "use_timm_backbone": True,
         "use_pretrained_backbone": False,
         "backbone": f"resnet{variant}",
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
+        **labels(names),
     }
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"detr": CONFIG}

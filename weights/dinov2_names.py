@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 
 from errors import UserError
-from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, QKV, QKV_BIAS, SAME
+from weights.changes import CONVOLUTION, HEADS, HEADS_BIAS, OUT, QKV, QKV_BIAS, SAME
 from weights.our_dinov2 import BLOCK, FAMILIES
 from weights.our_vit import PROJECTIONS
 from weights.ours import Settings
+from weights.pytorch import linear, norm, require
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
 EPSILON = {2: 1e-6, 3: 1e-5}
@@ -48,14 +49,6 @@ PATCHES_ALONE = Change(
 )
 
 
-def _linear(ours: str, theirs: str, change: Change = DENSE) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", change), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _packed(theirs: str) -> tuple[Row, Row]:
     """The layers before the activation, kept as one."""
     kernels, biases = (tuple(f"{BLOCK}/mlp/{part}/{x}" for part in ("gate", "expand")) for x in ("kernel", "bias"))
@@ -71,21 +64,21 @@ def _projections(names: Mapping[str, str], biased: Sequence[str]) -> tuple[Row, 
 
 def _second(gated: bool) -> Table:
     block = "encoder.layer.{block}"
-    mlp = _packed(f"{block}.mlp.weights_in") if gated else _linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1")
+    mlp = _packed(f"{block}.mlp.weights_in") if gated else linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1")
     rows = (
         Row("token", "embeddings.cls_token", SAME),
         Row("registers", "embeddings.register_tokens", SAME),
-        *_linear("embedding", "embeddings.patch_embeddings.projection", CONVOLUTION),
+        *linear("embedding", "embeddings.patch_embeddings.projection", CONVOLUTION),
         Row("positions/embedding", "embeddings.position_embeddings", SAME),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
         *_projections({part: f"{block}.attention.attention.{part}" for part in PROJECTIONS}, PROJECTIONS),
-        *_linear(f"{BLOCK}/attention/out", f"{block}.attention.output.dense", OUT),
+        *linear(f"{BLOCK}/attention/out", f"{block}.attention.output.dense", OUT),
         Row(f"{BLOCK}/attention_scale", f"{block}.layer_scale1.lambda1", SAME),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
         *mlp,
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.{'weights_out' if gated else 'fc2'}"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.{'weights_out' if gated else 'fc2'}"),
         Row(f"{BLOCK}/mlp_scale", f"{block}.layer_scale2.lambda1", SAME),
-        *_norm("encoder/norm", "layernorm"),
+        *norm("encoder/norm", "layernorm"),
     )
     return _table("huggingface", 2, rows, gated)
 
@@ -96,17 +89,17 @@ def _third(gated: bool) -> Table:
     rows = (
         Row("token", "embeddings.cls_token", SAME),
         Row("registers", "embeddings.register_tokens", SAME),
-        *_linear("embedding", "embeddings.patch_embeddings", CONVOLUTION),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
+        *linear("embedding", "embeddings.patch_embeddings", CONVOLUTION),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
         *_projections(names, ("query", "value")),
-        *_linear(f"{BLOCK}/attention/out", f"{block}.attention.o_proj", OUT),
+        *linear(f"{BLOCK}/attention/out", f"{block}.attention.o_proj", OUT),
         Row(f"{BLOCK}/attention_scale", f"{block}.layer_scale1.lambda1", SAME),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
-        *(_linear(f"{BLOCK}/mlp/gate", f"{block}.mlp.gate_proj") if gated else ()),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.up_proj"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.down_proj"),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
+        *(linear(f"{BLOCK}/mlp/gate", f"{block}.mlp.gate_proj") if gated else ()),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.up_proj"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.down_proj"),
         Row(f"{BLOCK}/mlp_scale", f"{block}.layer_scale2.lambda1", SAME),
-        *_norm("encoder/norm", "norm"),
+        *norm("encoder/norm", "norm"),
     )
     return _table("huggingface", 3, rows, gated)
 
@@ -120,18 +113,18 @@ def _timm(registers: bool) -> Table:
     rows = (
         Row("token", "cls_token", SAME),
         *([Row("registers", "reg_token", SAME)] if registers else []),
-        *_linear("embedding", "patch_embed.proj", CONVOLUTION),
+        *linear("embedding", "patch_embed.proj", CONVOLUTION),
         Row("positions/embedding", "pos_embed", PATCHES_ALONE if registers else SAME),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
         Row(three("kernel"), f"{block}.attn.qkv.weight", QKV),
         Row(three("bias"), f"{block}.attn.qkv.bias", QKV_BIAS),
-        *_linear(f"{BLOCK}/attention/out", f"{block}.attn.proj", OUT),
+        *linear(f"{BLOCK}/attention/out", f"{block}.attn.proj", OUT),
         Row(f"{BLOCK}/attention_scale", f"{block}.ls1.gamma", SAME),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
         Row(f"{BLOCK}/mlp_scale", f"{block}.ls2.gamma", SAME),
-        *_norm("encoder/norm", "norm"),
+        *norm("encoder/norm", "norm"),
     )
     return _table("timm", 2, rows, False, ())
 
@@ -171,9 +164,7 @@ ALWAYS: dict[int, Json] = {
 
 def _read(version: int, config: Json) -> Beside:
     gated = config.get("use_gated_mlp", False)
-    for key, value in (ALWAYS[version] | {"hidden_act": "silu" if gated else "gelu"}).items():
-        if config.get(key, value) != value:
-            raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
+    require(config, ALWAYS[version] | {"hidden_act": "silu" if gated else "gelu"})
     settings: Settings = {"norm_epsilon": float(config["layer_norm_eps"])}
     if version == 3:
         return Beside(int(config["num_attention_heads"]), settings | {"rotary_base": float(config["rope_theta"])})
@@ -208,3 +199,4 @@ def _write(version: int, model: Settings, names: Sequence[str], sizes: Mapping[s
 
 DINOV2 = Kind(SECOND, SIZES, partial(_read, 2), partial(_write, 2))
 DINOV3 = Kind(THIRD, SIZES | {"intermediate_size": "F"}, partial(_read, 3), partial(_write, 3))
+KINDS = {"dinov2": DINOV2, "dinov2_with_registers": DINOV2, "dinov3_vit": DINOV3}

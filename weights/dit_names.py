@@ -7,35 +7,32 @@ import numpy as np
 
 from errors import UserError
 from models.sinusoids import sinusoid_2d_halves
-from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, QKV, QKV_BIAS, SAME
+from weights import files
+from weights.changes import CONVOLUTION, HEADS, HEADS_BIAS, OUT, QKV, QKV_BIAS, SAME
 from weights.our_dit import BLOCK, FAMILY, PROJECTIONS
 from weights.ours import Settings
-from weights.tables import Beside, Change, Json, Kind, Row, Table
+from weights.pytorch import class_names, linear
+from weights.tables import Beside, Json, Kind, Row, Table
 
 NO_CLASS: Settings = {"class_dropout": 0.0}  # their last class is always that of images of no class
 EMBEDDERS = "transformer_blocks.{}.norm1.emb."  # of time and class, which diffusers keeps in every layer
-PIPELINE = "model_index.json"  # of diffusers, which also names the classes
-
-
-def _linear(ours: str, theirs: str, change: Change = DENSE, bias: Change = SAME) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", change), Row(f"{ours}/bias", f"{theirs}.bias", bias)
 
 
 def _published() -> Table:
     block, own = "blocks.{block}", f"{BLOCK}/attention"
     rows = (
-        *_linear("embedding", "x_embedder.proj", CONVOLUTION),
-        *_linear("time/hidden", "t_embedder.mlp.0"),
-        *_linear("time/out", "t_embedder.mlp.2"),
+        *linear("embedding", "x_embedder.proj", CONVOLUTION),
+        *linear("time/hidden", "t_embedder.mlp.0"),
+        *linear("time/out", "t_embedder.mlp.2"),
         Row("classes/embedding", "y_embedder.embedding_table.weight", SAME),
-        *_linear(f"{BLOCK}/modulation", f"{block}.adaLN_modulation.1"),
+        *linear(f"{BLOCK}/modulation", f"{block}.adaLN_modulation.1"),
         Row(tuple(f"{own}/{part}/kernel" for part in PROJECTIONS), f"{block}.attn.qkv.weight", QKV),
         Row(tuple(f"{own}/{part}/bias" for part in PROJECTIONS), f"{block}.attn.qkv.bias", QKV_BIAS),
-        *_linear(f"{own}/out", f"{block}.attn.proj", OUT),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
-        *_linear("modulation", "final_layer.adaLN_modulation.1"),
-        *_linear("head", "final_layer.linear"),
+        *linear(f"{own}/out", f"{block}.attn.proj", OUT),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
+        *linear("modulation", "final_layer.adaLN_modulation.1"),
+        *linear("head", "final_layer.linear"),
     )
     return Table(
         "facebook",
@@ -70,17 +67,17 @@ def _image_size(arrays: Mapping[str, np.ndarray]) -> Settings:
 def _diffusers() -> Table:
     block, own, embedders = "transformer_blocks.{block}", f"{BLOCK}/attention", EMBEDDERS.format(0)
     rows = (
-        *_linear("embedding", "pos_embed.proj", CONVOLUTION),
-        *_linear("time/hidden", f"{embedders}timestep_embedder.linear_1"),
-        *_linear("time/out", f"{embedders}timestep_embedder.linear_2"),
+        *linear("embedding", "pos_embed.proj", CONVOLUTION),
+        *linear("time/hidden", f"{embedders}timestep_embedder.linear_1"),
+        *linear("time/out", f"{embedders}timestep_embedder.linear_2"),
         Row("classes/embedding", f"{embedders}class_embedder.embedding_table.weight", SAME),
-        *_linear(f"{BLOCK}/modulation", f"{block}.norm1.linear"),
+        *linear(f"{BLOCK}/modulation", f"{block}.norm1.linear"),
         *(row for part in PROJECTIONS for row in _projection(f"{own}/{part}", f"{block}.attn1.to_{part[0]}")),
-        *_linear(f"{own}/out", f"{block}.attn1.to_out.0", OUT),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.ff.net.0.proj"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.ff.net.2"),
-        *_linear("modulation", "proj_out_1"),
-        *_linear("head", "proj_out_2"),
+        *linear(f"{own}/out", f"{block}.attn1.to_out.0", OUT),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.ff.net.0.proj"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.ff.net.2"),
+        *linear("modulation", "proj_out_1"),
+        *linear("head", "proj_out_2"),
     )
     return Table(
         "huggingface",
@@ -99,7 +96,7 @@ def _diffusers() -> Table:
 
 
 def _projection(ours: str, theirs: str) -> tuple[Row, Row]:
-    return _linear(ours, theirs, HEADS, HEADS_BIAS)
+    return linear(ours, theirs, HEADS, HEADS_BIAS)
 
 
 def _embedders(arrays: Mapping[str, np.ndarray], model: Settings) -> dict[str, np.ndarray]:
@@ -130,11 +127,10 @@ def _read(config: Json) -> Beside:
     for key, value in ALWAYS.items():
         if config[key] != value:
             raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
-    labels = config.get("id2label", {})
     return Beside(
         heads=int(config["num_attention_heads"]),
         settings={"mlp_norm_epsilon": float(config["norm_eps"])},
-        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+        names=class_names(config),
         data={"image_size": int(config["sample_size"])},
     )
 
@@ -161,7 +157,7 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 def _pipeline(names: Sequence[str]) -> dict[str, Json]:
     """The file that opens the transformer as a part of a DiTPipeline, to which its VAE and its scheduler are given."""
     return {
-        PIPELINE: {
+        files.PIPELINE: {
             "_class_name": "DiTPipeline",
             "id2label": {str(i): name for i, name in enumerate(names)},
             "transformer": ["diffusers", "DiTTransformer2DModel"],
@@ -170,3 +166,5 @@ def _pipeline(names: Sequence[str]) -> dict[str, Json]:
 
 
 CONFIG = Kind((DIFFUSERS,), SIZES, _read, _write, "transformer/diffusion_pytorch_model.safetensors", _pipeline)
+# By the _class_name of diffusers, which was another one once.
+KINDS = {"DiTTransformer2DModel": CONFIG, "Transformer2DModel": CONFIG}

@@ -20,6 +20,7 @@ SUFFIXES = (".npz", ".safetensors")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # of a folder
 PICKLES = ("pytorch_model.bin", "diffusion_pytorch_model.bin")
 TRANSFORMER, CLASS = "transformer", "_class_name"  # a pipeline's folder in diffusers, and a key of its config.json
+PIPELINE = "model_index.json"  # of a pipeline, which also names the classes
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
@@ -156,7 +157,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]
 
 
 def _parts(index: Path) -> dict[str, np.ndarray]:
-    """The arrays of all files that an index names, each of which has those that the index says and no others."""
+    """The arrays of all files that an index names. Each file must have exactly those that the index says."""
     try:
         places = json.loads(index.read_bytes())["weight_map"]
         names: dict[str, set[str]] = {}

@@ -56,7 +56,7 @@ def settings(said: Json, ids: Mapping[str, int], keys: Collection[str]) -> tuple
       keys: of config.task.
 
     Raises:
-      ValueError, TypeError: a value that is no number.
+      ValueError, TypeError: a value that is not a number.
     """
     said = {key: value for key, value in said.items() if value is not None}
     found: Settings = {}

@@ -6,11 +6,11 @@ Their Conv1D keeps matrices as (in, out), which all their other linear layers ke
 import re
 from collections.abc import Mapping, Sequence
 
-from errors import UserError
 from weights import our_gpt
 from weights.changes import COLUMNS_OUT, COLUMNS_QKV, QKV_BIAS, SAME
 from weights.our_gpt import BLOCK, PROJECTIONS
 from weights.ours import Settings
+from weights.pytorch import require
 from weights.tables import Beside, Json, Kind, Row, Table
 
 SETTINGS = {"activation": "gelu_tanh", "norm_epsilon": 1e-5}
@@ -71,9 +71,7 @@ TABLES = (_table("transformer."), _table(""))
 
 
 def _read(config: Json) -> Beside:
-    for key, value in ALWAYS.items():
-        if config.get(key, value) != value:
-            raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
+    require(config, ALWAYS)
     settings = {
         "activation": ACTIVATIONS[config.get("activation_function", "gelu_new")],
         "norm_epsilon": float(config.get("layer_norm_epsilon", 1e-5)),
@@ -97,3 +95,4 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"gpt2": CONFIG}

@@ -8,6 +8,7 @@ from weights import our_vit
 from weights.changes import CONVOLUTION, DENSE, HEADS, HEADS_BIAS, OUT, SAME
 from weights.our_vit import BLOCK, PROJECTIONS
 from weights.ours import Settings
+from weights.pytorch import class_names, labels, linear
 from weights.tables import Beside, Json, Kind, Row, Table
 
 SETTINGS = {"activation": "gelu", "norm_epsilon": 1e-12}
@@ -55,10 +56,6 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
     )
 
 
-def _linear(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = (), decoder: bool = False) -> Table:
     unused = {r"(vit|deit)\.pooler\.dense\.(weight|bias)": "the classifier does not use the pooler"}
     unused |= {r"decoder\..*": "of the decoder, which only pre-training has"} if decoder else {}
@@ -66,22 +63,21 @@ def _table(rows: tuple[Row, ...], optional: tuple[str, ...] = (), decoder: bool 
 
 
 TABLES = (
-    _table(_encoder("vit.") + _linear("head", "classifier")),
+    _table(_encoder("vit.") + linear("head", "classifier")),
     _table(
         (
             *_encoder("deit."),
             Row("distillation_token", "deit.embeddings.distillation_token", SAME),
-            *_linear("head", "cls_classifier"),
-            *_linear("distillation_head", "distillation_classifier"),
+            *linear("head", "cls_classifier"),
+            *linear("distillation_head", "distillation_classifier"),
         )
     ),
-    _table(_encoder("") + _linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
+    _table(_encoder("") + linear("pre_logits", "pooler.dense"), optional=("pre_logits",)),
     _table(_encoder("vit."), decoder=True),
 )
 
 
 def _read(config: Json) -> Beside:
-    labels = config.get("id2label", {})
     grid = None
     if {"image_size", "patch_size"} <= config.keys():
         image, patch = _pair(config["image_size"]), _pair(config["patch_size"])
@@ -92,7 +88,7 @@ def _read(config: Json) -> Beside:
             "activation": ACTIVATIONS[config["hidden_act"]],
             "norm_epsilon": float(config["layer_norm_eps"]),
         },
-        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+        names=class_names(config),
         grid=grid,
     )
 
@@ -114,11 +110,11 @@ def _write(model_type: str, architecture: str, model: Settings, names: Sequence[
         "hidden_act": {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}[model["activation"]],
         "layer_norm_eps": model["norm_epsilon"],
         "hidden_dropout_prob": model["dropout"],
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
+        **labels(names),
     }
 
 
 MAE = Kind((TABLES[3], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTModel"))
 VIT = Kind((TABLES[0], TABLES[2]), SIZES, _read, partial(_write, "vit", "ViTForImageClassification"))
 DEIT = Kind((TABLES[1],), SIZES, _read, partial(_write, "deit", "DeiTForImageClassificationWithTeacher"))
+KINDS = {"vit": VIT, "deit": DEIT, "vit_mae": MAE}

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from errors import UserError
 from weights import our_transformer
-from weights.changes import DENSE, HEADS, HEADS_BIAS, LOGITS_BIAS, OUT, SAME
+from weights.changes import HEADS, HEADS_BIAS, LOGITS_BIAS, OUT, SAME
 from weights.our_transformer import DECODER, ENCODER, PROJECTIONS
 from weights.ours import Settings
+from weights.pytorch import linear, norm
 from weights.tables import Beside, Json, Kind, Row, Table
 
 SETTINGS = {"activation": "swish"}
@@ -46,14 +47,6 @@ COPIES = dict.fromkeys(
 )
 
 
-def _pair(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", DENSE), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
 def _attention(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
         *(
@@ -71,9 +64,9 @@ def _attention(ours: str, theirs: str) -> tuple[Row, ...]:
 
 def _end(ours: str, theirs: str) -> tuple[Row, ...]:
     return (
-        *_pair(f"{ours}/mlp/expand", f"{theirs}.fc1"),
-        *_pair(f"{ours}/mlp/contract", f"{theirs}.fc2"),
-        *_norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm"),
+        *linear(f"{ours}/mlp/expand", f"{theirs}.fc1"),
+        *linear(f"{ours}/mlp/contract", f"{theirs}.fc2"),
+        *norm(f"{ours}/mlp_norm", f"{theirs}.final_layer_norm"),
     )
 
 
@@ -82,12 +75,12 @@ ROWS = (
     Row("embedding/embedding", "model.shared.weight", SAME),
     Row("logits_bias", "final_logits_bias", LOGITS_BIAS),
     *_attention(f"{ENCODER}/attention", f"{THEIR_ENCODER}.self_attn"),
-    *_norm(f"{ENCODER}/attention_norm", f"{THEIR_ENCODER}.self_attn_layer_norm"),
+    *norm(f"{ENCODER}/attention_norm", f"{THEIR_ENCODER}.self_attn_layer_norm"),
     *_end(ENCODER, THEIR_ENCODER),
     *_attention(f"{DECODER}/self_attention", f"{THEIR_DECODER}.self_attn"),
-    *_norm(f"{DECODER}/self_norm", f"{THEIR_DECODER}.self_attn_layer_norm"),
+    *norm(f"{DECODER}/self_norm", f"{THEIR_DECODER}.self_attn_layer_norm"),
     *_attention(f"{DECODER}/cross_attention", f"{THEIR_DECODER}.encoder_attn"),
-    *_norm(f"{DECODER}/cross_norm", f"{THEIR_DECODER}.encoder_attn_layer_norm"),
+    *norm(f"{DECODER}/cross_norm", f"{THEIR_DECODER}.encoder_attn_layer_norm"),
     *_end(DECODER, THEIR_DECODER),
 )
 TABLES = (
@@ -128,3 +121,4 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"marian": CONFIG}

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from weights.ours import TOKENS
-from weights.tables import PLACE, Index, Row, Table, spell
+from weights.ours import TOKENS, Index
+from weights.tables import PLACE, Row, Table, spell
 
 
 class Move(NamedTuple):

@@ -9,7 +9,8 @@ from functools import partial
 from errors import UserError
 from models import paths
 from models.sizes import BERT
-from weights.ours import Described, Family, named
+from weights import ours
+from weights.ours import Described, Family, Indices, named
 
 BLOCK = f"encoder/{paths.BLOCK_PATTERN}"
 PROJECTIONS = ("query", "key", "value")
@@ -44,9 +45,7 @@ FIRST = 2  # RoBERTa's row of the first position; those before it are of padding
 OPTIONAL = ("pooler", *sorted(WORDS), "following", "head")
 
 
-def describe(
-    sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str], first: int = 0
-) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str], first: int = 0) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family. first: the row of the first position.
 
     Raises:
@@ -61,7 +60,7 @@ def describe(
     head = next((name for name, sets in forms.items() if heads in sets), None)
     if head is None:
         raise UserError(f"the heads {', '.join(sorted(heads))} belong to no one model of BERT.")
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     settings, words = named(
         "RoBERTa" if first else "BERT", next((name for name, row in BERT.items() if row == size), ""), size
@@ -83,5 +82,10 @@ def describe(
     )
 
 
-FAMILY = Family("a BERT", SHAPES, OPTIONAL, describe)
-ROBERTA = Family("a RoBERTa", SHAPES, OPTIONAL, partial(describe, first=FIRST))
+CONFIGS = {
+    **dict.fromkeys(("ForMaskedLM", "ForPreTraining"), "configs/bert_pretrain.py"),
+    "ForSequenceClassification": "configs/bert_finetune.py",
+    "ForTokenClassification": "configs/bert_finetune.py:conll+Tiny",
+}
+FAMILY = Family("a BERT", SHAPES, OPTIONAL, describe, "bert", configs=CONFIGS)
+ROBERTA = Family("a RoBERTa", SHAPES, OPTIONAL, partial(describe, first=FIRST), "bert", configs=CONFIGS)

@@ -10,7 +10,8 @@ from functools import partial
 from errors import UserError
 from models import paths
 from models.sizes import CLIP, CLIP_PATCHES
-from weights.ours import Described, Family, named
+from weights import ours
+from weights.ours import Described, Family, Indices, named
 
 PROJECTIONS = ("query", "key", "value")
 IMAGE_BLOCK = f"image/encoder/{paths.BLOCK_PATTERN}"
@@ -20,6 +21,7 @@ NORM = ("scale", "bias")
 Letters = tuple[str, str, str]  # of width, heads and MLP
 OF_IMAGES: Letters = ("D", "H", "F")
 OF_TEXTS: Letters = ("W", "I", "G")
+HEAD_DIM = 64  # of nearly all published models, which PyTorch's matrices do not show
 LENGTHS = {"clip": 77, "siglip": 64}  # of published models' texts
 
 
@@ -83,12 +85,10 @@ def _shapes(form: str) -> dict[str, str]:
     }
 
 
-def _describe(
-    form: str, sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]
-) -> Described:
+def _describe(form: str, sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
-    depth, text_depth = (1 + max(dict(index).get(place, -1) for index in indices) for place in ("block", "layer"))
+    depth, text_depth = ours.depth(indices), ours.depth(indices, "layer")
     if form == "siglip" and sizes["X"] != sizes["D"]:
         raise UserError(f"texts become {sizes['X']} numbers and images {sizes['D']}: they cannot be compared.")
     size = {
@@ -119,6 +119,11 @@ def _describe(
 
 
 FAMILIES = {
-    form: Family(words, _shapes(form), (), partial(_describe, form))
-    for form, words in (("clip", "a CLIP"), ("siglip", "a SigLIP"))
+    form: Family(
+        words, _shapes(form), (), partial(_describe, form), "clip", lambda theirs: HEAD_DIM, {"": f"configs/{config}"}
+    )
+    for form, words, config in (
+        ("clip", "a CLIP", "clip_coco.py:B/32"),
+        ("siglip", "a SigLIP", "clip_coco.py:siglip+B/16"),
+    )
 }

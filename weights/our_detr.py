@@ -10,7 +10,8 @@ from functools import partial
 from errors import UserError
 from models import paths
 from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
-from weights.ours import Described, Family, Settings, Shape, named
+from weights import ours
+from weights.ours import Described, Family, Indices, Settings, Shape, named, stages
 
 UNIT = f"trunk/{paths.UNIT_PATTERN}"
 ENCODER = f"encoder_{paths.BLOCK_PATTERN}"
@@ -71,12 +72,11 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
-    units = {(dict(index)["stage"], dict(index)["unit"]) for index in indices if "unit" in dict(index)}
-    depths = tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
-    encoder, decoder = (1 + max(dict(index).get(place, -1) for index in indices) for place in ("block", "layer"))
+    depths = stages(indices)
+    encoder, decoder = ours.depth(indices), ours.depth(indices, "layer")
     if odd := [s for s in range(len(depths)) if sizes[f"W{s}"] != sizes["R"] * 2**s]:
         raise UserError(f"stage {odd[0] + 1} of its ResNet is not twice as wide as the one before.")
     known = next((n for n, row in RESNET_DEPTHS.items() if row == depths and sizes["R"] == RESNET_WIDTH), "")
@@ -94,4 +94,5 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a DETR", SHAPES, (), describe)
+HEADS = 8  # of every published model, whose matrices do not show it
+FAMILY = Family("a DETR", SHAPES, (), describe, "detr", lambda theirs: HEADS, {"": "configs/detr_coco.py"})

@@ -8,9 +8,9 @@ from functools import partial
 from math import isqrt
 
 from models.sizes import VIT, VIT_PATCHES
-from weights import our_vit
+from weights import our_vit, ours
 from weights.our_vit import BLOCK
-from weights.ours import Described, Family, Settings, named
+from weights.ours import Described, Family, Indices, Settings, named
 
 FACTOR = 1.0  # what the branches' factors begin with in transformers; trained ones are what they are
 SHAPES = {name: shape for name, shape in our_vit.SHAPES.items() if name.split("/")[0] in ("token", "embedding")}
@@ -24,11 +24,9 @@ SHAPES |= {
 }
 
 
-def describe(
-    version: int, sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]
-) -> Described:
+def describe(version: int, sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     name = next((name for name, row in VIT.items() if row == size), "")
     variant = f"{name}/{sizes['P']}" if name and sizes["P"] in VIT_PATCHES else ""
@@ -60,5 +58,8 @@ def describe(
 
 
 FAMILIES = {
-    version: Family(f"a DINOv{version}", SHAPES, ("registers",), partial(describe, version)) for version in (2, 3)
+    version: Family(
+        f"a DINOv{version}", SHAPES, ("registers",), partial(describe, version), "vit", our_vit.FAMILY.heads
+    )
+    for version in (2, 3)
 }

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from errors import UserError
 from models import paths
 from models.sizes import DIT, DIT_PATCHES
-from weights.ours import Described, Family, Settings, named
+from weights import ours
+from weights.ours import Described, Family, Indices, Settings, named
 
 BLOCK = paths.BLOCK_PATTERN
 PROJECTIONS = ("query", "key", "value")
@@ -39,7 +40,7 @@ def heads_of(width: int) -> int:
     return next((row["heads"] for row in DIT.values() if row["width"] == width), max(width // 64, 1))
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
     width, pixels = sizes["D"], sizes["P"] ** 2 * sizes["E"]
@@ -47,7 +48,7 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
         raise UserError(f"its MLPs have {sizes['F']} units, and a DiT of a width of {width} has {4 * width}.")
     if sizes["O"] not in (pixels, 2 * pixels):
         raise UserError(f"it returns {sizes['O']} numbers for a patch of {pixels}, which is no noise, nor a variance.")
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size: Settings = {"width": width, "depth": depth, "heads": sizes["H"]}
     name = next((name for name, row in DIT.items() if row == size and sizes["P"] in DIT_PATCHES), "")
     variant = f"{name}/{sizes['P']}" if name else ""
@@ -62,4 +63,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a DiT", SHAPES, (), describe, "dit")
+FAMILY = Family(
+    "a DiT",
+    SHAPES,
+    (),
+    describe,
+    "dit",
+    lambda theirs: heads_of(len(theirs("embedding/bias"))),
+    {"": "configs/dit_fashion_mnist.py:diffusion"},
+)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from models import paths
 from models.sizes import GPT
-from weights.ours import Described, Family, named
+from weights import ours
+from weights.ours import Described, Family, Indices, named
 
 BLOCK = f"decoder/{paths.BLOCK_PATTERN}"
 PROJECTIONS = ("query", "key", "value")
@@ -32,10 +33,10 @@ def heads_of(width: int) -> int:
     return next((row["heads"] for row in GPT.values() if row["width"] == width), 0)
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     variant = next((name for name, row in GPT.items() if row == size), "")
     settings, words = named("GPT", variant, size)
@@ -48,4 +49,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a GPT", SHAPES, (), describe)
+FAMILY = Family(
+    "a GPT",
+    SHAPES,
+    (),
+    describe,
+    "gpt",
+    lambda theirs: heads_of(len(theirs("decoder/norm/scale"))),
+    {"": "configs/gpt2.py"},
+)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from models import paths
 from models.sizes import MIXER, MIXER_PATCHES
-from weights.ours import Described, Family, named
+from weights import ours
+from weights.ours import Described, Family, Indices, named
 
 BLOCK = paths.BLOCK_PATTERN
 SHAPES = {
@@ -29,10 +30,10 @@ SHAPES = {
 }
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "token_mlp_dim": sizes["T"]}
     name = next((name for name, row in MIXER.items() if row == size), "")
     variant = f"{name}/{sizes['P']}" if name and sizes["P"] in MIXER_PATCHES else ""
@@ -48,4 +49,4 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a Mixer", SHAPES, ("head",), describe)
+FAMILY = Family("a Mixer", SHAPES, ("head",), describe, "mixer")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from models import paths
 from models.sizes import RESNET_DEPTHS, RESNET_WIDTH
-from weights.ours import Described, Family, Shape, named
+from weights.ours import Described, Family, Indices, Shape, named, stages
 
 UNIT = paths.UNIT_PATTERN
 
@@ -50,10 +50,9 @@ def trunk(prefix: str, order: str) -> dict[str, Shape]:
     return shapes
 
 
-def size(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]) -> tuple[str, int, tuple[int, ...]]:
+def size(sizes: Mapping[str, int], indices: Indices) -> tuple[str, int, tuple[int, ...]]:
     """The root, the width and the units in each stage."""
-    units = {(dict(index)["stage"], dict(index)["unit"]) for index in indices if "stage" in dict(index)}
-    depths = tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
+    depths = stages(indices)
     return "imagenet" if sizes["R"] == 7 else "cifar", sizes["W"], depths
 
 
@@ -62,7 +61,7 @@ def stride(root: str, depths: tuple[int, ...]) -> int:
     return (4 if root == "imagenet" else 1) * 2 ** max(0, len(depths) - 1)
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
     root, width, depths = size(sizes, indices)
@@ -81,7 +80,6 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
 
 HEAD = {"head/kernel": "L C", "head/bias": "C"}
 OPTIONAL = ("head",)
-PRE = Family(
-    "a ResNet of BiT", trunk("trunk", "pre") | {"norm/scale": "L", "norm/bias": "L"} | HEAD, OPTIONAL, describe
-)
-POST = Family("a ResNet with norms after its convolutions", trunk("trunk", "post") | HEAD, OPTIONAL, describe)
+NORM = {"norm/scale": "L", "norm/bias": "L"}
+PRE = Family("a ResNet of BiT", trunk("trunk", "pre") | NORM | HEAD, OPTIONAL, describe, "resnet")
+POST = Family("a ResNet with norms after its convolutions", trunk("trunk", "post") | HEAD, OPTIONAL, describe, "resnet")

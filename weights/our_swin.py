@@ -11,7 +11,7 @@ from math import isqrt
 from errors import UserError
 from models import paths
 from models.sizes import SWIN
-from weights.ours import Described, Family, Shape, named
+from weights.ours import Described, Family, Indices, Shape, Theirs, named, stages
 
 BLOCK = f"trunk/{paths.UNIT_PATTERN}"
 MERGING = "trunk/merging_{stage+1}"
@@ -66,13 +66,10 @@ def _shapes(version: str) -> dict[str, Shape]:
     }
 
 
-def _describe(
-    version: str, sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]
-) -> Described:
+def _describe(version: str, sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     del parts
-    units = {(dict(index)["stage"], dict(index)["unit"]) for index in indices if "unit" in dict(index)}
-    depths = tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
+    depths = stages(indices)
     if odd := [s for s in range(len(depths)) if sizes[f"F{s}"] != 4 * sizes[f"D{s}"]]:
         raise UserError(f"the MLPs of stage {odd[0] + 1} are not four times as wide as the stage.")
     size = sizes["D0"], depths
@@ -89,7 +86,19 @@ def _describe(
     )
 
 
+def _head_dim(version: str, theirs: Theirs) -> int:
+    """The size of a head, which the width of the first stage and its number of heads show."""
+    first = f"trunk/{paths.unit(0, 0)}"
+    if version == "1":
+        heads = theirs(f"{first}/attention/bias/embedding").shape[-1]
+    else:
+        heads = len(theirs(f"{first}/attention/scale"))
+    return len(theirs(f"{first}/attention_norm/scale")) // heads
+
+
 FAMILIES = {
-    version: Family(words, _shapes(version), ("head",), partial(_describe, version))
+    version: Family(
+        words, _shapes(version), ("head",), partial(_describe, version), "swin", partial(_head_dim, version)
+    )
     for version, words in (("1", "a Swin"), ("2", "a Swin V2"))
 }

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from models import paths
 from models.sizes import T5
-from weights.ours import Described, Family, Settings, named
+from weights import ours
+from weights.ours import Described, Family, Indices, Settings, named
 
 ENCODER = f"encoder/{paths.BLOCK_PATTERN}"
 DECODER = f"decoder/{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"  # there may be more or fewer
@@ -37,9 +38,9 @@ SHAPES = {
 }
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
-    depth, decoder_depth = (1 + max(dict(index).get(place, -1) for index in indices) for place in ("block", "layer"))
+    depth, decoder_depth = ours.depth(indices), ours.depth(indices, "layer")
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"], "head_dim": sizes["K"]}
     version = "1.1" if "head" in parts else "1.0"
     variant = next((name for name, row in T5[version].items() if row == size), "")
@@ -54,4 +55,12 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a T5", SHAPES, ("head",), describe)
+FAMILY = Family(
+    "a T5",
+    SHAPES,
+    ("head",),
+    describe,
+    "t5",
+    lambda theirs: theirs("encoder_relative/embedding").shape[-1],
+    {"": "configs/transformer_opus.py"},
+)

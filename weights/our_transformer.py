@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from models import paths
 from models.sizes import TRANSFORMER
-from weights.ours import Described, Family, Settings, named
+from weights import ours
+from weights.ours import Described, Family, Indices, Settings, named
 
 ENCODER = f"encoder/{paths.BLOCK_PATTERN}"
 DECODER = f"decoder/{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"  # there may be more or fewer
@@ -44,9 +45,9 @@ SHAPES = {
 }
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
-    depth, decoder_depth = (1 + max(dict(index).get(place, -1) for index in indices) for place in ("block", "layer"))
+    depth, decoder_depth = ours.depth(indices), ours.depth(indices, "layer")
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     variant = next((name for name, row in TRANSFORMER.items() if row == size), "")
     fields: Settings = size | ({} if decoder_depth == depth else {"decoder_depth": decoder_depth})
@@ -62,4 +63,5 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
     )
 
 
-FAMILY = Family("a Transformer", SHAPES, ("logits_bias",), describe)
+CONFIGS = {"": "configs/transformer_opus.py"}
+FAMILY = Family("a Transformer", SHAPES, ("logits_bias",), describe, "transformer", configs=CONFIGS)

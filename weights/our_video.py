@@ -9,9 +9,9 @@ from functools import partial
 
 from models import paths
 from models.sizes import TUBELETS, VIT, VIT_PATCHES
-from weights import our_vit
+from weights import our_vit, ours
 from weights.our_vit import BLOCK
-from weights.ours import Described, Family, Settings, named
+from weights.ours import Described, Family, Indices, Settings, named
 
 LAYERS = {name: letters for name, letters in our_vit.SHAPES.items() if name.startswith(BLOCK)}
 DECODER = f"reconstruction/encoder/{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"  # there are fewer
@@ -45,9 +45,9 @@ def _in_time(layers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _size(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]) -> tuple[str, dict[str, int]]:
+def _size(sizes: Mapping[str, int], indices: Indices) -> tuple[str, dict[str, int]]:
     """The name of the published size, "" where it is none, and the sizes."""
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     name = next((name for name, row in VIT.items() if row == size and sizes["P"] in VIT_PATCHES), "")
     return name, size | {"patch": sizes["P"]}
@@ -57,7 +57,7 @@ def _of_tubelets(
     words: str,
     settings: Settings,
     sizes: Mapping[str, int],
-    indices: set[tuple[tuple[str, int], ...]],
+    indices: Indices,
     parts: set[str],
 ) -> Described:
     """A ViViT or a VideoMAE of these sizes by letter, indices and parts: see ours.Family."""
@@ -65,15 +65,13 @@ def _of_tubelets(
     variant = f"{name}/{sizes['P']}x{sizes['T']}" if name and sizes["T"] in TUBELETS else ""
     size, described = named(words, variant, fields | {"tubelet": sizes["T"]})
     if settings["name"] == "video_mae":
-        depth = 1 + max(dict(index).get("layer", -1) for index in indices)
+        depth = ours.depth(indices, "layer")
         size |= {"decoder_width": sizes["W"], "decoder_depth": depth, "decoder_heads": sizes["Y"]}
         size |= {"last_norm": "norm" in parts}
     return Described(settings | size, variant, described, sizes.get("C", 0), sizes["E"])
 
 
-def _of_frames(
-    attention: str, sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]
-) -> Described:
+def _of_frames(attention: str, sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """A TimeSformer, likewise."""
     del parts
     name, fields = _size(sizes, indices)
@@ -83,13 +81,17 @@ def _of_frames(
     return Described(settings, variant, described, sizes.get("C", 0), sizes["E"])
 
 
+MASKED = {"": "configs/video_kinetics400.py:video_mae"}
 _GAP_SIDE = {**TUBELET, **_without_key_bias(LAYERS), **_norm("norm")}
+HEADS = our_vit.FAMILY.heads
 VIVIT = Family(
     "a ViViT",
     {"token": "1 1 D", **TUBELET, "positions/embedding": "1 N D", **LAYERS, **_norm("encoder/norm"), **HEAD},
     ("head",),
     partial(_of_tubelets, "ViViT", {"name": "vivit", "head": "token", "positions": "learned"}),
     "vivit",
+    HEADS,
+    {"": "configs/video_kinetics400.py:vivit"},
 )
 CLASSIFIER = Family(
     "a VideoMAE's classifier",
@@ -97,6 +99,8 @@ CLASSIFIER = Family(
     ("head",),
     partial(_of_tubelets, "VideoMAE", {"name": "vivit", "head": "gap", **GAP}),
     "vivit",
+    HEADS,
+    MASKED,
 )
 PRETRAINING = Family(
     "a VideoMAE",
@@ -112,6 +116,8 @@ PRETRAINING = Family(
     ("norm",),
     partial(_of_tubelets, "VideoMAE", {"name": "video_mae", **GAP}),
     "video_mae",
+    HEADS,
+    MASKED,
 )
 FRAMES = {
     "token": "1 1 D",
@@ -124,11 +130,18 @@ FRAMES = {
 }
 PLACES_IN_TIME = {"time_positions": "1 Z D"}
 TIMESFORMER = {
-    attention: Family("a TimeSformer", FRAMES | more, ("head",), partial(_of_frames, attention), "timesformer")
+    attention: Family(
+        "a TimeSformer",
+        FRAMES | more,
+        ("head",),
+        partial(_of_frames, attention),
+        "timesformer",
+        HEADS,
+        {"": "configs/video_kinetics400.py:timesformer"},
+    )
     for attention, more in (
         ("divided", PLACES_IN_TIME | _in_time(LAYERS)),
         ("joint", PLACES_IN_TIME),
         ("space", {}),
     )
 }
-FAMILIES = (VIVIT, CLASSIFIER, PRETRAINING, *TIMESFORMER.values())

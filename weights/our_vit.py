@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from errors import UserError
 from models import paths
 from models.sizes import HYBRIDS, RESNET_WIDTH, VIT, VIT_PATCHES
-from weights import our_resnet
-from weights.ours import Described, Family, Settings, named
+from weights import our_resnet, ours
+from weights.ours import Described, Family, Indices, Settings, named
 
 BLOCK = f"encoder/{paths.BLOCK_PATTERN}"
 PROJECTIONS = ("query", "key", "value")
@@ -59,11 +59,11 @@ def heads_of(width: int) -> int:
     return next((row["heads"] for row in VIT.values() if row["width"] == width), max(width // 64, 1))
 
 
-def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]], parts: set[str]) -> Described:
+def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Described:
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     if ("distillation_head" in parts) != ("distillation_token" in parts and "head" in parts):
         raise UserError("a distillation token and a head of its own belong together, and only one is there.")
-    depth = 1 + max(dict(index).get("block", -1) for index in indices)
+    depth = ours.depth(indices)
     patch = sizes["P"]
     size = {"width": sizes["D"], "depth": depth, "mlp_dim": sizes["F"], "heads": sizes["H"]}
     fields: Settings = size | {"patch": patch}
@@ -95,4 +95,4 @@ def describe(sizes: Mapping[str, int], indices: set[tuple[tuple[str, int], ...]]
 
 
 OPTIONAL = ("token", "distillation_token", "stem", "pooling", "pre_logits", "head", "distillation_head")
-FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit")
+FAMILY = Family("a ViT", SHAPES, OPTIONAL, describe, "vit", lambda theirs: heads_of(len(theirs("embedding/bias"))))

@@ -4,14 +4,19 @@ A shape is a row of letters, which stand for the same size wherever they stand i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
+
+import numpy as np
 
 from lookup import Json
 
 TOKENS = "V"  # the letter of a vocabulary, and of nothing else
 Settings = Json  # keys of config.model
+Index = tuple[tuple[str, int], ...]  # of a layer: (("block", 3),), or (("stage", 0), ("unit", 2))
+Indices = set[Index]  # that a file has
 Shape = str | Callable[[Mapping[str, int]], str]  # the same for all indices, or by index
+Theirs = Callable[[str], np.ndarray]  # the file's array for one of our parameters, "encoder/block_00/mlp/expand/kernel"
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,36 @@ class Family:
       shapes: by the patterns of names.
       optional: parts (first words of names) that it may be without.
       describe: (sizes by letter, which indices there are, parts that are there) -> Described.
-      name: config.model.name, where models of another name have parameters of the same names; "" elsewhere.
+      name: config.model.name.
+      heads: their array of a parameter -> how many heads a published model like this has or, of families whose
+        changes are BY_SIZE, how large a head is; 0 where nothing shows it.
+      configs: the config of a run that is made of such weights, by the end of the class that config.json names
+        ("ForMaskedLM"); "" is any class.
     """
 
     words: str
     shapes: Mapping[str, Shape]
     optional: tuple[str, ...]
-    describe: Callable[[Mapping[str, int], set[tuple[tuple[str, int], ...]], set[str]], Described]
-    name: str = ""
+    describe: Callable[[Mapping[str, int], Indices, set[str]], Described]
+    name: str
+    heads: Callable[[Theirs], int] = lambda theirs: 0
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it has a vocabulary."""
+        return any(TOKENS in shape.split() for shape in self.shapes.values() if isinstance(shape, str))
+
+
+def depth(indices: Indices, place: str = "block") -> int:
+    """How many layers there are, by the index that counts them."""
+    return 1 + max(dict(index).get(place, -1) for index in indices)
+
+
+def stages(indices: Indices) -> tuple[int, ...]:
+    """How many units each stage has."""
+    units = {(dict(index)["stage"], dict(index)["unit"]) for index in indices if "unit" in dict(index)}
+    return tuple(1 + max(u for s, u in units if s == stage) for stage in sorted({s for s, _ in units}))
 
 
 def named(name: str, variant: str, fields: Mapping[str, object]) -> tuple[Settings, str]:

@@ -37,7 +37,7 @@ def written(data: Section) -> Json:
         return {"image_processor_type": "DetrImageProcessor", "format": "coco_detection", "size": size, **said}
     if data["eval_crop"] == "none":
         return {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}, **said}
-    # The middle square, of which nothing is lost, is the same whether it is cut before the image shrinks or after.
+    # The middle square is the same whether it is cut before the image shrinks or after.
     return {
         "image_processor_type": "BitImageProcessor",
         "size": {"shortest_edge": round(min(height, width) / data["eval_crop_share"])},

@@ -8,28 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
-from weights import (
-    beside,
-    clip_names,
-    detr_names,
-    files,
-    our_clip,
-    our_detr,
-    our_dinov2,
-    our_dit,
-    our_gpt,
-    our_swin,
-    our_t5,
-    our_video,
-    our_vit,
-    preprocessing,
-    schemes,
-    swin_names,
-)
+from weights import beside, files, preprocessing, schemes
 from weights.moves import Move, first, letters, moves, vocabulary
-from weights.ours import Described, Settings
+from weights.ours import Described, Index, Settings
 from weights.schemes import SCHEMES
-from weights.tables import Index, Row, Table, spell
+from weights.tables import Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested
 
 ROUNDING = 4e-3  # of numbers up to 1 in bfloat16
@@ -119,10 +102,12 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     if folder != path and table.scheme == "huggingface" and not said.get("attend") and not beside.exists(path):
         raise UserError(
             f"{folder} lacks config.json, which says how many heads the model has and how it computes: put it there"
-            + (f", or name the file itself, {path}." if table.family in (our_t5.FAMILY, our_vit.FAMILY) else ".")
+            + (f", or name the file itself, {path}." if _usual_heads(table, arrays) else ".")
         )
     neighbour = beside.read(path, said, table)
-    heads = heads or neighbour.heads or _usual_heads(path, table, arrays)
+    heads = heads or neighbour.heads or _usual_heads(table, arrays)
+    if not heads:
+        raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
     if bad := [name for name, array in arrays.items() if not np.isfinite(array.astype(np.float32, copy=False)).all()]:
         raise UserError(f"{path} is damaged: {first(bad)} holds values that are not finite.")
     sizes: dict[str, int] = {}
@@ -237,26 +222,11 @@ def _ours(
     }
 
 
-def _usual_heads(path: Path, table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    if table.family in our_swin.FAMILIES.values():
-        return swin_names.head_dim(table, arrays)
-    if table.family is our_detr.FAMILY:
-        return detr_names.HEADS_OF_ALL
-    if table.family in our_clip.FAMILIES.values():
-        return clip_names.head_dim(table, arrays)
-    if table.family is our_t5.FAMILY:
-        return arrays[table.row("encoder_relative/embedding").theirs].shape[-1]
-    if table.family in (our_vit.FAMILY, *our_dinov2.FAMILIES.values(), *our_video.FAMILIES):
-        return our_vit.heads_of(len(arrays[spell(table.row("embedding/bias").theirs, ())]))
-    if table.family is our_dit.FAMILY:
-        return our_dit.heads_of(len(arrays[table.row("embedding/bias").theirs]))
-    if not any("heads" in row.change.name for row in table.rows):
+def _usual_heads(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
+    """See Family.heads; 1 where no matrix is to be split."""
+    if not any("head" in row.change.name for row in table.rows):
         return 1
-    if table.family is our_gpt.FAMILY:
-        width = arrays[spell(table.row("decoder/norm/scale").theirs, ())].shape[0]
-        if found := our_gpt.heads_of(width):
-            return found
-    raise UserError(f"{path} does not show how many heads its model has: put its config.json beside it.")
+    return table.family.heads(lambda ours: arrays[table.theirs(ours)])
 
 
 def _fits(found: Weights, name: str, have: Mapping[str, object], want: Mapping[str, object]) -> str:

@@ -1,5 +1,7 @@
 """Which scheme the names in a file are of."""
 
+import importlib
+import pkgutil
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -8,40 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
-from weights import (
-    bert_names,
-    clip_names,
-    detr_names,
-    dinov2_names,
-    dit_names,
-    files,
-    google_names,
-    gpt_names,
-    huggingface_names,
-    marian_names,
-    swin_names,
-    t5_names,
-    timm_names,
-    video_names,
-)
+from weights import files
+from weights.ours import Family
 from weights.tables import Table
 
-TABLES = (
-    *google_names.TABLES,
-    *timm_names.TABLES,
-    *huggingface_names.TABLES,
-    *marian_names.TABLES,
-    *t5_names.TABLES,
-    *gpt_names.TABLES,
-    *bert_names.TABLES,
-    *swin_names.TABLES,
-    *detr_names.TABLES,
-    *dinov2_names.TABLES,
-    *clip_names.TABLES,
-    *video_names.TABLES,
-    *dit_names.TABLES,
+# Nothing is registered: a file NAME_names.py with TABLES is found.
+MODULES = tuple(
+    importlib.import_module(f"weights.{module.name}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)])
+    if module.name.endswith("_names")
 )
-SCHEMES = tuple(dict.fromkeys(table.scheme for table in TABLES))
+TABLES: tuple[Table, ...] = tuple(table for module in MODULES for table in module.TABLES)
+MODELS = tuple(dict.fromkeys(table.family.name for table in TABLES))  # config.model.name
+SCHEMES = tuple(sorted({table.scheme for table in TABLES}))
 LONGEST_PREFIX = 3  # words that wrappers put before a name: "state_dict.module.backbone."
 
 
@@ -51,18 +32,24 @@ def table(names: Collection[str], likely: Collection[Table] = ()) -> Table:
 
 
 def schemes_of(name: str) -> list[str]:
-    """Those with names of this config.model.name; none where names do not show it."""
+    """Those with names of this config.model.name."""
     return list(dict.fromkeys(table.scheme for table in TABLES if table.family.name == name))
 
 
-def family(path: Path) -> str:
-    """config.model.name of what the names in a .safetensors file are of; "" where they do not show it."""
+def configs_of(name: str) -> list[str]:
+    """The configs of runs that are made of weights of this config.model.name."""
+    families = [table.family for table in TABLES if table.family.name == name]
+    return list(dict.fromkeys(config for family in families for config in family.configs.values()))
+
+
+def family(path: Path) -> Family | None:
+    """What the names in a .safetensors file are of; None where they do not show it."""
     try:
         names = files.names(path) if path.suffix == ".safetensors" and path.is_file() else []
     except UserError:  # which reading the file says
-        return ""
+        return None
     found = table(names)
-    return found.family.name if found.recognises(names) and names else ""
+    return found.family if found.recognises(names) and names else None
 
 
 def respelled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,27 +3,18 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from errors import UserError
 from models import sizes as sizes_of
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_swin import BLOCK, FAMILIES, MERGING, PROJECTIONS
 from weights.ours import Settings
-from weights.tables import Beside, Change, Json, Kind, Row, Table, spell
+from weights.pytorch import class_names, labels, linear, norm, require
+from weights.tables import Beside, Change, Json, Kind, Row, Table
 
 SETTINGS: dict[str, Settings] = {"1": {}, "2": {"window": 8}}  # the window of V2 is in no shape
 ELSEWHERE = {"window": "timm.create_model(..., window_size=...)"}
 SCALE = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a.reshape(-1, 1, 1))
 COMPUTED = r".*\.(relative_position_index|relative_coords_table|attn_mask|attn\.k_bias)"
-
-
-def _linear(ours: str, theirs: str, change: Change = DENSE) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", change), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
 
 
 def _bias(version: str, table: str, scale: str, network: str) -> tuple[Row, ...]:
@@ -33,7 +24,7 @@ def _bias(version: str, table: str, scale: str, network: str) -> tuple[Row, ...]
         return (Row(f"{own}/bias/embedding", table, SAME),)
     return (
         Row(f"{own}/scale", scale, SCALE),
-        *_linear(f"{own}/bias/expand", f"{network}.0"),
+        *linear(f"{own}/bias/expand", f"{network}.0"),
         Row(f"{own}/bias/contract/kernel", f"{network}.2.weight", DENSE),
     )
 
@@ -49,20 +40,20 @@ def _timm(version: str) -> Table:
         )
     at = f"{block}.attn"
     rows = (
-        *_linear("trunk/embedding", "patch_embed.proj", CONVOLUTION),
-        *_norm("trunk/embedding_norm", "patch_embed.norm"),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
+        *linear("trunk/embedding", "patch_embed.proj", CONVOLUTION),
+        *norm("trunk/embedding_norm", "patch_embed.norm"),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.norm1"),
         Row(tuple(f"{own}/{part}/kernel" for part in PROJECTIONS), f"{at}.qkv.weight", BY_SIZE_QKV),
         *biases,
         *_bias(version, f"{at}.relative_position_bias_table", f"{at}.logit_scale", f"{at}.cpb_mlp"),
-        *_linear(f"{own}/out", f"{at}.proj", BY_SIZE_OUT),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
-        *_norm(f"{MERGING}/norm", f"{merging}.norm"),
+        *linear(f"{own}/out", f"{at}.proj", BY_SIZE_OUT),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.norm2"),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.mlp.fc1"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.mlp.fc2"),
+        *norm(f"{MERGING}/norm", f"{merging}.norm"),
         Row(f"{MERGING}/reduction/kernel", f"{merging}.reduction.weight", DENSE),
-        *_norm("norm", "norm"),
-        *_linear("head", "head.fc"),
+        *norm("norm", "norm"),
+        *linear("head", "head.fc"),
     )
     return _table("timm", version, rows)
 
@@ -74,9 +65,9 @@ def _huggingface(version: str) -> Table:
     at = f"{block}.attention.self"
     biased = PROJECTIONS if version == "1" else ("query", "value")
     rows = (
-        *_linear("trunk/embedding", f"{prefix}.embeddings.patch_embeddings.projection", CONVOLUTION),
-        *_norm("trunk/embedding_norm", f"{prefix}.embeddings.norm"),
-        *_norm(f"{BLOCK}/attention_norm", f"{block}.layernorm_before"),
+        *linear("trunk/embedding", f"{prefix}.embeddings.patch_embeddings.projection", CONVOLUTION),
+        *norm("trunk/embedding_norm", f"{prefix}.embeddings.norm"),
+        *norm(f"{BLOCK}/attention_norm", f"{block}.layernorm_before"),
         *(Row(f"{own}/{part}/kernel", f"{at}.{part}.weight", BY_SIZE) for part in PROJECTIONS),
         *(Row(f"{own}/{part}/bias", f"{at}.{part}.bias", BY_SIZE_BIAS) for part in biased),
         *_bias(
@@ -85,14 +76,14 @@ def _huggingface(version: str) -> Table:
             f"{at}.logit_scale",
             f"{at}.continuous_position_bias_mlp",
         ),
-        *_linear(f"{own}/out", f"{block}.attention.output.dense", BY_SIZE_OUT),
-        *_norm(f"{BLOCK}/mlp_norm", f"{block}.layernorm_after"),
-        *_linear(f"{BLOCK}/mlp/expand", f"{block}.intermediate.dense"),
-        *_linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
-        *_norm(f"{MERGING}/norm", f"{stage}.downsample.norm"),
+        *linear(f"{own}/out", f"{block}.attention.output.dense", BY_SIZE_OUT),
+        *norm(f"{BLOCK}/mlp_norm", f"{block}.layernorm_after"),
+        *linear(f"{BLOCK}/mlp/expand", f"{block}.intermediate.dense"),
+        *linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
+        *norm(f"{MERGING}/norm", f"{stage}.downsample.norm"),
         Row(f"{MERGING}/reduction/kernel", f"{stage}.downsample.reduction.weight", DENSE),
-        *_norm("norm", f"{prefix}.layernorm"),
-        *_linear("head", "classifier"),
+        *norm("norm", f"{prefix}.layernorm"),
+        *linear("head", "classifier"),
     )
     return _table("huggingface", version, rows)
 
@@ -113,32 +104,15 @@ ALWAYS = {"hidden_act": "gelu", "mlp_ratio": 4.0, "qkv_bias": True, "use_absolut
 EPSILON = 1e-5
 
 
-def head_dim(table: Table, arrays: Mapping[str, np.ndarray]) -> int:
-    """The size of a head, which the width of the first stage and its number of heads show."""
-    first = (("stage", 0), ("unit", 0))
-
-    def array(ours: str) -> np.ndarray:
-        return arrays[spell(table.row(ours).theirs, first)]
-
-    if table.family is FAMILIES["1"]:
-        heads = array(f"{BLOCK}/attention/bias/embedding").shape[-1]
-    else:
-        heads = len(array(f"{BLOCK}/attention/scale"))
-    return len(array(f"{BLOCK}/attention_norm/scale")) // heads
-
-
 def _read(version: str, config: Json) -> Beside:
-    for key, value in ALWAYS.items():
-        if config.get(key, value) != value:
-            raise UserError(f"config.json says {key}={config[key]}, and only {value} can be read.")
+    require(config, ALWAYS)
     if any(config.get("pretrained_window_sizes", ())):
         raise UserError(
             f"config.json says pretrained_window_sizes={config['pretrained_window_sizes']}: distances are shares of "
             "another window than its own, and only a Swin V2 of one window can be read."
         )
-    labels = config.get("id2label", {})
     settings: Settings = {"window": int(config["window_size"])} if version == "2" else {}
-    return Beside(settings=settings, names=tuple(str(labels[str(i)]) for i in range(len(labels))))
+    return Beside(settings=settings, names=class_names(config))
 
 
 def _write(version: str, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
@@ -154,11 +128,11 @@ def _write(version: str, model: Settings, names: Sequence[str], sizes: Mapping[s
         "window_size": model["window"],
         "layer_norm_eps": EPSILON,
         "drop_path_rate": model["stochastic_depth"],
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
+        **labels(names),
     }
 
 
 SWIN, SWIN_V2 = (
     Kind((HUGGINGFACE[version],), SIZES, partial(_read, version), partial(_write, version)) for version in FAMILIES
 )
+KINDS = {"swin": SWIN, "swinv2": SWIN_V2}

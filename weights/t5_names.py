@@ -110,3 +110,4 @@ def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> J
 
 
 CONFIG = Kind(TABLES, SIZES, _read, _write)
+KINDS = {"t5": CONFIG, "mt5": CONFIG}

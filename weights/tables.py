@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lookup import Json as Json
-from weights.ours import Family, Settings
+from weights.ours import Family, Index, Settings
 
 PLACE = re.compile(r"\{(\w+)(\+1)?(:02)?\}")
-Index = tuple[tuple[str, int], ...]  # (("block", 3),)
 
 
 class Change(NamedTuple):
@@ -122,9 +121,11 @@ class Table:
             counts |= {name: max(counts.get(name, 0), number + 1) for name, number in index}
         return counts
 
-    def row(self, ours: str) -> Row:
-        """The row of one of our parameters."""
-        return next(row for row in self.rows if ours in row.names)
+    def theirs(self, ours: str) -> str:
+        """Their name of one of our parameters, "encoder/block_00/mlp/expand/kernel"."""
+        known, _ = self.by_ours([ours])
+        row, index = known[ours]
+        return spell(row.theirs, index)
 
     def unused(self, names: Iterable[str]) -> dict[str, str]:
         """Those of their names that are to be left out, and why."""

@@ -9,6 +9,7 @@ from weights.huggingface_names import ACTIVATIONS
 from weights.our_video import CLASSIFIER, DECODER, GAP, PRETRAINING, TIMESFORMER, VIVIT
 from weights.our_vit import BLOCK, PROJECTIONS
 from weights.ours import Family, Settings
+from weights.pytorch import class_names, labels, linear, norm
 from weights.tables import Beside, Change, Json, Kind, Row, Table
 
 SIZES = {"hidden_size": "D", "num_hidden_layers": "block", "intermediate_size": "F", "num_channels": "E"}
@@ -29,14 +30,6 @@ TUBELETS = Change("transposed", lambda a, heads: (a.transpose(2, 3, 4, 1, 0),), 
 def _half(change: Change) -> Change:
     """The same for half as many heads, which every published decoder has."""
     return Change(change.name, lambda a, heads: change.ours(a, max(1, heads // 2)), change.theirs)
-
-
-def _linear(ours: str, theirs: str, change: Change = DENSE) -> tuple[Row, ...]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight", change), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> tuple[Row, ...]:
-    return Row(f"{ours}/scale", f"{theirs}.weight", SAME), Row(f"{ours}/bias", f"{theirs}.bias", SAME)
 
 
 def _separate(ours: str, theirs: str) -> tuple[Row, ...]:
@@ -63,25 +56,25 @@ def _fused(ours: str, theirs: str) -> tuple[Row, ...]:
 
 def _layer(ours: str, theirs: str, projections: tuple[Row, ...], out: Change = OUT) -> tuple[Row, ...]:
     return (
-        *_norm(f"{ours}/attention_norm", f"{theirs}.layernorm_before"),
+        *norm(f"{ours}/attention_norm", f"{theirs}.layernorm_before"),
         *projections,
-        *_linear(f"{ours}/attention/out", f"{theirs}.attention.output.dense", out),
-        *_norm(f"{ours}/mlp_norm", f"{theirs}.layernorm_after"),
-        *_linear(f"{ours}/mlp/expand", f"{theirs}.intermediate.dense"),
-        *_linear(f"{ours}/mlp/contract", f"{theirs}.output.dense"),
+        *linear(f"{ours}/attention/out", f"{theirs}.attention.output.dense", out),
+        *norm(f"{ours}/mlp_norm", f"{theirs}.layernorm_after"),
+        *linear(f"{ours}/mlp/expand", f"{theirs}.intermediate.dense"),
+        *linear(f"{ours}/mlp/contract", f"{theirs}.output.dense"),
     )
 
 
 def _begin(prefix: str, embedding: Change) -> tuple[Row, ...]:
     return (
         Row("token", f"{prefix}.embeddings.cls_token", SAME),
-        *_linear("embedding", f"{prefix}.embeddings.patch_embeddings.projection", embedding),
+        *linear("embedding", f"{prefix}.embeddings.patch_embeddings.projection", embedding),
         Row("positions/embedding", f"{prefix}.embeddings.position_embeddings", SAME),
     )
 
 
 def _end(prefix: str) -> tuple[Row, ...]:
-    return *_norm("encoder/norm", f"{prefix}.layernorm"), *_linear("head", "classifier")
+    return *norm("encoder/norm", f"{prefix}.layernorm"), *linear("head", "classifier")
 
 
 def _vivit() -> Table:
@@ -98,7 +91,7 @@ def _video_mae(family: Family, more: tuple[Row, ...], optional: tuple[str, ...],
     block = "videomae.encoder.layer.{block}"
     projections = _unbiased(HEADS, HEADS_BIAS, f"{BLOCK}/attention", f"{block}.attention.attention")
     rows = (
-        *_linear("embedding", "videomae.embeddings.patch_embeddings.projection", TUBELETS),
+        *linear("embedding", "videomae.embeddings.patch_embeddings.projection", TUBELETS),
         *_layer(BLOCK, block, projections),
         *more,
     )
@@ -107,7 +100,7 @@ def _video_mae(family: Family, more: tuple[Row, ...], optional: tuple[str, ...],
 
 
 def _classifier() -> Table:
-    end = (*_norm("norm", "fc_norm"), *_linear("head", "classifier"))
+    end = (*norm("norm", "fc_norm"), *linear("head", "classifier"))
     return _video_mae(CLASSIFIER, end, ("head",), {"head": "gap"})
 
 
@@ -116,12 +109,12 @@ def _pretraining() -> Table:
     own = f"{DECODER}/attention"
     projections = _unbiased(_half(HEADS), _half(HEADS_BIAS), own, f"{layer}.attention.attention")
     more = (
-        *_norm("norm", "videomae.layernorm"),
+        *norm("norm", "videomae.layernorm"),
         Row("reconstruction/embedding/kernel", "encoder_to_decoder.weight", DENSE),
         Row("reconstruction/mask", "mask_token", SAME),
         *_layer(DECODER, layer, projections, _half(OUT)),
-        *_norm("reconstruction/encoder/norm", "decoder.norm"),
-        *_linear("reconstruction/pixels", "decoder.head"),
+        *norm("reconstruction/encoder/norm", "decoder.norm"),
+        *linear("reconstruction/pixels", "decoder.head"),
     )
     return _video_mae(PRETRAINING, more, ("norm",), {})
 
@@ -133,10 +126,10 @@ def _timesformer(attention: str) -> Table:
         rows.append(Row("time_positions", "timesformer.embeddings.time_embeddings", SAME))
     if attention == "divided":
         rows += [
-            *_norm(f"{BLOCK}/time_norm", f"{block}.temporal_layernorm"),
+            *norm(f"{BLOCK}/time_norm", f"{block}.temporal_layernorm"),
             *_fused(time, f"{block}.temporal_attention.attention"),
-            *_linear(f"{time}/out", f"{block}.temporal_attention.output.dense", OUT),
-            *_linear(f"{BLOCK}/time_out", f"{block}.temporal_dense"),
+            *linear(f"{time}/out", f"{block}.temporal_attention.output.dense", OUT),
+            *linear(f"{BLOCK}/time_out", f"{block}.temporal_dense"),
         ]
     projections = _fused(f"{BLOCK}/attention", f"{block}.attention.attention")
     whole = (*rows, *_layer(BLOCK, block, projections), *_end("timesformer"))
@@ -154,7 +147,7 @@ def _read(biased: str, config: Json) -> Beside:
     """biased: the key that says that projections have biases."""
     if not config.get(biased, True):
         raise UserError(f"config.json says {biased}={config[biased]}, and only True can be read.")
-    labels, heads = config.get("id2label", {}), int(config["num_attention_heads"])
+    heads = int(config["num_attention_heads"])
     decoder = int(config.get("decoder_num_attention_heads", max(1, heads // 2)))
     if "ForPreTraining" in config.get("architectures", [""])[0] and decoder != max(1, heads // 2):
         raise UserError(
@@ -163,7 +156,7 @@ def _read(biased: str, config: Json) -> Beside:
     return Beside(
         heads=heads,
         settings={"activation": SPELLED[config["hidden_act"]], "norm_epsilon": float(config["layer_norm_eps"])},
-        names=tuple(str(labels[str(i)]) for i in range(len(labels))),
+        names=class_names(config),
         data={ours: int(config[key]) for key, ours in DATA.items() if key in config},
     )
 
@@ -183,8 +176,7 @@ def _write(
         "hidden_act": {ours: theirs for theirs, ours in reversed(SPELLED.items())}[model["activation"]],
         "layer_norm_eps": model["norm_epsilon"],
         "hidden_dropout_prob": model["dropout"],
-        "id2label": {str(i): name for i, name in enumerate(names)},
-        "label2id": {name: i for i, name in enumerate(names)},
+        **labels(names),
     }
     if model_type == "vivit":
         return written | {"tubelet_size": [sizes["T"], sizes["P"], sizes["P"]]}
@@ -210,3 +202,4 @@ VIDEO_MAE_KIND = Kind(
     partial(_read, "qv_bias"),
     partial(_write, "videomae", {"vivit": "VideoMAEForVideoClassification", "video_mae": "VideoMAEForPreTraining"}),
 )
+KINDS = {"vivit": VIVIT_KIND, "timesformer": TIMESFORMER_KIND, "videomae": VIDEO_MAE_KIND}

@@ -9,13 +9,12 @@ B batch, S tokens, E embedding, R runs.
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from matplotlib.figure import Figure
 
 import tasks
@@ -116,8 +115,9 @@ def of_batch(
         """The sum of the sentences' losses if `shift` is applied to the embedded tokens, and the tokens."""
         tokens: list[jax.Array] = []
 
-        # Any: arguments and results of any module's method, as flax passes them to an interceptor.
-        def intercept(call: Any, arguments: Any, keywords: Any, context: nn.module.InterceptorContext) -> Any:
+        def intercept(
+            call: Callable[..., PyTree], arguments: PyTree, keywords: PyTree, context: nn.module.InterceptorContext
+        ) -> PyTree:
             """Shifts what the first embedding returns. A model that translates embeds the source first."""
             result = call(*arguments, **keywords)
             embeds = isinstance(context.module, nn.Embed) and context.method_name == "__call__"

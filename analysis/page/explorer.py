@@ -82,7 +82,7 @@ class View(TypedDict):
       attention: (L, H, N, N) or (L, H, T, S).
       rollout: (N, N); None of an alignment.
       lens: of a decoder; None of others.
-      cut: how many tokens there are, of which the first ones are shown.
+      cut: how many tokens the text has; only the first ones are shown.
     """
 
     name: str

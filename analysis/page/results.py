@@ -1,4 +1,4 @@
-"""The metrics of a run's last evaluation: each with what it is of and, of a share of examples, its interval."""
+"""The metrics of a run's last evaluation, each with its meaning and, for a share of examples, its interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
@@ -79,8 +79,7 @@ def sizes(subject: Subject, splits: Sequence[str]) -> dict[str, int]:
 
 
 def first(metrics: Mapping[str, float | None], keep_best: str) -> list[str]:
-    """The metrics that stand first: the one that chooses the best checkpoint, then those that people ask for, of one
-    split."""
+    """The metrics to show first: the one that chooses the best checkpoint, then the usual ones, of one split."""
     place = {name: i for i, name in enumerate(RANK)}
     last = {key: key.rpartition("/")[2] for key in metrics}
     order = sorted(metrics, key=lambda key: (key != keep_best, place.get(last[key], len(RANK))))

@@ -6,7 +6,6 @@ configs/studies/ sets.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -81,7 +80,7 @@ def points(
 
 
 def curve(
-    axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, name: str, floor: float = 0, **style: Any
+    axes: Axes, rows: Sequence[Row], x: str, y: str, number: int, name: str, floor: float = 0, joined: bool = True
 ) -> None:
     """Draws a series with its intervals.
 
@@ -90,13 +89,21 @@ def curve(
       rows, x, y, floor: see `points`.
       number: of the series, which chooses colour and marker.
       name: of the series, for the legend.
-      **style: matplotlib's options of a line.
+      joined: whether a line joins its points.
     """
     at, mean, ends = points(rows, x, y, floor)
-    settings: dict[str, Any] = dict(  # Any: matplotlib's options
-        color=COLOURS[number % 10], marker=MARKERS[number % 10], markersize=5, capsize=3, lw=1.5, elinewidth=1
+    axes.errorbar(
+        at,
+        mean,
+        np.abs(ends - mean),
+        label=literal(name),
+        color=COLOURS[number % 10],
+        marker=MARKERS[number % 10],
+        markersize=5,
+        capsize=3,
+        lw=1.5 if joined else 0,
+        elinewidth=1,
     )
-    axes.errorbar(at, mean, np.abs(ends - mean), label=literal(name), **settings | style)
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:

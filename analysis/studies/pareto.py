@@ -27,7 +27,7 @@ def draw(
     at, names = [], []
     score: list[tuple[float, float]] = []
     for number, (name, own) in enumerate(groups(rows, series).items()):
-        curve(axes, own, cost, metric, number, name, lw=0, elinewidth=1)
+        curve(axes, own, cost, metric, number, name, joined=False)
         for point, same in groups([row | {"point": tuple(row[p] for p in points)} for row in own], "point").items():
             at.append(column(same, cost).mean())
             score.append(fits.interval(column(same, metric)))

@@ -37,7 +37,7 @@ def draw(rows: Sequence[Row], *, x: str, series: str, metric: str, loss: str = "
         curve(left, own, x, metric, number, name)
         laws[name] = law = fits.power_law(column(own, x), column(own, loss))
         text = f"{name}: {x}^-{law.exponent:.2f}" if law else name
-        curve(right, own, x, loss, number, text, lw=0 if law else 1.5)
+        curve(right, own, x, loss, number, text, joined=not law)
         if law:
             line = np.geomspace(column(own, x).min(), column(own, x).max() * 10, 100)
             right.plot(line, law(line), color=COLOURS[number % 10], lw=1)

@@ -277,7 +277,7 @@ class Pipeline(images.Pipeline):
         return example | {"captions": tf.fill([self.most(self.eval_splits[0])], "")}
 
     def finish(self, batch: Example, split: Split, train: bool) -> Example:
-        """Images as ever, and captions as ids."""
+        """Images as usual, and captions as ids."""
         tf = tensorflow()
         out = super().finish(batch, split, train)
         rows, name = split.plan.most // self.feed.hosts, self._name(split)

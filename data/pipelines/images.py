@@ -16,7 +16,7 @@ from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
 from data.pipelines.examples import Examples, check_channels
-from data.sources import Example, Source, synthetic
+from data.sources import Example, Source
 from errors import UserError, nearest, shown
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ MOST_PIXELS = 2**14  # of a side
 Pixels = Annotated[int, Interval(ge=1, le=MOST_PIXELS)]
 OTHER = {"dark": "light", "light": "dark"}  # backgrounds
 FEW = 30  # classes that an error line names
-SAMPLE = 32  # training images whose look a grey model's run keeps
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -103,23 +102,8 @@ class Pipeline(Examples):
         return self._some(self.train_source)
 
     def _some(self, source: Source) -> list[np.ndarray]:
-        """Some images, uint8 (height, width, 3); none where the model sees colours."""
-        if len(self.mean) != 1 or not source.random_access or isinstance(source, synthetic.Source):
-            return []
-        tf = tensorflow()
-        from data.images import decode
-
-        raw = source.read(tf.constant(np.unique(np.linspace(0, source.size - 1, SAMPLE).astype(int)), tf.int64))
-        if "image" in raw:  # pixels
-            return list(decode(raw["image"], 3).numpy())
-        found = []
-        for row in range(len(next(iter(raw.values())))):
-            try:
-                example = source.parse(tf.nest.map_structure(lambda x, row=row: x[row], raw))
-                found.append(decode(example["image"], 3).numpy())
-            except (tf.errors.OpError, ValueError):  # whoever reads all of them names what cannot be read
-                continue
-        return found
+        """Some images of a source; none where the model sees colours."""
+        return appearance.sample(source) if len(self.mean) == 1 else []
 
     @property
     def sizes(self) -> dict[str, int | None]:

@@ -320,7 +320,7 @@ def one_batch(tokenizer: Reader, texts: Sequence[str], most: int) -> tuple[np.nd
 
 
 def notes_of(tokenizer: Reader, texts: Sequence[str], ids: Ids, most: int) -> list[str]:
-    """The same lines as `notes` of each of a person's texts."""
+    """The same lines as `notes`, for a person's texts."""
     found = []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:

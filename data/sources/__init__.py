@@ -87,7 +87,7 @@ class Labelled(Protocol):
     """A source that knows the labels of its examples without reading them."""
 
     def labels(self) -> np.ndarray | None:
-        """`label` of every example, int (n,); None where they must be read all the same."""
+        """`label` of every example, int (n,); None where only reading the examples shows them."""
 
 
 class Indexed:

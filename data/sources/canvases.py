@@ -25,7 +25,7 @@ INK, FAINT = (0.65, 1.0), (0.3, 0.5)  # brightness of digits and of scraps
 ASPECT, ROTATION = np.log(1.25), np.deg2rad(12.0)  # the most either way
 OVERLAP = 0.1  # the largest share of the smaller of two digits' squares that the other covers
 SMOOTH, CELLS = 0.45, 5  # brightest background, which is interpolated between so many random numbers a side
-NOISE, FIELDS = 0.04, 32  # deviation of a pixel's noise; fields of it, of which a canvas has one
+NOISE, FIELDS = 0.04, 32  # deviation of a pixel's noise; noise fields, one of them is on each canvas
 THRESHOLD = 0.35  # ink, of the brightest 1, from which a pixel belongs to a digit
 PER_DIGIT = 5 + 2 * TRIALS  # random numbers: which, side, aspect, angle, brightness, and two a place
 

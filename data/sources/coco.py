@@ -3,13 +3,11 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 from data import box_files, listing
 from data.slices import names, stem
 from errors import UserError, shown
-
-Json = Any  # whatever a file holds
+from lookup import Json
 
 
 class Source(box_files.Source):

@@ -1,5 +1,5 @@
-"""Letters of matplotlib's fonts with their Unicode names, of which some combinations of a letter and a mark are held
-out: whoever has seen E WITH GRAVE and A WITH ACUTE should know E WITH ACUTE.
+"""Letters of matplotlib's fonts with their Unicode names. Some combinations of a letter and a mark are held out: who
+has seen E WITH GRAVE and A WITH ACUTE should know E WITH ACUTE.
 
 Example i of a split is drawn from i alone, as data/sources/glyphs.py does; there is nothing to download.
 """

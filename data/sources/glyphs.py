@@ -162,7 +162,7 @@ def pictures_of(
 
 
 def _picture(font: "FT2Font", code: int) -> UInt8[np.ndarray, "48 48"] | None:
-    """A character in white, in the middle of a black square; None if nothing of it is to be seen or it does not fit."""
+    """A character in white, in the middle of a black square; None if it shows nothing or does not fit."""
     font.set_size(POINTS, 72)
     font.set_text(chr(code))
     font.draw_glyphs_to_bitmap(antialiased=True)

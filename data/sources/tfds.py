@@ -1,27 +1,18 @@
-"""TensorFlow Datasets by name: the online catalogue, a prepared set in data_dir, or a builder of data/builders/."""
+"""Examples of a set of TensorFlow Datasets, which data/catalogue.py finds by name."""
 
 import dataclasses
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 import numpy as np
 
-import storage
 from data import fingerprint, labels
-from data.batches import reason
+from data.catalogue import Tfds, damage_said, prepared, split_of
 from data.order import Dataset, Tensor
-from data.slices import named
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
-from errors import UserError, installs, nearest
+from errors import UserError
 
-Tfds: TypeAlias = Any  # tensorflow_datasets has no types, and is imported only here
-
-BUILDERS = Path(__file__).parents[1] / "builders"
-OWN = sorted(path.stem for path in BUILDERS.glob("*.py") if path.stem != "__init__")
 READ_RATE = 9_000  # records a second that a resumed stream passes over, measured on files of ImageNet's size
 
 
@@ -45,9 +36,9 @@ class Source:
         wanted: tuple[str, ...] | None = None,
         label: str = "label",
     ):
-        self._builder = _prepared(name, data_dir)
+        self._builder = prepared(name, data_dir)
         info = self._builder.info
-        self._split = _split(info, name, split)
+        self._split = split_of(info, name, split)
         self._damage = partial(damage_said, f"{name} {split}", self._builder.data_dir)
         self._wanted, self._label = wanted, None
         if wanted and "label" in wanted:
@@ -289,100 +280,6 @@ def _records(filename: Tensor, skip: Tensor, take: Tensor) -> Dataset:
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 
-@contextmanager
-def damage_said(what: str, folder: object) -> Iterator[None]:
-    """What damaged files of a set raise, as one line. TFDS and TensorFlow raise anything."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"cannot read {what}: {reason(error)} Its files in {folder} are damaged or of another version: remove "
-            "that folder and prepare the set again."
-        ) from None
-
-
-def look(name: str, data_dir: str, label: str = "label") -> tuple[bool, Path, int | None]:
-    """Whether a set is prepared, in which folder, and how many classes its labels have, if it has some."""
-    builder = _builder(name, data_dir)
-    try:
-        classes = len(labels.find(label, dict(builder.info.features), name).classes)
-    except UserError:  # a set of sentences
-        return builder.is_prepared(), Path(builder.data_dir), None
-    return builder.is_prepared(), Path(builder.data_dir), classes
-
-
-def _builder(name: str, data_dir: str) -> Tfds:
-    """The builder of a set, prepared or not."""
-    try:
-        import tensorflow_datasets as tfds
-        from tensorflow_datasets.core import constants
-    except ImportError as error:
-        raise UserError(f"config.data.source='tfds' needs tensorflow-datasets: {installs()} ({error}).") from None
-    own = name.split("/")[0].split(":")[0]
-    if data_dir.startswith("s3://"):  # which TensorFlow cannot read; gs:// it reads by itself
-        whole = name.split(":")[0]
-        data_dir = str(storage.here(data_dir, whole)).removesuffix(f"/{whole}")
-    if (BUILDERS / f"{own}.py").is_file():
-        importlib.import_module(f"data.builders.{own}")
-    try:
-        return tfds.builder(name, data_dir=data_dir or None)
-    except tfds.core.DatasetNotFoundError:
-        raise UserError(
-            f"config.data.name: TFDS has no set {name!r}: {_close(name, [*tfds.list_builders(), *OWN])}"
-        ) from None
-    except ModuleNotFoundError as error:  # of the library that a builder of the catalogue needs
-        raise UserError(f"config.data.name={name!r} needs a package that is not installed: {error}.") from None
-    except Exception as error:  # a name that cannot be, or damaged files: TFDS raises anything
-        where = Path(data_dir or constants.DATA_DIR, name.split(":")[0])
-        damaged = f" Or its files in {where} are damaged." if where.is_dir() else ""
-        raise UserError(f"config.data.name={name!r}: {_one_line(error)}{damaged}") from None
-
-
-def _prepared(name: str, data_dir: str) -> Tfds:
-    """The builder of a set that is prepared, or that can be now."""
-    builder = _builder(name, data_dir)
-    if not builder.is_prepared():
-        try:
-            builder.download_and_prepare()
-        except Exception as error:  # TFDS raises what the download raises: anything
-            builder = _builder(name, data_dir)
-            if builder.is_prepared():  # by another process at the same time
-                return builder
-            raise UserError(
-                f"{name} is not prepared in {builder.data_dir} and could not be: {_one_line(error)} "
-                "Name the folder that holds it with --config.data.data_dir=..., or prepare it where there is a network."
-            ) from None
-    return builder
-
-
-def _split(info: Tfds, name: str, split: str) -> Tfds:
-    parts = []
-    for one in split.split("+"):
-        part = one.split("[")[0].strip()
-        if (called := named(part, info.splits)) not in info.splits:
-            raise UserError(f"{name} has no split {part!r}: {nearest(part, info.splits)}")
-        parts.append(called + one.strip()[len(part) :])
-    split = "+".join(parts)
-    try:
-        return info.splits[split]
-    except Exception as error:  # a slice that TFDS cannot read
-        raise UserError(f"{name}: {split!r} is no slice of a split: {_one_line(error)}") from None
-
-
 def _names(split: str) -> list[str]:
     """The splits that "train[:800]+validation" takes from."""
     return [part.split("[")[0].strip() for part in split.split("+")]
-
-
-def _close(name: str, known: list[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else "see tfds.list_builders()."
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:300]}..."

@@ -7,9 +7,10 @@ Only what config.data leaves open is looked for: a key that is set stays as it i
 """
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import lookup
 import storage
@@ -17,9 +18,10 @@ from data.slices import SAME
 from errors import UserError, shown
 from lookup import Section, Value
 
-FEW = 500  # examples, of which a larger share is held out
+T = TypeVar("T")
+FEW = 500  # examples: of fewer, a larger share is held out
 SHARES = (20, 10)  # per cent that are held out of few examples, and of many
-WORDS, SUBWORDS = 1000, 8000  # different words, from which on subwords are learned; of these the most
+WORDS, SUBWORDS = 1000, 8000  # so many different words or more take subwords, at most SUBWORDS of them
 MOST = 64  # examples that are looked at
 
 
@@ -107,6 +109,23 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     share = 100 - SHARES[examples >= FEW]
     line = f"No validation split: {100 - share} % are held out of {train!r}."
     return {"train_split": f"{train}[:{share}%]", "eval_splits": (f"{train}[{share}%:]",)}, (line,)
+
+
+def training(
+    section: Section, found: dict[str, str], whole: str, opened: Callable[[str], T], size: Callable[[T], int]
+) -> tuple[T, dict[str, Value], tuple[str, ...]]:
+    """The training split; which splits there are, as keys of config.data where that leaves them open; and lines for a
+    person.
+
+    Args:
+      found, whole: see `scored`.
+      opened: the split of a name.
+      size: how many examples a split has.
+    """
+    if split := section.get("train_split"):
+        return opened(split), {}, ()
+    keys, lines = scored(found, whole, size(opened(found.get("train", whole))))
+    return opened(keys["train_split"]), keys, lines
 
 
 def sample(examples: int) -> list[int]:

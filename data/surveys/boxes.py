@@ -1,15 +1,16 @@
 """A person's images with boxes: COCO's, Pascal VOC's or YOLO's files."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from data import listing, sources
 from data.order import tensorflow
 from data.sources import Feature, Source
-from data.surveys import Survey, among, place, scored, splits
+from data.surveys import Survey, place, splits, training
 from data.surveys.images import looked_at
 from errors import UserError
-from lookup import Section, Value
+from lookup import Section
 
 EXPECTED = (
     "COCO: annotations/instances_train.json, train.json or train/_annotations.coco.json; Pascal VOC: ImageSets/Main/"
@@ -22,18 +23,10 @@ def survey(section: Section) -> Survey:
     path = place(section)
     found, whole, source = _kind(path)
     source = section.get("source", source)
-    first = section.get("train_split") or found.get("train", whole)
-    train = _opened(section, source, first)
-    lines: tuple[str, ...] = ()
-    keys: dict[str, Value] = {"source": source}
-    if not section.get("train_split"):
-        more, lines = scored(found, whole, train.size)
-        keys |= more
-        train = _opened(section, source, more["train_split"])
-    sizes, colours = looked_at(train)
-    channels = 3 if any(colours) else 1
-    keys |= {"mean": (0.5,) * channels, "std": (0.5,) * channels}
-    height, width = (among([size[side] for size in sizes]) for side in (0, 1))
+    train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)
+    keys["source"] = source
+    (height, width), look = looked_at(train)
+    keys |= look
     most = max(_counts(train))
     objects = train.features["objects"]
     label = objects["label"] if isinstance(objects, Mapping) else objects

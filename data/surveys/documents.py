@@ -5,7 +5,7 @@ from data.surveys import Survey, scored, splits
 from errors import UserError
 from lookup import Section, Value
 
-LARGE = 5_000_000  # characters, from which on subwords are learned
+LARGE = 5_000_000  # characters: of longer texts subwords are learned
 
 
 def survey(section: Section) -> Survey:

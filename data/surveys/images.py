@@ -1,5 +1,6 @@
 """A person's labelled images: folders, a list of files, or arrays."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 from data import appearance, image_file, listing, sources
 from data.order import tensorflow
 from data.sources import Source
-from data.surveys import Survey, among, place, sample, scored, splits
+from data.surveys import Survey, among, place, sample, splits, training
 from errors import UserError, shown
 from lookup import Section, Value
 
@@ -23,22 +24,13 @@ def survey(section: Section) -> Survey:
     """See data/surveys."""
     path = place(section, beside=True)
     found, whole, source = _kind(path, section.get("source"))
-    first = section.get("train_split") or found.get("train", whole)
-    train = _opened(section, source, first)
-    lines: tuple[str, ...] = ()
-    keys: dict[str, Value] = {"source": source}
-    if not section.get("train_split"):
-        more, lines = scored(found, whole, train.size)
-        keys |= more
-        train = _opened(section, source, more["train_split"])
-    sizes, colours = looked_at(train)
-    channels = 3 if any(colours) else 1
-    keys |= {"mean": (0.5,) * channels, "std": (0.5,) * channels}
+    train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)
+    keys["source"] = source
+    (height, width), look = looked_at(train)
+    keys |= look
     classes = sources.classes(train)
-    height, width = (among([size[side] for size in sizes]) for side in (0, 1))
-    words = f"{train.size:,} images of {len(classes)} classes, {'in colour' if channels == 3 else 'grey'}, " + (
-        f"mostly {height}x{width}"
-    )
+    colour = "in colour" if len(look["mean"]) == 3 else "grey"
+    words = f"{train.size:,} images of {len(classes)} classes, {colour}, mostly {height}x{width}"
     if len(classes) < 2:
         raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")
     return Survey(keys, train.size, len(classes), words, (height, width), notes=lines)
@@ -79,8 +71,9 @@ def _opened(section: Section, source: str, split: str) -> Source:
     return sources.open(source, section["name"], split, section.get("data_dir", ""), wanted=("image", "label"))
 
 
-def looked_at(source: Source) -> tuple[list[tuple[int, int]], list[bool]]:
-    """Heights and widths of some images, and whether each is in colour.
+def looked_at(source: Source) -> tuple[tuple[int, int], dict[str, Value]]:
+    """The median height and width of some images, and the keys of config.data for their channels: three if one of them
+    is in colour.
 
     Raises:
       UserError: none of them can be read.
@@ -99,7 +92,9 @@ def looked_at(source: Source) -> tuple[list[tuple[int, int]], list[bool]]:
         colours.append(pixels.shape[-1] == 3 and appearance.in_colour(_small(pixels)))
     if not sizes:
         raise UserError(f"{shown(source.describe(0))}: {why}")
-    return sizes, colours
+    height, width = (among([size[side] for size in sizes]) for side in (0, 1))
+    channels = 3 if any(colours) else 1
+    return (height, width), {"mean": (0.5,) * channels, "std": (0.5,) * channels}
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:

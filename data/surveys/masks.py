@@ -1,5 +1,6 @@
 """A person's images, each with a label image: a class for each pixel."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ from data import label_maps, listing, sources
 from data.order import tensorflow
 from data.sources import Source
 from data.sources.label_images import LABELS, LISTS, classes
-from data.surveys import Survey, among, place, sample, scored, splits
+from data.surveys import Survey, place, sample, splits, training
 from data.surveys.images import looked_at
 from errors import UserError
-from lookup import Section, Value
+from lookup import Section
 
 VOID = 255  # what label images have where there is no class
 EXPECTED = "train/images and train/labels, images/train and labels/train, images and labels, or a list train.csv"
@@ -21,18 +22,10 @@ def survey(section: Section) -> Survey:
     """See data/surveys."""
     path = place(section)
     found, whole = _splits(path)
-    first = section.get("train_split") or found.get("train", whole)
-    train = _opened(section, first)
-    lines: tuple[str, ...] = ()
-    keys: dict[str, Value] = {"source": "label_images"}
-    if not section.get("train_split"):
-        more, lines = scored(found, whole, train.size)
-        keys |= more
-        train = _opened(section, more["train_split"])
-    sizes, colours = looked_at(train)
-    channels = 3 if any(colours) else 1
-    keys |= {"mean": (0.5,) * channels, "std": (0.5,) * channels}
-    height, width = (among([size[side] for size in sizes]) for side in (0, 1))
+    train, keys, lines = training(section, found, whole, partial(_opened, section), lambda train: train.size)
+    keys["source"] = "label_images"
+    (height, width), look = looked_at(train)
+    keys |= look
     numbers = _numbers(train, section.get("label_channel", -1))
     names = section.get("class_names") or classes(path)
     if not names:

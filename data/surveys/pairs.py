@@ -1,13 +1,14 @@
 """A person's parallel text: two files, line by line, or a table of two columns."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from data import listing, text
-from data.surveys import Survey, among, place, scored, splits, tokenizer
+from data.surveys import Survey, among, place, splits, tokenizer, training
 from data.text import table
 from errors import UserError
-from lookup import Section, Value
+from lookup import Section
 
 LONG = 0.98  # of the pairs are no longer
 MOST_WORDS = 120
@@ -28,15 +29,9 @@ def survey(section: Section) -> Survey:
     else:
         found, whole, source, languages = _kind(place(section))
     source, languages = section.get("source", source), tuple(section.get("languages", languages))
-    first = section.get("train_split") or found.get("train", whole)
-    where = (section.get("data_dir", ""), languages)
-    train = text.pairs(source, name, first, *where)
-    lines: tuple[str, ...] = ()
-    keys: dict[str, Value] = {"source": source, "languages": languages}
-    if not section.get("train_split"):
-        more, lines = scored(found, whole, len(train))
-        keys |= more
-        train = text.pairs(source, name, more["train_split"], *where)
+    opened = partial(text.pairs, source, name, data_dir=section.get("data_dir", ""), languages=languages)
+    train, keys, lines = training(section, found, whole, opened, len)
+    keys |= {"source": source, "languages": languages}
     length = min(MOST_WORDS, among([max(len(one.split()) for one in pair) for pair in train], LONG))
     words = f"{len(train):,} pairs {'-'.join(languages)}, nearly all of at most {length:,} words"
     keys |= tokenizer([one for pair in train for one in pair])

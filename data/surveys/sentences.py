@@ -1,12 +1,13 @@
 """A person's sentences with classes: a table, or a folder a class."""
 
+from functools import partial
 from pathlib import Path
 
 from data import listing, text
-from data.surveys import Survey, among, place, scored, splits, tokenizer
+from data.surveys import Survey, among, place, splits, tokenizer, training
 from data.text.table import SUFFIXES
 from errors import UserError
-from lookup import Section, Value
+from lookup import Section
 
 LONG = 0.98  # of the texts are no longer
 EXPECTED = (
@@ -20,14 +21,8 @@ def survey(section: Section) -> Survey:
     path = place(section)
     found, whole, source = _kind(path)
     source = section.get("source", source)
-    first = section.get("train_split") or found.get("train", whole)
-    train = _opened(section, source, first)
-    lines: tuple[str, ...] = ()
-    keys: dict[str, Value] = {"source": source}
-    if not section.get("train_split"):
-        more, lines = scored(found, whole, len(train[0]))
-        keys |= more
-        train = _opened(section, source, more["train_split"])
+    train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: len(train[0]))
+    keys["source"] = source
     texts, _, classes = train
     if len(classes) < 2:
         raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")

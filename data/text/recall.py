@@ -1,4 +1,4 @@
-"""First-token recall: the label of a sentence is its first symbol, and all the others are to be read past. Nothing to
+"""First-token recall: the label of a sentence is its first symbol, and the others must be ignored. Nothing to
 download. How long a model can keep what it has seen is then one number, the sentence's length.
 """
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from data.catalogue import Tfds, damage_said, one_line, prepared, split_of
 from data.order import tensorflow
 from data.slices import cut, stem
-from data.sources.tfds import Source, Tfds, _one_line, _prepared, _split, damage_said
+from data.sources.tfds import Source
 from data.text.files import two
 from errors import UserError, nearest
 
@@ -22,7 +23,7 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
         builder, name = _translate_folder(folder), str(folder)
         whole = _part(builder.info, name, stem(split))
         return cut(_pairs(builder, name, whole, languages), split, name)  # this builder cuts no splits itself
-    builder = _prepared(name, data_dir)
+    builder = prepared(name, data_dir)
     return _pairs(builder, name, _part(builder.info, name, split), languages)
 
 
@@ -30,7 +31,7 @@ def labelled(
     name: str, split: str, data_dir: str, field: str, label: str
 ) -> tuple[list[str], list[int], tuple[str, ...]]:
     """A set with a feature `sentence` or `text`, or `field`, and a class `label`, such as "glue/sst2"."""
-    builder = _prepared(name, data_dir)
+    builder = prepared(name, data_dir)
     part, features = _part(builder.info, name, split), dict(builder.info.features)
     text = field or next((key for key in TEXTS if key in _texts(features)), "")
     if text not in _texts(features) or not hasattr(features.get(label), "names"):
@@ -48,7 +49,7 @@ def labelled(
 
 def column(name: str, split: str, data_dir: str, field: str) -> list[Value]:
     """A feature of texts or of single numbers."""
-    builder = _prepared(name, data_dir)
+    builder = prepared(name, data_dir)
     features = dict(builder.info.features)
     field = field or next((key for key in TEXTS if key in features), TEXTS[0])
     if field not in features or features[field].shape != ():
@@ -60,7 +61,7 @@ def column(name: str, split: str, data_dir: str, field: str) -> list[Value]:
 def documents(name: str, split: str, data_dir: str) -> list[str]:
     """The texts of a set with a feature `text` or `sentence`, such as "tiny_shakespeare"."""
     tf = tensorflow()
-    there = _texts(_prepared(name, data_dir).info.features)
+    there = _texts(prepared(name, data_dir).info.features)
     key = next((key for key in TEXTS if key in there), TEXTS[-1])
     source = Source(name, split, data_dir, wanted=(key,))
     if source.random_access:
@@ -95,12 +96,12 @@ def _translate_folder(folder: Path) -> Tfds:
         return tfds.TranslateFolder(root_dir=str(folder))
     except ValueError as error:  # lengths that differ, or text that is not UTF-8
         raise UserError(
-            f"tfds.TranslateFolder cannot read {folder}: {_one_line(error)} --config.data.source=files names the line."
+            f"tfds.TranslateFolder cannot read {folder}: {one_line(error)} --config.data.source=files names the line."
         ) from None
 
 
 def _part(info: Tfds, name: str, split: str) -> str:
-    return _split(info, name, split).name if info.splits else split  # tfds.testing.mock_data knows of no splits
+    return split_of(info, name, split).name if info.splits else split  # tfds.testing.mock_data knows of no splits
 
 
 def _texts(features: Tfds) -> list[str]:

@@ -50,6 +50,12 @@ class Start:
     data: dict[str, Value] = field(default_factory=dict)
     parameters: int = 0
 
+    @property
+    def keys(self) -> dict[str, Value]:
+        """All of them, as keys of a config."""
+        data = {f"data.{key}": value for key, value in self.data.items()}
+        return data | {f"model.{key}": value for key, value in self.model.items()}
+
 
 class Given:
     """The keys that are set, by their names with dots; those that are open are not there."""
@@ -71,6 +77,17 @@ def batch(examples: int, wanted: int, machine: Machine) -> int:
     while size > 1 and size > examples:
         size //= 2
     return max(1, round(size / machine.divisor)) * machine.divisor
+
+
+def passes(examples: int, views: int, bounds: tuple[int, int]) -> int:
+    """How many epochs show about so many views of examples in all. bounds: the least and the most."""
+    least, most = bounds
+    return min(most, max(least, views // examples))
+
+
+def judge(survey: Survey, given: Given, usual: str = "validation") -> str:
+    """The split whose score says which checkpoint is best."""
+    return given.get("data.eval_splits", survey.keys.get("eval_splits", (usual,)))[0]
 
 
 def heads(width: int, size: int = 32) -> int:
@@ -101,4 +118,4 @@ def calendar(
     }
 
 
-__all__ = ["Given", "Machine", "Start", "Survey", "batch", "calendar", "heads"]
+__all__ = ["Given", "Machine", "Start", "Survey", "batch", "calendar", "heads", "judge", "passes"]

@@ -2,7 +2,7 @@
 
 import math
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, judge, passes
 from lookup import Value
 
 LARGEST = {True: 512, False: 256}  # longer side of the canvas
@@ -17,9 +17,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     on = machine.accelerator
     size = batch(survey.examples, 32 if on else 8, machine)
     size = given.get("data.batch_size", size)
-    least, most = EPOCHS[on]
-    epochs = min(most, max(least, VIEWS[on] // survey.examples)) * (TUNED if start else 1)
-    split = given.get("data.eval_splits", survey.keys.get("eval_splits", ("validation",)))[0]
+    epochs = passes(survey.examples, VIEWS[on], EPOCHS[on]) * (TUNED if start else 1)
     share = min(1.0, LARGEST[on] / max(survey.size))
     height, width = (max(GRID, math.ceil(side * share / GRID) * GRID) for side in survey.size)
     boxes = min(300, max(8, math.ceil(1.25 * survey.length)))
@@ -29,10 +27,8 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
         "data.image_width": width,
         "data.max_boxes": boxes,
         "optim.learning_rate": 1e-3,
-        **calendar(survey.examples / size, epochs, given, split, "AP50"),
+        **calendar(survey.examples / size, epochs, given, judge(survey, given), "AP50"),
     }
     if start:
-        changes |= {f"data.{key}": value for key, value in start.data.items()}
-        changes |= {f"model.{key}": value for key, value in start.model.items()}
-        return changes | {"optim.learning_rate": 1e-4}
+        return changes | start.keys | {"optim.learning_rate": 1e-4}
     return changes | {"model.width": 128 if on else 64, "model.queries": max(20, 2 * boxes)}

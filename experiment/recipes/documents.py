@@ -1,6 +1,6 @@
 """Texts: a GPT from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, calendar, heads
+from experiment.recipes import Given, Machine, Start, Survey, calendar, heads, judge
 from lookup import Value
 
 STEPS = {True: 5000, False: 2000}
@@ -21,18 +21,15 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     size = given.get("data.batch_size", max(1, (4 if start else BATCHES[on]) // machine.divisor) * machine.divisor)
     per_epoch = max(tokens / (size * length), 1e-9)
     epochs = min(PASSES, STEPS[on] / per_epoch) if not start else min(3.0, STEPS[on] / per_epoch)
-    split = given.get("data.eval_splits", survey.keys.get("eval_splits", ("validation",)))[0]
     changes: dict[str, Value] = {
         "data.length": length,
         "data.batch_size": size,
         "data.vocabulary_size": 8000,
         "optim.learning_rate": 1e-3 if on else 4e-3,
-        **calendar(per_epoch, round(epochs, 3), given, split, "loss", "min"),
+        **calendar(per_epoch, round(epochs, 3), given, judge(survey, given), "loss", "min"),
     }
     if start:
-        changes |= {f"data.{key}": value for key, value in start.data.items()}
-        changes |= {f"model.{key}": value for key, value in start.model.items()}
-        return changes | {"optim.learning_rate": 5e-5 if start.parameters > 10**7 else 5e-4}
+        return changes | start.keys | {"optim.learning_rate": 5e-5 if start.parameters > 10**7 else 5e-4}
     width, depth = (384, 6) if on else (128, 4)
     width = given.get("model.width", width)
     model = {"width": width, "depth": depth, "heads": heads(width, 64 if on else 32), "max_length": length}

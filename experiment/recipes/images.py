@@ -1,6 +1,6 @@
 """Images with classes: a small hybrid ViT from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads, judge, passes
 from lookup import Value
 
 LARGEST = {True: 224, False: 64}  # side of an image, on an accelerator and without
@@ -9,9 +9,9 @@ VIEWS = {True: 3_000_000, False: 60_000}  # images that are seen in all
 EPOCHS = {True: (30, 150), False: (5, 150)}  # least and most; few images are seen more often
 FINE_TUNED = 0.2  # of these, where the run begins with weights
 PARTS = 12  # an epoch of few images has so many batches
-MANY = 20_000  # images, from which on the model is larger
-OFTEN = 20  # epochs, from which on images are changed more
-COARSE = 48  # pixels, from which on the stem begins with a coarse convolution
+MANY = 20_000  # so many images or more take a larger model
+OFTEN = 20  # so many epochs or more take stronger augmentation
+COARSE = 48  # pixels of a side: such images and larger ones take a coarse convolution first
 
 
 def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) -> dict[str, Value]:
@@ -19,13 +19,11 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     on = machine.accelerator
     size = batch(survey.examples, min(BATCHES[on], max(8, survey.examples // PARTS)), machine)
     size = given.get("data.batch_size", size)
-    least, most = EPOCHS[on]
-    epochs = min(most, max(least, VIEWS[on] // survey.examples)) * (FINE_TUNED if start else 1)
+    epochs = passes(survey.examples, VIEWS[on], EPOCHS[on]) * (FINE_TUNED if start else 1)
     side = given.get("data.image_size", _side(min(*survey.size, LARGEST[on])))
     if start:
         rate = 1e-4 if start.parameters > 10**7 else 3e-4
-        changes: dict[str, Value] = {f"data.{key}": value for key, value in start.data.items()}
-        changes |= {f"model.{key}": value for key, value in start.model.items()}
+        changes = start.keys
     else:
         rate, changes = 1e-3, {"data.image_size": side, **_model(side, survey.examples, given, on)}
     colour = len(survey.keys["mean"]) == 3
@@ -34,7 +32,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
         "data.batch_size": size,
         **{f"data.augment.{key}": value for key, value in augment(epochs, colour).items()},
         "optim.learning_rate": rate,
-        **calendar(survey.examples / size, epochs, given, _first(survey, given), "accuracy"),
+        **calendar(survey.examples / size, epochs, given, judge(survey, given, "test"), "accuracy"),
     }
 
 
@@ -45,11 +43,6 @@ def augment(epochs: float, colour: bool) -> dict[str, Value]:
         return {"crop": "none", "flip": False, "rotate": 10.0, "shift": 0.08, "zoom": 0.1, "mixup": 0.2}
     more = {"randaugment_layers": 2, "mixup": 0.2} if epochs >= OFTEN else {"randaugment_layers": 0, "mixup": 0.0}
     return {"crop": "random", "crop_min_area": 0.35, "flip": True, **more}
-
-
-def _first(survey: Survey, given: Given) -> str:
-    """The split that says which checkpoint is best."""
-    return given.get("data.eval_splits", survey.keys.get("eval_splits", ("test",)))[0]
 
 
 def _side(pixels: int) -> int:

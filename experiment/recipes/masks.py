@@ -1,6 +1,6 @@
 """Images with label images: UPerNet on a small Swin, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, judge, passes
 from lookup import Value
 
 LARGEST = {True: 512, False: 128}  # shorter side
@@ -14,9 +14,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     """See experiment/recipes."""
     on = machine.accelerator
     size = given.get("data.batch_size", batch(survey.examples, 16 if on else 8, machine))
-    least, most = EPOCHS[on]
-    epochs = min(most, max(least, VIEWS[on] // survey.examples)) * (TUNED if start else 1)
-    split = given.get("data.eval_splits", survey.keys.get("eval_splits", ("validation",)))[0]
+    epochs = passes(survey.examples, VIEWS[on], EPOCHS[on]) * (TUNED if start else 1)
     share = min(1.0, LARGEST[on] / min(survey.size))
     height, width = (max(GRID, round(side * share / GRID) * GRID) for side in survey.size)
     changes: dict[str, Value] = {
@@ -24,10 +22,8 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
         "data.image_size": height,
         "data.image_width": width,
         "optim.learning_rate": 1.5e-3,
-        **calendar(survey.examples / size, epochs, given, split, "mean_iou"),
+        **calendar(survey.examples / size, epochs, given, judge(survey, given), "mean_iou"),
     }
     if start:
-        changes |= {f"data.{key}": value for key, value in start.data.items()}
-        changes |= {f"model.{key}": value for key, value in start.model.items()}
-        return changes | {"optim.learning_rate": 1e-4}
+        return changes | start.keys | {"optim.learning_rate": 1e-4}
     return changes | {"model.width": 128 if on else 32}

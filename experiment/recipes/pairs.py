@@ -1,13 +1,13 @@
 """Parallel text: a Transformer from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, calendar, heads
+from experiment.recipes import Given, Machine, Start, Survey, calendar, heads, judge, passes
 from lookup import Value
 
 TOKENS = {True: 8192, False: 1024}  # of a batch
 VIEWS = {True: 20_000_000, False: 100_000}  # pairs that are seen in all
 EPOCHS = {True: (10, 60), False: (5, 40)}  # least and most
 TUNED = 3.0  # epochs, where the run begins with weights
-MANY = 100_000  # pairs, from which on the model is larger
+MANY = 100_000  # so many pairs or more take a larger model
 BUCKETS = {True: 6, False: 3}  # lengths of batches: each is compiled
 PIECES = 1.6  # tokens of a word
 LONGEST = 256  # tokens
@@ -20,21 +20,17 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     few = survey.examples * survey.size[0] * PIECES / 40  # so that an epoch has 40 batches
     tokens = max(longest, min(TOKENS[on], 2 ** int(few).bit_length())) * (machine.divisor if on else 1)
     tokens = given.get("data.batch_tokens", max(tokens, longest * machine.divisor))
-    least, most = EPOCHS[on]
-    epochs = TUNED if start else min(most, max(least, VIEWS[on] // survey.examples))
-    split = given.get("data.eval_splits", survey.keys.get("eval_splits", ("validation",)))[0]
+    epochs = TUNED if start else passes(survey.examples, VIEWS[on], EPOCHS[on])
     per_epoch = survey.examples * survey.size[0] * PIECES / tokens
     changes: dict[str, Value] = {
         "data.batch_tokens": tokens,
         "data.max_length": longest,
         "data.buckets": BUCKETS[survey.examples >= MANY],
         "optim.learning_rate": 2e-3,
-        **calendar(per_epoch, epochs, given, split, "loss", "min"),
+        **calendar(per_epoch, epochs, given, judge(survey, given), "loss", "min"),
     }
     if start:
-        changes |= {f"data.{key}": value for key, value in start.data.items()}
-        changes |= {f"model.{key}": value for key, value in start.model.items()}
-        return changes | {"optim.learning_rate": 5e-5 if start.parameters > 10**7 else 5e-4}
+        return changes | start.keys | {"optim.learning_rate": 5e-5 if start.parameters > 10**7 else 5e-4}
     large = survey.examples >= MANY
     width, depth = (512, 6) if on and large else (256, 3) if on or large else (128, 2)
     width = given.get("model.width", width)

@@ -1,6 +1,6 @@
 """Sentences with classes: a small encoder from scratch, or the model of the weights that the run begins with."""
 
-from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads
+from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, heads, judge, passes
 from lookup import Value
 
 BATCHES = {True: 256, False: 64}  # the largest
@@ -8,7 +8,7 @@ VIEWS = {True: 2_000_000, False: 200_000}  # sentences that are seen in all
 EPOCHS = {True: (4, 60), False: (3, 40)}  # least and most
 TUNED = 4.0  # epochs, where the run begins with weights
 PARTS = 40  # an epoch of few sentences has so many batches
-MANY = 20_000  # sentences, from which on batches have more lengths: each is compiled
+MANY = 20_000  # so many sentences or more take batches of more lengths; each is compiled
 BUCKETS = {True: 6, False: 3}
 LONGEST = 512  # tokens
 PIECES = 1.5  # tokens of a word
@@ -19,23 +19,20 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     on = machine.accelerator
     size = batch(survey.examples, min(32 if start else BATCHES[on], max(8, survey.examples // PARTS)), machine)
     size = given.get("data.batch_size", size)
-    least, most = EPOCHS[on]
-    epochs = TUNED if start else min(most, max(least, VIEWS[on] // survey.examples))
+    epochs = TUNED if start else passes(survey.examples, VIEWS[on], EPOCHS[on])
     longest = min(LONGEST, -(-int(PIECES * survey.length + 2) // 8) * 8)
-    split = given.get("data.eval_splits", survey.keys.get("eval_splits", ("validation",)))[0]
     changes: dict[str, Value] = {
         "data.batch_size": size,
         "data.max_length": longest,
         "data.buckets": BUCKETS[survey.examples >= MANY],
         "optim.learning_rate": 1e-3,
-        **calendar(survey.examples / size, epochs, given, split, "accuracy"),
+        **calendar(survey.examples / size, epochs, given, judge(survey, given), "accuracy"),
     }
     if not start:
         width = given.get("model.width", 256 if on else 128)
         model = {"width": width, "depth": 4 if on else 2, "mlp_dim": 2 * width, "heads": heads(width), "dropout": 0.3}
         return changes | {f"model.{key}": value for key, value in model.items()}
-    changes |= {f"data.{key}": value for key, value in start.data.items()}
-    changes |= {f"model.{key}": value for key, value in start.model.items()}
+    changes |= start.keys
     changes["data.max_length"] = min(longest, start.model.get("max_length") or LONGEST)
     changes["optim.learning_rate"] = 2e-5 if start.parameters > 10**8 else 5e-5 if start.parameters > 10**7 else 3e-4
     if start.model.get("name") == "bert":

@@ -1,4 +1,4 @@
-"""The lines that `make bench` measures: what is measured, of whom."""
+"""The lines that `make bench` measures: what is measured, and for which contestants."""
 
 from dataclasses import dataclass, field
 

@@ -4,7 +4,8 @@ S symbols of a sentence.
 """
 
 from collections.abc import Callable
-from typing import Any, get_args
+from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from tasks.classify import Task
 LENGTHS = (16, 64, 256)
 BIASES = (0.0, 1.0, 4.0)
 SYMBOLS, CLASSES, SENTENCES, SEEDS = 100, 8, 16, 3
-SMALL_CELL: Any = dict(outputs=CLASSES, vocabulary=SYMBOLS, embedding_dim=64, hidden_dim=64, dropout=0.0)  # of a Model
+small_cell = partial(recurrent.Model, outputs=CLASSES, vocabulary=SYMBOLS, embedding_dim=64, hidden_dim=64, dropout=0.0)
 
 
 def gradients() -> Numbers:
@@ -36,10 +37,10 @@ def gradients() -> Numbers:
             )
         }
         for init in get_args(RecurrentInit):
-            models[f"rnn, {init}"] = recurrent.Model(**SMALL_CELL, cell="rnn", recurrent_init=init)
+            models[f"rnn, {init}"] = small_cell(cell="rnn", recurrent_init=init)
         for bias in BIASES:
-            models[f"lstm, bias {bias:g}"] = recurrent.Model(**SMALL_CELL, cell="lstm", gate_bias=bias)
-            models[f"gru, bias {bias:g}"] = recurrent.Model(**SMALL_CELL, cell="gru", gate_bias=bias)
+            models[f"lstm, bias {bias:g}"] = small_cell(cell="lstm", gate_bias=bias)
+            models[f"gru, bias {bias:g}"] = small_cell(cell="gru", gate_bias=bias)
         for name, model in models.items():
             ratio = _first_over_last(model, length)
             found.setdefault(name, []).append([float(ratio(seed)) for seed in range(SEEDS)])

@@ -227,7 +227,7 @@ class Talks(tfds.core.GeneratorBasedBuilder):
 
 
 class Reviews(tfds.core.GeneratorBasedBuilder):
-    """Labelled texts, of which the test split keeps its labels to itself."""
+    """Labelled texts. The test split keeps its labels to itself."""
 
     VERSION = tfds.core.Version("1.0.0")
 

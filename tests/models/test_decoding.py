@@ -117,7 +117,7 @@ def padded(hypotheses, beams):
 
 
 def unpadded(row):
-    """The tokens of a row, of which PAD must be the end and nothing else."""
+    """The tokens of a row. PAD must be at its end and nowhere else."""
     count = int((row != PAD).sum())
     assert (row[:count] != PAD).all()
     return tuple(row[:count].tolist())

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def made(**changes):
-    """A model, its weights and inputs: two images, of which the second fills half of the canvas's width."""
+    """A model, its weights and inputs: two images; the second fills half of the canvas's width."""
     model = detr.Model(**(SMALL | changes))
     image = jnp.asarray(RNG.normal(size=(2, 16, 48, 1)), jnp.float32)
     extent = jnp.asarray([[1.0, 1.0], [1.0, 0.5]])

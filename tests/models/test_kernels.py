@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models import kernels
-from models.kernels import Dropout, attention_weights, blockwise, cudnn, plain, splash, weighted_values
+from models.kernels import Dropout, attention_weights, blockwise, plain, weighted_values
+from models.library_kernels import cudnn, splash
 from models.masks import Mask, causal_mask, padding_mask, segment_mask
 
 B, H, K, V = 2, 2, 8, 4

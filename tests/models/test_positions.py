@@ -136,7 +136,7 @@ def test_positions_are_added_to_x_in_its_own_dtype(kind):
 @many
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3))
 def test_positions_begin_again_with_every_sentence_of_a_packed_row(lengths):
-    lengths = [*lengths, 12 - sum(lengths)]  # the last of which is padding
+    lengths = [*lengths, 12 - sum(lengths)]  # the last one is padding
     segment = np.repeat([*range(1, len(lengths)), 0], lengths)
     position = restarting(np.stack([segment, segment[::-1]]))
     expected = [[p for length in row for p in range(length)] for row in (lengths, lengths[::-1])]

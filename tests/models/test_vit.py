@@ -8,7 +8,7 @@ import pytest
 
 import models
 from errors import UserError
-from models import vit
+from models import variants, vit
 
 # shared/REFERENCE.md: 224 px, 1000 outputs.
 PUBLISHED = {
@@ -128,7 +128,7 @@ def test_positions_that_are_not_learned_have_no_parameters(positions):
 
 def test_a_given_size_replaces_the_variants():
     model = models.build("vit", 10, variant="B/16", depth=2, patch=32)
-    assert model.size == (vit.Sizes(width=768, depth=2, mlp_dim=3072, heads=12), 32)
+    assert model.size == (variants.Sizes(width=768, depth=2, mlp_dim=3072, heads=12), 32)
 
 
 @pytest.mark.parametrize("head", ["token", "gap", "map"])

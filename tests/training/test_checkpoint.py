@@ -57,6 +57,16 @@ def test_a_state_of_before_there_were_collections_still_fits(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored, wanted | {"step": np.int32(1)})
 
 
+def test_what_an_older_version_did_not_save_is_what_the_caller_says(tmp_path):
+    save(tmp_path, {1: None})
+    wanted = laid_out(STATE | {"usual": jnp.zeros(2)})
+    restored = checkpoint.Checkpoints(tmp_path).restore(1, wanted, {"usual": jnp.ones(2)})
+    np.testing.assert_array_equal(restored["usual"], jnp.ones(2))
+    assert restored.keys() == wanted.keys()
+    with pytest.raises(UserError, match="usual is absent there"):
+        checkpoint.Checkpoints(tmp_path).restore(1, wanted)
+
+
 def test_a_step_that_is_not_there_lists_those_that_are(tmp_path):
     save(tmp_path, {10: None, 20: None})
     with pytest.raises(UserError, match=r"no checkpoint of step 30.*There is: 10, 20"):

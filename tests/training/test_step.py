@@ -23,7 +23,7 @@ ONE, ALL = tuple(jax.devices()[:1]), tuple(jax.devices())
 
 
 def batch(seed: int) -> dict[str, np.ndarray]:
-    """Random images of which the first devices' are padding: 8 devices have 0, 1, ... 4 real examples of 4."""
+    """Random images; those of the first devices are padding: 8 devices have 0, 1, ... 4 real examples of 4."""
     rng = np.random.default_rng(seed)
     mask = (np.arange(B) % 4 < np.arange(B) // 4).astype(np.float32)
     image = rng.standard_normal((B, 8, 8, 1)).astype(np.float32) + 100 * (1 - mask[:, None, None, None])

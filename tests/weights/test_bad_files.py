@@ -162,7 +162,7 @@ def test_a_prefix_that_a_wrapper_has_put_before_names_is_left_out(tensors, prefi
 
 def test_names_of_no_scheme(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=np.zeros(3, np.float32), head=np.zeros(2, np.float32))
-    refused(tmp_path / "a.npz", r"names of no scheme that is known \(google, timm, huggingface, .*\): its first is")
+    refused(tmp_path / "a.npz", r"names of no scheme that is known \(facebook, google, .*\): its first is")
 
 
 def test_shapes_that_contradict_one_another(npz, tensors):

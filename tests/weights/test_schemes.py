@@ -1,5 +1,7 @@
 """Tables of names: complete, the same in both directions, and right about layouts."""
 
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from models.sizes import HYBRIDS
 from weights import changes, our_resnet, our_vit
 from weights.tables import spell
 
+ROOT = Path(__file__).parents[2]
 SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
 TEXT = ("transformer", "t5")
 ANY_IMAGE = ("resnet", "swin")
@@ -111,6 +114,13 @@ def test_a_variant_is_told_from_the_shapes_and_heads_from_the_width():
     units = {(("stage", s), ("unit", u)) for s, depth in enumerate((3, 4, 23, 3)) for u in range(depth)}
     assert our_resnet.describe(dict(R=7, W=192, J=3), units, set()).variant == "R101x3"
     assert [our_vit.heads_of(width) for width in (192, 1280, 1152, 16)] == [3, 16, 18, 1]
+
+
+def test_each_model_with_published_names_has_configs_that_are_there():
+    assert {"vit", "gpt", "bert", "video_mae", "dit"} <= set(weights.MODELS)
+    files = {config.split(":")[0] for name in weights.MODELS for config in weights.configs_of(name)}
+    assert "configs/gpt2.py" in files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
 def test_published_names_of_older_and_of_todays_flax_are_the_same_weights(drawn, tmp_path):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self, cast
+from typing import Protocol, Self, cast
 
 import lookup
 import storage
@@ -136,7 +136,7 @@ def _of_file(path: Path) -> ModuleType:
     return module
 
 
-def library(name: str, install: str) -> Any:  # a module that has no types here
+def library(name: str, install: str) -> ModuleType:
     """A tracker's library.
 
     Args:
