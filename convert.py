@@ -122,7 +122,7 @@ def check(source: Path, target: Path) -> None:
 def default(arguments: list[str]) -> str:
     """The config of a run that is made of the first of these, where none is given."""
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
-    path = storage.here(source) if source.endswith(".safetensors") else storage.path(source)
+    path = storage.here(source) if source.endswith(weights.SUFFIXES) else storage.path(source)
     return weights.default_config(path) or DEFAULT
 
 

@@ -21,7 +21,7 @@ VARIANTS = {"variant": ("digits",)}
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant: see above."""
     config = base.config(
-        epochs=8.0,
+        epochs=5.0,
         model=dict(
             name="dino",
             width=64,
@@ -64,8 +64,8 @@ def get_config(variant: str = "") -> ConfigDict:
             clip_norm=3.0,
         ),
         step=dict(ema_decay=0.99, ema_rises=True, ema_warmup=False),
-        evaluation=dict(every_steps=937, generate="always", fewshot=dict(neighbours=(20,))),  # once an epoch
-        checkpoint=dict(every_steps=937, keep_best=""),
+        evaluation=dict(every_steps=938, generate="always", fewshot=dict(neighbours=(20,))),  # once an epoch
+        checkpoint=dict(every_steps=938, keep_best=""),
         log=dict(every_steps=200),
     )
     if variant:

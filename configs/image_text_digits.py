@@ -1,8 +1,12 @@
 """One encoder for two modalities: four digits on a canvas and a sentence about one of them, offline.
 
     python train.py --config=configs/image_text_digits.py           # which digit is at the place that is named
-    python train.py --config=configs/image_text_digits.py:fits      # does the sentence fit the image
+    python train.py --config=configs/image_text_digits.py:fits --config.init_from=runs/image_text_digits
+                                                                    # does the sentence fit the image
     python predict.py --workdir=runs/image_text_digits "$(printf 'canvas.png\\twhich digit is at the top left')"
+
+From nothing `fits` is still at chance after hundreds of steps: as long as the model finds no digit, neither the image
+nor the sentence alone says anything of the answer. It begins with what `which` has learned.
 
 Patches and words are tokens of the same four layers of width 64, with embeddings of their types. What each modality is
 worth alone: --config.model.reads=image, text.

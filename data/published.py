@@ -169,7 +169,9 @@ def _of_folder(folder: Path) -> list[Json]:
             return _of_file(folder / name)
     if models:
         raise UserError(f"there are several tokenizers, {', '.join(models)}: name one of these files.")
-    raise UserError(f"there is no tokenizer here: {FORMATS}.")
+    raise UserError(
+        f"there is no tokenizer here: {FORMATS}. Put one there, or name its folder: --config.data.tokenizer=FOLDER."
+    )
 
 
 def _of_file(path: Path) -> list[Json]:

@@ -19,27 +19,9 @@ from data.order import Tensor, tensorflow
 from errors import UserError, installs, shown
 
 FILES = (
-    *(
-        [
-            ".3gp",
-            ".avi",
-            ".flv",
-            ".m2ts",
-            ".m4v",
-            ".mkv",
-            ".mov",
-            ".mp4",
-            ".mpeg",
-            ".mpg",
-            ".mts",
-            ".ogv",
-            ".ts",
-            ".webm",
-            ".wmv",
-        ]
-    ),
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),
+    *(".webm", ".wmv"),
 )
-ANIMATED = (".apng", ".gif", ".png", ".webp")
 FRAMES = tuple(suffix for suffix in image_file.SUFFIXES if suffix != ".gif")  # of a folder
 PYAV = "av==18.1.0"
 Media: TypeAlias = Any  # of PyAV or Pillow, which are imported only where a file needs them

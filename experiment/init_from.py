@@ -4,12 +4,14 @@ as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
+The head of a model that learns without labels (DINO, MAE), which is derived from another, is left out.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -125,8 +127,13 @@ def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tu
             f"config.init_from={source} has another tokenizer than config.data: its words would get the embeddings of "
             f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
         )
-    params = jax.device_get(run.devices.get_state(state).eval_params)
-    return transplant.written_out(published.flat(params)), run.position_grid
+    params = transplant.written_out(published.flat(jax.device_get(run.devices.get_state(state).eval_params)))
+    kind, base = type(run.model), type(run.model).__bases__[0]
+    if new and kind is not type(new.model) and base is not nn.Module and isinstance(new.model, base):
+        # Both are made from one, as DINO and a segmenter are from a ViT: the head of this one stays behind.
+        own = {name.split("/")[0] for name in new.shapes()}
+        params = {name: x for name, x in params.items() if name.split("/")[0] in own}
+    return params, run.position_grid
 
 
 def _words(run: Run) -> list[list[str]]:

@@ -48,7 +48,7 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     given = configs.plain(config)
     survey = input_pipeline.survey(given["data"])
     machine, start = _machine(given), beginning(given.get("init_from", ""))
-    if start and (name := start.model.get("name", config.model.name)) != config.model.name:
+    if start and not _derived(name := start.model.get("name", config.model.name), config.model.name):
         configs.choose(config, "model.name", name)
         configs.complete(config)
     changes = {f"data.{key}": value for key, value in survey.keys.items()}
@@ -59,6 +59,11 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
         count = hosts.shared("accumulate", micro_batches(run, machine))
         filled |= _fill(config, {"step.accumulate": count})
     return _closed(config), said(survey, machine, filled, bool(start))
+
+
+def _derived(name: str, own: str) -> bool:
+    """Whether a model is the run's own, or learns without labels what that begins with, as DINO does for a ViT."""
+    return issubclass(*(lookup.find("models", "Model", one) for one in (name, own)))
 
 
 def _closed(config: ConfigDict) -> ConfigDict:

@@ -119,8 +119,10 @@ class Run:
 
     @property
     def position_grid(self) -> tuple[int, int] | None:
-        """The same of the grid that the model's positions are for, where it may be another."""
-        own = getattr(self.model, "position_grid", None)
+        """The same of the grid that the model's positions are for, which may be another; of clips a frame's."""
+        own, of_frame = (getattr(self.model, name, None) for name in ("position_grid", "frame_grid"))
+        if of_frame and "clip" in self.pipeline.spec:
+            return of_frame(*self.pipeline.spec["clip"][0][2:4])
         return tuple(own) if own else self.grid
 
     @property

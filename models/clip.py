@@ -25,7 +25,6 @@ from models.encoder import Activation, Remat
 from models.kernel_choice import Kernel
 from models.vit import Stem
 
-HOTTEST = float(np.log(100))  # the largest log of the scale (section 2.5)
 SCALE = {"clip": float(np.log(1 / 0.07)), "siglip": float(np.log(10))}  # its log at the beginning
 BIAS = -10.0  # at the beginning, of SigLIP (section 3.2)
 VARIANTS = {
@@ -195,7 +194,8 @@ class Model(nn.Module):
         if self.form == "siglip":
             bias = self.param("bias", nn.initializers.constant(BIAS), ())
         else:
-            scale = jnp.minimum(scale, HOTTEST)
+            # Beyond the end the gradient still reaches it: it can come back.
+            scale -= jax.lax.stop_gradient(jnp.maximum(scale - sizes.CLIP_HOTTEST, 0))
         return Embedded(_unit(seen), _unit(said), jnp.exp(scale), bias)
 
     def _blocks(self, prefix: str, stochastic_depth: float = 0.0) -> Blocks:

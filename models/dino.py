@@ -55,8 +55,8 @@ class Model(vit.Model):
 
         Args:
           image: the image or a crop of it, of any size that divides by the patch.
-          share: of a teacher, what each image counts in the mean that the centre moves towards, which is averaged over
-            the devices; None where it stays.
+          share: of a teacher in training, what each image counts in the mean that the centre moves towards, which is
+            averaged over the devices; None where it stays.
           frozen: whether no gradient goes to the prototypes: in the first epoch.
 
         Raises:
@@ -76,7 +76,7 @@ class Model(vit.Model):
         output = head(feature, frozen)
         centre = self.variable("centre", "mean", jnp.zeros, (self.prototypes,))
         before = centre.value
-        if share is not None and train:
+        if share is not None:
             ahead = jnp.einsum("bk,b->k", output, share) - before * share.sum()
             centre.value = before + (1 - self.centre_decay) * jax.lax.stop_gradient(ahead)
         return output, before, feature.astype(jnp.float32)

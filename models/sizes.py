@@ -122,3 +122,4 @@ CLIP: dict[str, dict[str, dict[str, int]]] = {
     },
 }
 CLIP_PATCHES = (14, 16, 32)
+CLIP_HOTTEST = 4.605170185988092  # log 100, the largest log of the scale (2103.00020, section 2.5)

@@ -88,6 +88,10 @@ class Model(nn.Module):
         variants.split_by_heads(found)
         return found
 
+    def frame_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the patches of a frame of so many pixels."""
+        return height // self.size["patch"], width // self.size["patch"]
+
     @nn.compact
     def __call__(
         self, clip: Float[AnyArray, "B *V frames height width channels"], *, train: bool

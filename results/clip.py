@@ -44,7 +44,8 @@ def main(names: list[str], flickr8k: str) -> None:
         workdir = Path("runs", RECORD.stem, name.replace(",", "").replace(" ", "-"))
         test = "--config.data.eval_splits=('test',)"
         draw = [sys.executable, "visualize.py", f"--workdir={workdir}", "--step=best", test, "retrieval"]
-        subprocess.run(draw, cwd=ROOT, check=True)
+        if status := subprocess.run(draw, cwd=ROOT).returncode:
+            sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 Trains configs/dino_fashion_mnist.py, and scores the representation of the network before and after: 20 nearest
 neighbours and a linear classifier, both on all training images. Writes results/dino.json, with the guards against
 collapse over the whole run (curves), and results/dino.png. Runs are kept in runs/dino, from which a second start
-resumes.
+resumes. A trial, which writes no record: --steps=40 -- --config.data.train_split="train[:1000]" ...
 """
 
 import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,13 +36,12 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def trained(workdir: Path, flags: list[str]) -> tuple[str, float]:
-    """Trains, unless it is done. Returns the command, and how long it took in minutes."""
+def trained(workdir: Path, flags: list[str]) -> str:
+    """Trains, unless it is done. Returns the command."""
     command = ["train.py", CONFIG, *flags, f"--workdir={workdir}"]
-    begun = time.perf_counter()
     if grid.progress(ROOT / workdir) < 1:
         run(command)
-    return " ".join(["python", *command]), round((time.perf_counter() - begun) / 60, 1)
+    return " ".join(["python", *command])
 
 
 def scored(workdir: Path, step: str, data: list[str]) -> dict[str, float]:
@@ -53,11 +51,16 @@ def scored(workdir: Path, step: str, data: list[str]) -> dict[str, float]:
     return {name: value for name, value in found.items() if "/" in name}
 
 
+def logged(workdir: Path) -> list[Row]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+
+
 def curves(workdir: Path) -> dict[str, list[float]]:
     """The guards in training by step, and k-NN at each evaluation."""
-    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+    rows = logged(workdir)
     train = [row for row in rows if "train/loss" in row]
-    evaluations = [row for row in rows if any(name.endswith("_nn") for name in row)]
+    evaluations = [row for row in rows if any(name.endswith("20_nn") for name in row)]
     found = {"step": [row["step"] for row in train]}
     found |= {name: [round(row[f"train/{name}"], 4) for row in train] for name in GUARDS}
     found["evaluated"] = [row["step"] for row in evaluations]
@@ -84,7 +87,7 @@ def collapsed(found: dict[str, list[float]]) -> list[str]:
     return signs
 
 
-def draw(every: list[dict[str, list[float]]]) -> None:
+def draw(every: list[dict[str, list[float]]], path: Path) -> None:
     """The curves of all seeds."""
     from matplotlib.figure import Figure
 
@@ -101,31 +104,40 @@ def draw(every: list[dict[str, list[float]]]) -> None:
     for axis, title in zip(axes, ("teacher's entropy, nats", "deviation of features", "20-NN accuracy"), strict=True):
         axis.set(title=title, xlabel="step")
     axes[0].set_ylim(bottom=0)
-    axes[1].set_ylim(bottom=0)
-    figure.savefig(PICTURE, dpi=130)
+    axes[1].set_ylim(0, 1.05)
+    figure.savefig(path, dpi=130)
 
 
-def main(data_dir: str, seeds: int, flags: list[str]) -> int:
-    """Trains, scores and writes the record. flags: further ones of train.py, for a trial. Returns the exit status."""
+def shorter(steps: int) -> list[str]:
+    """Flags of a trial of so many steps."""
+    few, keys = max(1, steps // 4), ("optim.warmup_steps", "task.frozen_steps", "log.every_steps")
+    return [f"--config.steps={steps}", *(f"--config.{key}={few}" for key in keys)]
+
+
+def main(data_dir: str, seeds: int, steps: int, flags: list[str]) -> int:
+    """Trains, scores and writes the record. steps: of a trial; 0 for the config's own. flags: further ones of train.py,
+    for a trial. Returns the exit status."""
     about = record.clean_provenance()
     data = [f"--config.data.data_dir={data_dir}"] if data_dir else []
+    flags = [*(shorter(steps) if steps else []), *flags]
+    folder = RUNS / f"trial-{steps}" if flags else RUNS
     runs: list[Row] = []
     for seed in range(seeds):
         own = [f"--config.seed={seed}", *flags, *data]
         nothing = ["--config.steps=1", "--config.optim.learning_rate=0.0", "--config.optim.warmup_steps=0"]
         nothing += ["--config.optim.end_learning_rate=0.0", "--config.evaluation.generate=never"]
-        trained(RUNS / f"random-{seed}", [*own, *nothing])
-        command, minutes = trained(RUNS / f"dino-{seed}", own)
-        random, after = (scored(RUNS / f"{name}-{seed}", "last", data) for name in ("random", "dino"))
-        found = curves(RUNS / f"dino-{seed}")
+        before, after = (folder / f"{name}-{seed}" for name in ("random", "dino"))
+        trained(before, [*own, *nothing])
+        command = trained(after, own)
+        found = curves(after)
         runs.append(
             {
                 "command": command.replace(data_dir, "DIR") if data_dir else command,
                 "seed": seed,
-                "minutes": minutes,
-                "steps": record.read(ROOT / RUNS / f"dino-{seed}")["total_steps"],
-                "random network": random,
-                "trained": after,
+                "minutes of training steps": round(sum(row.get("seconds", 0) for row in logged(after)) / 60, 1),
+                "steps": record.read(ROOT / after)["total_steps"],
+                "random network": scored(before, "last", data),
+                "trained": scored(after, "last", data),
                 "signs of collapse": collapsed(found),
                 "curves": found,
             }
@@ -137,9 +149,13 @@ def main(data_dir: str, seeds: int, flags: list[str]) -> int:
         "gain of 20-NN": [round(gain, 4) for gain in gains],
         "runs": runs,
     }
+    if flags:
+        draw([run["curves"] for run in runs], ROOT / folder / PICTURE.name)
+        print(json.dumps(result, indent=2), f"A trial, whose picture is in {folder}: no record is written.", sep="\n")
+        return 0
     result |= about
     RECORD.write_text(json.dumps(result, indent=2) + "\n")
-    draw([run["curves"] for run in runs])
+    draw([run["curves"] for run in runs], PICTURE)
     print(json.dumps(result["gain of 20-NN"]), f"Written to {RECORD} and {PICTURE}.")
     return 0 if min(gains) >= LEAST and not any(run["signs of collapse"] for run in runs) else 1
 
@@ -150,5 +166,6 @@ if __name__ == "__main__":
         __doc__,
         data_dir=dict(default=""),
         seeds=dict(type=int, default=1),
+        steps=dict(type=int, default=0),
         flags=dict(nargs="*", metavar="FLAG", default=[]),
     )

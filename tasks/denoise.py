@@ -25,6 +25,8 @@ class Task(tasks.Task):
     Attributes:
       path: between images and noise: "flow", a straight line; or "diffusion". See tasks/noise.py.
       schedule: of a diffusion: "linear" or "cosine".
+      clip: how far from 0 an image goes that a diffusion finds on the way back: 1 for pixels from -1 to 1; 0 for no
+        end, as latents have. The cosine schedule needs it: its first steps back divide the model's error by almost 0.
       sampling_steps: of the way back; the more, the closer it is followed.
       guidance: how far what the model says of a class is taken beyond what it says of images of no class (2207.12598);
         1 for the class alone.
@@ -33,6 +35,7 @@ class Task(tasks.Task):
 
     path: noise.Path = "flow"
     schedule: Literal["linear", "cosine"] = "linear"
+    clip: NonNegativeFloat = 0.0
     sampling_steps: PositiveInt = 50
     guidance: NonNegativeFloat = 1.0
     quality: bool = True
@@ -40,13 +43,18 @@ class Task(tasks.Task):
     unit = "images"
 
     def check(self, outputs: int | None) -> None:
-        """No more steps than a diffusion has times."""
+        """No more steps than a diffusion has times, and an end where the schedule needs one."""
         if self.path == "diffusion" and self.sampling_steps > noise.TIMES:
             raise UserError(f"config.task.sampling_steps={self.sampling_steps}: a diffusion has {noise.TIMES} times.")
+        if self.path == "diffusion" and self.schedule == "cosine" and not self.clip:
+            raise UserError(
+                "config.task.schedule=cosine needs config.task.clip, the largest value of an image: 1 for pixels from "
+                "-1 to 1 (config.data.mean and std of 0.5)."
+            )
 
     @property
     def _noise(self) -> noise.Noise:
-        return noise.Flow() if self.path == "flow" else noise.Diffusion(self.schedule)
+        return noise.Flow() if self.path == "flow" else noise.Diffusion(self.schedule, self.clip)
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """The loss at one level of noise for each image.

@@ -33,8 +33,8 @@ class Task(tasks.Task):
       teacher_start: what that is at first; it grows linearly for `teacher_warmup` steps.
       teacher_warmup: steps.
       centring: what keeps one prototype from taking all: "mean", less the moving average of the outputs (equation 4);
-        or "sinkhorn", by which all prototypes get as much of a batch (2006.09882, section 3.1; 2304.07193), for
-        batches whose two global views are as many as the prototypes or more.
+        or "sinkhorn", by which all prototypes get as much of a batch (2006.09882, section 3.1; 2304.07193): where these
+        are more than its 2 B global views, each view is shared among K / 2 B of them at least.
       frozen_steps: first steps that the prototypes do not learn in: an epoch in the paper.
       inputs: entries of a batch that the model is called with.
     """
@@ -71,7 +71,9 @@ class Task(tasks.Task):
         both = jnp.concatenate([mask, mask])
         share = both / jnp.maximum(apply.gather(both.sum()[None]).mean(), 1e-8)
         told, centre, feature = tasks.returned(
-            apply.averaged(views, share), "outputs, their centre and representations", *SHAPES
+            apply.averaged(views, share if train else None, train=False),  # a teacher drops nothing
+            "outputs, their centre and representations",
+            *SHAPES,
         )
         heat = self._of_teacher(apply.step, train)
         if self.centring == "sinkhorn":

@@ -80,9 +80,11 @@ class Diffusion:
 
     Attributes:
       schedule: see betas.
+      clip: how far from 0 an image goes that is found on the way back; 0 for no end.
     """
 
     schedule: Literal["linear", "cosine"]
+    clip: float = 0.0
 
     @property
     def _left(self) -> Float32[np.ndarray, " times"]:
@@ -148,6 +150,9 @@ class Diffusion:
             time, here, there = at
             found = model(x, jnp.full(x.shape[0], time, jnp.float32))[..., : x.shape[-1]]
             image = (x - jnp.sqrt(1 - here) * found) / jnp.sqrt(here)
+            if self.clip:  # where little is left of the image, a small error of the noise is a large one of it
+                image = jnp.clip(image, -self.clip, self.clip)
+                found = (x - jnp.sqrt(here) * image) / jnp.sqrt(1 - here)
             return jnp.sqrt(there) * image + jnp.sqrt(1 - there) * found, None
 
         return jax.lax.scan(step, noise, (jnp.asarray(times), left[:-1], left[1:]))[0]

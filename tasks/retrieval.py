@@ -68,13 +68,14 @@ class Metrics(tasks.Metrics):
 def ranked(
     rows: Float[np.ndarray, "n E"], columns: Float[np.ndarray, "t E"], right: Bool[np.ndarray, "n t"]
 ) -> np.ndarray:
-    """How many wrong columns are at least as alike to each row as the best right one, int (n,)."""
+    """How many wrong columns are not less alike to each row than the best right one, int (n,): of a broken model, whose
+    similarities are not numbers, all of them."""
     found = []
     for start in range(0, len(rows), ROWS):
         part = slice(start, start + ROWS)
         alike = rows[part] @ columns.T
         best = np.where(right[part], alike, -np.inf).max(1, keepdims=True)
-        found.append(((alike >= best) & ~right[part]).sum(1))
+        found.append((~(alike < best) & ~right[part]).sum(1))
     return np.concatenate(found)
 
 

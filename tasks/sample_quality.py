@@ -43,6 +43,8 @@ class Metrics(tasks.Metrics):
         if len(label) < FEWEST:
             return {}, [f"Samples are judged from {FEWEST} images on; the split has {len(label)}."]
         drawn, real = (_flat(rows[name] for rows in self._rows) for name in ("sample", "image"))
+        if broken := int((~np.isfinite(drawn).all(1)).sum()):
+            return {}, [f"{broken:,} of {len(drawn):,} samples are not finite, and are not judged: train on, or anew."]
         batches = [
             {name: batch[name][batch["mask"] > 0] for name in ("image", "label")}
             for batch in self._data.eval_batches(self._data.train_split)

@@ -176,15 +176,18 @@ def test_a_folder_of_a_video_model_becomes_a_run_of_its_frames(tmp_path):
     assert convert.default([alone]) == "configs/video_kinetics400.py:timesformer"
 
 
-def test_a_pipeline_of_diffusers_becomes_a_run_that_draws_its_classes_and_the_same_folder_again(tmp_path):
-    params, model = drawn_dit(frequency_shift=1, mlp_norm_epsilon=1e-5)
+@pytest.mark.parametrize("channels", [3, 4])  # 4 of the latents that published ones draw, with their variance
+def test_a_pipeline_of_diffusers_becomes_a_run_that_draws_its_classes_and_the_same_folder_again(tmp_path, channels):
+    image, variance = np.zeros((1, 6, 6, channels), np.float32), channels == 4
+    params, model = drawn_dit(image, frequency_shift=1, mlp_norm_epsilon=1e-5, learned_variance=variance)
     weights.write_folder(tmp_path / "folder", params, model, tuple("abcd"))
     assert convert.default([str(tmp_path / "folder")]) == "configs/dit_fashion_mnist.py:diffusion"
     found, config = weights.read(tmp_path / "folder"), configs.load("configs/dit_fashion_mnist.py:diffusion")
     config = convert.config_of(found, config, False, tmp_path / "folder")
     item = convert.make_run(found, config, list(found.names), tmp_path / "folder", tmp_path / "run")
-    assert (item, config.data.image_size, len(config.data.mean)) == ("the name of a class", 6, 3)
+    assert (item, config.data.image_size, len(config.data.mean)) == ("the name of a class", 6, channels)
     written, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    assert run.task.answer({"sample": image[0], "label": np.array(2)}, run.data).picture.shape == (6, 6, 3)
     convert.export(written, model, run, tmp_path / "again", None)
     files = [path.relative_to(tmp_path / "folder") for path in (tmp_path / "folder").rglob("*") if path.is_file()]
     assert len(files) == 3

@@ -1,6 +1,7 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
 import importlib.util
+import itertools
 import json
 import re
 import shlex
@@ -16,7 +17,8 @@ import commands
 import experiment
 from errors import UserError
 from experiment import config as configs
-from experiment import record, restore
+from experiment import init_from, open_keys, record, restore
+from models import vit
 from planning import programs
 from tests.commandline import Done, command
 from tests.families import COMMON, FAMILIES
@@ -24,6 +26,7 @@ from tests.own_hook import heard, own
 from train import conclusion, train
 from training import log
 
+FIELDS = set(vit.Model.__dataclass_fields__) - {"name"}
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 ITEMS = {
     "images": "a.png",
@@ -163,8 +166,28 @@ def check_page(text: str, family: str) -> None:
         assert re.search(r"The first \d+ of the split .*: \d+ right, \d+ wrong", text)
 
 
+def test_a_classifier_begins_with_what_dino_learned(runs, tmp_path):
+    workdir = trained(runs, "dino")
+    rng = np.random.default_rng(0)
+    for split, name in itertools.product(("train", "validation"), "ab"):
+        (tmp_path / split / name).mkdir(parents=True)
+        for i in range(9):
+            Image.fromarray(rng.integers(0, 256, (9, 9), np.uint8)).save(tmp_path / split / name / f"{i}.png")
+    config = configs.load("configs/my_images.py", {"data.name": str(tmp_path), "init_from": str(workdir)})
+    config, _ = open_keys.resolve(config, tmp_path / "run")
+    run = experiment.build(config, tmp_path / "run")
+    assert (config.model.name, tuple(config.model.position_grid), config.data.image_size) == ("vit", (4, 4), 8)
+    weights, line = init_from.weights(run)
+    assert set(weights) == {name for name in run.shapes() if not name.startswith("head/")}
+    assert line.endswith("begin anew: head/bias, head/kernel.")
+    same = {key: value for key, value in FAMILIES["dino"].items() if key.removeprefix("model.") in FIELDS}
+    config = configs.load("configs/segmenter_digits.py", same | {"model.stem": "none", "init_from": str(workdir)})
+    assert set(init_from.weights(experiment.build(config, tmp_path / "masks"))[0]) == set(weights)
+
+
 def test_figures_are_drawn_after_an_evaluation(runs):
-    assert (trained(runs, "dit") / "figures" / "20" / "samples.npz").exists()
+    with np.load(trained(runs, "dit") / "figures" / "20" / "samples.npz") as arrays:
+        assert arrays["training_images"] == 1437  # all of scikit-learn's
 
 
 def test_a_hook_hears_what_the_log_holds_and_of_each_figure(runs):

@@ -1,11 +1,14 @@
 """What results/ holds: from which code its records are, and that the documentation says what they say."""
 
+import importlib
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from errors import UserError
+from experiment import config as configs
 from experiment import record
 from results import tables
 from results.rows import page
@@ -75,3 +78,14 @@ def test_every_script_that_writes_a_record_asks_for_its_commit_first(path):
     else:
         assert body.partition('"""\n')[2].lstrip().startswith("about = record.clean_provenance(")
         assert "about" in body.partition("provenance(")[2]
+
+
+@pytest.mark.parametrize("name", ["alignment", "clip", "detection", "diffusion", "dino", "fashion_mnist", "image_text",
+                                  "language_model", "segmentation", "translation", "video"])  # fmt: skip
+def test_the_runs_of_every_script_have_configs(name):
+    module = importlib.import_module(f"results.{name}")
+    planned = repr([getattr(module, entry, "") for entry in ("RUNS", "QUESTIONS", "CONFIG")])
+    found = set(re.findall(r"configs/\w+\.py(?::[\w+/.-]+)?", planned))
+    assert found
+    for one in found:
+        configs.load(one)

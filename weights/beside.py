@@ -110,13 +110,14 @@ def kind(table: Table) -> Kind:
 
 
 def default_config(path: Path) -> str:
-    """The config of a run that is made of the weights at a path, as config.json or, of a model without a vocabulary, a
+    """The config of a run that is made of the weights at a path, as config.json or, of a model that reads images, a
     file's names show it; "" where neither does."""
     if called := files.model_type(path):
         family = KINDS[called].tables[0].family if called in KINDS else None
     else:
         family = schemes.family(path)
-        family = None if family and family.reads_text else family  # its tokenizer would be in a folder with config.json
+        if family and family.reads_text and not any(name.startswith("image/") for name in family.shapes):
+            family = None  # its tokenizer would be in a folder with config.json
     architecture = files.architecture(path)
     configs = family.configs.items() if family else ()
     return next((config for end, config in configs if architecture.endswith(end)), "")

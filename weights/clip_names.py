@@ -4,7 +4,10 @@ big_vision's of SigLIP."""
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
+
 from errors import UserError
+from models.sizes import CLIP_HOTTEST
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_clip import FAMILIES, IMAGE_BLOCK, LENGTHS, NORM, POOLING, PROJECTIONS, TEXT_BLOCK
 from weights.ours import Settings
@@ -31,6 +34,8 @@ ELSEWHERE = {
 ACTIVATIONS = {"quick_gelu": "gelu_quick", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 CLASS = Change("reshaped", lambda a, size: (a.reshape(1, 1, -1),), lambda a: a.reshape(-1))
 ROWS = Change("reshaped", lambda a, size: (a[None],), lambda a: a[0])
+# Ours has an end wherever it is used, theirs where it is learned.
+SCALE = Change("", lambda a, size: (a,), lambda a: np.asarray(np.minimum(a, CLIP_HOTTEST), a.dtype))
 NUMBER = Change("reshaped", lambda a, size: (a.reshape(()),), lambda a: a.reshape(1))  # kept as a vector of one
 
 
@@ -84,7 +89,7 @@ def _huggingface_clip() -> tuple[Row, ...]:
         *_both_encoders(),
         Row("image_projection/kernel", "visual_projection.weight", DENSE),
         Row("text_projection/kernel", "text_projection.weight", DENSE),
-        Row("scale", "logit_scale", SAME),
+        Row("scale", "logit_scale", SCALE),
     )
 
 
@@ -127,7 +132,7 @@ def _open_clip() -> tuple[Row, ...]:
         Row("text/positions", "positional_embedding", SAME),
         *tower(TEXT_BLOCK, "transformer.resblocks.{layer}", "ln_final"),
         Row("text_projection/kernel", "text_projection", SAME),
-        Row("scale", "logit_scale", SAME),
+        Row("scale", "logit_scale", SCALE),
     )
 
 

@@ -117,15 +117,18 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def names(path: Path) -> list[str]:
-    """Those of the arrays in a .safetensors file.
+    """Those of the arrays in a file.
 
     Raises:
       UserError: it is damaged.
     """
     try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return [name.removesuffix(".npy") for name in archive.namelist()]
         with safetensors.safe_open(path, framework="np") as file:
             return list(file.keys())
-    except (safetensors.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, zipfile.BadZipFile, OSError) as error:
         raise UserError(f"cannot read {path}: {error}.") from None
 
 

@@ -18,7 +18,7 @@ def written(data: Section) -> Json:
     Args:
       data: its config.data.
     """
-    if data["kind"] not in ("images", "boxes"):
+    if data["kind"] not in ("images", "boxes", "captions", "clips"):
         return {}
     height, width = data["image_size"], data.get("image_width") or data["image_size"]
     said: Json = {
@@ -35,14 +35,18 @@ def written(data: Section) -> Json:
         fit = {"shortest_edge": data.get("short_side") or longest, "longest_edge": longest}
         size = fit if data["resize"] == "fit" else {"height": height, "width": width}
         return {"image_processor_type": "DetrImageProcessor", "format": "coco_detection", "size": size, **said}
+    crop: Json = {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
+    if data["kind"] == "clips":  # the middle square of each frame
+        return {"image_processor_type": "VideoMAEImageProcessor", "size": {"shortest_edge": height}, **crop, **said}
+    whole, part = {"captions": ("Siglip", "CLIP")}.get(data["kind"], ("ViT", "Bit"))
     if data["eval_crop"] == "none":
-        return {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}, **said}
+        size = {"height": height, "width": width}
+        return {"image_processor_type": f"{whole}ImageProcessor", "size": size, **said}
     # The middle square is the same whether it is cut before the image shrinks or after.
     return {
-        "image_processor_type": "BitImageProcessor",
+        "image_processor_type": f"{part}ImageProcessor",
         "size": {"shortest_edge": round(min(height, width) / data["eval_crop_share"])},
-        "do_center_crop": True,
-        "crop_size": {"height": height, "width": width},
+        **crop,
         "do_convert_rgb": len(data["mean"]) == 3,
         **said,
     }

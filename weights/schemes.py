@@ -43,11 +43,13 @@ def configs_of(name: str) -> list[str]:
 
 
 def family(path: Path) -> Family | None:
-    """What the names in a .safetensors file are of; None where they do not show it."""
+    """What the names in a file are of; None where they do not show it."""
     try:
-        names = files.names(path) if path.suffix == ".safetensors" and path.is_file() else []
+        names = files.names(path) if path.suffix in files.SUFFIXES and path.is_file() else []
     except UserError:  # which reading the file says
         return None
+    arrays = {name.replace("/encoderblock/", "/encoderblock_0/"): np.zeros(()) for name in names}  # see `respelled`
+    names = list(without_prefix(arrays)[0])
     found = table(names)
     return found.family if found.recognises(names) and names else None
 

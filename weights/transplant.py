@@ -35,7 +35,8 @@ def fit(
     Args:
       found: the other model's weights, layers written out.
       shapes: of this model's parameters, by path.
-      grids: of the other model's positions and of this one's. None where nothing says it: a square is taken as one.
+      grids: of the other model's positions and of this one's, of a model of clips those of a frame. None where nothing
+        says it: of images a square is taken as one.
       source: where the weights are from, for messages.
       fresh: patterns over paths that are not taken over, and that only the other model may have: config.init_fresh.
 
@@ -46,7 +47,8 @@ def fit(
     taken: Weights = {}
     used: set[str] = set()
     extra = (_extra(found), _extra(shapes))
-    grids = (grids[0] or _square(found, extra[0]), grids[1])
+    clips = _of_tubelets(found)
+    grids = (grids[0] or (None if clips else _square(found, extra[0])), grids[1])
     for path, shape in shapes.items():
         places = layers(path, shape)
         if any(_matches(fresh, name) for name, _ in places):
@@ -59,12 +61,13 @@ def fit(
                     "config.init_fresh."
                 )
             wanted = shape if number is None else shape[1:]
-            value = _of_clips(name, _on_grid(name, found[name], wanted, grids, extra, source), wanted, extra)
-            value = _of_window(name, value, wanted)
+            value = _of_window(name, _on_grid(name, found[name], wanted, grids, extra, clips, source), wanted)
             if WINDOW.fullmatch(name) and value is not found[name]:
                 notes.append(f"{name} resized from {len(found[name])} to {len(value)} offsets")
             elif value is not found[name] and grids[1] and grids[0] != grids[1]:
                 notes.append(f"{name} resized from {_spelled(grids[0])} to {_spelled(grids[1])}")
+            if not clips:
+                value = _for_clips(name, value, wanted, extra, grids[1])
             if value.shape != wanted:
                 raise UserError(
                     f"{source} is of another model: {name} is {list(value.shape)} there and {list(wanted)} here. Give "
@@ -102,12 +105,14 @@ def _on_grid(
     wanted: tuple[int, ...],
     grids: tuple[Grid | None, Grid | None],
     extra: tuple[int, int],
+    clips: bool,
     source: str,
 ) -> np.ndarray:
     """A parameter for this model's grid; the same object where it depends on no grid, or on the same one.
 
     Args:
       extra: how many tokens come before the patches, there and here.
+      clips: whether the positions are of several times, each of which has the grid.
     """
     there, here = grids
     of_image = name in POSITIONS and value.ndim == len(wanted) == 3  # of patches, not of a sentence
@@ -115,7 +120,7 @@ def _on_grid(
     if not here or not (of_image or relative or MIXED.fullmatch(name) or name.startswith("positions/")):
         return value
     if not there:
-        if of_image and value.shape != wanted:
+        if of_image and value.shape != wanted and not clips:
             patches = value.shape[1] - extra[0]
             rows = next((n for n in range(isqrt(max(patches, 1)), 1, -1) if patches % n == 0), 1)
             raise UserError(
@@ -133,10 +138,12 @@ def _on_grid(
             )
         return value
     if of_image:
-        if extra[1] > extra[0] or value.shape[1] - extra[0] != there[0] * there[1]:
+        times, rest = divmod(value.shape[1] - extra[0], there[0] * there[1])
+        if extra[1] > extra[0] or rest or (times != 1 and not clips):
             return value
-        table = resized(value[0, extra[0] :].reshape(*there, -1), here).reshape(here[0] * here[1], -1)
-        return np.concatenate([value[0, : extra[0]][: extra[1]], table])[None].astype(value.dtype)
+        every = value[0, extra[0] :].reshape(times, *there, -1)
+        tables = [resized(table, here).reshape(here[0] * here[1], -1) for table in every]
+        return np.concatenate([value[0, : extra[0]][: extra[1]], *tables])[None].astype(value.dtype)
     if there == here:
         return value
     if relative:
@@ -149,16 +156,28 @@ def _on_grid(
     return resized(value[:, None], (side, 1))[:, 0].astype(value.dtype) if side != len(value) else value
 
 
-def _of_clips(name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tuple[int, int]) -> np.ndarray:
+def _of_tubelets(found: Weights) -> bool:
+    """Whether weights are of a model of clips whose patches span several frames, or one each (2103.15691)."""
+    return "embedding/kernel" in found and found["embedding/kernel"].ndim == 5
+
+
+def _for_clips(
+    name: str, value: np.ndarray, wanted: tuple[int, ...], extra: tuple[int, int], frame: Grid | None
+) -> np.ndarray:
     """A parameter of images for a model of clips: patches become the central frames of tubelets, and every time has the
-    positions of an image (2103.15691, section 3.4)."""
+    positions of an image (2103.15691, section 3.4).
+
+    Args:
+      frame: rows and columns of a frame's patches, where they are known.
+    """
     if name == "embedding/kernel" and wanted[1:] == value.shape:
         kernel = np.zeros(wanted, value.dtype)
         kernel[wanted[0] // 2] = value
         return kernel
     if name in POSITIONS and value.ndim == len(wanted) == 3 and extra[0] == extra[1]:
-        times, rest = divmod(wanted[1] - extra[1], max(1, value.shape[1] - extra[0]))
-        if times > 1 and not rest:
+        patches = value.shape[1] - extra[0]
+        times, rest = divmod(wanted[1] - extra[1], max(1, patches))
+        if times > 1 and not rest and (frame is None or frame[0] * frame[1] == patches):
             return np.concatenate([value[:, : extra[0]], np.tile(value[:, extra[0] :], (1, times, 1))], axis=1)
     return value
 

@@ -13,7 +13,7 @@ from analysis.picture import Arrays
 from analysis.subject import Subject
 
 CLASSES, EACH = 10, 4  # at most, of the first classes
-MOST_COMPARED = 20_000  # training images
+MOST_COMPARED = 100_000  # training images
 
 
 def lacks(subject: Subject) -> str:
@@ -22,7 +22,8 @@ def lacks(subject: Subject) -> str:
 
 
 def arrays(subject: Subject) -> Arrays:
-    """The drawn images and the nearest training images, as pixels in [0, 1], and the names of the classes."""
+    """The drawn images and the nearest training images, as pixels in [0, 1], the names of the classes, and how many
+    training images were looked at: all, or the first MOST_COMPARED."""
     run, names = subject.run, subject.run.data.classes[:CLASSES]
     label = np.repeat(np.arange(len(names), dtype=np.int32), EACH)
     batch = {
@@ -31,20 +32,22 @@ def arrays(subject: Subject) -> Arrays:
         "index": np.arange(len(label), dtype=np.int32),
     }
     drawn = np.asarray(run.predict_few(subject.variables, batch)["sample"])
-    near, distance = nearest(drawn, subject)
+    near, distance, seen = nearest(drawn, subject)
     shape = (len(names), EACH, *subject.image_shape)
     return {
         "drawn": subject.pictures(drawn).reshape(shape),
         "nearest": subject.pictures(near).reshape(shape),
         "distance": distance.reshape(shape[:2]),
         "classes": np.array(names),
+        "training_images": np.array(seen),
     }
 
 
 def nearest(
     drawn: Float[np.ndarray, "n height width channels"], subject: Subject
-) -> tuple[Float[np.ndarray, "n height width channels"], Float[np.ndarray, " n"]]:
-    """The training image with the least squared distance of pixels from each, and the mean of that over pixels."""
+) -> tuple[Float[np.ndarray, "n height width channels"], Float[np.ndarray, " n"], int]:
+    """The training image with the least squared distance of pixels from each, the mean of that over pixels, and how
+    many images were looked at."""
     found, least, seen = drawn.copy(), np.full(len(drawn), np.inf), 0
     for batch in subject.run.pipeline.eval_batches(subject.run.pipeline.train_split):
         images = batch["image"][batch["mask"] > 0]
@@ -55,14 +58,15 @@ def nearest(
         seen += len(images)
         if seen >= MOST_COMPARED:
             break
-    return found, least / drawn[0].size
+    return found, least / drawn[0].size, seen
 
 
 def draw(arrays: Arrays) -> Figure:
     """A row for each class: what is drawn, and after it the nearest training images."""
     drawn, near, names = arrays["drawn"], arrays["nearest"], arrays["classes"]
     rows, each = drawn.shape[:2]
-    figure = picture.begin(0.75 * (2 * each + 1) + 1, 0.75 * rows + 0.8, "Drawn, and the nearest training images")
+    title = f"Drawn, and the nearest of {int(arrays['training_images']):,} training images"
+    figure = picture.begin(0.75 * (2 * each + 1) + 1, 0.75 * rows + 0.8, title)
     grid = figure.subplots(rows, 2 * each + 1, squeeze=False)
     for row, name in enumerate(names):
         for column, axes in enumerate(grid[row]):

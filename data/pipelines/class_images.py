@@ -19,6 +19,7 @@ class Pipeline(images.Pipeline):
 
     item: ClassVar[str] = "the name of a class"
     rank: ClassVar[int] = 0
+    channels: ClassVar[tuple[int, ...]] = (1, 3, 4)  # 4 of latents, which published DiTs draw
 
     def items(self, argument: str) -> list[str]:
         """The name itself."""

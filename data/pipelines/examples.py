@@ -96,11 +96,15 @@ class Examples(Base[Source, Split]):
         return self.shuffle_buffer
 
 
-def check_channels(mean: Sequence[float], std: Sequence[float]) -> None:
+def check_channels(mean: Sequence[float], std: Sequence[float], known: Sequence[int] = (1, 3)) -> None:
     """That pixels can be normalised by these numbers, one for each channel.
 
+    Args:
+      known: how many channels there can be.
+
     Raises:
-      UserError: they are not of one or three channels.
+      UserError: they are of another number of channels.
     """
-    if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise UserError(f"config.data.mean={mean} and std={std} need one number a channel, for 1 or 3 channels.")
+    if len(mean) != len(std) or len(mean) not in known:
+        some = " or ".join(map(str, known))
+        raise UserError(f"config.data.mean={mean} and std={std} need one number a channel, for {some} channels.")

@@ -68,10 +68,11 @@ class Pipeline(Examples):
 
     item: ClassVar[str] = "an image file"
     rank: ClassVar[int] = 3
+    channels: ClassVar[tuple[int, ...]] = (1, 3)  # how many there can be
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_channels(self.mean, self.std)
+        check_channels(self.mean, self.std, self.channels)
         if not all(0 <= mean <= 1 for mean in self.mean) or not all(1 / 255 <= std <= 1 for std in self.std):
             raise UserError(
                 f"config.data.mean={self.mean} and std={self.std} should be of values from 0 to 1, to which images are "

@@ -98,13 +98,13 @@ def _read(path: Path) -> Json:
     return whole
 
 
-def _has(row: Json, fields: tuple[str, ...]) -> bool:
+def _has(row: object, fields: tuple[str, ...]) -> bool:
     """Whether a row has these fields: numbers or texts, and a file's name a text."""
     kinds = {"file_name": str}
     return isinstance(row, dict) and all(isinstance(row.get(one), kinds.get(one, int | str)) for one in fields)
 
 
-def _numbers(found: Json) -> list[float]:
+def _numbers(found: object) -> list[float]:
     """A list of numbers; [] of anything else."""
     try:
         numbers = [float(x) for x in found] if isinstance(found, list) else []

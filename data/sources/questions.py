@@ -23,7 +23,8 @@ class Source(Indexed):
 
     Examples have `image` uint8 (side, side, 1), `text` and `label`. "which": the text is "which digit is at the top
     left", and the label that digit. "fits": the text is "the seven is at the top left", which is true of every second
-    image, and the label is no or yes.
+    image, and the label is no or yes. Both have the words of both, so that one's model can begin with the other's
+    weights.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Source(Indexed):
         self._side, self._asked = int(side), asked
         self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         classes = canvases.CLASSES if asked == "which" else ("no", "yes")
-        words = " ".join(_sentences(asked)).split()
+        words = " ".join(sentence for one in ASKED for sentence in _sentences(one)).split()
         there: Features = {
             "image": Feature("image", (self._side, self._side, 1)),
             "text": Feature("text", (), tuple(dict.fromkeys(words))),

@@ -11,7 +11,10 @@ MARGIN = 0.2  # by which it is above each alone
 def judge_modalities(found: Numbers) -> Found:
     """Both modalities answer; none of them does alone."""
     parts, holds, direction = [], True, True
-    for question, words in (("which", "which digit is at a place"), ("fits", "whether a sentence fits")):
+    for question, words in (
+        ("which", "which digit is at a place"),
+        ("fits", "whether a sentence fits, begun with those weights"),
+    ):
         accuracy = {reads: found[question][reads]["test/accuracy"] for reads in ("both", "image", "text")}
         means = {reads: float(np.mean(values)) for reads, values in accuracy.items()}
         alone = max(max(accuracy["image"]), max(accuracy["text"]))

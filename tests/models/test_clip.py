@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from models.clip import HOTTEST, VARIANTS, Model
+from models.clip import VARIANTS, Model
 from models.tokens import BOS, EOS
 
 COUNTS = {  # transformers' models of these sizes: all, and the tower of images without CLIP's projection
@@ -80,8 +80,13 @@ def test_clip_reads_up_to_the_first_end_and_siglip_the_whole_row(small):
 
 def test_the_scale_of_clip_has_an_end(small):
     model, apply, params = small
-    hot = apply({"params": params | {"scale": jnp.asarray(9.0)}}, IMAGE, TOKENS).scale
-    assert float(hot) == pytest.approx(np.exp(HOTTEST) if model.form == "clip" else np.exp(9.0), rel=1e-5)
+
+    def scale(log):
+        return apply({"params": params | {"scale": log}}, IMAGE, TOKENS).scale
+
+    hot, gradient = jax.value_and_grad(scale)(jnp.asarray(9.0))
+    assert float(hot) == pytest.approx(100 if model.form == "clip" else np.exp(9.0), rel=1e-5)
+    assert float(gradient) == pytest.approx(float(hot))  # it is not stuck there
 
 
 def test_a_stem_makes_the_features_that_the_patches_are_of():

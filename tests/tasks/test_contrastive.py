@@ -214,12 +214,14 @@ def test_zero_shot_is_by_the_mean_of_the_prompts_of_a_class():
     assert "4 classes" in lines[1]
 
 
-def test_a_collapsed_model_finds_nothing():
-    rows = split()
-    rows["image"], rows["text"] = np.ones_like(rows["image"]), np.ones_like(rows["text"])
+@pytest.mark.parametrize("value", [1.0, np.nan])
+def test_a_collapsed_or_broken_model_finds_nothing(value):
+    rows = split(labels=True)
+    rows["image"], rows["text"] = np.full_like(rows["image"], value), np.full_like(rows["text"], value)
     metrics = Metrics()
     metrics.update(rows)
-    assert metrics.compute()[0]["image_to_text_r10"] == 0
+    found = metrics.compute()[0]
+    assert {found[name] for name in ("image_to_text_r1", "text_to_image_r10", "zero_shot_accuracy")} == {0}
 
 
 def test_a_model_that_compares_nothing_is_refused():

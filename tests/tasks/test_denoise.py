@@ -27,7 +27,7 @@ def perfect(path):
         return of_noise - of_image
 
     def diffusion(x, time):
-        left = noise.along(jnp.asarray(noise.Diffusion("linear")._left)[time.astype(int)], x)
+        left = noise.along(jnp.asarray(path._left)[time.astype(int)], x)
         return jnp.sqrt(1 - left) / (left * DEVIATION**2 + 1 - left) * (x - jnp.sqrt(left) * MEAN)
 
     return flow if isinstance(path, noise.Flow) else diffusion
@@ -39,6 +39,17 @@ def test_a_perfect_model_leads_noise_back_to_the_images(path):
     found = path.sample(perfect(path), start, 200)
     assert float(found.mean()) == pytest.approx(MEAN, abs=0.02)
     assert float(found.std()) == pytest.approx(DEVIATION, abs=0.02)
+
+
+def test_a_small_error_does_not_grow_where_nothing_is_left_of_the_image():
+    path, wrong = noise.Diffusion("cosine", clip=2.0), jnp.asarray(0.01 * RNG.normal(size=(64, 8, 8, 1)), jnp.float32)
+    start = jnp.asarray(RNG.normal(size=(64, 8, 8, 1)), jnp.float32)
+    found = path.sample(lambda x, time: perfect(path)(x, time) + wrong, start, 50)
+    assert float(found.mean()) == pytest.approx(MEAN, abs=0.05)
+    assert float(found.std()) == pytest.approx(DEVIATION, abs=0.05)
+    with pytest.raises(UserError, match="schedule=cosine needs"):
+        Task(path="diffusion", schedule="cosine").check(None)
+    Task(path="diffusion", schedule="cosine", clip=1.0).check(None)
 
 
 @pytest.mark.parametrize("path", [noise.Flow(), noise.Diffusion("cosine")])
@@ -122,3 +133,8 @@ def test_images_as_asked_are_recognised_and_others_are_not():
     few = Metrics(data)
     few.update({"sample": real[:10], "image": real[:10], "label": label[:10]})
     assert few.compute()[0] == {}
+    broken = Metrics(data)
+    broken.update({"sample": np.where(real > 1, np.nan, real), "image": real, "label": label})
+    found, (note,) = broken.compute()
+    assert not found
+    assert " of 200 samples are not finite" in note

@@ -41,7 +41,8 @@ class Told:
     def gather(self, x):
         return x
 
-    def averaged(self, views, share):
+    def averaged(self, views, share, train):
+        assert not train
         np.testing.assert_allclose(share, np.tile(MASK, 2) / 12)
         return self.teacher, self.centre, self.features
 

@@ -54,6 +54,16 @@ def test_there_and_back_is_the_same_bit_for_bit(tmp_path, scheme, form, scan):
     assert (found.classes, found.channels, found.image_size, found.side) == (0, 3, 12, 4)
     assert found.vocabulary == {"text/embedding/embedding": 0}
     assert sum(move.arrays for move in moves) == len(weights.files.read(path)[0])
+    assert weights.default_config(path) == f"configs/clip_coco.py:{ {'clip': 'B/32', 'siglip': 'siglip+B/16'}[form] }"
+
+
+@pytest.mark.parametrize(("scheme", "form"), SCHEMES)
+def test_a_scale_beyond_its_end_is_written_as_it_counts(tmp_path, scheme, form):
+    params, model = drawn(form)
+    path = tmp_path / ("a.npz" if scheme == "google" else "a.safetensors")
+    weights.write(path, params | {"scale": np.asarray(9.0, np.float32)}, scheme, model)
+    scale = weights.flat(weights.read(path, heads=HEAD).params)["scale"]
+    assert scale == pytest.approx(np.log(100) if form == "clip" else 9.0)
 
 
 def test_a_file_of_ours_says_itself_how_large_a_head_is(tmp_path):

@@ -17,10 +17,10 @@ DIFFUSERS = dict(frequency_shift=1, mlp_norm_epsilon=1e-5)
 NAMES = tuple("abcd")
 
 
-def drawn(**settings):
+def drawn(image=IMAGE, **settings):
     """Flat parameters of a tiny model, and its config.model."""
     model = models.build("dit", len(NAMES), **SIZES | settings)
-    inputs = IMAGE, np.zeros(1), np.zeros(1, int)
+    inputs = image, np.zeros(1), np.zeros(1, int)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))["params"]
     rng = np.random.default_rng(0)
     flat = {path: rng.normal(size=leaf.shape).astype(np.float32) for path, leaf in weights.flat(shapes).items()}

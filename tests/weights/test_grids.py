@@ -84,3 +84,26 @@ def test_a_file_says_its_grid_or_is_told(wide, tmp_path):
         weights.read(tmp_path / "plain.safetensors", grid=(3, 3))
     weights.write(tmp_path / "told.safetensors", params, "timm", model | {"grid": (2, 5)})
     assert weights.read(tmp_path / "told.safetensors").grid == (2, 5)
+
+
+def test_positions_of_an_image_are_those_of_every_frame_and_those_of_clips_are_never_repeated():
+    kernels = [np.zeros(shape, np.float32) for shape in ((4, 4, 3, 2), (2, 4, 4, 3, 2))]
+
+    def fit(found, wanted: int, there, here, line: str = "") -> np.ndarray:
+        shapes = {"embedding/kernel": kernels[1].shape, POSITIONS: (1, wanted, 2)}
+        if line:
+            with pytest.raises(UserError, match=line):
+                transplant.fit(found, shapes, (there, here), "SOURCE")
+            return np.zeros(())
+        return transplant.fit(found, shapes, (there, here), "SOURCE")[0][POSITIONS]
+
+    of_image = {"embedding/kernel": kernels[0], POSITIONS: places(2, 2)}
+    np.testing.assert_array_equal(fit(of_image, 12, (2, 2), (2, 2)), np.tile(places(2, 2), (1, 3, 1)))
+    larger = np.tile(places(4, 4) / 3, (1, 2, 1))  # and not eight times those of the image
+    np.testing.assert_allclose(fit(of_image, 32, None, (4, 4)), larger, atol=1e-6)
+
+    of_clip = {"embedding/kernel": kernels[1], POSITIONS: np.tile(places(2, 2), (1, 2, 1))}
+    np.testing.assert_allclose(fit(of_clip, 32, (2, 2), (4, 4)), larger, atol=1e-6)
+    fit(of_clip, 16, (2, 2), (2, 2), r"positions/embedding is \[1, 8, 2\] there and \[1, 16, 2\] here")  # longer clips
+    square = {**of_clip, POSITIONS: np.tile(places(2, 2), (1, 4, 1))}  # 16 positions, and no 4 x 4 of an image
+    fit(square, 4, None, (2, 2), r"\[1, 16, 2\] there and \[1, 4, 2\] here")

@@ -42,6 +42,23 @@ def test_images_with_boxes(resize):
     assert said["image_processor_type"] == "DetrImageProcessor"
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "size"),
+    [
+        ("clip_coco.py:B/32", "CLIP", {"shortest_edge": 224}),
+        ("clip_glyphs.py:siglip", "Siglip", {"height": 32, "width": 32}),
+        ("video_kinetics400.py:vivit", "VideoMAE", {"shortest_edge": 224}),
+    ],
+)
+def test_images_with_captions_and_clips(tmp_path, name, kind, size):
+    settings = data(f"configs/{name}")
+    said = preprocessing.written(settings)
+    assert (said["image_processor_type"], said["size"]) == (f"{kind}ImageProcessor", size)
+    assert said.get("do_center_crop", False) == (kind != "Siglip")
+    (tmp_path / preprocessing.FILE).write_bytes(preprocessing.file(settings)[preprocessing.FILE])
+    assert preprocessing.read(tmp_path, len(settings["mean"]))[0] == {key: settings[key] for key in ("mean", "std")}
+
+
 def test_a_folder_says_its_normalisation(tmp_path):
     """ImageNet's of Swin and DeiT; written of a run, it is read again."""
     folder = tmp_path / preprocessing.FILE
