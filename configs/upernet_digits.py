@@ -1,4 +1,4 @@
-"""UPerNet on a Swin, on digits on cluttered canvases, offline: minutes on two cores.
+"""UPerNet on a Swin, on digits on cluttered canvases, offline: half an hour on two cores.
 
     python train.py --config=configs/upernet_digits.py
 
@@ -16,7 +16,7 @@ from configs import base
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=4000,
+        steps=5000,
         model=dict(
             name="upernet",
             trunk=dict(name="swin", width=24, depths=(2, 2, 2), head_dim=12, patch=2, window=6),
@@ -38,6 +38,6 @@ def get_config() -> ConfigDict:
             **base.grey(),
         ),
         optim=dict(learning_rate=3e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
-        evaluation=dict(every_steps=500),
-        checkpoint=dict(every_steps=500, keep_best="validation/mean_iou"),
+        evaluation=dict(every_steps=1000),
+        checkpoint=dict(every_steps=1000, keep_best="validation/mean_iou"),
     )
