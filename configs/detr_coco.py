@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
         epochs=300.0,
         model=dict(name="detr", trunk=dict(name="residual", variant="50", norm="frozen")),
         init_fresh=FRESH,
-        task=dict(name="detect"),
+        # The paper divides the loss of classes by its own weights: of 7.3 boxes and 92.7 times 0.1 for "no object".
+        task=dict(name="detect", class_weight=0.44),
         data=dict(
             kind="boxes",
             source="tfds",

@@ -17,13 +17,14 @@ def get_config() -> ConfigDict:
     where = base.open_keys("source", "train_split", "eval_splits", "mean", "std")
     sizes = base.open_keys("batch_size", "image_size", "image_width", "max_boxes")
     calendar = base.open_calendar()
+    augment = bccd.data.augment.to_dict() | {"flip_vertical": False}  # most photos have an upside
     return base.config(
         recipe="boxes",
         epochs=None,
         init_fresh=bccd.init_fresh,
         model=bccd.model.to_dict() | base.open_keys("width", "queries"),
         task=bccd.task.to_dict(),
-        data=dict(kind="boxes", unreadable="skip", augment=bccd.data.augment.to_dict(), **where, **sizes),
+        data=dict(kind="boxes", unreadable="skip", augment=augment, **where, **sizes),
         optim=dict(weight_decay=1e-4, **base.open_keys("learning_rate", "warmup_steps")),
         evaluation=calendar.pop("evaluation") | {"generate": "always"},
         step=calendar.pop("step") | {"ema_decay": 0.999},

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from data import fingerprint
+from data.image_file import MOST_PIXELS
 from data.order import Tensor
 from data.slices import cut
 from data.sources import Example, Feature, Features, Indexed, chosen
@@ -36,6 +37,7 @@ class Labelled:
       boxes: four numbers each.
       labels: the class of each; -1 for one that is not in the list.
       ignored: whether it is neither right nor wrong.
+      areas: in pixels of the image, of objects whose files say it; [] where they do not.
     """
 
     path: str
@@ -43,10 +45,12 @@ class Labelled:
     boxes: list[Sequence[float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     ignored: list[bool] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
 
 
 class Source(Indexed):
-    """Examples have `image`, the bytes of a file, and `objects`: `bbox` (n, 4), `label` (n,), `is_crowd` (n,).
+    """Examples have `image`, the bytes of a file, and `objects`: `bbox` (n, 4), `label` (n,), `is_crowd` (n,),
+    `area` (n,), 0 where it is not known; and `size` (2,), height and width of the image as the files say, or 0.
 
     Images that are missing are left out, and counted. Numbers are told by themselves: of boxes that are all shares of 1
     or all pixels, whatever the format says; and by which corner they stand, where they fit their images in one way.
@@ -60,8 +64,10 @@ class Source(Indexed):
         split: str,
         wanted: tuple[str, ...] | None,
         root: Path,
+        numbers: tuple[int, ...] = (),
     ):
-        """Args: images: with their boxes. form: that the format prescribes. root: the folder, for messages."""
+        """Args: images: with their boxes. form: that the format prescribes. root: the folder, for messages. numbers: of
+        the classes, as the files have them."""
         what = shown(str(root))
         there = [one for one in images if os.path.isfile(one.path)]
         missing = [shown(one.path) for one in images if not os.path.isfile(one.path)]
@@ -69,6 +75,8 @@ class Source(Indexed):
             raise UserError(f"{what}: none of its {len(images):,} images is there{': '.join(['', *missing[:1]])}.")
         notes = [f"{what}: left out: {len(missing):,} images that are missing ({missing[0]})."] if missing else []
         there = cut(there, split, str(root))
+        for one in there:
+            one.size = one.size if all(0 < side <= MOST_PIXELS for side in one.size) else (0, 0)
         boxes = np.array([box for one in there for box in one.boxes], np.float64).reshape(-1, 4)
         if not len(boxes):
             raise UserError(f"{what}, split {split!r}: its {len(there):,} images have no boxes.")
@@ -85,13 +93,17 @@ class Source(Indexed):
         self._starts = np.cumsum(counts) - counts
         self._labels = np.array([label for one in there for label in one.labels], np.int64)
         self._ignored = np.array([ignored for one in there for ignored in one.ignored], bool)
+        self._areas = np.array([x for one in there for x in one.areas or [0.0] * len(one.boxes)], np.float32)
+        self._sizes = np.array([one.size for one in there], np.int32)
         self._paths = [one.path for one in there]
         self._root, self._tensors = root, None
         self.size, self.notes = len(there), tuple(notes)
         objects: Features = {
             "bbox": Feature("boxes", (None, 4)),
-            "label": Feature("label", (None,), classes),
+            "label": Feature("label", (None,), classes, numbers=numbers),
             "is_crowd": Feature("array", (None,)),
+            "area": Feature("array", (None,)),
+            "size": Feature("array", (2,)),
         }
         image = Feature("image", (None,) * 3, encoded=True)
         self.features: Features = chosen({"image": image, "objects": objects}, wanted, str(root))
@@ -104,28 +116,34 @@ class Source(Indexed):
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]
-                columns = (self._starts, self._counts, self._boxes, self._labels, self._ignored)
-                self._tensors = (tf.constant(paths), *map(tf.constant, columns))
+                of_images = (self._starts, self._counts, self._sizes)
+                of_boxes = (self._boxes, self._labels, self._ignored, self._areas)
+                self._tensors = (tf.constant(paths), *map(tf.constant, (*of_images, *of_boxes)))
         return self._tensors
 
     def read(self, index: Tensor) -> Example:
         """Paths, and where the boxes of each begin and how many there are."""
         import tensorflow as tf
 
-        paths, starts, counts, *_ = self._held()
-        columns = {"path": paths, "start": starts, "count": counts}
+        columns = dict(zip(("path", "start", "count", "size"), self._held(), strict=False))
         return {name: tf.gather(column, index) for name, column in columns.items()}
 
     def parse(self, raw: Example) -> Example:
         """One example, its file read."""
         import tensorflow as tf
 
-        *_, boxes, labels, ignored = self._held()
+        columns = self._held()[4:]
         mine = slice(raw["start"], raw["start"] + raw["count"])
-        example = {"objects": {"bbox": boxes[mine], "label": labels[mine], "is_crowd": ignored[mine]}}
+        names = ("bbox", "label", "is_crowd", "area")
+        objects = {name: column[mine] for name, column in zip(names, columns, strict=True)}
+        example = {"objects": objects | {"size": raw["size"]}}
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])
         return {name: example[name] for name in self.features}
+
+    def objects(self) -> tuple[np.ndarray, ...]:
+        """Of all boxes: the image of each, box, label and whether it is ignored."""
+        return np.repeat(np.arange(self.size), self._counts), self._boxes, self._labels, self._ignored
 
     def contents(self) -> dict[str, str]:
         """Sizes of the images, and a digest of the boxes."""

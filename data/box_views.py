@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from data.images import decode
+from data.label_maps import checked
 from data.pipelines.box_augmentation import AREA, Augment
 
 
@@ -59,7 +61,7 @@ def view(
         if short_side:
             one = tf.minimum(one, short_side / tf.reduce_min(whole))
         factor = tf.stack([one, one])
-    if settings is None and image.dtype != tf.string and tuple(image.shape) == canvas:
+    if settings is None and image.dtype != tf.string and tuple(image.shape) == canvas and not short_side:
         ones = tf.ones((*canvas[:2], 1))
         return View(pixels, ones, tf.ones(2), boxes, areas > AREA, size)
     seen = areas > AREA
@@ -93,6 +95,24 @@ def view(
     inside = tf.cast(rows[:, None] & columns[None], tf.float32)[..., None]
     extent = tf.cast(target, tf.float32) / canvas_size
     return View(tf.ensure_shape(out, canvas), inside, extent, boxes, seen, size)
+
+
+def upright(seen: View, stated: tf.Tensor) -> View:
+    """The view of an image whose annotations say this height and width, 0 where they do not.
+
+    Raises:
+      ValueError: they are those of the image turned, as it is without its EXIF: then its boxes are of another view.
+    """
+
+    def message(sizes: np.ndarray) -> str:
+        mine, its = ("x".join(map(str, size)) for size in sizes)
+        return (
+            f"its annotations are of {its} pixels (height x width), and it has {mine}, turned as its EXIF says: save "
+            "it turned, or without EXIF."
+        )
+
+    turned = tf.reduce_all(tf.equal(seen.size, stated[::-1])) & (seen.size[0] != seen.size[1])
+    return seen._replace(size=checked(~turned, seen.size, message, tf.stack([seen.size, stated])))
 
 
 def _areas(boxes: tf.Tensor) -> tf.Tensor:

@@ -39,14 +39,14 @@ def decode(label: tf.Tensor, channel: int) -> tf.Tensor:
     if label.shape.rank == 2:
         return tf.cast(label, tf.int32)
     if channel < 0:
-        label = _checked(tf.reduce_all(label == label[..., :1]), label, lambda _: IN_COLOUR)
+        label = checked(tf.reduce_all(label == label[..., :1]), label, lambda _: IN_COLOUR)
     return tf.cast(label[..., max(channel, 0)], tf.int32)
 
 
-def _checked(
+def checked(
     right: tf.Tensor, x: tf.Tensor, message: Callable[[np.ndarray], str], told: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """x where it is right; else an error whose message is made of `told`."""
+    """x where `right`; else an error whose message is made of `told`."""
 
     def refuse(told: np.ndarray) -> np.ndarray:
         raise ValueError(message(told))
@@ -193,7 +193,7 @@ def alike(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         mine, its = ("x".join(map(str, size)) for size in sizes)
         return f"the image has {mine} pixels (height x width), and its label image {its}."
 
-    return _checked(tf.reduce_all(sizes[0] == sizes[1]), image, message, tf.stack(sizes))
+    return checked(tf.reduce_all(sizes[0] == sizes[1]), image, message, tf.stack(sizes))
 
 
 def _place(there: tf.Tensor, wanted: int, draw: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,8 @@ MEND = "Put back a copy of it, or train into another --workdir."
 FACTS: dict[str, lookup.Hint] = {
     "total_steps": Annotated[int, Interval(ge=1, lt=2**31)],
     "known": Record,
-    "classes": tuple[str, ...],  # of `known`, as the next one
+    "classes": tuple[str, ...],  # of `known`, as the next two
+    "numbers": tuple[int, ...],
     "tokenizers": dict[str, str],
     "format": PositiveInt,
     "data_fingerprint": dict[str, str],

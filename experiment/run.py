@@ -248,11 +248,15 @@ class Run:
         return self.devices.compile(evaluate)
 
     def _rows(self, variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> tasks.Rows:
-        """What the task says of each row of a batch, with the row's `index`."""
+        """What the task says of each row of a batch, with the row's `index`: -1 for what fills up, and for examples
+        that could not be read."""
         key = row_keys(self.seed, batch["index"])
         apply = step.Apply(self.model, variables, axis.gather)
+        mask, index = batch.get("mask"), batch["index"]
+        if mask is not None and mask.shape == index.shape:
+            index = jnp.where(mask > 0, index, -1)
         with prepared.use():
-            return self.task.predict(apply, batch, key) | {"index": batch["index"]}
+            return self.task.predict(apply, batch, key) | {"index": index}
 
     def check_evaluation(self, spec: Spec) -> None:
         """Raises what an evaluation would of a global batch, without computing it.
@@ -300,10 +304,12 @@ class Run:
         return self.devices.compile_rows(self._compiled()(self._rows))
 
     def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
-        """What the task says of each example of the batches, batch by batch; rows that only fill up are left out."""
+        """What the task says of each example of the batches, batch by batch; rows that only fill up, and examples that
+        could not be read, are left out."""
         for batch in batches:
             rows = self.devices.fetch_rows(self._predict(variables, self.devices.put(batch)))
-            yield {name: x[rows["index"] >= 0] for name, x in rows.items()}
+            if (kept := rows["index"] >= 0).any():
+                yield {name: x[kept] for name, x in rows.items()}
 
     @cached_property
     def predict_few(self) -> Callable[[Variables, Batch], tasks.Rows]:

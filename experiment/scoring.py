@@ -82,11 +82,15 @@ def worst(run: Run, variables: Variables, split: str, most: int) -> list[tuple[f
         name = run.config["task"]["name"]
         raise UserError(f"config.task.name={name!r} does not say how wrong it is about an example.")
     found: list[tuple[float, int, Row]] = []
-    for rows in run.predict(variables, run.pipeline.eval_batches(split)):
-        for place, index in enumerate(rows["index"]):
-            row = {name: x[place] for name, x in rows.items()}
-            if (error := run.task.error(row)) is not None:
-                found.append((error, int(index), row))
+    for batch in run.pipeline.eval_batches(split):
+        here = {int(index): place for place, index in enumerate(batch["index"])}  # of this host
+        pictured = {name: batch[name] for name in run.task.pictured}
+        for rows in run.predict(variables, [batch]):
+            for place, index in enumerate(rows["index"].tolist()):
+                row = {name: x[place] for name, x in rows.items()}
+                if (error := run.task.error(row)) is not None:
+                    shown = {name: x[here[index]] for name, x in pictured.items()} if index in here else {}
+                    found.append((error, index, row | shown))
         found = sorted(found, key=lambda one: (-one[0], one[1]))[:most]
     return found
 

@@ -103,11 +103,11 @@ class Windows(NamedTuple):
         return region.swapaxes(1, 2).reshape(-1, high * wide).astype(np.int32)
 
 
-def offsets(side: tuple[int, int], window: int) -> Int[np.ndarray, "N N"]:
+def offsets(side: tuple[int, int], window: tuple[int, int]) -> Int[np.ndarray, "N N"]:
     """Where in a table of all offsets of rows and columns within `window` that of each pair of a window's tokens is."""
     row, column = np.divmod(np.arange(side[0] * side[1]), side[1])
-    across = column[:, None] - column + window - 1
-    return (row[:, None] - row + window - 1) * (2 * window - 1) + across
+    across = column[:, None] - column + window[1] - 1
+    return (row[:, None] - row + window[0] - 1) * (2 * window[1] - 1) + across
 
 
 class TableBias(nn.Module):
@@ -125,27 +125,29 @@ class TableBias(nn.Module):
     def __call__(self, side: tuple[int, int]) -> Float[Array, "1 H N N"]:
         """Of all pairs of tokens of a window of this side."""
         table = self.param("embedding", NORMAL, ((2 * self.window - 1) ** 2, self.heads))
-        return table[offsets(side, self.window)].transpose(2, 0, 1)[None]
+        return table[offsets(side, (self.window, self.window))].transpose(2, 0, 1)[None]
 
 
 class NetworkBias(nn.Module):
     """V2's bias: a small network of the logarithms of the offset's rows and columns (2111.09883, section 3.3).
 
-    Attributes: see TableBias.
+    Offsets are shares of the window there is: of a map that is smaller than the largest window, of the map.
+
+    Attributes:
+      heads: H.
     """
 
     heads: int
-    window: int
 
     @nn.compact
     def __call__(self, side: tuple[int, int]) -> Float[Array, "1 H N N"]:
         """Of all pairs of tokens of a window of this side."""
-        distance = np.arange(1 - self.window, self.window) * (REACH / max(self.window - 1, 1))
-        distance = np.sign(distance) * np.log2(np.abs(distance) + 1) / np.log2(REACH)
-        pairs = np.stack(np.meshgrid(distance, distance, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
+        shares = [np.arange(1 - length, length) * (REACH / max(length - 1, 1)) for length in side]
+        logs = [np.sign(share) * np.log2(np.abs(share) + 1) / np.log2(REACH) for share in shares]
+        pairs = np.stack(np.meshgrid(*logs, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
         x = nn.relu(nn.Dense(BIAS_WIDTH, kernel_init=NORMAL, name="expand")(jnp.asarray(pairs)))
         x = nn.Dense(self.heads, use_bias=False, kernel_init=NORMAL, name="contract")(x)
-        return LARGEST_BIAS * nn.sigmoid(x)[offsets(side, self.window)].transpose(2, 0, 1)[None]
+        return LARGEST_BIAS * nn.sigmoid(x)[offsets(side, side)].transpose(2, 0, 1)[None]
 
 
 class WindowAttention(nn.Module):
@@ -182,7 +184,8 @@ class WindowAttention(nn.Module):
             scale = jnp.exp(jnp.minimum(scale, np.log(LARGEST_SCALE)))[:, None].astype(self.dtype)
             query = normalised(query) * scale * query.shape[-1] ** 0.5  # by which all ways of computing it divide
             key = normalised(key)
-        bias = (NetworkBias if second else TableBias)(self.heads, self.window, name="bias")(side)
+        of_offsets = NetworkBias(self.heads, name="bias") if second else TableBias(self.heads, self.window, name="bias")
+        bias = of_offsets(side)
         mask = None
         if region is not None:
             numbers = jnp.tile(region, (x.shape[0] // len(region), 1))

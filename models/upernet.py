@@ -33,6 +33,8 @@ class Model(nn.Module):
       width: of the pyramid.
       scales: rows and columns that the last map is pooled to.
       norm: "batch" as published, by the statistics of a batch, or "group", which does not depend on the batch.
+      logits: "interpolated" from those of the finest map, as published, or of all "pixels" of each of its places, which
+        the last layer gives (1609.05158): for what is only a few pixels wide.
       dropout: before the last layer, of whole maps.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
@@ -44,13 +46,14 @@ class Model(nn.Module):
     width: Size = 512
     scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
     norm: Literal["batch", "group"] = "group"
+    logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @nn.compact
     def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
-        """The logits of each pixel, (B, height, width, C), those of the finest map interpolated."""
+        """The logits of each pixel, (B, height, width, C)."""
         dtype = jnp.dtype(self.dtype)
         maps = [
             one.features for one in self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
@@ -74,8 +77,9 @@ class Model(nn.Module):
         finest = outputs[0].shape[1:3]
         x = conv(jnp.concatenate([enlarged(x, finest).astype(dtype) for x in outputs], axis=-1), 3, "fusion")
         x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
-        x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="head")(x)
-        return enlarged(x, image.shape[1:3])
+        side = min(self.strides) if self.logits == "pixels" else 1
+        x = nn.Dense(self.outputs * side**2, kernel_init=NORMAL, dtype=dtype, name="head")(x)
+        return spread(x, side, image.shape[1:3]) if side > 1 else enlarged(x, image.shape[1:3])
 
 
 class Convolution(nn.Module):
@@ -98,6 +102,13 @@ class Convolution(nn.Module):
         """A map of the same rows and columns."""
         x = residual.convolution(self.width, self.size, 1, self.dtype, "conv")(x)
         return nn.relu(residual.norm_layer(self.norm, self.width, train, self.dtype, "norm")(x))
+
+
+def spread(x: Float[Array, "B R C D"], side: int, size: tuple[int, ...]) -> Float32[Array, "B height width K"]:
+    """The `side` x `side` pixels of each place of a map, K = D / side**2, cut to a size."""
+    (batch, rows, columns), x = x.shape[:3], x.astype(jnp.float32)
+    x = x.reshape(batch, rows, columns, side, side, -1).swapaxes(2, 3)
+    return x.reshape(batch, rows * side, columns * side, -1)[:, : size[0], : size[1]]
 
 
 def pool(x: Float[Array, "B R C D"], scale: int) -> Float[Array, "B scale scale D"]:

@@ -46,6 +46,7 @@ class Data(Protocol):
     """What tasks ask of a run's pipeline. Each task says what it needs; a pipeline has what its kind of data has."""
 
     classes: tuple[str, ...]  # names of the labels 0 ... C - 1
+    numbers: tuple[int, ...]  # what the data set's files call these labels
     asked: tuple[str, ...]  # names of the classes that a user's example is compared with
     moments: tuple[float, float]  # mean and deviation of the training split's numbers
     train_split: str
@@ -119,6 +120,8 @@ class Task:
     Attributes:
       inputs: entries of a batch that the model is called with.
       optional: those that it is called with by their names where a batch has them, such as the segments of documents.
+      pictured: entries of a batch that `answer` draws and that the rows of an evaluation split do not have, because
+        they are large.
       unit: what the loss is a mean of, and so what a rate counts: "images", "target tokens".
       teacher: the workdir of a model whose outputs a training batch has as `teacher`; "" for none.
       chooses: whether a row of `predict` has `probability` (C,), of each class, and of an evaluation split `label`, the
@@ -129,6 +132,7 @@ class Task:
 
     inputs: tuple[str, ...] = ()
     optional: ClassVar[tuple[str, ...]] = ()
+    pictured: ClassVar[tuple[str, ...]] = ()
     unit: str = ""
     teacher: str = ""
     chooses: ClassVar[bool] = False

@@ -39,19 +39,19 @@ class Metrics:
 
     def update(self, rows: Mapping[str, np.ndarray]) -> None:
         """Args: rows: `box` (n, K, 4), `score` (n, K), `label` (n, K); the truth as `boxes` (n, M, 4), `labels` (n, M),
-        -1 for none, `ignored` (n, M); `size` (n, 2), height and width; `index` (n,)."""
+        -1 for none, `ignored` (n, M), `area` (n, M) in pixels; `size` (n, 2), height and width; `index`
+        (n,)."""
         for row, number in enumerate(rows["index"].tolist()):
             if number in self._images:
                 continue
             height, width = size = tuple(rows["size"][row].tolist())
             self._images[number] = (height, width)
             there = rows["labels"][row] >= 0
-            columns = (rows[name][row][there] for name in ("boxes", "labels", "ignored"))
-            for box, label, ignored in zip(*columns, strict=True):
-                bounds = pixels(box, size)
+            columns = (rows[name][row][there] for name in ("boxes", "labels", "ignored", "area"))
+            for box, label, ignored, area in zip(*columns, strict=True):
                 self._truths.append(
-                    {"id": len(self._truths) + 1, "image_id": number, "category_id": int(label), "bbox": bounds}
-                    | {"area": bounds[2] * bounds[3], "iscrowd": int(ignored)}
+                    {"id": len(self._truths) + 1, "image_id": number, "category_id": int(label)}
+                    | {"bbox": pixels(box, size), "area": float(area), "iscrowd": int(ignored)}
                 )
             for box, score, label in zip(*(rows[name][row] for name in ("box", "score", "label")), strict=True):
                 self._found.append(

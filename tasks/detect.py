@@ -18,11 +18,15 @@ from errors import UserError
 from lookup import Probability
 from models import boxes as geometry
 from models.boxes import Detections
-from tasks import Answer, Apply, Batch, Data, Rows, Sums
+from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums
 from tasks.average_precision import Metrics, pixels
 from tasks.detection_loss import Truth, Weights, losses
 
+TRUTH = ("boxes", "labels", "ignored", "area")
+SEEN = ("image", "extent")
+RIGHT = 0.5  # intersection over union from which a detection is right, in the report of mistakes
 LEGIBLE = 480  # pixels of the longer side of a picture with boxes, at least
+GAP = 8  # pixels between a picture and the true one
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Task(tasks.Task):
     threshold: Probability = 0.5
     ap: bool = True
     inputs = ("image", "extent")
+    pictured = SEEN
     unit = "boxes"
 
     @cached_property
@@ -102,7 +107,7 @@ class Task(tasks.Task):
             query, label = place // classes, place % classes
         box = jnp.take_along_axis(boxes, query[..., None], axis=1)
         rows = {"box": box, "score": score, "label": label, "query": query, "size": batch["size"]}
-        known = ("boxes", "labels", "ignored") if "labels" in batch else ("image", "extent")
+        known = TRUTH if "labels" in batch else SEEN
         return rows | {name: batch[name] for name in known}
 
     def metrics(self, data: Data, split: str) -> Metrics | None:
@@ -110,15 +115,46 @@ class Task(tasks.Task):
         del split
         return Metrics(data.classes) if self.ap else None
 
+    def error(self, row: Row) -> float:
+        """1 - F1 of the detections of at least `threshold`, which are right by their class and an IoU of 0.5; 0 where
+        there is nothing and nothing is said."""
+        right, missing, wrong = self._compared(row)
+        return (missing + wrong) / (2 * right + missing + wrong) if right + missing + wrong else 0.0
+
+    def mistake(self, row: Row, data: Data) -> str:
+        """How many objects are missing, and how many detections are wrong. data: not asked."""
+        del data
+        right, missing, wrong = self._compared(row)
+        return f"{missing} of {right + missing} not found, {wrong} wrong"
+
+    def _compared(self, row: Row) -> tuple[int, int, int]:
+        """How many of the detections of at least `threshold` are right, how many objects none of them is, and how many
+        of them are wrong: best first, each takes the object that it fits best. One that is of an ignored object is
+        neither."""
+        kept = row["score"] >= self.threshold
+        there = row["labels"] >= 0
+        true, ignored = row["labels"][there], row["ignored"][there] > 0
+        found, truth = jnp.asarray(row["box"])[:, None], jnp.asarray(row["boxes"])[None]
+        iou = np.asarray(geometry.overlap(found, truth)[0])[kept][:, there]  # of all: one shape is compiled
+        free, right, passed = np.ones(len(true), bool), 0, 0
+        for label, fits in zip(row["label"][kept], iou, strict=True):
+            fits = np.where((free | ignored) & (true == label) & (fits >= RIGHT), fits - ignored, -np.inf)
+            if fits.max(initial=-np.inf) > -np.inf:
+                best = int(fits.argmax())
+                free[best] = False
+                right, passed = right + (not ignored[best]), passed + ignored[best]
+        return int(right), int((free & ~ignored).sum()), int(kept.sum() - right - passed)
+
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The detections of at least `threshold`, as COCO has them, and a picture of them. data: with `classes` and
+        """The detections of at least `threshold`, as COCO has them, and a picture of them; of a row with `boxes` the
+        true ones beside it. data: with `classes`, `numbers` (of the classes, as the data set's files have them) and
         `picture`."""
         del most
         kept = np.flatnonzero(row["score"] >= self.threshold)
         bounds = [[round(x, 2) for x in pixels(row["box"][i], row["size"].tolist())] for i in kept]
         names = [data.classes[int(row["label"][i])] for i in kept]
         scores = [round(float(row["score"][i]), 4) for i in kept]
-        columns = zip(bounds, row["label"][kept].tolist(), names, scores, strict=True)
+        columns = zip(bounds, (data.numbers[i] for i in row["label"][kept]), names, scores, strict=True)
         found = [
             {"bbox": box, "category_id": number, "category": name, "score": score}
             for box, number, name, score in columns
@@ -128,7 +164,15 @@ class Task(tasks.Task):
         text = "\n".join(lines) or f"  nothing of at least {self.threshold:.0%} (config.task.threshold)"
         picture = None
         if "image" in row:
-            picture = drawn(data.picture(row["image"]), row["extent"], row["box"][kept], row["label"][kept], names)
+            image, extent = data.picture(row["image"]), row["extent"]
+            beside = "boxes" in row
+            least = LEGIBLE // (1 + beside)
+            picture = drawn(image, extent, row["box"][kept], row["label"][kept], names, least)
+            if beside:
+                true = row["labels"] >= 0
+                called = [data.classes[label] for label in row["labels"][true]]
+                truth = drawn(image, extent, row["boxes"][true], row["labels"][true], called, least)
+                picture = np.concatenate([picture, np.ones((len(picture), GAP, 3), np.float32), truth], axis=1)
         height, width = row["size"].tolist()
         return Answer(text, {"height": height, "width": width, "detections": found}, picture)
 
@@ -145,14 +189,16 @@ def drawn(
     boxes: Float[np.ndarray, "n 4"],
     labels: np.ndarray,
     names: list[str],
+    least: int = LEGIBLE,
 ) -> Float[np.ndarray, "rows columns 3"]:
-    """A picture without its padding, larger if it is small, with boxes in the colours of their classes."""
+    """A picture without its padding, with boxes in the colours of their classes; enlarged, if its longer side has fewer
+    than `least` pixels."""
     from matplotlib import colormaps
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = (max(1, round(float(e) * n)) for e, n in zip(extent, picture.shape[:2], strict=True))
     image = Image.fromarray((tasks.coloured(picture[:height, :width]) * 255).round().astype(np.uint8))
-    factor = max(1, -(-LEGIBLE // max(image.size)))
+    factor = max(1, -(-least // max(image.size)))
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     draw, colours = ImageDraw.Draw(image), colormaps["tab10"]
     font = ImageFont.load_default(size=max(12, image.width // 32))

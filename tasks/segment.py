@@ -18,6 +18,8 @@ from lookup import Probability
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals, windows
 from tasks.label_picture import beside, run_lengths
 
+BESIDE = ("image", "size", "label", "original")
+
 
 def debug(section: dict) -> dict:
     """What `:debug` changes in config.task: windows of the size of its images."""
@@ -72,7 +74,7 @@ class Task(tasks.Task):
           true class (rows) by predicted class, over those of the true class, (C,).
         """
         label = batch["label"]
-        logits = apply(batch["image"]) if train else self._logits(apply, batch["image"])
+        logits = apply(batch["image"]) if train else self._logits(apply, batch)
         tasks.returned(logits, "logits (images, height, width, classes)", (*label.shape, None))
         classes = logits.shape[-1]
         there = (label >= 0) & (batch["mask"] > 0)[:, None, None]
@@ -94,9 +96,10 @@ class Task(tasks.Task):
         confusion = _confusion(jnp.where(there, label, -1), predicted, classes)
         return sums | {"confusion": (confusion, confusion.sum(1))}
 
-    def _logits(self, apply: Callable[[jax.Array], jax.Array], image: jax.Array) -> Float[Array, "B H W C"]:
+    def _logits(self, apply: Callable[[jax.Array], jax.Array], batch: Batch) -> Float[Array, "B H W C"]:
         """Of images of any size."""
-        return windows.apply(apply, image, self.window, self.stride) if self.window else apply(image)
+        image = batch["image"]
+        return windows.apply(apply, image, self.window, self.stride, batch.get("size")) if self.window else apply(image)
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """mean_iou over the classes that are in the split or predicted, pixel_accuracy, class_accuracy (the mean of the
@@ -117,12 +120,12 @@ class Task(tasks.Task):
         return found | ({f"iou_{name}": float(x) for name, x in zip(names, iou, strict=True)} if self.by_class else {})
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
-        """`predicted`, the likeliest class of each pixel, int (B, H, W), beside `image`, and `size` and `label` where
-        the batch has them."""
+        """`predicted`, the likeliest class of each pixel, int (B, H, W), beside `image`, and `size`, `label` and
+        `original` where the batch has them."""
         del key
-        logits = self._logits(lambda image: apply(image, train=False), batch["image"])
+        logits = self._logits(lambda image: apply(image, train=False), batch)
         predicted = logits.argmax(-1).astype(jnp.int32)
-        return {"predicted": predicted} | {name: batch[name] for name in ("image", "size", "label") if name in batch}
+        return {"predicted": predicted} | {name: batch[name] for name in BESIDE if name in batch}
 
     def error(self, row: Mapping[str, np.ndarray]) -> float | None:
         """1 - the mean IoU of the classes that the image has or is said to have; None where all of it is ignored."""
@@ -137,25 +140,35 @@ class Task(tasks.Task):
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """Shares of the classes; the image beside its coloured map with a legend, and of a row with `label` the true
-        map after it; as JSON, each class's pixels in COCO's run lengths. data: with `classes` and `picture`."""
+        map after it; as JSON, each class's pixels in COCO's run lengths, of a row with `original` in the pixels of the
+        image as it was. data: with `classes`, `numbers` (of the classes, in label images) and `picture`."""
         height, width = row["size"] if "size" in row else row["predicted"].shape
-        predicted = row["predicted"][:height, :width]
+        seen = row["predicted"][:height, :width]
+        predicted = _resized(seen, row["original"]) if "original" in row else seen
         count = np.bincount(predicted.reshape(-1), minlength=len(data.classes))
         order = [int(i) for i in np.argsort(-count, kind="stable") if count[i]]
         lines = [f"  {count[i] / predicted.size:7.2%}  {data.classes[i]}" for i in order[:most]]
         segments = [
             {
                 "class": data.classes[i],
-                "category_id": i,
+                "category_id": data.numbers[i],
                 "area": int(count[i]),
-                "segmentation": {"size": [int(height), int(width)], "counts": run_lengths(predicted == i)},
+                "segmentation": {"size": list(predicted.shape), "counts": run_lengths(predicted == i)},
             }
             for i in order
         ]
         picture = tasks.coloured(data.picture(row["image"][:height, :width]))
-        maps = [predicted, *([row["label"][:height, :width]] if "label" in row else [])]
+        maps = [seen, *([row["label"][:height, :width]] if "label" in row else [])]
         names = {i: data.classes[i] for i in _in(*maps) if i >= 0}
         return Answer("\n".join(lines), {"segments": segments}, beside(picture, maps, names, len(data.classes)))
+
+
+def _resized(label: Int[np.ndarray, "H W"], size: Int[np.ndarray, "2"]) -> Int[np.ndarray, "height width"]:
+    """A label map of another height and width, by the nearest pixel."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, label.shape, strict=True)
+    )
+    return label[rows[:, None], columns]
 
 
 def _in(*labels: np.ndarray) -> list[int]:

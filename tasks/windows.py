@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from errors import UserError
 
@@ -38,6 +37,7 @@ def apply(
     image: Float[Array, "B H W channels"],
     window: Sequence[int],
     stride: Sequence[int] = (),
+    size: Int[Array, "B 2"] | None = None,
 ) -> Float[Array, "B H W C"]:
     """The mean of what `function` says of each pixel in all windows that have it. An image smaller than a window is
     filled up with zeros.
@@ -45,20 +45,37 @@ def apply(
     Args:
       function: (B, *window, channels) -> (B, *window, C).
       window, stride: height and width; a stride of () is half a window.
+      size: height and width of what is image, from the top left: the last windows end there. None for all of it.
     """
     high, wide = window
-    rows, columns = image.shape[1:3]
+    batch, rows, columns, channels = image.shape
     padding = [(0, 0), (0, max(high - rows, 0)), (0, max(wide - columns, 0)), (0, 0)]
     image = jnp.pad(image, padding)
     steps = stride or (max(high // 2, 1), max(wide // 2, 1))
+    whole = jnp.broadcast_to(jnp.array([rows, columns]), (batch, 2)) if size is None else size
+    last = jnp.maximum(whole - jnp.array([high, wide]), 0)  # where the last window of each image begins
     down, across = (places(n, w, s) for n, w, s in zip(image.shape[1:3], window, steps, strict=True))
-    begins = [(top, left) for top in down for left in across]
+    begins, counted = [], []
+    for top, above in zip(down, [-1, *down], strict=False):
+        for left, before in zip(across, [-1, *across], strict=False):
+            begins.append(jnp.minimum(jnp.array([top, left]), last))
+            # What would begin beyond the last window is the last one again, which is counted once.
+            counted.append((jnp.array([above, before]) < last).all(1))
+
+    @jax.vmap
+    def cut(image: jax.Array, begin: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (begin[0], begin[1], 0), (high, wide, channels))
+
+    @jax.vmap
+    def added(total: jax.Array, one: jax.Array, begin: jax.Array) -> jax.Array:
+        at = (begin[0], begin[1], 0)
+        return jax.lax.dynamic_update_slice(total, jax.lax.dynamic_slice(total, at, one.shape) + one, at)
+
     # All windows as one batch: a single call, compiled once however many there are.
-    parts = jnp.concatenate([image[:, top : top + high, left : left + wide] for top, left in begins])
-    seen = function(parts).reshape(len(begins), image.shape[0], high, wide, -1)
-    total = jnp.zeros((*image.shape[:3], seen.shape[-1]))
-    count = np.zeros((*image.shape[1:3], 1), np.float32)
-    for (top, left), one in zip(begins, seen, strict=True):
-        total = total.at[:, top : top + high, left : left + wide].add(one)
-        count[top : top + high, left : left + wide] += 1
-    return (total / count)[:, :rows, :columns]
+    seen = function(jnp.concatenate([cut(image, begin) for begin in begins]))
+    seen = seen.reshape(len(begins), batch, high, wide, -1)
+    total, count = jnp.zeros((*image.shape[:3], seen.shape[-1])), jnp.zeros((*image.shape[:3], 1))
+    for one, begin, once in zip(seen, begins, counted, strict=True):
+        once = once[:, None, None, None].astype(one.dtype)
+        total, count = added(total, one * once, begin), added(count, jnp.ones_like(one[..., :1]) * once, begin)
+    return (total / jnp.maximum(count, 1))[:, :rows, :columns]

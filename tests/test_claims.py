@@ -10,7 +10,20 @@ import pytest
 
 from errors import UserError
 from results import claims, rows
-from results.rows import Claim, Computed, Found, Recorded, Studied, Verdict, attention, page, recurrence, sizes, vision
+from results.rows import (
+    Claim,
+    Computed,
+    Found,
+    Recorded,
+    Studied,
+    Verdict,
+    attention,
+    dense,
+    page,
+    recurrence,
+    sizes,
+    vision,
+)
 
 ROOT = Path(__file__).parents[1]
 ROWS = {claim.name: claim for claim in page.CLAIMS}
@@ -74,6 +87,23 @@ def test_the_verdict_on_a_change_of_table_3_follows_the_losses():
     assert of(1.5) == Verdict.HOLDS
     assert of(1.5, spread=1.0) == Verdict.DIRECTION
     assert of(0.9) == Verdict.NOT
+
+
+def test_the_verdicts_on_swin_and_on_detr_follow_the_means():
+    def swin(*accuracies: float) -> Verdict:
+        points = {(name,): x for name, x in zip(("Swin", "ViT", "BiT ResNet"), accuracies, strict=True)}
+        of = table("test/accuracy", points, "model")
+        return dense.judge_swin([row | dict(parameters=2e5, flops_per_example=2e7, steps=2000) for row in of]).verdict
+
+    assert [swin(0.9, x, 0.8) for x in (0.85, 0.899, 0.95)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+    def detr(published: float, remedied: float) -> Verdict:
+        points = {("all",): remedied, ("as published",): published}
+        return dense.judge_detr(
+            [row | {"examples_seen": 64_000} for row in table("validation[:200]/AP", points, "part")]
+        ).verdict
+
+    assert [detr(x, 0.7) for x in (0.01, 0.4, 0.69)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
 
 
 def test_vanishing_gradients_hold_only_where_gates_keep_them():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from errors import UserError
 from models import sizes as sizes_of
 from weights.changes import BY_SIZE, BY_SIZE_BIAS, BY_SIZE_OUT, BY_SIZE_QKV, BY_SIZE_QKV_BIAS, CONVOLUTION, DENSE, SAME
 from weights.our_swin import BLOCK, FAMILIES, MERGING, PROJECTIONS
@@ -105,6 +106,11 @@ EPSILON = 1e-5
 
 def _read(version: str, config: Json) -> Beside:
     require(config, ALWAYS)
+    if any(config.get("pretrained_window_sizes", ())):
+        raise UserError(
+            f"config.json says pretrained_window_sizes={config['pretrained_window_sizes']}: distances are shares of "
+            "another window than its own, and only a Swin V2 of one window can be read."
+        )
     settings: Settings = {"window": int(config["window_size"])} if version == "2" else {}
     return Beside(settings=settings, names=class_names(config))
 

@@ -19,6 +19,7 @@ Grid = tuple[int, int]  # rows and columns of an image's patches
 
 POSITIONS = ("positions/embedding", "image/positions/embedding")  # of patches; the second of a tower of its own
 TOKENS = ("token", "distillation_token", "image/token")  # what stands before the grid of patches
+WINDOW = re.compile(r".*/attention/bias/embedding")  # of a Swin: offsets within a window
 MIXED = re.compile(r".*/token_mlp/(expand|contract)/.*")  # of a Mixer, whose inputs are the places of the grid
 
 
@@ -60,8 +61,10 @@ def fit(
                     "config.init_fresh."
                 )
             wanted = shape if number is None else shape[1:]
-            value = _on_grid(name, found[name], wanted, grids, extra, clips, source)
-            if value is not found[name] and grids[1] and grids[0] != grids[1]:
+            value = _of_window(name, _on_grid(name, found[name], wanted, grids, extra, clips, source), wanted)
+            if WINDOW.fullmatch(name) and value is not found[name]:
+                notes.append(f"{name} resized from {len(found[name])} to {len(value)} offsets")
+            elif value is not found[name] and grids[1] and grids[0] != grids[1]:
                 notes.append(f"{name} resized from {_spelled(grids[0])} to {_spelled(grids[1])}")
             if not clips:
                 value = _for_clips(name, value, wanted, extra, grids[1])
@@ -177,6 +180,16 @@ def _for_clips(
         if times > 1 and not rest and (frame is None or frame[0] * frame[1] == patches):
             return np.concatenate([value[:, : extra[0]], np.tile(value[:, extra[0] :], (1, times, 1))], axis=1)
     return value
+
+
+def _of_window(name: str, value: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    """A table of the offsets within a window, for a window of another side; anything else as it is."""
+    if not WINDOW.fullmatch(name) or value.ndim != 2 or value.shape[1:] != wanted[1:] or value.shape == wanted:
+        return value
+    there, here = isqrt(len(value)), isqrt(wanted[0])
+    if (there**2, here**2) != (len(value), wanted[0]):
+        return value
+    return resized(value.reshape(there, there, -1), (here, here)).reshape(wanted).astype(value.dtype)
 
 
 def _square(found: Weights, extra: int) -> Grid | None:

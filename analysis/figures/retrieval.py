@@ -74,13 +74,13 @@ def _read(
     images, tokens, count = [], [], 0
     run = subject.run
     for batch in run.pipeline.eval_batches(subject.split):
-        (rows,) = run.predict(subject.variables, [batch])
-        real = batch["index"] >= 0
-        there = (rows["given"] > 0).any(1)
-        found.append({name: x[there] for name, x in rows.items()})
-        images.append(batch["image"][real][there])
-        tokens.append(batch["tokens"][real][there])
-        count += int(there.sum())
+        for rows in run.predict(subject.variables, [batch]):
+            rows = {name: x[(rows["given"] > 0).any(1)] for name, x in rows.items()}
+            there = np.isin(batch["index"], rows["index"])
+            found.append(rows)
+            images.append(batch["image"][there])
+            tokens.append(batch["tokens"][there])
+            count += int(there.sum())
         if count >= MOST:
             break
     whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}

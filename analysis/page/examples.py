@@ -174,7 +174,7 @@ def judged(examples: Examples, one: Seen) -> Html:
 def answered(examples: Examples, one: Seen) -> Html | None:
     """An example with the task's answer; None if that is nothing."""
     run = examples.subject.run
-    answer = run.task.answer(one.row, run.data)
+    answer = run.task.answer(dict(one.row) | {name: one.example[name] for name in run.task.pictured}, run.data)
     address = pack.picture(answer.picture) if answer.picture is not None else examples.picture(one)
     text = shorter(answer.text)
     if address is None and not text.strip():

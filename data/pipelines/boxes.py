@@ -9,6 +9,7 @@ import numpy as np
 from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from data import appearance, box_files
 from data.items import files
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
@@ -39,8 +40,9 @@ class Pipeline(Examples):
     """Batches: image float32 (b, height, width, channels); extent float32 (b, 2), the share of its height and width,
     from the top left, that is image and not padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
-    (crowds; in evaluation alone); size int32 (b, 2), the image's own height and width in pixels; mask float32 (b,), 0
-    for what is no example.
+    (crowds; in evaluation alone); area float32 (b, M), in the image's own pixels, of the object where the set says it
+    (COCO's, of its outline) and else of its box; size int32 (b, 2), the image's own height and width in pixels; mask
+    float32 (b,), 0 for what is no example.
 
     Attributes:
       image_size: height of the canvas in pixels.
@@ -69,17 +71,24 @@ class Pipeline(Examples):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self.mean, self.std)
-        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
+        known = self.feed.known or {}
+        self._trained = tuple(known.get("classes", ()))
+        self._numbers = tuple(known.get("numbers", range(len(self._trained))))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes: of a trained run its own, whose data set need not be here."""
-        return self._trained or names(self.train_source)
+        return self._trained or of_classes(self.train_source).names
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What the data set's files call each of the classes: COCO's category_id."""
+        return self._numbers if self._trained else of_classes(self.train_source).called
 
     @property
     def known(self) -> Known:
-        """The names of the classes."""
-        return {"classes": list(self.classes)}
+        """The names and the numbers of the classes."""
+        return {"classes": list(self.classes), "numbers": list(self.numbers)}
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -101,6 +110,7 @@ class Pipeline(Examples):
             "boxes": ((1, boxes, 4), "float32"),
             "labels": ((1, boxes), "int32"),
             "ignored": ((1, boxes), "int32"),
+            "area": ((1, boxes), "float32"),
             "size": ((1, 2), "int32"),
             "mask": ((1,), "float32"),
         }
@@ -134,7 +144,7 @@ class Pipeline(Examples):
         prepared = super().prepare(split, train)
         if isinstance(prepared.source, synthetic.Source):
             return prepared
-        theirs = names(prepared.source)
+        theirs = of_classes(prepared.source).names
         if not train and theirs != self.classes:
             for name in (name for name in theirs if name not in self.classes):
                 hint = nearest(name, self.classes)
@@ -148,43 +158,29 @@ class Pipeline(Examples):
 
     def _counts(self, source: Source, split: str) -> list[str]:
         """What of a split's boxes is left out; nothing where that is not known before they are read."""
-        if not source.random_access or source.size > SCANNED:
+        if isinstance(source, box_files.Source):
+            image, bbox, label, ignored = source.objects()
+        elif source.random_access and source.size <= SCANNED:
+            image, bbox, label, ignored = _read(source)
+        else:
             return []
-        tf = tensorflow()
-        features = cast(Features, source.features["objects"])
-        ignoring = [name for name in IGNORED if name in features]
-        counts, boxes, without = np.zeros(len(REASONS), int), 0, 0
-        step = 1000
-        for first in range(0, source.size, step):
-            raw = source.read(tf.range(first, min(first + step, source.size), dtype=tf.int64))
-            rows = tf.data.Dataset.from_tensor_slices(raw).map(lambda r: source.parse(r)["objects"])
-            for objects in rows.as_numpy_iterator():
-                box = self._moved(objects["bbox"], objects["label"], source)
-                ignored = np.any([objects[name] for name in ignoring], axis=0) if ignoring else np.zeros(len(box[1]))
-                flat, unknown = ~box[2], box[1] < 0
-                reasons = np.where(flat, 0, np.where(unknown, 1, np.where(ignored, 2, 3)))
-                good = reasons == 3
-                counts[:3] += np.bincount(reasons, minlength=4)[:3]
-                counts[3] += max(0, good.sum() - self.max_boxes)
-                boxes += len(good)
-                without += not good.any()
-        lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
-        said = [f"Split {split!r}: of {boxes:,} boxes, left out are {', '.join(lines)}."] if lines else []
-        return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
-
-    def _moved(self, bbox: np.ndarray, label: np.ndarray, source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes cut at the image's edges, labels as the run's, -1 for none, and whether a box has an area."""
-        bbox = np.clip(bbox.reshape(-1, 4), 0, 1)
         place = self._places(source)
-        there = (label >= 0) & (label < len(place))
-        found = np.where(there, place[np.where(there, label, 0)], -1)
-        sides = bbox[:, 2:] - bbox[:, :2]
-        return bbox, found, (sides > 0).all(1) & (sides.prod(1) > AREA)
+        known = (label >= 0) & (label < len(place))
+        known &= place[np.where(known, label, 0)] >= 0
+        sides = np.diff(np.clip(bbox, 0, 1).reshape(-1, 2, 2), axis=1)[:, 0]
+        area = np.maximum(sides, 0).prod(1) > AREA
+        reasons = np.where(~area, 0, np.where(~known, 1, np.where(ignored, 2, 3)))
+        good = np.bincount(image[reasons == 3], minlength=source.size)  # of each image
+        counts = [*np.bincount(reasons, minlength=4)[:3], np.maximum(good - self.max_boxes, 0).sum()]
+        without = int((good == 0).sum())
+        lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
+        said = [f"Split {split!r}: of {len(bbox):,} boxes, left out are {', '.join(lines)}."] if lines else []
+        return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
 
     def _places(self, source: Source) -> np.ndarray:
         """The run's label of each of a source's classes, found by name."""
         place = {name: label for label, name in enumerate(self.classes)}
-        return np.array([place.get(name, -1) for name in names(source)], np.int64)
+        return np.array([place.get(name, -1) for name in of_classes(source).names], np.int64)
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
@@ -218,10 +214,15 @@ class Pipeline(Examples):
             view = box_views.view(
                 example["image"], raw["bbox"], self.canvas, self.resize == "fit", self.short_side, settings, seed
             )
+            if "size" in objects:
+                view = box_views.upright(view, raw["size"])
             seen = view.seen & (label >= 0)
             if train:
                 seen &= ~ignored
-            kept = [tf.boolean_mask(x, seen)[: self.max_boxes] for x in (view.boxes, label, ignored)]
+            of_box = tf.reduce_prod((view.boxes[:, 2:] - view.boxes[:, :2]) * tf.cast(view.size, tf.float32), 1)
+            stated = tf.cast(raw["area"], tf.float32) if "area" in objects else tf.zeros_like(of_box)
+            area = tf.where(stated > 0, stated, of_box)
+            kept = [tf.boolean_mask(x, seen)[: self.max_boxes] for x in (view.boxes, label, ignored, area)]
             spare = self.max_boxes - tf.shape(kept[1])[0]
 
             def filled(x: Tensor, value: float) -> Tensor:
@@ -234,6 +235,7 @@ class Pipeline(Examples):
                 "boxes": filled(kept[0], 0),
                 "labels": filled(tf.cast(kept[1], tf.int32), -1),
                 "ignored": filled(tf.cast(kept[2], tf.int32), 0),
+                "area": filled(kept[3], 0),
                 "size": view.size,
             }
 
@@ -269,10 +271,10 @@ class Pipeline(Examples):
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image, extent and size."""
         tf = tensorflow()
-        from data import augment, box_views
+        from data import augment, box_views, images
         from data.batches import reason
 
-        rows = []
+        rows, notes = [], []
         for path in items:
             what = shown(path)
             if os.path.exists(path) and not os.path.isfile(path):
@@ -281,19 +283,36 @@ class Pipeline(Examples):
                 file = tf.io.read_file(os.fsencode(path))
                 fit, none = self.resize == "fit", tf.zeros((0, 4))
                 view = box_views.view(file, none, self.canvas, fit, self.short_side, None, None)
+                if len(self.mean) == 1 and appearance.in_colour(images.decode(file, 3).numpy()):
+                    notes.append(f"{what} is in colour, and the model sees it in grey.")
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(f"cannot read {what}: {reason(error)}") from None
             image = augment.normalise(view.image, self.mean, self.std) * view.inside
             rows.append({"image": image.numpy(), "extent": view.extent.numpy(), "size": view.size.numpy()})
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, []
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, notes
 
 
-def names(source: Source) -> tuple[str, ...]:
-    """The names of the classes of a source's objects."""
+def _read(source: Source) -> tuple[np.ndarray, ...]:
+    """Of all boxes of a source: the image of each, box, label and whether it is ignored."""
+    tf = tensorflow()
+    ignoring = [name for name in IGNORED if name in cast(Features, source.features["objects"])]
+    parts = []
+    for first in range(0, source.size, 1000):
+        raw = source.read(tf.range(first, min(first + 1000, source.size), dtype=tf.int64))
+        rows = tf.data.Dataset.from_tensor_slices(raw).map(lambda r: source.parse(r)["objects"])
+        for image, objects in enumerate(rows.as_numpy_iterator(), first):
+            label = objects["label"]
+            ignored = np.any([np.zeros(len(label), bool), *(objects[name] for name in ignoring)], axis=0)
+            parts.append((np.full(len(label), image), objects["bbox"].reshape(-1, 4), label, ignored))
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def of_classes(source: Source) -> Feature:
+    """The `label` of a source's objects, which has names."""
     objects = source.features["objects"]
     label = objects["label"] if isinstance(objects, Mapping) else objects
     if not isinstance(label, Feature):
         raise UserError("the objects' `label` should be a class, not a dictionary.")
     if not label.names:
         raise UserError("the classes of the objects have no names: name them in the data set.")
-    return label.names
+    return label

@@ -135,6 +135,11 @@ class Pipeline(Examples):
         )
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """What label images have for each of the classes."""
+        return tuple(range(self.first_class, self.first_class + len(self.classes)))
+
+    @property
     def known(self) -> Known:
         """The names of the classes."""
         return {"classes": list(self.classes)}
@@ -290,9 +295,10 @@ class Pipeline(Examples):
         return files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
-        """Image files as the model sees them in evaluation: image (n, H, W, channels) and size int32 (n, 2)."""
+        """Image files as the model sees them in evaluation: image (n, H, W, channels), size int32 (n, 2) of what is
+        image, and original int32 (n, 2), height and width of the file."""
         tf = tensorflow()
-        from data import augment
+        from data import augment, images
         from data.batches import reason
 
         view, found, notes = self._view(self.whole_shape), [], []
@@ -303,10 +309,11 @@ class Pipeline(Examples):
             try:
                 file = tf.io.read_file(os.fsencode(path))
                 image, _, size = view.whole(file, None)
+                original = tf.shape(images.decode(file, len(self.mean)))[:2]
                 if len(self.mean) == 1 and appearance.in_colour(replace(view, channels=3).whole(file, None)[0].numpy()):
                     notes.append(f"{what} is in colour, and the model sees it in grey.")
             except (tf.errors.OpError, ValueError) as error:
                 raise UserError(f"cannot read {what}: {reason(error)}") from None
-            found.append((augment.normalise(image, self.mean, self.std).numpy(), size.numpy()))
-        images, sizes = (np.stack(arrays) for arrays in zip(*found, strict=True))
-        return {"image": images, "size": sizes}, notes
+            found.append((augment.normalise(image, self.mean, self.std).numpy(), size.numpy(), original.numpy()))
+        names = ("image", "size", "original")
+        return {name: np.stack(arrays) for name, arrays in zip(names, zip(*found, strict=True), strict=True)}, notes

@@ -27,6 +27,7 @@ class Feature:
         int64; "text" is bytes in UTF-8; "boxes" are float32 (n, 4) as (ymin, xmin, ymax, xmax) from 0 to 1.
       shape: of one example, None for a side that varies.
       names: of the classes 0 ... C - 1 of a label, or of the pixels of a label map.
+      numbers: what the set's files call these classes; () where it is 0 ... C - 1 too.
       encoded: the example has an image's file (bytes of a JPEG, PNG, ...) and not its pixels.
     """
 
@@ -34,6 +35,12 @@ class Feature:
     shape: tuple[int | None, ...] = ()
     names: tuple[str, ...] = ()
     encoded: bool = False
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def called(self) -> tuple[int, ...]:
+        """What the set's files call the classes."""
+        return self.numbers or tuple(range(len(self.names)))
 
 
 Features: TypeAlias = Mapping[

@@ -1,6 +1,7 @@
 """A folder as COCO has it: one JSON file a split, which names the images."""
 
 import json
+import math
 from pathlib import Path
 
 from data import box_files, listing
@@ -27,27 +28,33 @@ class Source(box_files.Source):
         root = listing.root(data_dir, name)
         path = _find(root, stem(split))
         whole = _read(path)
-        categories = sorted(whole["categories"], key=lambda one: one["id"])
+        categories = sorted(whole["categories"], key=lambda one: (isinstance(one["id"], str), one["id"]))
         place = {one["id"]: number for number, one in enumerate(categories)}
         folders = (path.parent, *(root / f"{one}{year}" for one in names(stem(split)) for year in ("", "2017", "2014")))
         folders += (root / "images", root)
         images: dict[object, box_files.Labelled] = {}
         for one in whole["images"]:
-            size = (int(one.get("height") or 0), int(one.get("width") or 0))
-            images[one["id"]] = box_files.Labelled(_image(folders, one["file_name"]), size)
+            (height,), (width,) = (_numbers([one.get(side) or 0]) or [0] for side in ("height", "width"))
+            images[one["id"]] = box_files.Labelled(_image(folders, one["file_name"]), (int(height), int(width)))
         strange = 0
         for one in whole["annotations"]:
-            if one["image_id"] not in images or len(one.get("bbox") or ()) != 4:
+            box, image = _numbers(one.get("bbox")), images.get(one["image_id"])
+            if image is None or len(box) != 4:
                 strange += 1
                 continue
-            image = images[one["image_id"]]
-            image.boxes.append([float(x) for x in one["bbox"]])
+            image.boxes.append(box)
             image.labels.append(place.get(one["category_id"], -1))
-            image.ignored.append(bool(one.get("iscrowd", 0)))
+            image.ignored.append(one.get("iscrowd") in (1, "1"))
+            image.areas.append((_numbers([one.get("area")]) or [0.0])[0])
         classes = tuple(str(one["name"]) for one in categories)
-        super().__init__(list(images.values()), classes, "top_left", split, wanted, path)
+        numbers = tuple(one["id"] for one in categories if isinstance(one["id"], int))
+        numbers = numbers if len(numbers) == len(classes) else ()
+        super().__init__(list(images.values()), classes, "top_left", split, wanted, path, numbers)
+        where, double = shown(str(path)), len(whole["images"]) - len(images)
         if strange:
-            self.notes += (f"{shown(str(path))}: left out: {strange:,} annotations without a box or of no image.",)
+            self.notes += (f"{where}: left out: {strange:,} annotations without a box or of no image.",)
+        if double:
+            self.notes += (f"{where}: left out: {double:,} images that have the id of a later one.",)
 
 
 def _find(root: Path, split: str) -> Path:
@@ -86,6 +93,21 @@ def _read(path: Path) -> Json:
     wanted = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     for key, fields in wanted.items():
         rows = whole.get(key) if isinstance(whole, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= set(fields) for row in rows):
+        if not isinstance(rows, list) or not all(_has(row, fields) for row in rows):
             raise UserError(f"{path} is not COCO's: it should have a list {key!r} of {' and '.join(fields)}.")
     return whole
+
+
+def _has(row: object, fields: tuple[str, ...]) -> bool:
+    """Whether a row has these fields: numbers or texts, and a file's name a text."""
+    kinds = {"file_name": str}
+    return isinstance(row, dict) and all(isinstance(row.get(one), kinds.get(one, int | str)) for one in fields)
+
+
+def _numbers(found: object) -> list[float]:
+    """A list of numbers; [] of anything else."""
+    try:
+        numbers = [float(x) for x in found] if isinstance(found, list) else []
+    except (TypeError, ValueError):
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []

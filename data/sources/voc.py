@@ -1,11 +1,13 @@
 """A folder as Pascal VOC has it: one XML file an image."""
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
 from data import box_files, listing
 from data.image_file import SUFFIXES
 from data.slices import names, stem
+from data.text.files import whole
 from errors import UserError, shown
 
 
@@ -33,8 +35,9 @@ class Source(box_files.Source):
                          (folder / x).is_file()), folder / f"{path.stem}.jpg")  # fmt: skip
             if not file.is_file():
                 file = next((p for x in SUFFIXES if (p := folder / f"{path.stem}{x}").is_file()), file)
-            height, width = (_number(tree.findtext(f"size/{side}")) for side in ("height", "width"))
-            images.append(box_files.Labelled(str(file), (int(height), int(width))))
+            sides = (_number(tree.findtext(f"size/{side}")) for side in ("height", "width"))
+            height, width = (int(side) if math.isfinite(side) else 0 for side in sides)
+            images.append(box_files.Labelled(str(file), (height, width)))
             objects.append(tree.findall("object"))
         classes = tuple(sorted({(one.findtext("name") or "").strip() for found in objects for one in found} - {""}))
         place = {one: number for number, one in enumerate(classes)}
@@ -55,7 +58,7 @@ def _files(root: Path, split: str) -> tuple[list[Path], Path]:
     for one in names(split):
         listed = root / "ImageSets" / "Main" / f"{one}.txt"
         if listed.is_file():
-            lines = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+            lines = [line.split()[0] for line in whole(listed).splitlines() if line.strip()]
             return [root / "Annotations" / f"{line}.xml" for line in lines], root / "JPEGImages"
         if found := sorted((root / one).glob("*.xml")):
             return found, root / one

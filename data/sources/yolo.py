@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from data import box_files, listing
 from data.image_file import SUFFIXES
 from data.slices import names, stem
+from data.text.files import whole
 from errors import UserError, shown
 
+OUTLINE = 6  # numbers from which a line is an outline and no box
 LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names")
 
 
 class Source(box_files.Source):
     """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels; for the split
     "all", NAME/images with NAME/labels. A line is a class's number, and x, y of the middle, width and height as shares
-    of the image. Names of classes are in data.yaml, classes.txt or obj.names. An image without a text file has no
-    boxes.
+    of the image; or x, y of each corner of an outline, whose box is taken. Names of classes are in data.yaml,
+    classes.txt or obj.names. An image without a text file has no boxes.
     """
 
     def __init__(
@@ -31,33 +35,53 @@ class Source(box_files.Source):
         if not paths:
             raise UserError(f"{pictures} holds no images.")
         classes = _classes(root)
-        images, bad, without, seen = [], [], 0, set()
+        images, bad, without, outlines, seen = [], [], 0, 0, set()
         for path in paths:
             image = box_files.Labelled(path)
             file = labels / Path(path).relative_to(pictures).with_suffix(".txt")
             seen.add(file)
             without += not file.is_file()
-            for number, line in enumerate(file.read_text().splitlines() if file.is_file() else (), 1):
+            for number, line in enumerate(whole(file).splitlines() if file.is_file() else (), 1):
                 try:
-                    label, *box = map(float, line.split()[:5])
-                    left, top, width, height = box
+                    label, *box = map(float, line.split())
+                    if outline := len(box) >= OUTLINE:
+                        box = _around(box)
+                    x, y, width, height = box[:4]  # a fifth is a probability
                 except ValueError:
                     if line.strip():
                         bad.append(f"{file.name}, line {number}")
                     continue
-                image.boxes.append((left, top, width, height))
+                outlines += outline
+                image.boxes.append((x, y, width, height))
                 image.labels.append(int(label) if 0 <= label < len(classes) else -1)
                 image.ignored.append(False)
             images.append(image)
+        if bad and not any(image.boxes for image in images):
+            raise UserError(
+                f"{root} has no line that is a box, such as {bad[0]}: a line is the number of a class, then x, y, "
+                "width and height, with spaces between."
+            )
         super().__init__(images, classes, "middle", split, wanted, root)
         alone = [path for path in sorted(labels.rglob("*.txt")) if path not in seen and path.name not in LISTS]
         where = shown(str(root))
         self.notes += (
             *listing.said(left_out, shown(str(pictures))),
             *([f"{where}: {without:,} images have no text file, and so no boxes."] if without else []),
+            *([f"{where}: {outlines:,} lines are outlines; their boxes are taken."] if outlines else []),
             *([f"{where}: left out: {len(bad):,} lines that are no box ({bad[0]})."] if bad else []),
             *([f"{where}: {len(alone):,} text files are of no image ({alone[0].name})."] if alone else []),
         )
+
+
+def _around(outline: list[float]) -> list[float]:
+    """The box around the corners x, y, x, y ...: middle, width and height.
+
+    Raises:
+      ValueError: a corner has no y.
+    """
+    corners = np.array(outline).reshape(-1, 2)
+    low, high = corners.min(0), corners.max(0)
+    return [*((low + high) / 2).tolist(), *(high - low).tolist()]
 
 
 def _folders(root: Path, split: str) -> tuple[Path, Path]:
@@ -78,12 +102,12 @@ def _classes(root: Path) -> tuple[str, ...]:
         if not path.is_file():
             continue
         if path.suffix not in (".yaml", ".yml"):
-            return tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+            return tuple(line.strip() for line in whole(path).splitlines() if line.strip())
         import yaml
 
         try:
-            found = (yaml.safe_load(path.read_text()) or {}).get("names")
-        except (yaml.YAMLError, AttributeError, UnicodeDecodeError):
+            found = (yaml.safe_load(whole(path)) or {}).get("names")
+        except (yaml.YAMLError, AttributeError, ValueError):
             found = None
         if isinstance(found, dict) and sorted(found) == list(range(len(found))):
             found = [found[number] for number in range(len(found))]

@@ -3,13 +3,27 @@
 from collections import Counter
 from pathlib import Path
 
-from results.rows import ROOT, Claim, Verdict, attention, large, parts, published, recurrence, sizes, unified, vision
+from results.rows import (
+    ROOT,
+    Claim,
+    Verdict,
+    attention,
+    dense,
+    large,
+    parts,
+    published,
+    recurrence,
+    sizes,
+    unified,
+    vision,
+)
 
 PAGE: Path = ROOT / "docs" / "claims.md"
 PARTS = {
     "Attention Is All You Need": (*attention.CLAIMS, *parts.CLAIMS, *sizes.CLAIMS),
     "Recurrence and attention": recurrence.CLAIMS,
     "An Image is Worth 16x16 Words": vision.CLAIMS,
+    "What came of ViT": dense.CLAIMS,
     "Other modalities, and without labels": unified.CLAIMS,
     "Small models that others published": published.CLAIMS,
     "What needs accelerators": large.CLAIMS,

@@ -77,5 +77,15 @@ def test_the_worst_examples_come_first_whatever_their_batch():
         predicted[i, 0, : round(10 * (error or 0))] = 1
     rows = {"label": label, "predicted": predicted, "index": np.arange(5)}
     parts = [{name: x[part] for name, x in rows.items()} for part in (slice(0, 3), slice(3, 5))]
-    run = SimpleNamespace(task=Task(), predict=lambda *_: parts, pipeline=SimpleNamespace(eval_batches=lambda _: []))
+    pipeline = SimpleNamespace(eval_batches=lambda _: parts)
+    run = SimpleNamespace(task=Task(), predict=lambda _, batches: batches, pipeline=pipeline)
     assert [index for _, index, _ in scoring.worst(run, {}, "test", 3)] == [1, 4, 3]
+
+    class Pictured(Task):
+        """Whose rows have no image of their own."""
+
+        pictured = ("image",)
+
+    batches = [part | {"image": 10 * part["index"]} for part in parts]
+    run.pipeline.eval_batches, run.predict, run.task = lambda _: batches, lambda *_: [parts.pop(0)], Pictured()
+    assert [row["image"] for _, _, row in scoring.worst(run, {}, "test", 3)] == [10, 40, 30]

@@ -56,10 +56,10 @@ def voc(root, order=("xmin", "ymin", "xmax", "ymax"), box=(10, 5, 18, 15), extra
     return make("voc", root / "images")
 
 
-def make(source, name, seed=0, host=0, hosts=1, **changes):
+def make(source, name, seed=0, host=0, hosts=1, known=None, **changes):
     section = dict(kind="boxes", source=source, name=str(name), image_size=40, batch_size=4, max_boxes=4)
     section |= dict(eval_splits=("train",), mean=(0.0,), std=(1.0,)) | changes
-    return input_pipeline.build(section, Feed(seed=seed, host=host, hosts=hosts))
+    return input_pipeline.build(section, Feed(seed=seed, host=host, hosts=hosts, known=known))
 
 
 def first(batches, count):
@@ -138,12 +138,16 @@ def test_crowds_are_left_out_of_training_and_ignored_in_evaluation(root):
     coco(root)
     path = root / "images" / "train" / "_annotations.coco.json"
     whole = json.loads(path.read_text())
-    whole["annotations"][0]["iscrowd"] = 1
+    whole["annotations"][0] |= {"iscrowd": 1, "area": 33}
     path.write_text(json.dumps(whole))
     pipeline = make("coco", root / "images")
     assert "1 crowds or difficult ones" in pipeline.describe()[1]
     (batch,) = pipeline.eval_batches("train")
     np.testing.assert_array_equal(batch["ignored"][:3, 0], [1, 0, 0])
+    np.testing.assert_allclose(batch["area"][:3, 0], [33, 80, 80], rtol=1e-5)  # where it is not said, of the box
+    assert pipeline.numbers == (7,)
+    assert make("coco", "elsewhere", known=pipeline.known).numbers == (7,)
+    assert make("coco", "elsewhere", known={"classes": ["a", "b"]}).numbers == (0, 1)  # of an earlier version
     assert (batch["labels"][:3, 0] == 0).all()
     assert sum((b["labels"] == 0).sum() for b in first(pipeline.train_batches(0), 3)) == 8  # of 12 views
 
@@ -157,6 +161,8 @@ def test_crowds_are_left_out_of_training_and_ignored_in_evaluation(root):
         (yolo, dict(lines=dict.fromkeys(SIZE, "0 14 10 8 10")), "the boxes are pixels, not shares"),
         (yolo, dict(lines={"a": "0 0.5 0.5 0.2"}), "left out: 1 lines that are no box (a.txt, line 1)"),
         (yolo, dict(lines={"a": "3 0.5 0.5 0.2 0.2"}), "1 of an unknown class"),
+        (yolo, dict(lines={"a": "0 0.1 0.2 0.5 0.2 0.3 0.4 0.5"}), "left out: 1 lines that are no box"),
+        (coco, dict(boxes=[("a", [9, 5, 8, 10], 7), ("a", [1, "x", 2, 2], 7), ("a", 5, 7)]), "left out: 2 annotations"),
     ],
 )
 def test_another_form_is_told_from_the_numbers(root, layout, arguments, note):
@@ -169,6 +175,8 @@ def test_another_form_is_told_from_the_numbers(root, layout, arguments, note):
     [
         ("[]", "is not COCO's: it should have a list 'images' of id and file_name"),
         ("{", "is no JSON"),
+        ('{"images": [{"id": [], "file_name": "a.png"}]}', "should have a list 'images' of id and file_name"),
+        ('{"images": [{"id": 1, "file_name": null}]}', "should have a list 'images' of id and file_name"),
         ('{"images": [], "annotations": [], "categories": []}', "none of its 0 images is there"),
         (None, "has no annotations/instances_train.json, train.json or train/_annotations.coco.json"),
     ],
@@ -178,6 +186,34 @@ def test_what_is_no_coco_file_is_one_line(root, file, message):
         (root / "train.json").write_text(file)
     with pytest.raises(UserError, match=message):
         sources.open("coco", str(root), "train")
+
+
+def test_a_yolo_outline_is_the_box_around_it(root):
+    lines = {"a": "0 0.25 0.5 0.35 0.25 0.45 0.5 0.35 0.75", "b": "0 0.5 0.5 0.2 0.2 0.87"}
+    pipeline = yolo(root, lines)
+    assert any("1 lines are outlines; their boxes are taken" in line for line in pipeline.describe())
+    (batch,) = pipeline.eval_batches("train")
+    np.testing.assert_allclose(batch["boxes"][:2, 0], [[0.25, 0.25, 0.75, 0.45], [0.4] * 2 + [0.6] * 2], rtol=1e-5)
+    (root / "labels" / "train" / "a.txt").write_bytes(b"0 0.5 0.5 0.2 0.2 \xff")
+    with pytest.raises(UserError, match=r"a.txt is not UTF-8: line 1"):
+        make("yolo", root).describe()
+    for name in SIZE:
+        (root / "labels" / "train" / f"{name}.txt").write_text("box 0.5 0.5 0.2 0.2")
+    with pytest.raises(UserError, match=r"has no line that is a box, such as a.txt, line 1: a line is the number of"):
+        make("yolo", root).describe()
+
+
+def test_boxes_of_an_image_that_its_exif_turns_are_one_line(root):
+    coco(root)
+    path = root / "images" / "train" / "a.png"
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(path, exif=exif)
+    with pytest.raises(UserError, match=r"a.png: its annotations are of 20x40 pixels .*, and it has 40x20, turned"):
+        list(make("coco", root / "images").eval_batches("train"))
+    (batch,) = make("coco", root / "images", unreadable="skip").eval_batches("train")
+    assert batch["mask"].tolist() == [0, 1, 1]
 
 
 def test_missing_images_are_counted_and_no_boxes_at_all_is_one_line(root):

@@ -121,9 +121,13 @@ def test_an_evaluation_sees_every_image_whole_and_once(whole):
         assert (np.where(expected == 3, -1, expected) == label[:, :15]).mean() > 0.95
 
 
-def test_a_users_image_is_seen_as_in_evaluation(whole):
-    batch, notes = make(whole, eval_size=20, eval_width=16).read([str(whole / "validation" / "images" / "03.png")])
-    assert (batch["size"].tolist(), notes) == ([[16, 12]], [])
+def test_a_users_image_is_seen_as_in_evaluation(whole, tmp_path):
+    pipeline, path = make(whole, eval_size=20, eval_width=16), whole / "validation" / "images" / "03.png"
+    batch, notes = pipeline.read([str(path)])
+    assert (batch["size"].tolist(), batch["original"].tolist(), notes) == ([[16, 12]], [[16, 12]], [])
+    Image.open(path).resize((48, 64)).save(tmp_path / "large.png")
+    large, _ = pipeline.read([str(tmp_path / "large.png")])
+    assert (large["size"].tolist(), large["original"].tolist()) == ([[16, 12]], [[64, 48]])
     np.testing.assert_allclose(batch["image"][0, :16, :12], look(scene(3, 16, 12)) / 255, atol=1e-6)
 
 
@@ -187,6 +191,7 @@ def test_canvases_have_a_class_for_the_background(tmp_path):
     pipeline = make("32", "canvases", image_size=32, image_width=0, mean=(0.5,), std=(0.5,))
     batch = next(pipeline.train_batches(0))
     assert pipeline.classes == ("background", *"0123456789")
+    assert pipeline.numbers == tuple(range(11))
     assert ((batch["label"] > 0) * (batch["image"][..., 0] > -0.5)).sum() > 0.5 * (batch["label"] > 0).sum() > 0
     trained = make("elsewhere", known={"classes": ["a", "b"]})
     assert trained.sizes == {"outputs": 2}

@@ -76,8 +76,18 @@ def test_attention_is_that_of_pixels_in_one_region_of_one_window(grid, shifted, 
         query *= np.exp(np.minimum(p["scale"], np.log(100)))[:, None, None]
     else:
         query /= 2  # the root of the head size
-    table = (swin.NetworkBias if version == "2" else swin.TableBias)(heads, 3)
-    bias = np.asarray(table.apply({"params": p["bias"]}, (3, 3)))[0]  # of all pairs of a whole window
+    if version == "1":
+        whole = np.asarray(swin.TableBias(heads, 3).apply({"params": p["bias"]}, (3, 3)))[0]  # of all pairs of a window
+
+    def bias(down: int, right: int) -> np.ndarray:
+        """Of an offset, for each head."""
+        if version == "1":
+            return whole[:, max(down, 0) * 3 + max(right, 0), max(-down, 0) * 3 + max(-right, 0)]
+        share = np.array([down, right]) * 8 / np.maximum(np.array(cut.side) - 1, 1)
+        logs = np.sign(share) * np.log2(np.abs(share) + 1) / 3
+        hidden = np.maximum(logs @ p["bias"]["expand"]["kernel"] + p["bias"]["expand"]["bias"], 0)
+        return 16 / (1 + np.exp(-hidden @ p["bias"]["contract"]["kernel"]))
+
     scores = query @ key.swapaxes(2, 3)
     places = [divmod(n, grid[1]) for n in range(grid[0] * grid[1])]
     for n, (row, column) in enumerate(places):
@@ -87,8 +97,7 @@ def test_attention_is_that_of_pixels_in_one_region_of_one_window(grid, shifted, 
             if not seen:
                 scores[..., n, m] = -np.inf
                 continue
-            here, there = (max(down, 0), max(right, 0)), (max(-down, 0), max(-right, 0))
-            scores[..., n, m] += bias[:, here[0] * 3 + here[1], there[0] * 3 + there[1]]
+            scores[..., n, m] += bias(down, right)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     out = np.einsum("bhnk,hkd->bnd", weights @ value, p["out"]["kernel"]) + p["out"]["bias"]

@@ -13,7 +13,7 @@ from models.trunks import Trunk
 SMALL = {
     "residual": dict(width=8, depths=(1, 1, 1), root="small", norm="batch"),
     "bit": dict(width=8, depths=(1, 1), root="imagenet"),
-    "swin": dict(width=8, depths=(1, 1, 1), head_dim=4, window=2, patch=2),
+    "swin": dict(width=8, depths=(1, 1, 1), head_dim=4, window=2, patch=2, version="2"),
     "vit": dict(width=8, depths=(1,), head_dim=4, patch=8),
 }
 STRIDES = {"residual": (2, 4, 8), "bit": (4, 8), "swin": (2, 4, 8), "vit": (2, 4, 8, 16)}

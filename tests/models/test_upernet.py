@@ -30,11 +30,17 @@ def test_a_map_is_pooled_to_the_means_of_its_parts(side, scale):
             np.testing.assert_allclose(pooled[:, i, j], x[:, rows, columns].mean((1, 2)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["group", "batch"])
-def test_logits_are_of_the_images_size_whatever_it_is(norm):
+@pytest.mark.parametrize(("norm", "logits"), [("group", "interpolated"), ("batch", "pixels")])
+def test_logits_are_of_the_images_size_whatever_it_is(norm, logits):
     trunk = Trunk(name="swin", width=8, depths=(1, 1, 1), head_dim=4, patch=2, window=2)
-    model = upernet.Model(5, trunk, strides=(2, 4, 8), width=8, norm=norm)
+    model = upernet.Model(5, trunk, strides=(2, 4, 8), width=8, norm=norm, logits=logits)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     for shape in ((2, 12, 20, 1), (1, 17, 9, 1)):
         logits, _ = jax.eval_shape(lambda s=shape: model.init_with_output(keys, jnp.zeros(s), train=True))
         assert logits.shape == (*shape[:3], 5)
+
+
+def test_a_place_of_the_map_has_the_pixels_that_it_covers():
+    image = np.random.default_rng(0).normal(size=(2, 6, 8, 3))
+    places = image.reshape(2, 3, 2, 4, 2, 3).swapaxes(2, 3).reshape(2, 3, 4, 12)  # row by row of each place
+    np.testing.assert_allclose(upernet.spread(jnp.asarray(places), 2, (5, 8)), image[:, :5], rtol=1e-6)

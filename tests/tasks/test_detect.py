@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from errors import UserError
 from models.boxes import Detections
-from tasks.average_precision import Metrics
+from tasks.average_precision import NAMES, Metrics
 from tasks.detect import Task
 from tasks.detection_loss import FIRST, Truth, matching
 
@@ -78,6 +78,7 @@ def batch_of(truth, labels):
         "boxes": truth,
         "labels": labels,
         "ignored": jnp.zeros((B, M), jnp.int32),
+        "area": jnp.ones((B, M)),
         "mask": jnp.ones(B),
         "size": jnp.full((B, 2), 100),
     }
@@ -137,7 +138,7 @@ def test_noised_boxes_are_judged_by_their_own_truth():
 
 
 def test_ap_is_the_tools_own(tmp_path, capsys):
-    """Rows of two uneven batches against a file of COCO's, read by the tool."""
+    """Rows of two uneven batches against a file of COCO's, read by the tool. Areas are those of outlines."""
     coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
     n, size = 12, np.array([80, 120])
     labels = np.where(np.arange(M) < RNG.integers(0, M + 1, (n, 1)), RNG.integers(0, C, (n, M)), -1)
@@ -147,7 +148,8 @@ def test_ap_is_the_tools_own(tmp_path, capsys):
     ignored = (RNG.random((n, M)) < 0.1).astype(int)
     score, guess = RNG.random((n, M)), np.where(RNG.random((n, M)) < 0.8, np.maximum(labels, 0), 1)
     rows = {"boxes": truth, "labels": labels, "ignored": ignored, "box": found, "score": score, "label": guess}
-    rows |= {"size": np.tile(size, (n, 1)), "index": np.arange(n)}
+    area = (truth[..., 2:] - truth[..., :2]).prod(-1) * size.prod() * RNG.uniform(0.2, 1.0, (n, M))
+    rows |= {"size": np.tile(size, (n, 1)), "index": np.arange(n), "area": area}
     metrics = Metrics([f"c{i}" for i in range(C)])
     for part in (slice(0, 7), slice(7, n)):
         metrics.update({name: x[part] for name, x in rows.items()})
@@ -159,8 +161,8 @@ def test_ap_is_the_tools_own(tmp_path, capsys):
         return [l, t, r - l, b - t]
 
     annotations = [
-        {"id": 1 + i * M + m, "image_id": i, "category_id": int(labels[i, m]), "bbox": (box := bounds(truth[i, m])),
-         "area": box[2] * box[3], "iscrowd": int(ignored[i, m])}
+        {"id": 1 + i * M + m, "image_id": i, "category_id": int(labels[i, m]), "bbox": bounds(truth[i, m]),
+         "area": area[i, m], "iscrowd": int(ignored[i, m])}
         for i, m in np.argwhere(labels >= 0)
     ]  # fmt: skip
     whole = {"images": [{"id": i} for i in range(n)], "annotations": annotations}
@@ -174,11 +176,24 @@ def test_ap_is_the_tools_own(tmp_path, capsys):
     judge = coco.COCO(str(tmp_path / "truth.json"))
     evaluation = cocoeval.COCOeval(judge, judge.loadRes(str(tmp_path / "found.json")), "bbox")
     evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
-    assert (stats["AP"], stats["AP50"], stats["AR"]) == pytest.approx(
-        (evaluation.stats[0], evaluation.stats[1], evaluation.stats[8]), rel=1e-9
+    assert stats == pytest.approx(
+        {name: x for name, x in zip(NAMES, evaluation.stats, strict=True) if x >= 0}, rel=1e-9
     )
+    assert stats["AP_small"] < 1 > stats["AP_medium"]
     assert 0.05 < stats["AP"] < stats["AP50"] < 1
     assert "12 images" in lines[0]
+
+
+def test_an_images_error_counts_what_is_missing_and_what_is_wrong():
+    here, there, nowhere = [0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.6, 0.0, 0.8, 0.2]
+    row = {"boxes": [here, there, nowhere], "labels": [1, 2, 3], "ignored": [0, 0, 1]}
+    row |= {"box": [here, here, there, nowhere, nowhere], "label": [1, 1, 0, 3, 3], "score": [0.9, 0.8, 0.7, 0.6, 0.1]}
+    row = {name: np.asarray(x) for name, x in row.items()}
+    task = Task()
+    # Right: the first. Wrong: it again, and the second by another class. What is of a crowd is neither.
+    assert task.error(row) == pytest.approx(3 / 5)
+    assert task.mistake(row, None) == "1 of 2 not found, 2 wrong"
+    assert task.error(row | {"score": 0 * row["score"], "labels": row["labels"] * 0 - 1}) == 0
 
 
 def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
@@ -194,6 +209,7 @@ def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
 
     class Data:
         classes = tuple("abcde")
+        numbers = (1, 3, 4, 7, 90)  # as COCO's, with gaps
 
         @staticmethod
         def picture(image):
@@ -202,8 +218,13 @@ def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
     answer = Task(threshold=0.6).answer({name: np.asarray(x[0]) for name, x in rows.items()}, Data)
     first = answer.data["detections"][0]
     assert first["category"] == Data.classes[int(rows["label"][0, 0])]
+    assert first["category_id"] == Data.numbers[int(rows["label"][0, 0])]
     assert first["bbox"][2] == pytest.approx(100 * float(rows["box"][0, 0, 3] - rows["box"][0, 0, 1]), abs=0.02)
     assert answer.picture.shape[2] == 3
+    evaluated = Task(threshold=0.6).predict(lambda *_, train: found, batch, jax.random.key(0))
+    row = {name: np.asarray(x[0]) for name, x in (evaluated | {name: batch[name] for name in Task.pictured}).items()}
+    picture = Task(threshold=0.6).answer(row, Data).picture
+    assert picture.shape[1] > 2 * picture.shape[0]  # the true ones beside
     assert answer.picture.any()
     with pytest.raises(UserError, match="the task needs boxes of the model"):
         Task().sums(lambda *_: jnp.zeros((B, C)), batch, train=True)

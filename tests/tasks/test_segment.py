@@ -13,7 +13,7 @@ from tasks import label_picture, windows
 from tasks.segment import Task
 
 CLASSES = ("sky", "road", "red car")
-DATA = SimpleNamespace(classes=CLASSES, picture=lambda image: image)
+DATA = SimpleNamespace(classes=CLASSES, numbers=(1, 2, 3), picture=lambda image: image)
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.normal(size=(4, 5, 6, 3)).astype(np.float32) * 2
 LABEL = DRAW.integers(-1, 3, (4, 5, 6))
@@ -104,6 +104,12 @@ def test_windows_are_averaged_where_they_overlap():
             total[:, top : top + 4, left : left + 4] += function(image[:, top : top + 4, left : left + 4])
             count[top : top + 4, left : left + 4] += 1
     np.testing.assert_allclose(found, total / count, rtol=1e-4, atol=1e-4)
+    # Of an image that fills a part of it, the windows are those of the part alone.
+    sizes = np.array([[7, 8], [5, 6]])
+    found = windows.apply(function, image, (4, 4), (3, 2), jnp.asarray(sizes))
+    for one, (high, wide), there in zip(image, sizes, found, strict=True):
+        part = windows.apply(function, one[None, :high, :wide], (4, 4), (3, 2))
+        np.testing.assert_allclose(there[:high, :wide], part[0], rtol=1e-5, atol=1e-5)
     assert windows.places(9, 4, 2) == [0, 2, 4, 5]
     assert windows.places(3, 4, 2) == [0]
 
@@ -131,7 +137,9 @@ def test_an_answer_is_shares_a_picture_and_run_lengths():
     assert answer.text == "   50.00%  sky"
     sky, car = answer.data["segments"]
     assert (sky["class"], sky["area"], sky["segmentation"]) == ("sky", 3, {"size": [2, 3], "counts": [0, 3, 3]})
-    assert (car["category_id"], car["segmentation"]["counts"]) == (2, [3, 3])
+    assert (car["category_id"], car["segmentation"]["counts"]) == (3, [3, 3])
+    large = Task().answer(row | {"original": np.array([4, 9])}, DATA).data["segments"][0]
+    assert (large["area"], large["segmentation"]) == (18, {"size": [4, 9], "counts": [0, 14, 2, 2, 2, 2, 14]})
     assert answer.picture.shape[0] >= label_picture.HIGH
     assert 0 <= answer.picture.min() < answer.picture.max() <= 1
     truth = Task().answer(row | {"label": predicted}, DATA)

@@ -9,7 +9,7 @@ import pytest
 import models
 import weights
 from errors import UserError
-from weights import files
+from weights import files, swin_names
 
 SPECIAL = {"pad_token_id": 39, "eos_token_id": 0, "decoder_start_token_id": 39}
 
@@ -199,3 +199,9 @@ def test_a_model_that_marian_cannot_be_is_not_written(drawn, tmp_path, settings,
     with pytest.raises(UserError, match=message):
         weights.write_folder(tmp_path / "a", params, model | {"special": SPECIAL})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_swin_v2_of_two_windows_is_one_line():
+    assert swin_names.SWIN_V2.read({"window_size": 16, "pretrained_window_sizes": [0] * 4}).settings == {"window": 16}
+    with pytest.raises(UserError, match=r"pretrained_window_sizes=\[12, 12, 12, 6\]: .* only a Swin V2 of one window"):
+        swin_names.SWIN_V2.read({"window_size": 16, "pretrained_window_sizes": [12, 12, 12, 6]})

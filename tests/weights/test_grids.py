@@ -54,6 +54,10 @@ def test_rows_and_columns_and_offsets_are_resized_as_well():
     new, line = fitted(places(3, 7)[0], (2, 4), (4, 2), name, shape)  # 3 x 7 offsets, and 7 x 3
     np.testing.assert_allclose(new, places(7, 3)[0] * [2 / 6, 6 / 2], atol=1e-5)
     assert "resized from 2x4 patches to 4x2 patches" in line
+    name = "trunk/stage_1_unit_01/attention/bias/embedding"  # a Swin's, of windows of 4 and of 3
+    new, line = fitted(places(7, 7)[0], None, None, name, (25, 2))
+    np.testing.assert_allclose(new, places(5, 5)[0] * 6 / 4, atol=1e-5)
+    assert "resized from 49 to 25 offsets" in line
 
 
 def test_a_mixer_keeps_its_grid():

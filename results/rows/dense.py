@@ -1,0 +1,55 @@
+"""Claims on what came of ViT: Swin, and DETR that learns from little."""
+
+from results import recorded
+from results.rows import Claim, Found, Rows, Studied, verdict
+
+NOTHING, SOMETHING = 0.05, 0.5  # AP
+
+
+def judge_swin(rows: Rows) -> Found:
+    """Swin's mean above both others' by more than the intervals."""
+    found = recorded.mean_by(rows, "model")
+    sizes = {row["model"]: (float(row["parameters"]), float(row["flops_per_example"])) for row in rows}
+    shown = ", ".join(
+        f"{name} {100 * mean:.2f} ± {100 * half:.2f} % ({sizes[name][0] / 1e3:.0f}k parameters, "
+        f"{sizes[name][1] / 1e6:.0f} MFLOP)"
+        for name, (mean, half) in found.items()
+    )
+    mean, half = found.pop("Swin")
+    above = {name: mean - other > max(half, width) for name, (other, width) in found.items()}
+    steps = float(rows[0]["steps"])
+    return Found(
+        f"Fashion-MNIST, test accuracy after {steps:,.0f} steps of 64, {len(rows) // 3} seeds: {shown}",
+        verdict(all(above.values()), all(mean > other for other, _ in found.values())),
+    )
+
+
+def judge_detr(rows: Rows) -> Found:
+    """As published next to nothing is found, with the remedies most."""
+    found = recorded.mean_by(rows, "part", metric="validation[:200]/AP")
+    shown = ", ".join(f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in found.items())
+    published, remedied = found["as published"][0], found["all"][0]
+    epochs = float(rows[0]["examples_seen"]) / 2000
+    return Found(
+        f"2,000 canvases of digits, {epochs:.0f} epochs, COCO's AP, {len(rows) // len(found)} seeds: {shown}",
+        verdict(published < NOTHING and remedied > SOMETHING, remedied > published + NOTHING),
+        "" if published < NOTHING else "as published it learns as well",
+    )
+
+
+CLAIMS = (
+    Claim(
+        "swin",
+        "Of equal size and arithmetic, a Swin is better than a ViT and a ResNet.",
+        "2103.14030, table 1",
+        "81.3 (Swin-T), 79.8 (DeiT-S), 80.0 % (RegNetY-4G)",
+        Studied("swin:tiny", judge_swin, 60),
+    ),
+    Claim(
+        "detr_little_data",
+        "From nothing a DETR as published does not learn from 2,000 images; with what was found later it does.",
+        "facebookresearch/detr, issue 125; 2010.04159; 2203.01305",
+        "AP 0 after 300 epochs",
+        Studied("detr_parts:images_2000", judge_detr, 60, kept="detr_2000_images"),
+    ),
+)
