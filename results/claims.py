@@ -8,6 +8,7 @@
 Rows that train have a command of their own, which is run; those that need data that are not here say which.
 """
 
+import importlib
 import json
 import shlex
 import shutil
@@ -17,13 +18,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MULTI30K = "https://github.com/multi30k/dataset (data/task1/raw, test_2016_flickr as test)"
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 from experiment import record  # noqa: E402
-from results import rows  # noqa: E402
+from results import recorded, rows  # noqa: E402
 from results.rows import Claim, Computed, Studied, Verdict, page  # noqa: E402
+from studies import grid  # noqa: E402
 
 
 def main(only: str, table: bool, list: bool, data_dir: str) -> None:
@@ -56,15 +59,34 @@ def due(claim: Claim) -> bool:
         return False
     if found.verdict is Verdict.OPEN:
         return True
-    if changed := [path for path in claim.evidence.sources if stale(path, found.commits)]:
-        print(f"{claim.name}: stale, since {', '.join(changed)} changed after its record was made.")
+    if isinstance(claim.evidence, Studied):
+        changed = other_runs(claim.evidence)
+    else:
+        changed = [path for path in claim.evidence.sources if stale(path, found.commits)]
+    if changed:
+        few = ", ".join(changed[:3]) + ", ..." * (len(changed) > 3)
+        print(f"{claim.name}: stale, since {few} changed after its record was made.")
     return bool(changed)
 
 
 def stale(path: str, commits: tuple[str, ...]) -> bool:
-    """Whether a file differs from that of a record's commit. What is not known of a commit changes nothing."""
-    command = ["git", "diff", "--quiet", commits[0].rstrip("+") if commits else "HEAD", "--", path]
-    return subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 1
+    """Whether a file differs from that of a record's commits. What is not known of a commit changes nothing."""
+    return any(
+        subprocess.run(
+            ["git", "diff", "--quiet", commit.rstrip("+"), "--", path], cwd=ROOT, stderr=subprocess.DEVNULL
+        ).returncode
+        == 1
+        for commit in commits or ("HEAD",)
+    )
+
+
+def other_runs(study: Studied) -> list[str]:
+    """Runs of a study whose flags are not those of its record. A study's file also has other sizes, and words."""
+    name, _, size = study.study.partition(":")
+    config = importlib.import_module(f"configs.studies.{name}").get_config(size)
+    flags = {job.name: job.flags for job in grid.jobs(grid.read(config))}
+    rows = {row["run"]: {*shlex.split(row["command"])} for row in recorded.table_of(study.folder.name)}
+    return [run for run in flags | rows if run not in flags or not {*flags[run]} <= rows.get(run, set())]
 
 
 def measure(claims: list[Claim], data_dir: str) -> None:
@@ -82,17 +104,25 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             }
             rows.RECORD.write_text(json.dumps(rows.computed() | {claim.name: numbers}, indent=1) + "\n")
         elif "DIR" in claim.command and not data_dir:
-            print(f"    needs data that are not here: --data_dir=DIR, see {claim.command}")
+            print(f"    needs data that are not here: --data_dir=DIR, {brings(claim.evidence.data)}")
             continue
         elif claim.command not in done:
             done.add(claim.command)
-            command = shlex.split(claim.command.replace("DIR", data_dir))
+            folder = str(Path(data_dir).absolute())
+            command = [part.replace("DIR", folder) for part in shlex.split(claim.command)]
             if subprocess.run([sys.executable, *command[1:]], cwd=ROOT).returncode:
                 print(f"    ended without a result: {claim.command}")
                 continue
             if isinstance(claim.evidence, Studied):
                 keep(claim.evidence)
         print(f"    {claim.found().verdict}: {claim.found().measured}", flush=True)
+
+
+def brings(data: str) -> str:
+    """What brings data into DIR."""
+    if data == "multi30k":
+        return f"with the files of {MULTI30K} in DIR/multi30k: see configs/transformer_multi30k.py"
+    return f"which this fills: python -c \"import tensorflow_datasets as t; t.load('{data}', data_dir='DIR')\""
 
 
 def keep(study: Studied) -> None:

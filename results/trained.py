@@ -24,6 +24,7 @@ class Planned:
       seed: config.seed.
       splits: which are scored at the end, each once.
       step: which checkpoint: last, best.
+      flags: of train.py, beside the config.
     """
 
     config: str
@@ -31,6 +32,7 @@ class Planned:
     seed: int = 0
     splits: tuple[str, ...] = ("test",)
     step: str = "last"
+    flags: tuple[str, ...] = ()
 
 
 def keep(
@@ -54,7 +56,7 @@ def keep(
       SystemExit: the training or scoring ended with another status than 0.
     """
     workdir = Path("runs", path.stem, name.replace(",", "").replace(" ", "-"))
-    command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}"]
+    command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}", *planned.flags]
     where = [f"--config.{key}={folder}" for key, folder in folders.items() if folder]
     begun = time.perf_counter()
     if status := subprocess.run([sys.executable, *command, f"--workdir={workdir}", *where], cwd=ROOT).returncode:

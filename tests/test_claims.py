@@ -1,15 +1,21 @@
 """The rows of docs/claims.md: verdicts follow from numbers, and the command that fills them."""
 
+import importlib
 import json
+import runpy
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import commands
+from analysis.studies import isoflop
 from errors import UserError
-from results import claims, rows
+from results import claims, equal_budget, rows
 from results.rows import (
     Claim,
     Computed,
@@ -62,16 +68,205 @@ def table(metric: str, values: dict[tuple[object, ...], float], *labels: str, se
     ]
 
 
-def test_the_verdict_on_data_follows_the_gap():
-    def of(*gaps: float) -> Verdict:
-        """ViT minus ResNet at ten times as many images each."""
-        points = {("BiT ResNet", 100.0 * 10**i): 0.8 for i in range(len(gaps))}
-        points |= {("ViT", 100.0 * 10**i): 0.8 + gap for i, gap in enumerate(gaps)}
-        return vision.judge_more_data(table("test/accuracy", points, "model", "images")).verdict
+def seeded(metric: str, values: dict[tuple[object, ...], float], *labels: str, spread: float = 0.0, **same: object):
+    """The same, with a larger spread, and columns that are the same in all rows."""
+    return [row | same | {metric: row[metric] + spread * row["seed"]} for row in table(metric, values, *labels)]
 
-    assert of(-0.1, -0.05, 0.01) == Verdict.HOLDS
-    assert of(-0.1, -0.06, -0.02) == Verdict.DIRECTION
-    assert of(-0.05, -0.05, -0.1) == Verdict.NOT
+
+def test_an_order_holds_beyond_its_interval_and_equality_within_a_margin():
+    assert [rows.above((1.0, 0.3), (low, 0.4)) for low in (0.4, 0.6, 1.1)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+    assert rows.above((1.0, float("nan")), (0.0, 0.1)) == Verdict.DIRECTION, "one seed has no interval"
+    assert rows.alike([(90.0, 0.5), (90.5, 0.5)], 2.0) == Verdict.HOLDS
+    assert rows.alike([(90.0, 20.0), (80.0, 5.0)], 2.0) == Verdict.DIRECTION, "noise is not equality"
+    assert rows.alike([(90.0, 0.5), (80.0, 0.5)], 2.0) == Verdict.NOT
+    assert rows.least(Verdict.HOLDS, Verdict.DIRECTION) == Verdict.DIRECTION
+    assert rows.least(Verdict.NOT, Verdict.HOLDS) == Verdict.NOT
+
+
+def test_the_verdicts_on_data_follow_the_gap():
+    def of(judge: Callable[[rows.Rows], Found], second: str, *gaps: float, first: float = 0.8) -> Verdict:
+        """ViT minus another, or a hybrid minus a ViT, at ten times as many images each."""
+        points = {(second, 100.0 * 10**i): first for i in range(len(gaps))}
+        points |= {("hybrid" if second == "ViT" else "ViT", 100.0 * 10**i): first + gap for i, gap in enumerate(gaps)}
+        own = seeded("test/accuracy", points, "model", "images", parameters=2e5, flops_per_example=6e6)
+        for row in own:  # the seeds of the two are not in step
+            row["test/accuracy"] += 1e-3 * (row["seed"] == 1) * (row["model"] == second)
+        return judge(own).verdict
+
+    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.01) == Verdict.HOLDS
+    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.06, -0.02) == Verdict.DIRECTION
+    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.001) == Verdict.DIRECTION, "above by noise alone"
+    assert of(vision.judge_more_data, "BiT ResNet", 0.01, 0.05, 0.1) == Verdict.DIRECTION, "never below"
+    assert of(vision.judge_more_data, "BiT ResNet", -0.05, -0.05, -0.1) == Verdict.NOT
+    assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.05, -0.01) == Verdict.HOLDS
+    assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.07, 0.05) == Verdict.DIRECTION
+    assert of(vision.judge_hybrid_small, "ViT", 0.05, 0.05, 0.05) == Verdict.NOT
+
+
+def test_the_verdicts_on_compute_compare_at_equal_accuracy_and_at_equal_compute():
+    def of(judge: Callable[[rows.Rows], Found], times: float, hybrid: tuple[float, float] = (0.0, 0.0)) -> Found:
+        """A ResNet with so many times a ViT's compute for the same accuracy; a hybrid so far above it at each end."""
+        curve = [(1e10, 0.5), (4e10, 0.7), (2e10, 0.6), (8e10, 0.8)]
+        points = {("ViT", str(i), cost): accuracy for i, (cost, accuracy) in enumerate(curve)}
+        points |= {("BiT ResNet", str(i), times * cost): accuracy for i, (cost, accuracy) in enumerate(curve)}
+        points |= {
+            ("hybrid", str(i), cost): accuracy + np.interp(np.log(cost), np.log([1e10, 8e10]), hybrid)
+            for i, (cost, accuracy) in enumerate(curve)
+        }
+        own = table("test/accuracy", points, "family", "model", "total_flops")
+        for row in own:
+            row["test/accuracy"] += 1e-3 * (row["seed"] == 1) * (row["family"] == "ViT")
+        return judge(own)
+
+    assert of(vision.judge_pareto, 3).verdict == Verdict.HOLDS
+    assert "needs 3.0" in of(vision.judge_pareto, 3).measured
+    assert of(vision.judge_pareto, 1.3).verdict == Verdict.DIRECTION
+    assert of(vision.judge_pareto, 0.5).verdict == Verdict.NOT
+    assert of(vision.judge_hybrid_compute, 1, (0.1, 0.0)).verdict == Verdict.HOLDS
+    assert of(vision.judge_hybrid_compute, 1, (0.1, 0.05)).verdict == Verdict.DIRECTION
+    assert of(vision.judge_hybrid_compute, 1, (-0.1, 0.05)).verdict == Verdict.NOT
+
+
+def test_the_verdicts_on_parts_of_a_vit_need_more_than_noise():
+    def positions(none: float, spread: float) -> Verdict:
+        points = {(name,): 0.9 for name in ("learned", "learned_2d", "relative")} | {("none",): none}
+        return vision.judge_positions(seeded("test/accuracy", points, "positions", spread=spread, steps=400)).verdict
+
+    assert [positions(0.6, 0), positions(0.6, 0.04), positions(0.95, 0)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+
+    def head(token: float, spread: float) -> Verdict:
+        points = {("token", 1.0): token, ("token", 2.0): 0.1, ("gap", 1.0): 0.1, ("gap", 2.0): 0.9}
+        return vision.judge_head(seeded("test/accuracy", points, "head", "learning_rate", spread=spread)).verdict
+
+    assert [head(0.9, 0), head(0.91, 0.02), head(0.8, 0)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+    def shape(depth: float, width: float, spread: float = 0.0) -> Verdict:
+        points = {("base", "as it is"): 0.8, ("depth", "4"): depth, ("depth", "1"): 0.5, ("width", "64"): width}
+        points |= {(name, "x"): 0.9 for name in ("MLP", "patch", "all")}
+        return vision.judge_shape(seeded("test/accuracy", points, "scaled", "to", spread=spread, steps=400)).verdict
+
+    assert [shape(0.9, 0.82), shape(0.9, 0.82, 0.05), shape(0.81, 0.82)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+
+    def optimiser(adam: float, spread: float = 0.0) -> Verdict:
+        points = {("BiT ResNet", "Adam, 0.001"): adam, ("BiT ResNet", "Adam, 0.003"): 0.5, ("ViT", "Adam, 0.001"): 0.1}
+        points |= {("BiT ResNet", "SGD, 0.1"): 0.9}
+        own = seeded("test/accuracy", points, "model", "optimiser", spread=spread)
+        return vision.judge_optimiser(own).verdict
+
+    assert [optimiser(0.95), optimiser(0.95, 0.05), optimiser(0.9)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+
+def test_exponents_are_alike_only_by_narrow_intervals(monkeypatch):
+    def of(exponent: float, half: float) -> Verdict:
+        numbers = {
+            "exponent of parameters": {"exponent": exponent, "half_interval": half},
+            "exponent of images": {"exponent": 1 - exponent, "half_interval": half},
+            "prediction": dict.fromkeys(("parameters", "loss", "measured parameters", "measured loss"), 1.0),
+        }
+        monkeypatch.setattr(vision.isoflop, "draw", lambda *_, **__: isoflop.Drawn(None, [], numbers))
+        return vision.judge_isoflop([{"budget": 1e10}, {"budget": 1e12}]).verdict
+
+    assert [of(0.5, 0.1), of(0.5, 0.3), of(0.73, 0.05), of(1.2, 0.1)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+
+
+def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
+    def of(name: str, spread: float = 0.0, **matches: float) -> Verdict:
+        named = {part.replace("_", " "): match for part, match in matches.items()}
+        points = {(part,): match for part, match in named.items()}
+        own = seeded("test/exact_match", points, "part", spread=spread)
+        evidence = ROWS[name].evidence
+        assert isinstance(evidence, Studied)
+        return evidence.judge([row | {"train/loss": 1e-3 if row["part"] == CHEAT else 0.1} for row in own]).verdict
+
+    CHEAT = "no causal mask"
+    assert of("no_positions", base=0.9, no_positions=0.1) == Verdict.HOLDS
+    assert of("no_positions", 0.3, base=0.9, no_positions=0.8) == Verdict.DIRECTION
+    assert of("no_mask", base=0.9, no_causal_mask=0.0) == Verdict.HOLDS
+    assert of("no_mask", base=0.9, no_causal_mask=0.5) == Verdict.DIRECTION
+    assert of("no_mask", base=0.0, no_causal_mask=0.1) == Verdict.NOT
+    deep = {"6 layers": 0.9, "6 layers, post-LN": 0.2}
+    assert of("pre_or_post", base=0.9, **{"post-LN": 0.8}, **deep) == Verdict.HOLDS
+    assert of("pre_or_post", 0.1, base=0.9, **{"post-LN": 0.3}, **deep) == Verdict.DIRECTION
+    assert of("pre_or_post", base=0.9, **{"post-LN": 0.1}, **deep) == Verdict.NOT
+
+
+def test_heads_hold_only_where_the_most_are_worse_too():
+    def of(*losses: float) -> Verdict:
+        points = {(2.0**i,): loss for i, loss in enumerate(losses)}
+        return sizes.judge_heads(table("test/nll", points, "heads")).verdict
+
+    assert [of(1.2, 1.0, 1.1), of(1.2, 1.0, 0.9), of(0.9, 1.0, 1.1)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+
+
+def test_learned_positions_are_alike_only_by_narrow_intervals():
+    def of(learned: float, spread: float = 0.0) -> Verdict:
+        points = {("learned positions",): learned, ("base",): 1.0}
+        return sizes.judge_learned(seeded("test/nll", points, "row", spread=spread)).verdict
+
+    assert [of(1.01), of(1.01, 0.2), of(1.2)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+
+def test_open_gates_are_judged_by_the_longest_sentences_and_the_seeds():
+    def of(opened: float, spread: float = 0.0) -> Verdict:
+        points = {(f"{cell} {bias}", 128.0): 0.125 for cell in ("lstm", "gru") for bias in (0, 1, 4)}
+        points |= {(name, 32.0): 1.0 for name, _ in points} | {("lstm 4", 128.0): opened}
+        return recurrence.judge_gates(seeded("test/accuracy", points, "model", "length", spread=spread)).verdict
+
+    assert [of(0.74), of(0.74, 0.3), of(0.1)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+
+def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch, tmp_path):
+    trained = []
+
+    def keep(path: Path, name: str, planned: object, folders: object, about: object, more: object) -> None:
+        trained.append((name, planned.flags, planned.splits))
+        found = json.loads(path.read_text()) if path.exists() else {}
+        entry = {"command": " ".join(("train.py", f"--config={planned.config}", *planned.flags)), "commit": "c"}
+        entry |= {"validation/bleu": 30 + ("dropout=0.4" in " ".join(planned.flags)) * (GRU in name)}
+        bleu = 38 + 2 * ("configs/transformer" in planned.config) + planned.seed / 10
+        found[name] = entry | {"test/bleu": bleu, "parameters": 5e6, "steps": 2830}
+        path.write_text(json.dumps(found))
+
+    GRU = equal_budget.GRU
+    monkeypatch.setattr(equal_budget, "RECORD", tmp_path / "equal_budget.json")
+    monkeypatch.setattr(equal_budget.record, "clean_provenance", lambda: {"commit": "c"})
+    monkeypatch.setattr(equal_budget.trained, "keep", keep)
+    equal_budget.main("multi30k")
+    assert len(trained) == 3 * 4 + 3 * 3 + 4
+    final = {name: (flags, splits) for name, flags, splits in trained if not name.startswith("search")}
+    assert "--config.model.dropout=0.4" in final[f"{GRU}, seed 2"][0]
+    assert "--config.model.dropout=0.4" in final["LSTM, Bahdanau, seed 0"][0]
+    assert "--config.model.dropout=0.2" in final["Transformer, seed 0"][0]
+    assert {splits for _, splits in final.values()} == {("test",)}
+    equal_budget.main("multi30k")
+    assert len(trained) == 25, "what is recorded is not run again"
+    found = json.loads(equal_budget.RECORD.read_text())
+    assert recurrence.judge_above_recurrence(found).verdict == Verdict.HOLDS
+    found["RNN, Bahdanau, seed 0"]["test/bleu"] = 40.0
+    assert recurrence.judge_above_recurrence(found).verdict == Verdict.DIRECTION
+    found["RNN, Bahdanau, seed 0"]["test/bleu"] = 40.2
+    assert recurrence.judge_above_recurrence(found).verdict == Verdict.NOT
 
 
 def test_the_verdict_on_a_change_of_table_3_follows_the_losses():
@@ -79,10 +274,8 @@ def test_the_verdict_on_a_change_of_table_3_follows_the_losses():
     assert isinstance(dropout.evidence, Studied)
 
     def of(without: float, spread: float = 0.0) -> Verdict:
-        own = table("test/nll", {("dropout 0",): without, ("base",): 1.0}, "row")
-        for row in own:
-            row["test/nll"] += spread * row["seed"]
-        return dropout.evidence.judge(own).verdict
+        points = {("dropout 0, 500 pairs",): without, ("500 pairs",): 1.0, ("dropout 0",): 0.1, ("base",): 0.1}
+        return dropout.evidence.judge(seeded("test/nll", points, "row", spread=spread)).verdict
 
     assert of(1.5) == Verdict.HOLDS
     assert of(1.5, spread=1.0) == Verdict.DIRECTION
@@ -138,7 +331,8 @@ def test_a_record_without_the_row_is_not_measured_yet(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_measured_here_says_what_it_costs():
-    assert "hours of h100x8" in ROWS["wmt14_base"].found().why
+    assert "minutes of h100x8" in ROWS["wmt14_base"].found().why
+    assert "hours of h100x8" in ROWS["imagenet_b16"].found().why
     assert ROWS["wmt14_base"].found().verdict == Verdict.ACCELERATOR
     assert not claims.due(ROWS["wmt14_base"])
 
@@ -176,6 +370,17 @@ def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
         assert "mine: stale, since a.py changed" in capsys.readouterr().out
         numbers["commit"] = "0" * 40  # of another repository
         assert not claims.due(claim)
+    assert claims.stale("a.py", ("0" * 40, commit)), "each of a record's commits counts"
+
+
+def test_a_study_is_stale_when_its_runs_have_other_flags(monkeypatch):
+    study = ROWS["class_token"].evidence
+    assert isinstance(study, Studied)
+    assert not claims.other_runs(study), "words and other sizes of its file changed, and no run"
+    kept = rows.recorded.table_of("vit_head")
+    kept[0]["command"] = kept[0]["command"].replace("--config.steps=400", "--config.steps=300")
+    monkeypatch.setattr(claims.recorded, "table_of", lambda name: kept[:-1])
+    assert claims.other_runs(study) == [kept[0]["run"], kept[-1]["run"]]
 
 
 def test_measuring_records_numbers_with_their_commit_and_writes_no_other_row(tmp_path, monkeypatch, capsys):
@@ -189,7 +394,31 @@ def test_measuring_records_numbers_with_their_commit_and_writes_no_other_row(tmp
     assert np.isfinite(kept["sinusoids_rotate"]["processor seconds"])
     out = capsys.readouterr().out
     assert "[1/2] sinusoids_rotate" in out
-    assert "needs data that are not here: --data_dir=DIR" in out
+    assert "needs data that are not here: --data_dir=DIR, with the files of https://github.com/multi30k" in out
+
+
+@pytest.mark.parametrize("claim", [c for c in page.CLAIMS if c.evidence.data], ids=lambda claim: claim.name)
+def test_a_row_that_needs_data_takes_their_folder(claim):
+    assert "DIR" in claim.command
+    assert claim.evidence.data in claims.brings(claim.evidence.data)
+
+
+SCRIPTS = sorted({claim.command for claim in page.CLAIMS if isinstance(claim.evidence, Recorded)})
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_a_rows_script_takes_the_arguments_of_its_command(command, monkeypatch):
+    script, *arguments = shlex.split(command)[1:]
+    parse, given = commands.script, {}
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.setattr(
+        commands, "script", lambda _, about, **own: parse(lambda **found: given.update(found), about, **own)
+    )
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert not ended.value.code
+    if names := given.get("names"):
+        assert {*names} <= {*importlib.import_module(script.removesuffix(".py").replace("/", ".")).RUNS}
 
 
 def test_the_command_lists_its_rows():

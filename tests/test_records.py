@@ -80,8 +80,13 @@ def test_every_script_that_writes_a_record_asks_for_its_commit_first(path):
         assert "about" in body.partition("provenance(")[2]
 
 
-@pytest.mark.parametrize("name", ["alignment", "clip", "detection", "diffusion", "dino", "fashion_mnist", "image_text",
-                                  "language_model", "segmentation", "translation", "video"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("alignment", "clip", "detection", "diffusion", "dino", "equal_budget", "fashion_mnist", "image_text"),
+        *("language_model", "segmentation", "sst2", "translation", "video"),
+    ],
+)
 def test_the_runs_of_every_script_have_configs(name):
     module = importlib.import_module(f"results.{name}")
     planned = repr([getattr(module, entry, "") for entry in ("RUNS", "QUESTIONS", "CONFIG")])

@@ -56,12 +56,13 @@ class Profile:
 
 def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
     """Left the loss of each budget's models by their size, with parabolas; right the best size and its images by
-    budget, with power laws. The laws are fitted without the largest budget, for which they are a prediction.
+    budget, with power laws. The laws are fitted to the best sizes of each seed, whose spread gives the intervals, and
+    without the largest budget, for which they are a prediction.
 
     Args:
       loss: a column; less is better. Rows have a label `budget`.
     """
-    profiles = [_profile(budget, own, loss) for budget, own in sorted(groups(rows, "budget").items())]
+    profiles = _profiles(rows, loss)
     picture = Figure(figsize=(10, 4), layout="constrained")
     (left, right) = picture.subplots(1, 2)
     for number, profile in enumerate(profiles):
@@ -82,13 +83,14 @@ def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
     numbers = {
         f"{p.budget:.0e}": {"parameters": p.best, "images": p.images, "loss": p.loss} for p in profiles if p.inside
     }
-    known = [profile for profile in profiles[:-1] if profile.inside]
+    of_seeds = [profile for own in groups(rows, "seed").values() for profile in _profiles(own, loss)]
+    known = [profile for profile in of_seeds if profile.inside and profile.budget < profiles[-1].budget]
     budgets = np.array([profile.budget for profile in known])
     for name, marker in (("best", "o"), ("images", "s")):
         values = np.array([getattr(profile, name) for profile in known])
         words = "parameters" if name == "best" else "images"
         right.plot(budgets, values, marker, label=words, color=COLOURS[name == "images"])
-        if len(known) < LEAST or (law := fits.exponent(budgets, values)) is None:
+        if len({*budgets}) < LEAST or (law := fits.exponent(budgets, values)) is None:
             continue
         reach = np.array([budgets.min(), profiles[-1].budget])
         right.plot(reach, np.exp(law.intercept) * reach**law.slope, color=COLOURS[name == "images"], lw=1)
@@ -110,6 +112,10 @@ def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
             f"{profiles[-1].loss:.4f}."
         )
     return Drawn(picture, lines, numbers)
+
+
+def _profiles(rows: Sequence[Row], loss: str) -> list[Profile]:
+    return [_profile(budget, own, loss) for budget, own in sorted(groups(rows, "budget").items())]
 
 
 def _profile(budget: object, rows: Sequence[Row], loss: str) -> Profile:

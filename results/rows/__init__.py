@@ -5,7 +5,8 @@ on this machine (Accelerated). `judge` gives the verdict from the numbers, never
 """
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ RECORD = RESULTS / "claims.json"  # of what is computed
 
 Numbers = dict[str, Value]  # as JSON
 Rows = list[Numbers]  # of a study's table
+Mean = tuple[float, float]  # over seeds, and half its interval
 
 
 class Verdict(StrEnum):
@@ -56,6 +58,32 @@ def verdict(holds: bool, direction: bool = False) -> Verdict:
     return Verdict.HOLDS if holds else Verdict.DIRECTION if direction else Verdict.NOT
 
 
+def difference(first: Mean, second: Mean) -> Mean:
+    """The difference of two means of independent runs, and half its interval."""
+    return first[0] - second[0], math.hypot(first[1], second[1])
+
+
+def above(higher: Mean, lower: Mean) -> Verdict:
+    """Whether one mean is above another: it holds if the interval of the difference says so, in direction if only the
+    means do."""
+    gap, half = difference(higher, lower)
+    return verdict(gap > half, gap > 0)
+
+
+def alike(means: Sequence[Mean], margin: float) -> Verdict:
+    """Whether means are equal: it holds if by their intervals no two of them are a margin apart, in direction if they
+    are not told apart, or by less than the margin, but the intervals are too wide to say so."""
+    gaps = [difference(first, second) for i, first in enumerate(means) for second in means[:i]]
+    return verdict(
+        all(abs(gap) + half <= margin for gap, half in gaps), all(abs(gap) <= max(half, margin) for gap, half in gaps)
+    )
+
+
+def least(*verdicts: Verdict) -> Verdict:
+    """The verdict on a claim of several parts: that of its weakest."""
+    return verdict(all(each is Verdict.HOLDS for each in verdicts), all(each is not Verdict.NOT for each in verdicts))
+
+
 class Evidence(Protocol):
     """Where the numbers of a row come from."""
 
@@ -66,6 +94,10 @@ class Evidence(Protocol):
     @property
     def sources(self) -> tuple[str, ...]:
         """Files whose change makes the record stale."""
+
+    @property
+    def data(self) -> str:
+        """What has to be downloaded: "multi30k", or the name that TFDS has for it; "" for nothing."""
 
     def command(self, name: str) -> str:
         """What makes the record. name: of the row."""
@@ -120,6 +152,11 @@ class Computed:
         return RECORD.name
 
     @property
+    def data(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The file that measures, and the models."""
         return (f"results/rows/{self.measure.__module__.rpartition('.')[2]}.py", "models")
@@ -141,13 +178,14 @@ class Recorded:
       record: results/RECORD.json.
       made_by: the command.
       judge: what it says; a KeyError says that the part is missing.
-      sources: see Evidence.
+      sources, data: see Evidence.
     """
 
     record: str
     made_by: str
     judge: Callable[[Numbers], Found]
     sources: tuple[str, ...] = ()
+    data: str = ""
 
     def command(self, name: str) -> str:
         """See Evidence."""
@@ -173,12 +211,14 @@ class Studied:
       judge: what the rows of its table say.
       minutes: about how long it takes on two cores.
       kept: the folder of results/ where a second size of a study is kept; "" for the study's name.
+      data: see Evidence.
     """
 
     study: str
     judge: Callable[[Rows], Found]
     minutes: int
     kept: str = ""
+    data: str = ""
 
     @property
     def folder(self) -> Path:
@@ -192,13 +232,14 @@ class Studied:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The study's config."""
+        """The study's config, of which only the runs of this size count: see claims.py."""
         return (f"configs/studies/{self.study.partition(':')[0]}.py",)
 
     def command(self, name: str) -> str:
         """See Evidence."""
         del name
-        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')}"
+        where = " --config.data.data_dir=DIR" * bool(self.data)
+        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')}{where}"
 
     def found(self, name: str) -> Found:
         """See Evidence."""
@@ -240,6 +281,11 @@ class Accelerated:
         return "plan_table.json" if self.plan else ""
 
     @property
+    def data(self) -> str:
+        """None: nothing is measured."""
+        return ""
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """None: nothing is measured."""
         return ()
@@ -256,10 +302,11 @@ class Accelerated:
             return Found("", Verdict.ACCELERATOR, self.cost)
         plan = json.loads((RESULTS / "plan_table.json").read_text())[self.plan]
         hours = plan["hours"]["seconds"] * self.times
+        time = f"{hours:,.0f} hours" if hours >= 1.5 else f"{60 * hours:.0f} minutes"
         return Found(
             "",
             Verdict.ACCELERATOR,
-            f"about {hours:,.0f} hours of {plan['machine']['name']}"
+            f"about {time} of {plan['machine']['name']}"
             + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else ""),
             (plan["commit"],) if plan.get("commit") else (),
         )

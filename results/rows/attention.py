@@ -159,7 +159,7 @@ def judge_complexity(found: Numbers) -> Found:
     right = abs(slopes["attention"] - 2) < 0.01 and all(abs(slopes[name] - 1) < 0.01 for name in CELLS)
     cheaper = [length for i, length in enumerate(found["n"]) if cost["attention"][i] < cost["rnn"][i]]
     return Found(
-        f"FLOPs grow by n to the {slopes['attention']:.2f} for attention, to the "
+        f"FLOPs grow by n to the {slopes['attention']:.2f} for attention without its projections, to the "
         f"{', '.join(f'{slopes[name]:.2f} ({name.upper()})' for name in CELLS)}; d = {found['d']}: attention is "
         f"cheaper than an RNN's layer at n = {', '.join(map(str, cheaper))} of {', '.join(map(str, found['n']))}",
         verdict(right and cheaper == [length for length in found["n"] if length < found["d"]], right),

@@ -63,6 +63,7 @@ CLAIMS = (
             "python results/dino.py --data_dir=DIR",
             judge_dino,
             ("models/dino.py", "tasks/dino.py", "configs/dino_fashion_mnist.py"),
+            data="fashion_mnist",
         ),
     ),
 )

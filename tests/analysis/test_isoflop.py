@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.studies import isoflop
 from configs.studies import vit_isoflop
@@ -24,7 +25,7 @@ def rows_of(best, slope: float = 1.0) -> list[dict]:
             size = best(budget) * factor
             loss = 0.5 * (budget / 1e10) ** -0.1 + slope * 0.01 * np.log(factor) ** 2
             rows.append(
-                {"run": "", "budget": budget, "model": str(size), "parameters": size}
+                {"run": "", "budget": budget, "model": str(size), "parameters": size, "seed": 0}
                 | {"examples_seen": budget / (6 * size), "test/nll": loss}
             )
     return rows
@@ -38,6 +39,24 @@ def test_exponents_and_the_held_out_budget_are_recovered():
     assert said["parameters"] == pytest.approx(said["measured parameters"], rel=1e-6)
     assert said["loss"] == pytest.approx(said["measured loss"], rel=1e-6)
     assert any("which no fit has seen" in line for line in drawn.lines)
+
+
+def test_the_interval_of_an_exponent_is_of_the_seeds():
+    """Three budgets alone leave one degree of freedom; three seeds of each leave seven."""
+    shifts = dict(enumerate(np.random.default_rng(0).normal(1, 0.05, 3)))
+    rows = [
+        row | {"seed": seed, "parameters": row["parameters"] * shift**i}
+        for seed, shift in shifts.items()
+        for i, row in enumerate(rows_of(lambda budget: 10 * (budget / 1e10) ** 0.5 * 1e3))
+    ]
+    law = isoflop.draw(rows, loss="test/nll").numbers["exponent of parameters"]
+    sizes = [
+        [profile.best for profile in isoflop._profiles([row for row in rows if row["seed"] == seed], "test/nll")[:-1]]
+        for seed in shifts
+    ]
+    fit = stats.linregress(np.log([BUDGETS[:-1]] * 3).ravel(), np.log(sizes).ravel())
+    assert law["exponent"] == pytest.approx(fit.slope)
+    assert law["half_interval"] == pytest.approx(stats.t.ppf(0.975, 7) * fit.stderr)
 
 
 def test_a_budget_without_a_best_size_says_so():
