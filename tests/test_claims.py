@@ -313,11 +313,18 @@ def test_vanishing_gradients_hold_only_where_gates_keep_them():
 
 
 def test_the_scale_is_judged_by_entropy_and_gradient():
-    kept = [{"entropy": 0.85, "gradient": 0.19}] * 3
-    lost = [{"entropy": e, "gradient": g} for e, g in ((0.5, 0.28), (0.2, 0.2), (0.03, 0.06))]
-    found = {"d_k": [4, 64, 1024], "with": kept, "without": lost}
-    assert attention.judge_softmax(found).verdict == Verdict.HOLDS
-    assert attention.judge_softmax(found | {"without": kept}).verdict == Verdict.NOT
+    kept = [{"entropy": 0.85, "gradient": 0.19, "median": 0.18}] * 3
+
+    def of(*medians: float) -> Verdict:
+        lost = zip((0.5, 0.2, 0.03), medians, strict=True)
+        found = {"without": [{"entropy": e, "gradient": 0.1, "median": m} for e, m in lost], "with": kept}
+        return attention.judge_softmax(found | {"d_k": [4, 64, 1024]}).verdict
+
+    assert [of(0.28, 0.1, 1e-4), of(0.28, 0.2, 0.06), of(0.1, 0.2, 0.3)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
 
 
 def test_a_record_without_the_row_is_not_measured_yet(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "6 layers, no residuals": ("model.depth=6", "model.residual=False"),
     "6 layers, no LayerNorm": ("model.depth=6", "model.norm=none"),
 }
+LESS = ("no residuals", "no LayerNorm")  # that "tiny" has of 6 layers alone
 VARIANTS = {"size": ("tiny",)}
 
 
@@ -42,6 +43,7 @@ def get_config(size: str = "") -> ConfigDict:
     study.runs = tuple(
         base.run("configs/transformer_reverse.py", *changes, *short, *base.ONE_CHECKPOINT, part=part)
         for part, changes in PARTS.items()
+        if not size or part not in LESS
     )
     study.figures = (base.figure("comparison", variant="part", metric="test/exact_match"),)
     return study

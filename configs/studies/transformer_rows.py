@@ -12,7 +12,6 @@ from configs.studies import base
 TINY: dict[str, tuple[str, ...]] = {
     "base": (),
     "head size 6": ("model.head_dim=6", "model.value_dim=24"),
-    "head size 12": ("model.head_dim=12", "model.value_dim=24"),
     "depth 1": ("model.depth=1",),
     "depth 4": ("model.depth=4",),
     "width 48": ("model.width=48",),
@@ -20,7 +19,6 @@ TINY: dict[str, tuple[str, ...]] = {
     "MLP 96": ("model.mlp_dim=96",),
     "MLP 384": ("model.mlp_dim=384",),
     "dropout 0": ("model.dropout=0.0",),
-    "dropout 0.2": ("model.dropout=0.2",),
     # Dropout is against overfitting: in 300 steps all pairs are seen 1.4 times, 500 of them 110 times.
     "500 pairs": ("data.train_examples=500",),
     "dropout 0, 500 pairs": ("data.train_examples=500", "model.dropout=0.0"),

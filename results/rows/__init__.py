@@ -18,6 +18,7 @@ from results import recorded
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 RECORD = RESULTS / "claims.json"  # of what is computed
+NO_PAGES = "--config.evaluation.page=False"
 
 Numbers = dict[str, Value]  # as JSON
 Rows = list[Numbers]  # of a study's table
@@ -177,7 +178,7 @@ class Recorded:
     Attributes:
       record: results/RECORD.json.
       made_by: the command.
-      judge: what it says; a KeyError says that the part is missing.
+      judge: what it says; a KeyError, that a part is missing.
       sources, data: see Evidence.
     """
 
@@ -196,10 +197,7 @@ class Recorded:
         """See Evidence."""
         del name
         path = RESULTS / self.record
-        try:
-            return judged(json.loads(path.read_text()) if path.exists() else None, self.judge)
-        except KeyError:
-            return Found("", Verdict.OPEN)
+        return judged(json.loads(path.read_text()) if path.exists() else None, self.judge)
 
 
 @dataclass(frozen=True)
@@ -239,16 +237,20 @@ class Studied:
         """See Evidence."""
         del name
         where = " --config.data.data_dir=DIR" * bool(self.data)
-        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')}{where}"
+        # a page a run would be a third of the time of the smallest
+        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')} {NO_PAGES}{where}"
 
     def found(self, name: str) -> Found:
         """See Evidence."""
         del name
-        path = self.folder / "table.csv"
-        if not path.exists():
-            return Found("", Verdict.OPEN, f"about {self.minutes} minutes on two cores")
+        missing = Found("", Verdict.OPEN, f"about {self.minutes} minutes on two cores")
+        if not (self.folder / "table.csv").exists():
+            return missing
         rows = recorded.table_of(self.folder.name)
-        found = self.judge(rows)
+        try:
+            found = self.judge(rows)
+        except KeyError:  # the table is of fewer runs
+            return missing
         return Found(
             found.measured,
             found.verdict,
@@ -318,9 +320,12 @@ def computed() -> dict[str, Numbers]:
 
 
 def judged(numbers: Numbers | None, judge: Callable[[Numbers], Found]) -> Found:
-    """What numbers say, with their commit; that nothing was measured where there are none."""
+    """What numbers say, with their commit; that nothing was measured where there are none, or some are missing."""
     if numbers is None:
         return Found("", Verdict.OPEN)
-    found = judge(numbers)
+    try:
+        found = judge(numbers)
+    except KeyError:
+        return Found("", Verdict.OPEN)
     commits = (str(numbers["commit"]),) if isinstance(numbers, Mapping) and numbers.get("commit") else ()
     return Found(found.measured, found.verdict, found.why, found.commits or commits, found.figure)

@@ -19,8 +19,9 @@ from results import equal_budget, recorded
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, above, least, verdict
 from tasks.classify import Task
 
-LENGTHS = (16, 64, 256)
+LENGTHS = (16, 64, 256, 512)
 BIASES = (0.0, 1.0, 4.0)
+UNDERFLOW, EXPLODED = 1e-45, 100.0  # ratios
 SYMBOLS, CLASSES, SENTENCES, SEEDS = 100, 8, 16, 3
 small_cell = partial(recurrent.Model, outputs=CLASSES, vocabulary=SYMBOLS, embedding_dim=64, hidden_dim=64, dropout=0.0)
 
@@ -48,6 +49,10 @@ def gradients() -> Numbers:
     return {"S": list(LENGTHS), "first over last": found}
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.1g}" if value > UNDERFLOW else "0"
+
+
 def _first_over_last(model: classifier.Model | recurrent.Model, length: int) -> Callable[[int], jax.Array]:
     """seed -> the ratio, over 16 sentences."""
     task = Task(inputs=("tokens",))
@@ -70,13 +75,15 @@ def _first_over_last(model: classifier.Model | recurrent.Model, length: int) -> 
 def judge_gradients(found: Numbers) -> Found:
     """They vanish in recurrences, more slowly with an open gate, and not in attention."""
     means = {
-        name: [float(np.exp(np.mean(np.log(np.maximum(seeds, 1e-45))))) for seeds in values]
+        name: [float(np.exp(np.mean(np.log(np.maximum(seeds, UNDERFLOW))))) for seeds in values]
         for name, values in found["first over last"].items()
     }
     last = {name: values[-1] for name, values in means.items()}
-    shown = "; ".join(f"{name} {', '.join(f'{value:.1g}' for value in values)}" for name, values in means.items())
+    shown = "; ".join(f"{name} {', '.join(map(_ratio, values))}" for name, values in means.items())
+    explode = [name for name, value in last.items() if value > EXPLODED]
     closed = [last[name] for name in ("rnn, xavier", "rnn, orthogonal", "lstm, bias 0", "gru, bias 0")]
-    later = min(last["lstm, bias 4"], last["gru, bias 4"]) > max(last["rnn, xavier"], last["rnn, orthogonal"])
+    later = min(last["lstm, bias 4"], last["gru, bias 4"]) > max(closed[:2])
+    sooner = later and max(closed[2:]) < min(closed[:2])
     return Found(
         f"gradient at the first symbol over the last, at initialisation, width 64, S = "
         f"{', '.join(map(str, found['S']))}, {SEEDS} seeds: {shown}",
@@ -84,10 +91,14 @@ def judge_gradients(found: Numbers) -> Found:
             0.3 < last["attention"] < 3 and max(closed) < 1e-3 and min(closed[2:]) > max(closed[:2]),
             0.3 < last["attention"] < 3 and max(closed) < 1e-3 and later,
         ),
-        "that LSTM and GRU keep them longer is a matter of how open their gates begin: with a bias of 0 theirs vanish "
-        "sooner than an RNN's"
-        if later and max(closed[2:]) < min(closed[:2])
-        else "",
+        "; ".join(
+            [
+                "that LSTM and GRU keep them longer is a matter of how open their gates begin: with a bias of 0 theirs "
+                "vanish sooner than an RNN's"
+            ]
+            * sooner
+            + [f"they explode in {', '.join(explode)}"] * bool(explode)
+        ),
     )
 
 
@@ -259,7 +270,7 @@ CLAIMS = (
     ),
     Claim(
         "vanishing_gradients",
-        "Gradients vanish over time in an RNN, later in LSTM and GRU, and not in attention.",
+        "Gradients vanish or explode over time in an RNN, later in LSTM and GRU, and not in attention.",
         "usual explanation; 1706.03762, section 4",
         "",
         Computed(gradients, judge_gradients),
