@@ -94,6 +94,7 @@ def test_the_verdicts_on_data_follow_the_gap():
         points |= {("hybrid" if second == "ViT" else "ViT", 100.0 * 10**i): first + gap for i, gap in enumerate(gaps)}
         own = seeded("test/accuracy", points, "model", "images", parameters=2e5, flops_per_example=6e6)
         for row in own:  # the seeds of the two are not in step
+            row["test/nll"] = 1.0
             row["test/accuracy"] += 1e-3 * (row["seed"] == 1) * (row["model"] == second)
         return judge(own).verdict
 
@@ -105,6 +106,22 @@ def test_the_verdicts_on_data_follow_the_gap():
     assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.05, -0.01) == Verdict.HOLDS
     assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.07, 0.05) == Verdict.DIRECTION
     assert of(vision.judge_hybrid_small, "ViT", 0.05, 0.05, 0.05) == Verdict.NOT
+
+
+def test_where_the_laws_of_the_loss_cross_is_said():
+    laws = {"ViT": (5.0, 0.5), "BiT ResNet": (1.0, 0.3)}  # 5 n^-0.5 = n^-0.3 at 3,125
+    noise = np.random.default_rng(0).normal(1, 0.002, 100)
+    own = [
+        {"model": name, "images": n, "test/nll": a * n**-b * noise[i * 7 + j]}
+        for i, (name, (a, b)) in enumerate(laws.items())
+        for j, n in enumerate((1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5))
+    ]
+    assert "the loss of ViT is the lower from 3.2e+03 images on (95 %: 3.1e+03" in vision._crossing(
+        own, "ViT", "BiT ResNet"
+    )  # the grid has steps of 3 %
+    for row in own:
+        row["test/nll"] += 0.5 * (row["model"] == "ViT")
+    assert "do not cross" in vision._crossing(own, "ViT", "BiT ResNet")
 
 
 def test_the_verdicts_on_compute_compare_at_equal_accuracy_and_at_equal_compute():
@@ -310,6 +327,22 @@ def test_vanishing_gradients_hold_only_where_gates_keep_them():
 
     assert of(1e-5) == Verdict.HOLDS
     assert of(1e-12) == Verdict.DIRECTION
+
+
+def test_a_published_number_is_reached_by_the_mean_of_the_seeds_there_are():
+    def of(*accuracies: float) -> Found:
+        runs = {
+            f"seed {seed}": {"test/accuracy": x, "seconds of the whole command": 60, "parameters": 1, "commit": "c"}
+            for seed, x in enumerate(accuracies)
+        }
+        evidence = ROWS["fashion_mnist"].evidence
+        assert isinstance(evidence, Recorded)
+        return rows.judged({"curve": []} | runs, evidence.judge)
+
+    assert of().verdict == Verdict.OPEN
+    assert [of(0.93).verdict, of(0.92).verdict] == [Verdict.HOLDS, Verdict.NOT], "one seed has no interval"
+    assert "one seed" in of(0.93).measured
+    assert of(0.921, 0.924, 0.922).verdict == Verdict.DIRECTION
 
 
 def test_the_scale_is_judged_by_entropy_and_gradient():

@@ -7,7 +7,7 @@ on this machine (Accelerated). `judge` gives the verdict from the numbers, never
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -180,6 +180,7 @@ class Recorded:
       made_by: the command.
       judge: what it says; a KeyError, that a part is missing.
       sources, data: see Evidence.
+      minutes: about how long it takes on two cores.
     """
 
     record: str
@@ -187,6 +188,7 @@ class Recorded:
     judge: Callable[[Numbers], Found]
     sources: tuple[str, ...] = ()
     data: str = ""
+    minutes: int = 0
 
     def command(self, name: str) -> str:
         """See Evidence."""
@@ -197,7 +199,8 @@ class Recorded:
         """See Evidence."""
         del name
         path = RESULTS / self.record
-        return judged(json.loads(path.read_text()) if path.exists() else None, self.judge)
+        found = judged(json.loads(path.read_text()) if path.exists() else None, self.judge)
+        return replace(found, why=time(self.minutes)) if found.verdict is Verdict.OPEN and self.minutes else found
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class Studied:
     def found(self, name: str) -> Found:
         """See Evidence."""
         del name
-        missing = Found("", Verdict.OPEN, f"about {self.minutes} minutes on two cores")
+        missing = Found("", Verdict.OPEN, time(self.minutes))
         if not (self.folder / "table.csv").exists():
             return missing
         rows = recorded.table_of(self.folder.name)
@@ -304,14 +307,19 @@ class Accelerated:
             return Found("", Verdict.ACCELERATOR, self.cost)
         plan = json.loads((RESULTS / "plan_table.json").read_text())[self.plan]
         hours = plan["hours"]["seconds"] * self.times
-        time = f"{hours:,.0f} hours" if hours >= 1.5 else f"{60 * hours:.0f} minutes"
+        planned = f"{hours:,.0f} hours" if hours >= 1.5 else f"{60 * hours:.0f} minutes"
         return Found(
             "",
             Verdict.ACCELERATOR,
-            f"about {time} of {plan['machine']['name']}"
+            f"about {planned} of {plan['machine']['name']}"
             + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else ""),
             (plan["commit"],) if plan.get("commit") else (),
         )
+
+
+def time(minutes: int) -> str:
+    """How long something takes."""
+    return f"about {minutes} minutes on two cores" if minutes < 120 else f"about {minutes / 60:.0f} hours on two cores"
 
 
 def computed() -> dict[str, Numbers]:

@@ -43,13 +43,13 @@ CLAIMS = (
         "Of equal size and arithmetic, a Swin is better than a ViT and a ResNet.",
         "2103.14030, table 1",
         "81.3 (Swin-T), 79.8 (DeiT-S), 80.0 % (RegNetY-4G)",
-        Studied("swin:tiny", judge_swin, 60, data="fashion_mnist"),
+        Studied("swin:tiny", judge_swin, 55, data="fashion_mnist"),
     ),
     Claim(
         "detr_little_data",
         "From nothing a DETR as published does not learn from 2,000 images; with what was found later it does.",
         "facebookresearch/detr, issue 125; 2010.04159; 2203.01305",
         "AP 0 after 300 epochs",
-        Studied("detr_parts:images_2000", judge_detr, 60, kept="detr_2000_images"),
+        Studied("detr_parts:images_2000", judge_detr, 45, kept="detr_2000_images"),
     ),
 )

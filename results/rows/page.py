@@ -6,6 +6,8 @@ from pathlib import Path
 from results.rows import (
     ROOT,
     Claim,
+    Recorded,
+    Studied,
     Verdict,
     attention,
     dense,
@@ -35,7 +37,13 @@ HEAD = "| Claim | Where | Paper | Measured here | Verdict | Command, record |\n|
 def summary() -> str:
     """How many rows hold, and so on."""
     counts = Counter(claim.found().verdict for claim in CLAIMS)
-    return f"{len(CLAIMS)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict if counts[v]) + "."
+    counted = f"{len(CLAIMS)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict if counts[v]) + "."
+    missing = {
+        claim.command: claim.evidence.minutes
+        for claim in CLAIMS
+        if claim.found().verdict is Verdict.OPEN and isinstance(claim.evidence, Recorded | Studied)
+    }
+    return counted + f" What is not measured takes about {sum(missing.values()) / 60:.0f} hours on two cores."
 
 
 def row(claim: Claim) -> str:

@@ -50,7 +50,7 @@ def gradients() -> Numbers:
 
 
 def _ratio(value: float) -> str:
-    return f"{value:.1g}" if value > UNDERFLOW else "0"
+    return f"{value:.1g}" if value > 2 * UNDERFLOW else "0"
 
 
 def _first_over_last(model: classifier.Model | recurrent.Model, length: int) -> Callable[[int], jax.Array]:
@@ -245,28 +245,28 @@ CLAIMS = (
         "Self-attention is quicker than a recurrence, whose steps wait for one another.",
         "1706.03762, section 4",
         "",
-        Studied(STUDY, judge_time, 80),
+        Studied(STUDY, judge_time, 84),
     ),
     Claim(
         "memory_by_length",
         "The memory of attention grows with n², that of a recurrence with n.",
         "usual explanation",
         "n²; n",
-        Studied(STUDY, judge_memory, 80),
+        Studied(STUDY, judge_memory, 84),
     ),
     Claim(
         "recall",
         "The shorter the path between two places, the easier a long dependency is to learn.",
         "1706.03762, section 4",
         "path 1; n",
-        Studied(STUDY, judge_recall, 80),
+        Studied(STUDY, judge_recall, 84),
     ),
     Claim(
         "gates",
         "An LSTM remembers longer if its gates begin open: what it finds is not a property of the cell alone.",
         "Jozefowicz et al., 2015",
         "",
-        Studied("recall_gates:tiny", judge_gates, 40),
+        Studied("recall_gates:tiny", judge_gates, 20),
     ),
     Claim(
         "vanishing_gradients",
@@ -286,6 +286,7 @@ CLAIMS = (
             judge_bottleneck,
             ("configs/seq2seq_multi30k.py",),
             data="multi30k",
+            minutes=60,
         ),
     ),
     Claim(
@@ -299,6 +300,7 @@ CLAIMS = (
             judge_above_recurrence,
             ("results/equal_budget.py",),
             data="multi30k",
+            minutes=350,
         ),
     ),
     Claim(

@@ -179,7 +179,7 @@ def judge_learned(rows: Rows) -> Found:
     )
 
 
-ROWS = "transformer_rows:tiny"
+ROWS, MINUTES = "transformer_rows:tiny", 75
 CLAIMS = (
     Claim(
         "transformer_parameters",
@@ -214,35 +214,35 @@ CLAIMS = (
         "Many heads are better than one at the same cost, and too many are worse again.",
         f"{PAPER}, table 3 A",
         "perplexity 5.29, 5.00, 4.92, 4.91, 5.01 for 1, 4, 8, 16, 32 heads",
-        Studied("transformer_heads:tiny", judge_heads, 30),
+        Studied("transformer_heads:tiny", judge_heads, 25),
     ),
     Claim(
         "head_size",
         "Smaller heads hurt.",
         f"{PAPER}, table 3 B",
         "perplexity 5.16 with 16, 4.92 with 64",
-        Studied(ROWS, _judge("head size 6", "base"), 80),
+        Studied(ROWS, _judge("head size 6", "base"), MINUTES),
     ),
     Claim(
         "depth",
         "Deeper models are better.",
         f"{PAPER}, table 3 C",
         "perplexity 6.11, 5.19, 4.92, 4.88 with 2, 4, 6, 8 layers",
-        Studied(ROWS, _judge("depth 1", "depth 4", "base"), 80),
+        Studied(ROWS, _judge("depth 1", "depth 4", "base"), MINUTES),
     ),
     Claim(
         "width",
         "Wider models are better.",
         f"{PAPER}, table 3 C",
         "perplexity 5.75, 4.92, 4.66 with 256, 512, 1024",
-        Studied(ROWS, _judge("width 48", "width 192", "base"), 80),
+        Studied(ROWS, _judge("width 48", "width 192", "base"), MINUTES),
     ),
     Claim(
         "mlp_width",
         "Wider MLPs are better.",
         f"{PAPER}, table 3 C",
         "perplexity 5.12, 4.92, 4.75 with 1024, 2048, 4096",
-        Studied(ROWS, _judge("MLP 96", "MLP 384", "base"), 80),
+        Studied(ROWS, _judge("MLP 96", "MLP 384", "base"), MINUTES),
     ),
     Claim(
         "dropout",
@@ -254,7 +254,7 @@ CLAIMS = (
             _judge(
                 "dropout 0, 500 pairs", "500 pairs", "base", "dropout 0", setting="300 steps, all 40,000 pairs or 500"
             ),
-            80,
+            MINUTES,
         ),
     ),
     Claim(
@@ -262,13 +262,13 @@ CLAIMS = (
         "Label smoothing hurts perplexity (and improves BLEU, which is not measured here).",
         f"{PAPER}, section 5.4",
         "perplexity 4.67 without, 5.47 with 0.2",
-        Studied(ROWS, _judge("smoothing 0.2", "smoothing 0", "base"), 80),
+        Studied(ROWS, _judge("smoothing 0.2", "smoothing 0", "base"), MINUTES),
     ),
     Claim(
         "learned_positions",
         "Learned positions and sinusoids give nearly the same results.",
         f"{PAPER}, table 3 E",
         "perplexity 4.92 and 4.92",
-        Studied(ROWS, judge_learned, 80),
+        Studied(ROWS, judge_learned, MINUTES),
     ),
 )

@@ -51,6 +51,7 @@ CLAIMS = (
             "python results/image_text.py",
             judge_modalities,
             ("models/multimodal.py", "configs/image_text_digits.py"),
+            minutes=140,
         ),
     ),
     Claim(
@@ -64,6 +65,7 @@ CLAIMS = (
             judge_dino,
             ("models/dino.py", "tasks/dino.py", "configs/dino_fashion_mnist.py"),
             data="fashion_mnist",
+            minutes=60,
         ),
     ),
 )

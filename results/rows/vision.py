@@ -1,13 +1,14 @@
 """Claims of 2010.11929 that can be measured here."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from analysis import fits
-from analysis.studies import isoflop
+from analysis.studies import isoflop, scaling
 from lookup import Value
 from models import resnet, sizes, vit
 from results import recorded
@@ -124,7 +125,7 @@ def _accuracy(rows: Rows, *labels: str) -> Means:
     return {key: (100 * mean, 100 * half) for key, (mean, half) in recorded.mean_by(rows, *labels).items()}
 
 
-def _gaps(rows: Rows, first: str, second: str) -> tuple[list[Mean], fits.Line, str]:
+def _gaps(rows: Rows, data: str, first: str, second: str) -> tuple[list[Mean], fits.Line, str]:
     """Points by which one model is above another, by images; the line of all pairs of runs over log images; and both in
     words."""
     by_size = _accuracy(rows, "model", "images")
@@ -137,9 +138,29 @@ def _gaps(rows: Rows, first: str, second: str) -> tuple[list[Mean], fits.Line, s
     return (
         gaps,
         line,
-        f"Fashion-MNIST, {images[0]:,.0f} to {images[-1]:,.0f} images, {first} minus {second}: {_points(gaps[0])} to "
+        f"{data}, {images[0]:,.0f} to {images[-1]:,.0f} images, {first} minus {second}: {_points(gaps[0])} to "
         f"{_points(gaps[-1])} points, {line.slope:+.1f} ± {line.error:.1f} a tenfold of data, {_seeds(rows)} seeds, "
         f"one recipe for all; {'; '.join(_size(rows, name) for name in (first, second))}",
+    )
+
+
+def _crossing(rows: Rows, first: str, second: str) -> str:
+    """From how many images on the loss of one model is below that of another, by the power laws of both; in words."""
+    own = {name: [row for row in rows if row["model"] == name] for name in (first, second)}
+    laws = [
+        fits.power_law(*(np.array([row[key] for row in runs]) for key in ("images", "test/nll")))
+        for runs in own.values()
+    ]
+    if not (laws[0] and laws[1]):
+        return "too few sizes for laws of the loss"
+    most = scaling.REACH * max(row["images"] for row in rows)
+    cross = fits.crossing(laws[1], laws[0], (min(row["images"] for row in rows), most))
+    share = f"{100 * cross.share:.0f} % of the draws of both cross up to {most:.0e}"
+    if np.isnan(cross.at):
+        return f"the fitted laws of the loss do not cross; {share}"
+    return (
+        f"by the fitted laws the loss of {first} is the lower from {cross.at:.1e} images on (95 %: {cross.low:.1e} to "
+        f"{cross.high:.1e}; {share})"
     )
 
 
@@ -156,21 +177,21 @@ def _size(rows: Rows, model: str) -> str:
     return f"{model} {row['parameters'] / 1e3:.0f}k parameters, {row['flops_per_example'] / 1e6:.1f} MFLOP an image"
 
 
-def judge_more_data(rows: Rows) -> Found:
+def judge_more_data(rows: Rows, data: str = "Fashion-MNIST", folder: str = "vit_data_scaling") -> Found:
     """The gap between ViT and ResNet closes with data, and turns."""
-    gaps, line, words = _gaps(rows, "ViT", "BiT ResNet")
+    gaps, line, words = _gaps(rows, data, "ViT", "BiT ResNet")
     closes = line.slope > line.error
     return Found(
-        words,
+        f"{words}; {_crossing(rows, 'ViT', 'BiT ResNet')}",
         verdict(above(NONE, gaps[0]) is above(gaps[-1], NONE) is Verdict.HOLDS, closes),
         "the gap closes and does not turn within this set" if closes and max(gaps)[0] < 0 else "",
-        figure="results/vit_data_scaling/figures/gap.png",
+        figure=f"results/{folder}/figures/gap.png",
     )
 
 
 def judge_hybrid_small(rows: Rows) -> Found:
     """Hybrids are above ViTs with few images, and no longer with many."""
-    gaps, line, words = _gaps(rows, "hybrid", "ViT")
+    gaps, line, words = _gaps(rows, "Fashion-MNIST", "hybrid", "ViT")
     return Found(
         words,
         verdict(
@@ -370,7 +391,7 @@ def judge_isoflop(rows: Rows) -> Found:
     )
 
 
-SCALING = "vit_data_scaling:fashion_mnist"
+SCALING, GLYPHS = "vit_data_scaling:fashion_mnist", "glyphs"
 CLAIMS = (
     Claim(
         "vit_parameters",
@@ -399,6 +420,18 @@ CLAIMS = (
         f"{PAPER}, figures 3 and 4",
         "crosses between 9 and 90 million images",
         Studied(SCALING, judge_more_data, 180, data="fashion_mnist"),
+    ),
+    Claim(
+        "more_glyphs",
+        "The same on a set without an end: characters that are drawn.",
+        f"{PAPER}, figure 4",
+        "crosses between 9 and 90 million images",
+        Studied(
+            f"vit_data_scaling:{GLYPHS}",
+            partial(judge_more_data, data="drawn characters", folder=f"vit_data_scaling_{GLYPHS}"),
+            240,
+            kept=f"vit_data_scaling_{GLYPHS}",
+        ),
     ),
     Claim(
         "hybrid_small",
@@ -438,14 +471,14 @@ CLAIMS = (
         "A class token and the mean of tokens are equally good, each at its own rate.",
         f"{PAPER}, figure 9",
         "",
-        Studied("vit_head:tiny", judge_head, 7),
+        Studied("vit_head:tiny", judge_head, 12),
     ),
     Claim(
         "vit_positions",
         "Without positions a ViT is worse; how they are coded hardly matters.",
         f"{PAPER}, table 8",
         "61.4 %; 64.2, 64.0, 64.0 %",
-        Studied("vit_positions:tiny", judge_positions, 6),
+        Studied("vit_positions:tiny", judge_positions, 13),
     ),
     Claim(
         "vit_shape",
@@ -459,7 +492,7 @@ CLAIMS = (
         "Adam is a better optimiser for pre-training ResNets than SGD.",
         f"{PAPER}, table 7",
         "77.54 and 78.24 %; 84.97 and 84.37 %",
-        Studied("optimizer:tiny", judge_optimiser, 7),
+        Studied("optimizer:tiny", judge_optimiser, 12),
     ),
     Claim(
         "less_compute",
