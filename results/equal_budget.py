@@ -3,13 +3,18 @@
 Multi30k, German to English: all models see the same batches for as many steps and have about five million parameters.
 First each of SEARCHED is tried for three epochs with the same rates and dropouts; with the best of them by validation
 BLEU it is trained for ten epochs, three seeds, and scored on test2016. OTHERS have one seed, with the recipe of the GRU
-with additive attention. Writes results/equal_budget.json, an entry a run; what is recorded is not run again. Runs are
+with additive attention. Writes results/equal_budget.json, an entry a run and one of BLEU by the length of the source,
+whose picture is results/equal_budget.png; what is recorded is not run again. Runs are
 kept in runs/equal_budget, from which a second start resumes. FOLDER: see configs/transformer_multi30k.py.
 """
 
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -19,7 +24,8 @@ from experiment import record  # noqa: E402
 from results import trained  # noqa: E402
 from training import log  # noqa: E402
 
-RECORD = ROOT / "results" / "equal_budget.json"
+RECORD, PICTURE = ROOT / "results" / "equal_budget.json", ROOT / "results" / "equal_budget.png"
+LENGTHS = "BLEU by length of the source"
 TRANSFORMER, GRU, FIXED = "Transformer", "GRU, Bahdanau", "GRU, no attention"
 SEQ2SEQ = "configs/seq2seq_multi30k.py"
 SEARCHED = {
@@ -43,7 +49,7 @@ RECIPES = {
 }
 BUDGET = (
     *("--config.data.batch_tokens=2048", "--config.optim.warmup_steps=200", "--config.task.beams=5"),
-    *("--config.evaluation.every_steps=0", "--config.checkpoint.every_steps=0", "--config.checkpoint.keep_last=1"),
+    *("--config.evaluation.every_steps=0", "--config.checkpoint.every_steps=500", "--config.checkpoint.keep_last=1"),
 )
 SHORT, LONG = "--config.epochs=3", "--config.epochs=10"
 EXPECTED = "the Transformer above every recurrence, and the GRU with attention above the one without"
@@ -55,19 +61,36 @@ def main(multi30k: str) -> None:
     best = {}
     for model, config in SEARCHED.items():
         for recipe, flags in RECIPES.items():
-            run(searched(model, recipe), trained.Planned(config, EXPECTED, 0, (), flags=(SHORT, *BUDGET, *flags)),
-                multi30k, about)  # fmt: skip
+            planned = trained.Planned(config, EXPECTED, 0, (), flags=(SHORT, *BUDGET, *flags))
+            run(searched(model, recipe), planned, multi30k, about)
         best[model] = chosen(recorded(), model)
     for model, config in RUNS.items():
         recipe = best.get(model, best[GRU])
         for seed in range(SEEDS if model in SEARCHED else 1):
             planned = trained.Planned(config, EXPECTED, seed, ("test",), flags=(LONG, *BUDGET, *RECIPES[recipe]))
             run(f"{model}, seed {seed}", planned, multi30k, about)
+        if model == [*SEARCHED][-1] and LENGTHS not in recorded():
+            RECORD.write_text(json.dumps(recorded() | {LENGTHS: by_length() | about}, indent=2) + "\n")
+
+
+def by_length() -> record.Record:
+    """BLEU of the validation split by the words of the source, of the first seed of each of SEARCHED; keeps the
+    picture."""
+    first, *others = (trained.workdir_of(RECORD, f"{model}, seed 0") for model in SEARCHED)
+    out = first.parent / "figures"
+    command = ["visualize.py", f"--workdir={first}", f"--with={','.join(map(str, others))}", f"--out={out}"]
+    if status := subprocess.run([sys.executable, *command, "bleu_by_length"], cwd=ROOT).returncode:
+        sys.exit(status)
+    shutil.copy(ROOT / out / "bleu_by_length.png", PICTURE)
+    with np.load(ROOT / out / "bleu_by_length.npz", allow_pickle=False) as arrays:
+        scores = zip(SEARCHED, arrays["bleu"].tolist(), arrays["half_interval"].tolist(), strict=True)
+        groups = {key: arrays[key].tolist() for key in ("begins", "ends", "sentences")}
+        return groups | {model: {"bleu": bleu, "half_interval": half} for model, bleu, half in scores}
 
 
 def searched(model: str, recipe: str) -> str:
     """The name of an entry."""
-    return f"search: {model}, {recipe}"
+    return f"search, {model}, {recipe}"
 
 
 def chosen(found: record.Record, model: str) -> str:

@@ -35,6 +35,11 @@ class Planned:
     flags: tuple[str, ...] = ()
 
 
+def workdir_of(path: Path, name: str) -> Path:
+    """Where the run of an entry is kept. path: of the record."""
+    return Path("runs", path.stem, name.replace(",", "").replace(" ", "-"))
+
+
 def keep(
     path: Path,
     name: str,
@@ -55,7 +60,7 @@ def keep(
     Raises:
       SystemExit: the training or scoring ended with another status than 0.
     """
-    workdir = Path("runs", path.stem, name.replace(",", "").replace(" ", "-"))
+    workdir = workdir_of(path, name)
     command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}", *planned.flags]
     where = [f"--config.{key}={folder}" for key, folder in folders.items() if folder]
     begun = time.perf_counter()

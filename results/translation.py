@@ -52,6 +52,15 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str, *tuple[str, ...]]] = {
     for seed in range(3)
 }
 CASELESS = "--config.task.bleu_lowercase=true"
+# How a run of `tiny` is decoded, beside beam search with 5 beams, alpha 0.6 and the mean of 10 checkpoints.
+USUAL = "5 beams, mean of 10"
+DECODINGS: dict[str, tuple[str, ...]] = {
+    USUAL: ("--config.task.beams=5", "--average=10"),
+    "5 beams, last": ("--config.task.beams=5",),
+    "greedy, mean of 10": ("--config.task.beams=1", "--average=10"),
+    "5 beams, alpha 0, mean of 10": ("--config.task.beams=5", "--average=10", "--config.task.alpha=0.0"),
+    "5 beams, alpha 1, mean of 10": ("--config.task.beams=5", "--average=10", "--config.task.alpha=1.0"),
+}
 
 
 def main(names: list[str], multi30k: str) -> None:
@@ -75,6 +84,11 @@ def main(names: list[str], multi30k: str) -> None:
         run |= {key: value for key, value in test.items() if key.startswith("test/") or key == "notes"}
         if "multi30k" in name:
             run["test/bleu without case"] = evaluate(workdir, "--split=test", *scoring, CASELESS)["test/bleu"]
+        if "tiny" in name:  # by the validation split: test2016 is scored once
+            run["validation/bleu by decoding"] = {
+                how: evaluate(workdir, "--split=validation", *flags)["validation/bleu"]
+                for how, flags in DECODINGS.items()
+            }
         run |= about
         others = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         RECORD.write_text(json.dumps(others | {name: run}, indent=2) + "\n")

@@ -15,7 +15,7 @@ import pytest
 import commands
 from analysis.studies import isoflop
 from errors import UserError
-from results import claims, equal_budget, rows
+from results import claims, equal_budget, rows, translation
 from results.rows import (
     Claim,
     Computed,
@@ -269,6 +269,21 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     monkeypatch.setattr(equal_budget, "RECORD", tmp_path / "equal_budget.json")
     monkeypatch.setattr(equal_budget.record, "clean_provenance", lambda: {"commit": "c"})
     monkeypatch.setattr(equal_budget.trained, "keep", keep)
+
+    def draw(command: list[str], cwd: Path) -> subprocess.CompletedProcess:
+        (out,) = (tmp_path / flag.partition("=")[2] for flag in command if flag.startswith("--out="))
+        out.mkdir(parents=True)
+        (out / "bleu_by_length.png").write_bytes(b"")
+        bleu = [[40, 40], [40, 38], [35, 25]]  # of the Transformer, and of the GRU with attention and without
+        groups = dict(begins=[1, 21], ends=[20, 40], sentences=[500, 500])
+        np.savez(out / "bleu_by_length.npz", bleu=bleu, half_interval=np.ones((3, 2)), **groups)
+        assert cwd == tmp_path
+        assert "--with=runs/equal_budget/GRU-Bahdanau-seed-0,runs/equal_budget/GRU-no-attention-seed-0" in command
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(equal_budget, "ROOT", tmp_path)
+    monkeypatch.setattr(equal_budget, "PICTURE", tmp_path / "equal_budget.png")
+    monkeypatch.setattr(equal_budget.subprocess, "run", draw)
     equal_budget.main("multi30k")
     assert len(trained) == 3 * 4 + 3 * 3 + 4
     final = {name: (flags, splits) for name, flags, splits in trained if not name.startswith("search")}
@@ -284,6 +299,13 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     assert recurrence.judge_above_recurrence(found).verdict == Verdict.DIRECTION
     found["RNN, Bahdanau, seed 0"]["test/bleu"] = 40.2
     assert recurrence.judge_above_recurrence(found).verdict == Verdict.NOT
+    lengths = found[equal_budget.LENGTHS]
+    assert "21 to 40 words: +13.0 ± 1.4 BLEU" in recurrence.judge_lengths(found).measured
+    assert recurrence.judge_lengths(found).verdict == Verdict.HOLDS
+    lengths[equal_budget.FIXED]["bleu"] = [34.0, 31.5]
+    assert recurrence.judge_lengths(found).verdict == Verdict.DIRECTION, "+6 and +6.5"
+    lengths[equal_budget.FIXED]["bleu"] = [30.0, 31.5]
+    assert recurrence.judge_lengths(found).verdict == Verdict.NOT
 
 
 def test_the_verdict_on_a_change_of_table_3_follows_the_losses():
@@ -343,6 +365,26 @@ def test_a_published_number_is_reached_by_the_mean_of_the_seeds_there_are():
     assert [of(0.93).verdict, of(0.92).verdict] == [Verdict.HOLDS, Verdict.NOT], "one seed has no interval"
     assert "one seed" in of(0.93).measured
     assert of(0.921, 0.924, 0.922).verdict == Verdict.DIRECTION
+
+
+def test_ways_to_decode_are_compared_by_seed():
+    def of(*gaps: float) -> Found:
+        usual, last = translation.USUAL, "5 beams, last"
+        runs = {
+            f"multi30k en-de tiny, seed {seed}": {
+                "validation/bleu by decoding": {usual: 40.0 + seed, last: 40.0 + seed - gap},
+                "commit": "c",
+            }
+            for seed, gap in enumerate(gaps)
+        }
+        evidence = ROWS["averaging"].evidence
+        assert isinstance(evidence, Recorded)
+        return rows.judged(runs | {"dates": {}}, evidence.judge)
+
+    assert of().verdict == Verdict.OPEN
+    assert of(0.5, 0.6, 0.7).verdict == Verdict.HOLDS, "the seeds themselves are 1 BLEU apart"
+    assert of(0.5, -0.4, 0.7).verdict == Verdict.DIRECTION
+    assert of(-0.5, -0.4, 0.7).verdict == Verdict.NOT
 
 
 def test_the_scale_is_judged_by_entropy_and_gradient():

@@ -16,7 +16,20 @@ from analysis.figures.gradients import of_batch
 from models import classifier, recurrent
 from models.cells import RecurrentInit
 from results import equal_budget, recorded
-from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, above, least, verdict
+from results.rows import (
+    Claim,
+    Computed,
+    Found,
+    Numbers,
+    Recorded,
+    Rows,
+    Studied,
+    Verdict,
+    above,
+    difference,
+    least,
+    verdict,
+)
 from tasks.classify import Task
 
 LENGTHS = (16, 64, 256, 512)
@@ -182,6 +195,7 @@ def judge_gates(rows: Rows) -> Found:
     )
 
 
+ATTENTION, VECTOR = equal_budget.GRU, equal_budget.FIXED
 ATTENDED, FIXED = "multi30k de-en gru+bahdanau", "multi30k de-en gru+none"
 
 
@@ -221,6 +235,25 @@ def judge_above_recurrence(found: Numbers) -> Found:
     )
 
 
+def judge_lengths(found: Numbers) -> Found:
+    """What attention adds to a GRU is more for the longest sentences than for the shortest."""
+    groups = found[equal_budget.LENGTHS]
+    gaps = []
+    for end in (0, -1):
+        scores = [(groups[model]["bleu"][end], groups[model]["half_interval"][end]) for model in (ATTENTION, VECTOR)]
+        gaps.append(difference(*scores))
+    words = [f"{groups['begins'][end]} to {groups['ends'][end]} words" for end in (0, -1)]
+    return Found(
+        "Multi30k, German to English, validation split, one seed each, GRU with additive attention minus the same "
+        "without: "
+        + ", ".join(f"{of}: {gap:+.1f} ± {half:.1f} BLEU" for of, (gap, half) in zip(words, gaps, strict=True)),
+        least(above(gaps[1], (0.0, 0.0)), above(gaps[1], gaps[0])),
+        "intervals by bootstrap over sentences",
+        (groups["commit"],),
+        "results/equal_budget.png",
+    )
+
+
 def judge_alignment(found: Numbers) -> Found:
     """Additive attention links what belongs together."""
     rates = {name: 100 * run["alignment_error_rate"] for name, run in found.items()}
@@ -239,6 +272,7 @@ def judge_alignment(found: Numbers) -> Found:
 
 STUDY = "attention_recurrence:cpu"
 MULTI30K = "--multi30k=DIR/multi30k"
+EQUAL_BUDGET = f"python results/equal_budget.py {MULTI30K}"
 CLAIMS = (
     Claim(
         "time_by_length",
@@ -290,13 +324,27 @@ CLAIMS = (
         ),
     ),
     Claim(
+        "fixed_vector_lengths",
+        "The bottleneck tells in long sentences.",
+        "1409.0473, figure 2",
+        "",
+        Recorded(
+            "equal_budget.json",
+            EQUAL_BUDGET,
+            judge_lengths,
+            ("results/equal_budget.py",),
+            data="multi30k",
+            minutes=350,
+        ),
+    ),
+    Claim(
         "above_recurrence",
         "A Transformer translates better than recurrent models.",
         "1706.03762, table 2",
         "28.4 against 24.6 BLEU (GNMT), WMT14 English to German",
         Recorded(
             "equal_budget.json",
-            f"python results/equal_budget.py {MULTI30K}",
+            EQUAL_BUDGET,
             judge_above_recurrence,
             ("results/equal_budget.py",),
             data="multi30k",
