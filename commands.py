@@ -195,6 +195,9 @@ def script(main: Callable[..., int | None], description: str, **arguments: Json)
         sys.exit(main(**vars(parser.parse_args())))
     except UserError as error:
         sys.exit(_mistake(error))
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C.", file=sys.stderr, flush=True)
+        sys.exit(130)
 
 
 def chosen(names: list[str], known: Iterable[str]) -> list[str]:

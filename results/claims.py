@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+STOPPED = 130  # exit status of what Ctrl-C ended
 MULTI30K = "https://github.com/multi30k/dataset (data/task1/raw, test_2016_flickr as test)"
 sys.path.insert(0, str(ROOT))
 
@@ -110,7 +111,9 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             done.add(claim.command)
             folder = str(Path(data_dir).absolute())
             command = [part.replace("DIR", folder) for part in shlex.split(claim.command)]
-            if subprocess.run([sys.executable, *command[1:]], cwd=ROOT).returncode:
+            if (status := subprocess.run([sys.executable, *command[1:]], cwd=ROOT).returncode) == STOPPED:
+                raise KeyboardInterrupt
+            if status:
                 print(f"    ended without a result: {claim.command}")
                 continue
             if isinstance(claim.evidence, Studied):

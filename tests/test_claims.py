@@ -30,6 +30,7 @@ from results.rows import (
     sizes,
     vision,
 )
+from studies import grid
 
 ROOT = Path(__file__).parents[1]
 ROWS = {claim.name: claim for claim in page.CLAIMS}
@@ -258,6 +259,7 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
 
     def keep(path: Path, name: str, planned: object, folders: object, about: object, more: object) -> None:
         trained.append((name, planned.flags, planned.splits))
+        grid.read_config(name, (f"--config={planned.config}", *planned.flags))
         found = json.loads(path.read_text()) if path.exists() else {}
         entry = {"command": " ".join(("train.py", f"--config={planned.config}", *planned.flags)), "commit": "c"}
         entry |= {"validation/bleu": 30 + ("dropout=0.4" in " ".join(planned.flags)) * (GRU in name)}
@@ -367,6 +369,12 @@ def test_a_published_number_is_reached_by_the_mean_of_the_seeds_there_are():
     assert of(0.921, 0.924, 0.922).verdict == Verdict.DIRECTION
 
 
+@pytest.mark.parametrize("how", translation.DECODINGS)
+def test_ways_to_decode_have_keys_that_there_are(how):
+    flags = (flag for flag in translation.DECODINGS[how] if flag.startswith("--config."))
+    grid.read_config(how, ("--config=configs/transformer_multi30k.py:en-de+tiny", *flags))
+
+
 def test_ways_to_decode_are_compared_by_seed():
     def of(*gaps: float) -> Found:
         usual, last = translation.USUAL, "5 beams, last"
@@ -455,6 +463,18 @@ def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
     assert claims.stale("a.py", ("0" * 40, commit)), "each of a record's commits counts"
 
 
+STUDIES = {claim.command: claim.evidence for claim in page.CLAIMS if isinstance(claim.evidence, Studied)}
+
+
+@pytest.mark.parametrize("command", STUDIES)
+def test_a_rows_study_takes_the_flags_of_its_command(command):
+    name, _, size = STUDIES[command].study.partition(":")
+    study = grid.read(importlib.import_module(f"configs.studies.{name}").get_config(size))
+    flags = [flag for flag in shlex.split(command) if flag.startswith("--config.")]
+    assert len(grid.jobs(study, flags)) == study.seeds * len(study.runs)
+    assert study.seeds >= 3
+
+
 def test_a_study_is_stale_when_its_runs_have_other_flags(monkeypatch):
     study = ROWS["class_token"].evidence
     assert isinstance(study, Studied)
@@ -501,6 +521,20 @@ def test_a_rows_script_takes_the_arguments_of_its_command(command, monkeypatch):
     assert not ended.value.code
     if names := given.get("names"):
         assert {*names} <= {*importlib.import_module(script.removesuffix(".py").replace("/", ".")).RUNS}
+
+
+def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
+    stopped = subprocess.CompletedProcess([], 130)
+    monkeypatch.setattr(claims.record, "clean_provenance", dict)
+    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: stopped)
+    monkeypatch.setattr(sys, "argv", ["claims.py"])
+    with pytest.raises(SystemExit) as ended:
+        commands.script(lambda: claims.measure([ROWS["alignment"], ROWS["gates"]], data_dir=""), "")
+    assert ended.value.code == 130
+    said = capsys.readouterr()
+    assert "[1/2] alignment" in said.out
+    assert "[2/2]" not in said.out
+    assert said.err == "stopped by Ctrl-C.\n"
 
 
 def test_the_command_lists_its_rows():

@@ -20,8 +20,8 @@ TINY: dict[str, tuple[str, ...]] = {
     "MLP 384": ("model.mlp_dim=384",),
     "dropout 0": ("model.dropout=0.0",),
     # Dropout is against overfitting: in 300 steps all pairs are seen 1.4 times, 500 of them 110 times.
-    "500 pairs": ("data.train_examples=500",),
-    "dropout 0, 500 pairs": ("data.train_examples=500", "model.dropout=0.0"),
+    "500 pairs": ("data.train_split=train[:500]",),
+    "dropout 0, 500 pairs": ("data.train_split=train[:500]", "model.dropout=0.0"),
     "smoothing 0": ("task.label_smoothing=0.0",),
     "smoothing 0.2": ("task.label_smoothing=0.2",),
     "learned positions": ("model.positions=learned",),

@@ -9,6 +9,7 @@ import numpy as np
 from babel import Locale
 from babel.dates import DateTimePattern, tokenize_pattern
 
+from data.slices import cut, stem
 from errors import UserError, nearest
 
 LOCALES = (
@@ -28,18 +29,19 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, str]) -> l
 
     Each pair is of another date, so a held-out split asks for dates that training never saw.
     """
-    if split not in SPLITS:
-        raise UserError(f"the dates have no split {split!r}: {nearest(split, SPLITS)}")
+    if (whole := stem(split)) not in SPLITS:
+        raise UserError(f"the dates have no split {whole!r}: {nearest(whole, SPLITS)}")
     codes = [code.strip() for code in name.split(",")] if name else LOCALES
     for code in codes:
         if code not in LOCALES:
             raise UserError(f"config.data.name={name!r}: there is no locale {code!r}: {nearest(code, LOCALES)}")
     ways = [(pattern, locale) for locale in map(Locale.parse, codes) for pattern in patterns(locale)]
     rng = np.random.default_rng(0)
-    days = rng.permutation((LAST - FIRST).days + 1)[SPLITS[split]].tolist()
-    chosen = rng.integers(len(ways), size=SPLITS["train"].stop)[SPLITS[split]].tolist()
+    days = rng.permutation((LAST - FIRST).days + 1)[SPLITS[whole]].tolist()
+    chosen = rng.integers(len(ways), size=SPLITS["train"].stop)[SPLITS[whole]].tolist()
     dates = [FIRST + datetime.timedelta(day) for day in days]
-    return [(write(date, *ways[way]), date.isoformat()) for date, way in zip(dates, chosen, strict=True)]
+    ways_and_dates = cut(list(zip(dates, chosen, strict=True)), split, "the dates")
+    return [(write(date, *ways[way]), date.isoformat()) for date, way in ways_and_dates]
 
 
 def patterns(locale: Locale) -> list[DateTimePattern]:

@@ -26,6 +26,11 @@ def test_splits_have_their_sizes_share_nothing_and_are_the_same_again(task, size
         assert len({pair[side] for pairs in first.values() for pair in pairs}) == sum(sizes)
 
 
+@pytest.mark.parametrize("task", [dates, reverse])
+def test_a_part_of_a_split_is_its_first_pairs(task):
+    assert task.pairs("", "train[:500]", "", ANY) == splits(task)["train"][:500]
+
+
 def test_dates_are_iso_dates_of_two_centuries():
     found = [datetime.date.fromisoformat(iso) for pairs in splits(dates).values() for _, iso in pairs]
     assert {date.year for date in found} == set(range(1900, 2100))
