@@ -1,7 +1,8 @@
 """Whether pre-training helps: python results/transfer.py [--data_dir=FOLDER]
 
-A ViT and a ResNet learn five classes of Fashion-MNIST, then the other five, fine-tuned and from scratch with equal
-steps, for three seeds. Writes results/transfer.json. Runs are kept in runs/transfer, from which a second start resumes.
+A ViT and a ResNet learn five classes of Fashion-MNIST, then the other five: fine-tuned, fine-tuned after a quarter of
+the pre-training, and from scratch, with equal steps, for three seeds. Writes results/transfer.json. Runs are kept in
+runs/transfer, from which a second start resumes.
 """
 
 import json
@@ -21,7 +22,8 @@ from studies import grid  # noqa: E402
 Row = record.Record
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
 CONFIGS = {"ViT": "configs/vit_fashion_mnist.py", "BiT ResNet": "configs/resnet_fashion_mnist.py"}
-SEEDS, PRETRAINED, STEPS, IMAGES = 3, 600, 100, 1000
+SEEDS, PRETRAINED, LESS, STEPS, IMAGES = 3, 600, 150, 100, 1000
+AFTER_LESS = f"fine-tuned after {LESS} steps"
 FLAGS = [
     *("--config.data.source=arrays", "--config.data.train_split=train", "--config.checkpoint.keep_best="),
     "--config.evaluation.every_steps=0",
@@ -69,23 +71,27 @@ def main(data_dir: str) -> int:
             *(f"--config={config}", f"--config.steps={steps}", f"--config.seed={seed}"),
             f"--config.optim.warmup_steps={steps // 5}",
         ]
-        rows: Row = {"pre-trained": [], "fine-tuned": [], "from scratch": [], "commands": []}
+        rows: Row = {"commands": []}  # those of the first seed
         for seed in range(SEEDS):
             name = f"{Path(config).stem}-{seed}"
-            base = f"{name}-pre-trained"
             for start, flags in {
                 "pre-trained": [*short(PRETRAINED, seed), f"--config.data.name={first}"],
                 "fine-tuned": [
                     *short(STEPS, seed),
                     f"--config.data.name={second}",
-                    f"--config.init_from={RUNS / base}",
+                    f"--config.init_from={RUNS / f'{name}-pre-trained'}",
+                ],
+                "pre-trained less": [*short(LESS, seed), f"--config.data.name={first}"],
+                AFTER_LESS: [
+                    *short(STEPS, seed),
+                    f"--config.data.name={second}",
+                    f"--config.init_from={RUNS / f'{name}-pre-trained-less'}",
                 ],
                 "from scratch": [*short(STEPS, seed), f"--config.data.name={second}"],
             }.items():
                 command, accuracy = run(f"{name}-{start.replace(' ', '-')}", flags)
-                rows[start].append(accuracy)
-                rows["commands"].append(command)
-        rows["commands"] = rows["commands"][:3]
+                rows.setdefault(start, []).append(accuracy)
+                rows["commands"] += [command] * (seed == 0)
         rows |= {f"mean {start}": round(float(np.mean(rows[start])), 4) for start in ("fine-tuned", "from scratch")}
         better &= all(a > b for a, b in zip(rows["fine-tuned"], rows["from scratch"], strict=True))
         result[model] = rows

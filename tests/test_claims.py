@@ -15,7 +15,7 @@ import pytest
 import commands
 from analysis.studies import isoflop
 from errors import UserError
-from results import claims, equal_budget, rows, translation
+from results import claims, equal_budget, rows, transfer, translation
 from results.rows import (
     Claim,
     Computed,
@@ -373,6 +373,19 @@ def test_a_published_number_is_reached_by_the_mean_of_the_seeds_there_are():
 def test_ways_to_decode_have_keys_that_there_are(how):
     flags = (flag for flag in translation.DECODINGS[how] if flag.startswith("--config."))
     grid.read_config(how, ("--config=configs/transformer_multi30k.py:en-de+tiny", *flags))
+
+
+def test_more_pretraining_is_compared_by_seed_of_both_families():
+    def of(vit: list[float], resnet: list[float]) -> Found:
+        less = {transfer.AFTER_LESS: [0.70, 0.75, 0.80]}
+        found = {"ViT": {"fine-tuned": vit} | less, "BiT ResNet": {"fine-tuned": resnet} | less}
+        return vision.judge_more_pretraining(found)
+
+    more = [0.74, 0.79, 0.84 + 1e-3]
+    assert of(more, more).verdict == Verdict.HOLDS, "the seeds themselves are 5 points apart"
+    assert of(more, [0.75, 0.74, 0.82]).verdict == Verdict.DIRECTION
+    assert of(more, [0.65, 0.74, 0.80]).verdict == Verdict.NOT
+    assert ROWS["more_pretraining"].found().verdict == Verdict.OPEN, "the record is older"
 
 
 def test_ways_to_decode_are_compared_by_seed():

@@ -11,7 +11,7 @@ from analysis import fits
 from analysis.studies import isoflop, scaling
 from lookup import Value
 from models import resnet, sizes, vit
-from results import recorded
+from results import recorded, transfer
 from results.rows import (
     Claim,
     Computed,
@@ -218,6 +218,20 @@ def judge_transfer(found: Numbers) -> Found:
     )
     return Found(
         f"Fashion-MNIST, five classes after the other five, 1,000 images, 100 steps, 3 seeds: {shown}", verdict(every)
+    )
+
+
+def judge_more_pretraining(found: Numbers) -> Found:
+    """Fine-tuned after the whole pre-training above after a quarter of it, of both families, by runs paired by seed."""
+    gaps = {
+        name: fits.interval(100 * np.subtract(found[name]["fine-tuned"], found[name][transfer.AFTER_LESS]))
+        for name in transfer.CONFIGS
+    }
+    return Found(
+        f"Fashion-MNIST, five classes after the other five, 1,000 images, {transfer.PRETRAINED} instead of "
+        f"{transfer.LESS} steps of pre-training, {transfer.SEEDS} seeds: "
+        + ", ".join(f"{name} {_points(gap)} points" for name, gap in gaps.items()),
+        least(*(above(gap, NONE) for gap in gaps.values())),
     )
 
 
@@ -451,6 +465,20 @@ CLAIMS = (
             judge_transfer,
             ("results/transfer.py",),
             data="fashion_mnist",
+        ),
+    ),
+    Claim(
+        "more_pretraining",
+        "The more is learned before, the better a model is after fine-tuning.",
+        f"{PAPER}, section 4.2",
+        "ImageNet 77.91, 83.97, 84.15 % (B/16 on ImageNet, ImageNet-21k, JFT)",
+        Recorded(
+            "transfer.json",
+            "python results/transfer.py --data_dir=DIR",
+            judge_more_pretraining,
+            ("results/transfer.py",),
+            data="fashion_mnist",
+            minutes=25,
         ),
     ),
     Claim(
