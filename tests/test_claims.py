@@ -25,8 +25,10 @@ from results.rows import (
     Verdict,
     attention,
     dense,
+    judging,
     page,
     recurrence,
+    scaling,
     sizes,
     vision,
 )
@@ -75,17 +77,17 @@ def seeded(metric: str, values: dict[tuple[object, ...], float], *labels: str, s
 
 
 def test_an_order_holds_beyond_its_interval_and_equality_within_a_margin():
-    assert [rows.above((1.0, 0.3), (low, 0.4)) for low in (0.4, 0.6, 1.1)] == [
+    assert [judging.above((1.0, 0.3), (low, 0.4)) for low in (0.4, 0.6, 1.1)] == [
         Verdict.HOLDS,
         Verdict.DIRECTION,
         Verdict.NOT,
     ]
-    assert rows.above((1.0, float("nan")), (0.0, 0.1)) == Verdict.DIRECTION, "one seed has no interval"
-    assert rows.alike([(90.0, 0.5), (90.5, 0.5)], 2.0) == Verdict.HOLDS
-    assert rows.alike([(90.0, 20.0), (80.0, 5.0)], 2.0) == Verdict.DIRECTION, "noise is not equality"
-    assert rows.alike([(90.0, 0.5), (80.0, 0.5)], 2.0) == Verdict.NOT
-    assert rows.least(Verdict.HOLDS, Verdict.DIRECTION) == Verdict.DIRECTION
-    assert rows.least(Verdict.NOT, Verdict.HOLDS) == Verdict.NOT
+    assert judging.above((1.0, float("nan")), (0.0, 0.1)) == Verdict.DIRECTION, "one seed has no interval"
+    assert judging.alike([(90.0, 0.5), (90.5, 0.5)], 2.0) == Verdict.HOLDS
+    assert judging.alike([(90.0, 20.0), (80.0, 5.0)], 2.0) == Verdict.DIRECTION, "noise is not equality"
+    assert judging.alike([(90.0, 0.5), (80.0, 0.5)], 2.0) == Verdict.NOT
+    assert judging.least(Verdict.HOLDS, Verdict.DIRECTION) == Verdict.DIRECTION
+    assert judging.least(Verdict.NOT, Verdict.HOLDS) == Verdict.NOT
 
 
 def test_the_verdicts_on_data_follow_the_gap():
@@ -99,14 +101,14 @@ def test_the_verdicts_on_data_follow_the_gap():
             row["test/accuracy"] += 1e-3 * (row["seed"] == 1) * (row["model"] == second)
         return judge(own).verdict
 
-    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.01) == Verdict.HOLDS
-    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.06, -0.02) == Verdict.DIRECTION
-    assert of(vision.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.001) == Verdict.DIRECTION, "above by noise alone"
-    assert of(vision.judge_more_data, "BiT ResNet", 0.01, 0.05, 0.1) == Verdict.DIRECTION, "never below"
-    assert of(vision.judge_more_data, "BiT ResNet", -0.05, -0.05, -0.1) == Verdict.NOT
-    assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.05, -0.01) == Verdict.HOLDS
-    assert of(vision.judge_hybrid_small, "ViT", 0.1, 0.07, 0.05) == Verdict.DIRECTION
-    assert of(vision.judge_hybrid_small, "ViT", 0.05, 0.05, 0.05) == Verdict.NOT
+    assert of(scaling.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.01) == Verdict.HOLDS
+    assert of(scaling.judge_more_data, "BiT ResNet", -0.1, -0.06, -0.02) == Verdict.DIRECTION
+    assert of(scaling.judge_more_data, "BiT ResNet", -0.1, -0.05, 0.001) == Verdict.DIRECTION, "above by noise alone"
+    assert of(scaling.judge_more_data, "BiT ResNet", 0.01, 0.05, 0.1) == Verdict.DIRECTION, "never below"
+    assert of(scaling.judge_more_data, "BiT ResNet", -0.05, -0.05, -0.1) == Verdict.NOT
+    assert of(scaling.judge_hybrid_small, "ViT", 0.1, 0.05, -0.01) == Verdict.HOLDS
+    assert of(scaling.judge_hybrid_small, "ViT", 0.1, 0.07, 0.05) == Verdict.DIRECTION
+    assert of(scaling.judge_hybrid_small, "ViT", 0.05, 0.05, 0.05) == Verdict.NOT
 
 
 def test_where_the_laws_of_the_loss_cross_is_said():
@@ -117,12 +119,12 @@ def test_where_the_laws_of_the_loss_cross_is_said():
         for i, (name, (a, b)) in enumerate(laws.items())
         for j, n in enumerate((1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5))
     ]
-    assert "the loss of ViT is the lower from 3.2e+03 images on (95 %: 3.1e+03" in vision._crossing(
+    assert "the loss of ViT is the lower from 3.2e+03 images on (95 %: 3.1e+03" in scaling._crossing(
         own, "ViT", "BiT ResNet"
     )  # the grid has steps of 3 %
     for row in own:
         row["test/nll"] += 0.5 * (row["model"] == "ViT")
-    assert "do not cross" in vision._crossing(own, "ViT", "BiT ResNet")
+    assert "do not cross" in scaling._crossing(own, "ViT", "BiT ResNet")
 
 
 def test_the_verdicts_on_compute_compare_at_equal_accuracy_and_at_equal_compute():
@@ -140,13 +142,13 @@ def test_the_verdicts_on_compute_compare_at_equal_accuracy_and_at_equal_compute(
             row["test/accuracy"] += 1e-3 * (row["seed"] == 1) * (row["family"] == "ViT")
         return judge(own)
 
-    assert of(vision.judge_pareto, 3).verdict == Verdict.HOLDS
-    assert "needs 3.0" in of(vision.judge_pareto, 3).measured
-    assert of(vision.judge_pareto, 1.3).verdict == Verdict.DIRECTION
-    assert of(vision.judge_pareto, 0.5).verdict == Verdict.NOT
-    assert of(vision.judge_hybrid_compute, 1, (0.1, 0.0)).verdict == Verdict.HOLDS
-    assert of(vision.judge_hybrid_compute, 1, (0.1, 0.05)).verdict == Verdict.DIRECTION
-    assert of(vision.judge_hybrid_compute, 1, (-0.1, 0.05)).verdict == Verdict.NOT
+    assert of(scaling.judge_pareto, 3).verdict == Verdict.HOLDS
+    assert "needs 3.0" in of(scaling.judge_pareto, 3).measured
+    assert of(scaling.judge_pareto, 1.3).verdict == Verdict.DIRECTION
+    assert of(scaling.judge_pareto, 0.5).verdict == Verdict.NOT
+    assert of(scaling.judge_hybrid_compute, 1, (0.1, 0.0)).verdict == Verdict.HOLDS
+    assert of(scaling.judge_hybrid_compute, 1, (0.1, 0.05)).verdict == Verdict.DIRECTION
+    assert of(scaling.judge_hybrid_compute, 1, (-0.1, 0.05)).verdict == Verdict.NOT
 
 
 def test_the_verdicts_on_parts_of_a_vit_need_more_than_noise():
@@ -193,8 +195,8 @@ def test_exponents_are_alike_only_by_narrow_intervals(monkeypatch):
             "exponent of images": {"exponent": 1 - exponent, "half_interval": half},
             "prediction": dict.fromkeys(("parameters", "loss", "measured parameters", "measured loss"), 1.0),
         }
-        monkeypatch.setattr(vision.isoflop, "draw", lambda *_, **__: isoflop.Drawn(None, [], numbers))
-        return vision.judge_isoflop([{"budget": 1e10}, {"budget": 1e12}]).verdict
+        monkeypatch.setattr(scaling.isoflop, "draw", lambda *_, **__: isoflop.Drawn(None, [], numbers))
+        return scaling.judge_isoflop([{"budget": 1e10}, {"budget": 1e12}]).verdict
 
     assert [of(0.5, 0.1), of(0.5, 0.3), of(0.73, 0.05), of(1.2, 0.1)] == [
         Verdict.HOLDS,

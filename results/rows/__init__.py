@@ -5,8 +5,7 @@ on this machine (Accelerated). `judge` gives the verdict from the numbers, never
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +21,6 @@ NO_PAGES = "--config.evaluation.page=False"
 
 Numbers = dict[str, Value]  # as JSON
 Rows = list[Numbers]  # of a study's table
-Mean = tuple[float, float]  # over seeds, and half its interval
 
 
 class Verdict(StrEnum):
@@ -57,32 +55,6 @@ class Found:
 def verdict(holds: bool, direction: bool = False) -> Verdict:
     """The verdict of a measured claim. direction: whether at least its direction is right."""
     return Verdict.HOLDS if holds else Verdict.DIRECTION if direction else Verdict.NOT
-
-
-def difference(first: Mean, second: Mean) -> Mean:
-    """The difference of two means of independent runs, and half its interval."""
-    return first[0] - second[0], math.hypot(first[1], second[1])
-
-
-def above(higher: Mean, lower: Mean) -> Verdict:
-    """Whether one mean is above another: it holds if the interval of the difference says so, in direction if only the
-    means do."""
-    gap, half = difference(higher, lower)
-    return verdict(gap > half, gap > 0)
-
-
-def alike(means: Sequence[Mean], margin: float) -> Verdict:
-    """Whether means are equal: it holds if by their intervals no two of them are a margin apart, in direction if they
-    are not told apart, or by less than the margin, but the intervals are too wide to say so."""
-    gaps = [difference(first, second) for i, first in enumerate(means) for second in means[:i]]
-    return verdict(
-        all(abs(gap) + half <= margin for gap, half in gaps), all(abs(gap) <= max(half, margin) for gap, half in gaps)
-    )
-
-
-def least(*verdicts: Verdict) -> Verdict:
-    """The verdict on a claim of several parts: that of its weakest."""
-    return verdict(all(each is Verdict.HOLDS for each in verdicts), all(each is not Verdict.NOT for each in verdicts))
 
 
 class Evidence(Protocol):

@@ -1,7 +1,8 @@
 """Claims on what came of ViT: Swin, and DETR that learns from little."""
 
 from results import recorded
-from results.rows import Claim, Found, Rows, Studied, above, least, verdict
+from results.rows import Claim, Found, Rows, Studied, verdict
+from results.rows.judging import above, least
 
 NOTHING, SOMETHING = 0.05, 0.5  # AP
 

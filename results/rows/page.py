@@ -15,6 +15,7 @@ from results.rows import (
     parts,
     published,
     recurrence,
+    scaling,
     sizes,
     unified,
     vision,
@@ -24,7 +25,7 @@ PAGE: Path = ROOT / "docs" / "claims.md"
 PARTS = {
     "Attention Is All You Need": (*attention.CLAIMS, *parts.CLAIMS, *sizes.CLAIMS),
     "Recurrence and attention": recurrence.CLAIMS,
-    "An Image is Worth 16x16 Words": vision.CLAIMS,
+    "An Image is Worth 16x16 Words": (*vision.CLAIMS, *scaling.CLAIMS),
     "What came of ViT": dense.CLAIMS,
     "Other modalities, and without labels": unified.CLAIMS,
     "Small models that others published": published.CLAIMS,

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from results import recorded
-from results.rows import Claim, Found, Rows, Studied, Verdict, above, difference, least, verdict
+from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
+from results.rows.judging import above, difference, least
 
 STUDY, MINUTES = "transformer_parts:tiny", 90
 NOTHING = 0.01  # nats a token, of a decoder that is shown what it should say

@@ -7,7 +7,8 @@ import numpy as np
 
 from analysis import fits
 from results import translation
-from results.rows import Claim, Found, Mean, Numbers, Recorded, Verdict, above, least, verdict
+from results.rows import Claim, Found, Numbers, Recorded, Verdict, verdict
+from results.rows.judging import Mean, above, least
 
 CNN_RANDOM = 83.5  # accuracy, 1408.5882, table 2; of GLUE's validation split here, as its test labels are hidden
 FASHION = 92.3  # accuracy after 200 epochs

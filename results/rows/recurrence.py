@@ -16,20 +16,8 @@ from analysis.figures.gradients import of_batch
 from models import classifier, recurrent
 from models.cells import RecurrentInit
 from results import equal_budget, recorded
-from results.rows import (
-    Claim,
-    Computed,
-    Found,
-    Numbers,
-    Recorded,
-    Rows,
-    Studied,
-    Verdict,
-    above,
-    difference,
-    least,
-    verdict,
-)
+from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, verdict
+from results.rows.judging import above, difference, least
 from tasks.classify import Task
 
 LENGTHS = (16, 64, 256, 512)

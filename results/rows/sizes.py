@@ -12,7 +12,8 @@ from jaxtyping import PyTree
 from configs import transformer_wmt14
 from models import transformer
 from results import recorded
-from results.rows import Claim, Computed, Found, Mean, Numbers, Rows, Studied, Verdict, above, alike, least, verdict
+from results.rows import Claim, Computed, Found, Numbers, Rows, Studied, Verdict, verdict
+from results.rows.judging import Mean, above, alike, least
 from training import flops
 
 PAPER = "1706.03762"

@@ -1,37 +1,19 @@
 """Claims of 2010.11929 that can be measured here."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from analysis import fits
-from analysis.studies import isoflop, scaling
-from lookup import Value
 from models import resnet, sizes, vit
-from results import recorded, transfer
-from results.rows import (
-    Claim,
-    Computed,
-    Found,
-    Mean,
-    Numbers,
-    Recorded,
-    Rows,
-    Studied,
-    Verdict,
-    above,
-    alike,
-    difference,
-    least,
-    verdict,
-)
+from results import transfer
+from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, verdict
+from results.rows.judging import NONE, above, accuracies, alike, difference, in_points, least, seeds_of
 from training import flops
 
 PAPER = "2010.11929"
-Means = dict[Value, Mean]  # by the value of a label, or by those of several
 MILLIONS = {"B/16": 86, "L/16": 307, "H/14": 632}  # table 1
 # Table 6: exaFLOPs of pre-training on JFT's 303 million images, and its epochs.
 EXAFLOPS = {
@@ -54,8 +36,6 @@ EXAFLOPS = {
 IMAGES = 303e6
 CLASSES = 18_291  # of JFT
 ALIKE = 2.0  # points
-GROWTH = 0.3  # of exponents
-NONE: Mean = (0.0, 0.0)
 WIDE = "not told apart, but the intervals do not exclude {}"
 
 
@@ -120,89 +100,6 @@ def judge_patches(found: Numbers) -> Found:
     )
 
 
-def _accuracy(rows: Rows, *labels: str) -> Means:
-    """The mean test accuracy and half its interval, in percent, by labels."""
-    return {key: (100 * mean, 100 * half) for key, (mean, half) in recorded.mean_by(rows, *labels).items()}
-
-
-def _gaps(rows: Rows, data: str, first: str, second: str) -> tuple[list[Mean], fits.Line, str]:
-    """Points by which one model is above another, by images; the line of all pairs of runs over log images; and both in
-    words."""
-    by_size = _accuracy(rows, "model", "images")
-    images = sorted({row["images"] for row in rows})
-    gaps = [difference(by_size[first, n], by_size[second, n]) for n in images]
-    accuracy = {(row["model"], row["images"], row["seed"]): 100 * row["test/accuracy"] for row in rows}
-    pairs = {(n, s): a - accuracy[second, n, s] for (model, n, s), a in accuracy.items() if model == first}
-    line = fits.line(np.log10([n for n, _ in pairs]), np.array([*pairs.values()]))
-    assert line
-    return (
-        gaps,
-        line,
-        f"{data}, {images[0]:,.0f} to {images[-1]:,.0f} images, {first} minus {second}: {_points(gaps[0])} to "
-        f"{_points(gaps[-1])} points, {line.slope:+.1f} ± {line.error:.1f} a tenfold of data, {_seeds(rows)} seeds, "
-        f"one recipe for all; {'; '.join(_size(rows, name) for name in (first, second))}",
-    )
-
-
-def _crossing(rows: Rows, first: str, second: str) -> str:
-    """From how many images on the loss of one model is below that of another, by the power laws of both; in words."""
-    own = {name: [row for row in rows if row["model"] == name] for name in (first, second)}
-    laws = [
-        fits.power_law(*(np.array([row[key] for row in runs]) for key in ("images", "test/nll")))
-        for runs in own.values()
-    ]
-    if not (laws[0] and laws[1]):
-        return "too few sizes for laws of the loss"
-    most = scaling.REACH * max(row["images"] for row in rows)
-    cross = fits.crossing(laws[1], laws[0], (min(row["images"] for row in rows), most))
-    share = f"{100 * cross.share:.0f} % of the draws of both cross up to {most:.0e}"
-    if np.isnan(cross.at):
-        return f"the fitted laws of the loss do not cross; {share}"
-    return (
-        f"by the fitted laws the loss of {first} is the lower from {cross.at:.1e} images on (95 %: {cross.low:.1e} to "
-        f"{cross.high:.1e}; {share})"
-    )
-
-
-def _points(gap: Mean) -> str:
-    return f"{gap[0]:+.1f} ± {gap[1]:.1f}"
-
-
-def _seeds(rows: Rows) -> int:
-    return len({row["seed"] for row in rows})
-
-
-def _size(rows: Rows, model: str) -> str:
-    row = next(row for row in rows if row["model"] == model)
-    return f"{model} {row['parameters'] / 1e3:.0f}k parameters, {row['flops_per_example'] / 1e6:.1f} MFLOP an image"
-
-
-def judge_more_data(rows: Rows, data: str = "Fashion-MNIST", folder: str = "vit_data_scaling") -> Found:
-    """The gap between ViT and ResNet closes with data, and turns."""
-    gaps, line, words = _gaps(rows, data, "ViT", "BiT ResNet")
-    closes = line.slope > line.error
-    return Found(
-        f"{words}; {_crossing(rows, 'ViT', 'BiT ResNet')}",
-        verdict(above(NONE, gaps[0]) is above(gaps[-1], NONE) is Verdict.HOLDS, closes),
-        "the gap closes and does not turn within this set" if closes and max(gaps)[0] < 0 else "",
-        figure=f"results/{folder}/figures/gap.png",
-    )
-
-
-def judge_hybrid_small(rows: Rows) -> Found:
-    """Hybrids are above ViTs with few images, and no longer with many."""
-    gaps, line, words = _gaps(rows, "Fashion-MNIST", "hybrid", "ViT")
-    return Found(
-        words,
-        verdict(
-            above(gaps[0], NONE) is Verdict.HOLDS and above(gaps[-1], NONE) is not Verdict.HOLDS,
-            gaps[0][0] > 0 and line.slope < -line.error,
-        ),
-        "the hybrid is above the ViT at every size" if min(gaps)[0] > 0 else "",
-        figure="results/vit_data_scaling/figures/scaling.png",
-    )
-
-
 def judge_transfer(found: Numbers) -> Found:
     """Fine-tuned above from scratch, for every seed, of both families."""
     families = ("ViT", "BiT ResNet")
@@ -230,7 +127,7 @@ def judge_more_pretraining(found: Numbers) -> Found:
     return Found(
         f"Fashion-MNIST, five classes after the other five, 1,000 images, {transfer.PRETRAINED} instead of "
         f"{transfer.LESS} steps of pre-training, {transfer.SEEDS} seeds: "
-        + ", ".join(f"{name} {_points(gap)} points" for name, gap in gaps.items()),
+        + ", ".join(f"{name} {in_points(gap)} points" for name, gap in gaps.items()),
         least(*(above(gap, NONE) for gap in gaps.values())),
     )
 
@@ -252,7 +149,7 @@ def _best(label: str, other: str) -> Callable[[Rows], dict[object, tuple[float, 
 
     def of(rows: Rows) -> dict[object, tuple[float, float]]:
         found: dict[object, tuple[float, float]] = {}
-        for (value, _), score in _accuracy(rows, label, other).items():
+        for (value, _), score in accuracies(rows, label, other).items():
             if value not in found or score[0] > found[value][0]:
                 found[value] = score
         return found
@@ -269,7 +166,7 @@ def judge_head(rows: Rows) -> Found:
     best = _best("head", "learning_rate")(rows)
     equal = alike([best["token"], best["gap"]], ALIKE)
     return Found(
-        f"digits, best of three rates, {_seeds(rows)} seeds: {_listed(best)}",
+        f"digits, best of three rates, {seeds_of(rows)} seeds: {_listed(best)}",
         equal,
         WIDE.format(f"{ALIKE:g} points") if equal is Verdict.DIRECTION else "",
     )
@@ -277,12 +174,12 @@ def judge_head(rows: Rows) -> Found:
 
 def judge_positions(rows: Rows) -> Found:
     """None are worse than all of table 8's others, which are alike: apart by less than a quarter of what none cost."""
-    found = _accuracy(rows, "positions")
+    found = accuracies(rows, "positions")
     coded = [found[name] for name in ("learned", "learned_2d", "relative")]
     margin = (float(np.mean([mean for mean, _ in coded])) - found["none"][0]) / 4
     equal = alike(coded, margin)
     return Found(
-        f"digits, {rows[0]['steps']:,.0f} steps, {_seeds(rows)} seeds: {_listed(found)}",
+        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds: {_listed(found)}",
         least(equal, *(above(each, found["none"]) for each in coded)),
         WIDE.format(f"{margin:.1f} points, a quarter of what none cost") if equal is Verdict.DIRECTION else "",
     )
@@ -290,16 +187,16 @@ def judge_positions(rows: Rows) -> Found:
 
 def judge_shape(rows: Rows) -> Found:
     """Depth and smaller patches help more than width."""
-    found = _accuracy(rows, "scaled", "to")
+    found = accuracies(rows, "scaled", "to")
     base = found["base", "as it is"]
     best = {
         name: max(mean for (scaled, _), mean in found.items() if scaled == name)
         for name in ("depth", "width", "MLP", "patch", "all")
     }
     return Found(
-        f"digits, {rows[0]['steps']:,.0f} steps, {_seeds(rows)} seeds, base {base[0]:.1f} ± {base[1]:.1f} %; best "
+        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds, base {base[0]:.1f} ± {base[1]:.1f} %; best "
         "change of "
-        + ", ".join(f"{name} {_points(difference(mean, base))}" for name, mean in best.items())
+        + ", ".join(f"{name} {in_points(difference(mean, base))}" for name, mean in best.items())
         + " points",
         least(above(best["depth"], best["width"]), above(best["patch"], best["width"])),
     )
@@ -308,104 +205,17 @@ def judge_shape(rows: Rows) -> Found:
 def judge_optimiser(rows: Rows) -> Found:
     """Adam not below SGD for ResNets."""
     found: dict[object, tuple[float, float]] = {}
-    for (model, optimiser), score in _accuracy(rows, "model", "optimiser").items():
+    for (model, optimiser), score in accuracies(rows, "model", "optimiser").items():
         if model == "BiT ResNet":
             name = str(optimiser).partition(",")[0]
             if name not in found or score[0] > found[name][0]:
                 found[name] = score
     return Found(
-        f"BiT ResNet, digits, best of two rates, {_seeds(rows)} seeds: {_listed(found)}",
+        f"BiT ResNet, digits, best of two rates, {seeds_of(rows)} seeds: {_listed(found)}",
         above(found["Adam"], found["SGD"]),
     )
 
 
-def _front(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """The log of the compute, and the best accuracy so far, of a family's runs. points: compute and accuracy."""
-    front: list[tuple[float, float]] = []
-    for cost, reached in sorted(points):
-        if not front or reached > front[-1][1]:
-            front.append((cost, reached))
-    return [float(np.log(cost)) for cost, _ in front], [reached for _, reached in front]
-
-
-def _needed(points: list[tuple[float, float]], accuracy: float) -> float:
-    """The compute with which a family reaches an accuracy, by lines between its best runs."""
-    costs, reached = _front(points)
-    return float(np.exp(np.interp(accuracy, reached, costs)))
-
-
-def _reached(points: list[tuple[float, float]], cost: float) -> float:
-    """The accuracy that a family reaches with a compute, likewise."""
-    return float(np.interp(np.log(cost), *_front(points)))
-
-
-def _families(rows: Rows) -> dict[tuple[str, float], list[tuple[float, float]]]:
-    """Compute and accuracy of each model, by family and seed."""
-    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
-    for row in rows:
-        found.setdefault((row["family"], row["seed"]), []).append((row["total_flops"], row["test/accuracy"]))
-    return found
-
-
-def judge_pareto(rows: Rows) -> Found:
-    """A ResNet needs at least twice a ViT's compute for the best accuracy that both reach."""
-    families, ratios = _families(rows), []
-    for seed in sorted({row["seed"] for row in rows}):
-        vit, resnet = families["ViT", seed], families["BiT ResNet", seed]
-        both = min(max(accuracy for _, accuracy in own) for own in (vit, resnet))
-        ratios.append(np.log(_needed(resnet, both) / _needed(vit, both)))
-    mean, half = fits.interval(ratios)
-    low, middle, high = np.exp([mean - half, mean, mean + half])
-    best = {name: 100 * max(a for (own, _), points in families.items() if own == name for _, a in points)
-            for name in dict.fromkeys(row["family"] for row in rows)}  # fmt: skip
-    return Found(
-        f"digits, two sizes and two lengths each, {_seeds(rows)} seeds: for the best accuracy that both reach a ResNet "
-        f"needs {middle:.2f} times a ViT's compute (95 %: {low:.2f} to {high:.2f}); best run: "
-        + ", ".join(f"{name} {accuracy:.1f} %" for name, accuracy in best.items()),
-        verdict(bool(low > 1 and middle >= 2), bool(middle > 1)),
-    )
-
-
-def judge_hybrid_compute(rows: Rows) -> Found:
-    """Of equal compute the hybrid is above the ViT at the least that both have, and not at the most."""
-    families, seeds = _families(rows), sorted({row["seed"] for row in rows})
-    pairs = [(families["hybrid", seed], families["ViT", seed]) for seed in seeds]
-    costs = [sorted(cost for cost, _ in own) for own in pairs[0]]
-    ends = (max(own[0] for own in costs), min(own[-1] for own in costs))  # of the compute that both families have
-    small, large = (
-        fits.interval([100 * (_reached(hybrid, cost) - _reached(vit, cost)) for hybrid, vit in pairs]) for cost in ends
-    )
-    return Found(
-        f"digits, two sizes and two lengths each, {len(seeds)} seeds, hybrid minus ViT at equal compute: "
-        f"{_points(small)} points at {ends[0]:.1e} FLOP, {_points(large)} at {ends[1]:.1e}",
-        verdict(
-            above(small, NONE) is Verdict.HOLDS and above(large, NONE) is not Verdict.HOLDS,
-            small[0] > max(0, large[0]),
-        ),
-    )
-
-
-def judge_isoflop(rows: Rows) -> Found:
-    """Size and data grow alike; and the laws of small budgets say what the largest gives."""
-    numbers = isoflop.draw(rows, loss="test/nll").numbers
-    size, images, said = (numbers.get(name) for name in ("exponent of parameters", "exponent of images", "prediction"))
-    budgets = sorted({float(row["budget"]) for row in rows})
-    tried = f"drawn characters, {len(rows)} runs of {budgets[0]:.0e} to {budgets[-1]:.0e} FLOP"
-    if not (size and images and said):
-        return Found(f"{tried}: fewer than three budgets have a best size among the models", verdict(False))
-    gap = abs(size["exponent"] - images["exponent"])
-    half = size["half_interval"] + images["half_interval"]  # their sum is 1: the errors are opposite
-    return Found(
-        f"{tried}: parameters grow with compute to the {size['exponent']:.2f} ± {size['half_interval']:.2f}, images to "
-        f"the {images['exponent']:.2f} ± {images['half_interval']:.2f}; predicted for the largest, unseen budget "
-        f"{said['parameters']:,.0f} parameters and a loss of {said['loss']:.3f}, measured "
-        f"{said['measured parameters']:,.0f} and {said['measured loss']:.3f}",
-        verdict(gap + half <= GROWTH, size["exponent"] > 0 and images["exponent"] > 0),
-        f"alike is: at most {GROWTH} apart, with the intervals; 2001.08361 has 0.73 and 0.27",
-    )
-
-
-SCALING, GLYPHS = "vit_data_scaling:fashion_mnist", "glyphs"
 CLAIMS = (
     Claim(
         "vit_parameters",
@@ -427,32 +237,6 @@ CLAIMS = (
         f"{PAPER}, sections 3.1 and 4.1",
         "",
         Computed(patches, judge_patches),
-    ),
-    Claim(
-        "more_data",
-        "With little data ResNets are better, with more data ViTs.",
-        f"{PAPER}, figures 3 and 4",
-        "crosses between 9 and 90 million images",
-        Studied(SCALING, judge_more_data, 180, data="fashion_mnist"),
-    ),
-    Claim(
-        "more_glyphs",
-        "The same on a set without an end: characters that are drawn.",
-        f"{PAPER}, figure 4",
-        "crosses between 9 and 90 million images",
-        Studied(
-            f"vit_data_scaling:{GLYPHS}",
-            partial(judge_more_data, data="drawn characters", folder=f"vit_data_scaling_{GLYPHS}"),
-            240,
-            kept=f"vit_data_scaling_{GLYPHS}",
-        ),
-    ),
-    Claim(
-        "hybrid_small",
-        "With few images hybrids are better than ViTs, and the difference vanishes.",
-        "usual explanation",
-        "",
-        Studied(SCALING, judge_hybrid_small, 180, data="fashion_mnist"),
     ),
     Claim(
         "pretraining",
@@ -521,26 +305,5 @@ CLAIMS = (
         f"{PAPER}, table 7",
         "77.54 and 78.24 %; 84.97 and 84.37 %",
         Studied("optimizer:tiny", judge_optimiser, 12),
-    ),
-    Claim(
-        "less_compute",
-        "For the same accuracy a ViT needs two to four times less compute than a ResNet.",
-        f"{PAPER}, figure 5",
-        "2 to 4 times",
-        Studied("vit_compute:tiny", judge_pareto, 15),
-    ),
-    Claim(
-        "hybrid_compute",
-        "With little compute hybrids are better than ViTs, and the difference vanishes for larger models.",
-        f"{PAPER}, section 4.4",
-        "",
-        Studied("vit_compute:tiny", judge_hybrid_compute, 15),
-    ),
-    Claim(
-        "isoflop",
-        "With more compute the best size and the best number of images grow alike.",
-        "2203.15556, table 2 (language models)",
-        "exponents 0.49 and 0.51",
-        Studied("vit_isoflop:glyphs", judge_isoflop, 150),
     ),
 )
