@@ -8,6 +8,7 @@ The head of a model that learns without labels (DINO, MAE), which is derived fro
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from errors import UserError
 from experiment import record, restore
 from experiment.run import Run
 from input_pipeline import Reader
+from lookup import Section
 from weights import transplant, word_vectors
 from weights.transplant import Weights
+
+IMAGES = ("image_size", "image_width", "mean", "std", "interpolation")  # keys of config.data that weights decide
 
 
 def weights(run: Run) -> tuple[Weights, str]:
@@ -50,7 +54,16 @@ def weights(run: Run) -> tuple[Weights, str]:
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
     differ = [key for key in file.settings if getattr(run.model, key, file.model[key]) != file.model[key]]
     notes = [f"note: these weights were made with config.model.{key}={file.model[key]}." for key in differ]
+    if flags := other_images(file, run.config["data"]):
+        notes.append(f"note: these weights saw images made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
+
+
+def other_images(file: published.Weights, data: Section) -> list[str]:
+    """The flags that would make images ready as what stands beside the weights says, where config.data differs."""
+    made = {key: file.data[key] for key in IMAGES if key in file.data and key in data}
+    own = {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in made}
+    return [shlex.quote(f"--config.data.{key}={value}") for key, value in made.items() if value != own[key]]
 
 
 def check(source: str) -> None:

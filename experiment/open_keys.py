@@ -138,8 +138,7 @@ def beginning(source: str) -> Start | None:
     path, _ = init_from.parts(source)
     if path.is_dir() and (path / record.FILE).exists() and not weights.is_published(path):
         saved = record.read(path)
-        wanted = ("image_size", "image_width", "mean", "std", "interpolation")
-        data = {key: saved["data"][key] for key in wanted if key in saved["data"]}
+        data = {key: saved["data"][key] for key in init_from.IMAGES if key in saved["data"]}
         if "tokenizer" in saved["data"]:
             data["tokenizer"] = str(path)
         return Start(saved["model"], data, saved.get("parameters", 0))
@@ -150,7 +149,8 @@ def beginning(source: str) -> Start | None:
     if found.grid:
         data |= {"image_size": found.grid[0] * found.side, "image_width": found.grid[1] * found.side}
     if found.channels:
-        data |= {key: found.data.get(key, (0.5,) * found.channels) for key in ("mean", "std")}
+        data |= dict.fromkeys(("mean", "std"), (0.5,) * found.channels)
+        data |= {key: found.data[key] for key in init_from.IMAGES if key in found.data}
     return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()))
 
 

@@ -1,6 +1,7 @@
 """convert.py: a published file becomes a run that is used like any other, and a run becomes a file again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -16,8 +17,10 @@ from experiment import init_from, restore
 from tests import commandline
 from tests.conftest import tiny
 from tests.weights.conftest import drawn  # noqa: F401
+from tests.weights.test_clip import drawn as drawn_clip
 from tests.weights.test_dit import drawn as drawn_dit
 from tests.weights.test_video import drawn as drawn_video
+from weights import preprocessing
 
 
 def command(*arguments: object) -> commandline.Done:
@@ -241,6 +244,28 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     assert taken["positions/embedding"].shape == (1, 26, 16)
     assert "positions/embedding resized from 3x3 patches to 5x5 patches" in line
     assert line.endswith("note: these weights were made with config.model.activation=gelu.")
+    shutil.copy(published, tmp_path)  # with what transformers puts beside it
+    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5] * 3, "size": 12, "resample": 3}
+    (tmp_path / preprocessing.FILE).write_text(json.dumps(said))
+    _, line = begun(tmp_path / published.name, tmp_path)
+    flags = "'--config.data.mean=(0.1, 0.2, 0.3)' --config.data.interpolation=bicubic"
+    assert line.endswith(f"note: these weights saw images made ready in another way: {flags}")
+
+
+def test_a_folder_of_a_clip_says_how_a_run_makes_images_ready(tmp_path):
+    params, model = drawn_clip("clip")
+    said = {"size": 16, "crop_size": 12, "do_center_crop": True, "resample": 2}
+    others = {preprocessing.FILE: json.dumps(said).encode()}
+    special = {"special": {"eos_token_id": 7, "decoder_start": 1}}
+    weights.write_folder(tmp_path / "folder", params, model | special, others=others)
+    found = weights.read(tmp_path / "folder")
+    data = convert.config_of(found, configs.load("configs/clip_coco.py:B/32"), False, tmp_path / "folder").data
+    assert (data.image_size, data.eval_crop, data.eval_crop_share, data.interpolation) == (
+        12,
+        "center",
+        0.75,
+        "bilinear",
+    )
 
 
 def test_a_model_of_images_that_are_not_square_becomes_a_run_once_their_shape_is_said(drawn, tmp_path):  # noqa: F811

@@ -184,13 +184,16 @@ def test_a_small_memory_splits_the_batch(tmp_path):
 
 
 def test_a_run_begins_with_the_model_of_its_weights(tmp_path, monkeypatch):
-    saved = {"model": {"name": "resnet", "depths": [1, 1], "width": 8, "root": "cifar"}, "data": {"image_size": 32}}
+    model = {"name": "resnet", "depths": [1, 1], "width": 8, "root": "cifar"}
     monkeypatch.setattr(open_keys.init_from, "check", lambda source: None)
-    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(saved["model"], saved["data"], 1000))
+    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(model, {"interpolation": "bicubic"}, 1000))
     config = configs.load("configs/my_images.py", {"data.name": str(images(tmp_path)), "init_from": "runs/x"})
     config, lines = open_keys.resolve(config, tmp_path / "run")
     assert (config.model.name, config.model.depths, config.model.root) == ("resnet", (1, 1), "cifar")
-    assert config.data.image_size == 32
+    assert (config.data.image_size, config.data.interpolation) == (
+        224,
+        "bicubic",
+    )  # which the weights do not say, and do
     assert "these weights" in "\n".join(lines)
 
 
