@@ -54,14 +54,14 @@ def weights(run: Run) -> tuple[Weights, str]:
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
     differ = [key for key in file.settings if getattr(run.model, key, file.model[key]) != file.model[key]]
     notes = [f"note: these weights were made with config.model.{key}={file.model[key]}." for key in differ]
-    if flags := other_images(file, run.config["data"]):
+    if not run.config["recipe"] and (flags := other_images(file, run.config["data"])):  # a recipe takes them itself
         notes.append(f"note: these weights saw images made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
 
 
 def other_images(file: published.Weights, data: Section) -> list[str]:
     """The flags that would make images ready as what stands beside the weights says, where config.data differs."""
-    made = {key: file.data[key] for key in IMAGES if key in file.data and key in data}
+    made = {key: file.data[key] for key in IMAGES if key in file.data and key in data and key != "image_width"}
     own = {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in made}
     return [shlex.quote(f"--config.data.{key}={value}") for key, value in made.items() if value != own[key]]
 

@@ -48,11 +48,11 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     given = configs.plain(config)
     survey = input_pipeline.survey(given["data"])
     machine, start = _machine(given), beginning(given.get("init_from", ""))
-    if start and not _derived(name := start.model.get("name", config.model.name), config.model.name):
-        configs.choose(config, "model.name", name)
-        configs.complete(config)
     changes = {f"data.{key}": value for key, value in survey.keys.items()}
     changes |= choose(survey, Given(given), machine, start)
+    if start and not _derived(name := changes.get("model.name", config.model.name), config.model.name):
+        configs.choose(config, "model.name", name)
+        configs.complete(config)
     filled = _fill(config, hosts.shared("recipe", changes), start.model if start else {})
     if config.step.accumulate is None:
         run = build(_whole(config), workdir, pipeline_of=partial(input_pipeline.unread, survey=survey))
@@ -151,7 +151,7 @@ def beginning(source: str) -> Start | None:
     if found.channels:
         data |= dict.fromkeys(("mean", "std"), (0.5,) * found.channels)
         data |= {key: found.data[key] for key in init_from.IMAGES if key in found.data}
-    return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()))
+    return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()), found.side)
 
 
 def micro_batches(run: Run, machine: Machine) -> int:

@@ -197,6 +197,18 @@ def test_a_run_begins_with_the_model_of_its_weights(tmp_path, monkeypatch):
     assert "these weights" in "\n".join(lines)
 
 
+def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
+    """Of MAE, whose decoder is another one; images are as wide and high as the data's, in whole patches."""
+    size = {"width": 8, "depth": 1, "mlp_dim": 8, "heads": 2, "patch": 14, "decoder_depth": 8}
+    shown = {"image_size": 224, "mean": (0.1, 0.2, 0.3), "std": (0.5,) * 3}
+    start = open_keys.Start({"name": "mae", **size}, shown, 1000, side=14)
+    monkeypatch.setattr(open_keys, "beginning", lambda _: start)
+    config = configs.load("configs/my_masks.py", {"data.name": str(masks(tmp_path / "masks")), "init_from": "folder"})
+    config, _ = open_keys.resolve(config, tmp_path / "run")
+    assert (config.model.name, config.model.patch, config.model.decoder_depth) == ("segmenter", 14, 2)
+    assert (config.data.image_size, config.data.image_width, config.data.mean) == (42, 42, (0.1, 0.2, 0.3))
+
+
 @pytest.mark.parametrize(
     ("kind", "make", "message"),
     [
