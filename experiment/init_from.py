@@ -28,6 +28,7 @@ from weights import transplant, word_vectors
 from weights.transplant import Weights
 
 IMAGES = ("image_size", "image_width", "mean", "std", "interpolation")  # keys of config.data that weights decide
+FREE = ("image_width", "eval_crop", "eval_crop_share")  # those that another run may have otherwise
 
 
 def weights(run: Run) -> tuple[Weights, str]:
@@ -54,14 +55,15 @@ def weights(run: Run) -> tuple[Weights, str]:
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
     differ = [key for key in file.settings if getattr(run.model, key, file.model[key]) != file.model[key]]
     notes = [f"note: these weights were made with config.model.{key}={file.model[key]}." for key in differ]
-    if not run.config["recipe"] and (flags := other_images(file, run.config["data"])):  # a recipe takes them itself
-        notes.append(f"note: these weights saw images made ready in another way: {' '.join(flags)}")
+    if flags := [] if run.config["recipe"] else other_data(file, run.config["data"]):  # a recipe takes them itself
+        notes.append(f"note: these weights saw data made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
 
 
-def other_images(file: published.Weights, data: Section) -> list[str]:
-    """The flags that would make images ready as what stands beside the weights says, where config.data differs."""
-    made = {key: file.data[key] for key in IMAGES if key in file.data and key in data and key != "image_width"}
+def other_data(file: published.Weights, data: Section) -> list[str]:
+    """The flags that would make data ready as what stands beside the weights says, where config.data differs; an
+    evaluation's crop may."""
+    made = {key: value for key, value in file.data.items() if key in data and key not in FREE}
     own = {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in made}
     return [shlex.quote(f"--config.data.{key}={value}") for key, value in made.items() if value != own[key]]
 

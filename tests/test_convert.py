@@ -249,7 +249,7 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     (tmp_path / preprocessing.FILE).write_text(json.dumps(said))
     _, line = begun(tmp_path / published.name, tmp_path)
     flags = "'--config.data.mean=(0.1, 0.2, 0.3)' --config.data.interpolation=bicubic"
-    assert line.endswith(f"note: these weights saw images made ready in another way: {flags}")
+    assert line.endswith(f"note: these weights saw data made ready in another way: {flags}")
 
 
 def test_a_folder_of_a_clip_says_how_a_run_makes_images_ready(tmp_path):
@@ -260,12 +260,10 @@ def test_a_folder_of_a_clip_says_how_a_run_makes_images_ready(tmp_path):
     weights.write_folder(tmp_path / "folder", params, model | special, others=others)
     found = weights.read(tmp_path / "folder")
     data = convert.config_of(found, configs.load("configs/clip_coco.py:B/32"), False, tmp_path / "folder").data
-    assert (data.image_size, data.eval_crop, data.eval_crop_share, data.interpolation) == (
-        12,
-        "center",
-        0.75,
-        "bilinear",
-    )
+    shown = (data.image_size, data.eval_crop, data.eval_crop_share, data.interpolation)
+    assert shown == (12, "center", 0.75, "bilinear")
+    own = {**data, "begin": False, "max_length": 9, "eval_crop": "none"}
+    assert init_from.other_data(found, own) == ["--config.data.begin=True", "--config.data.max_length=5"]
 
 
 def test_a_model_of_images_that_are_not_square_becomes_a_run_once_their_shape_is_said(drawn, tmp_path):  # noqa: F811
