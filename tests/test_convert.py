@@ -252,6 +252,36 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     assert line.endswith(f"note: these weights saw data made ready in another way: {flags}")
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes", "trunk"),
+    [
+        ("vit", dict(mlp_dim=64), dict(width=16, depths=(3,), head_dim=8, patch=4)),
+        ("swin", {}, dict(width=8, depths=(2, 1), head_dim=4, window=3, patch=2)),
+    ],
+)
+def test_a_dense_models_trunk_begins_with_a_published_classifier(drawn, tmp_path, name, sizes, trunk):  # noqa: F811
+    params, model = drawn(name=name, **sizes)
+    path = tmp_path / "a.safetensors"
+    weights.write(path, params, "timm", model)
+    changes = {f"model.trunk.{key}": value for key, value in (trunk | {"name": name}).items()}
+    changes |= {"model.strides": (2, 4), "data.image_size": 24, "data.image_width": 36, "init_from": str(path)}
+    config = configs.load("configs/upernet_digits.py", changes | {"data.mean": (0.5,) * 3, "data.std": (0.5,) * 3})
+    run = experiment.build(config, tmp_path / "run")
+    taken, line = init_from.weights(run)
+    same = {name: x for name, x in taken.items() if not name.startswith("trunk/positions")}
+    for path_, x in same.items():
+        np.testing.assert_array_equal(x, params[path_ if name == "swin" else path_.removeprefix("trunk/")])
+    expected = {one for one in run.shapes() if one.startswith("trunk/") and not one.startswith("trunk/up_")}
+    assert taken.keys() == expected
+    assert line.endswith("All else begins anew.")
+    if name == "vit":
+        assert taken["trunk/positions/embedding"].shape == (1, 54, 16)
+        assert "left out: trunk/token, trunk/head/" in line
+        more = {**params, "registers": params["token"]}  # of which a trunk has none
+        with pytest.raises(UserError, match="has trunk/registers, which this model has not"):
+            init_from.of_trunk(more, run.shapes(), ((3, 3), (6, 9)), "there", ())
+
+
 def test_a_folder_of_a_clip_says_how_a_run_makes_images_ready(tmp_path):
     params, model = drawn_clip("clip")
     said = {"size": 16, "crop_size": 12, "do_center_crop": True, "resample": 2}
