@@ -152,7 +152,7 @@ class Trunk:
     def _vit(
         self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
     ) -> list[Map]:
-        more: dict[str, Any] = dict(strides=strides, kernel=kernel, dtype=jnp.dtype(dtype).name)
+        more: dict[str, Any] = dict(strides=strides, kernel=kernel, dtype=jnp.dtype(dtype).name)  # Any: as above
         return Pyramid(0, **self._plain(), **more, name="trunk")(image, train=train)
 
 

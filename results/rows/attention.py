@@ -174,6 +174,7 @@ def sequential() -> Numbers:
     for length in lengths:
         x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
         for name, layer in layers.items():
+            # Any: a keyword of the layer's own, which `apply` has no type for.
             options: dict[str, Any] = {"train": False} if name == "attention" else {}
             params = _params(layer, x, **options)
             found[name]["chain"].append(_chain(jax.make_jaxpr(partial(layer.apply, **options))(params, x)))
@@ -203,7 +204,7 @@ def judge_shared(found: Numbers) -> Found:
     )
 
 
-def _params(layer: nn.Module, x: jax.ShapeDtypeStruct, **options: Any) -> PyTree:
+def _params(layer: nn.Module, x: jax.ShapeDtypeStruct, **options: bool) -> PyTree:
     """The shapes of a layer's parameters. options: of its call, whatever it takes."""
     variables = jax.eval_shape(partial(layer.init, **options), jax.random.key(0), x)
     return {"params": variables["params"]}
