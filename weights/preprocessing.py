@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from errors import UserError
-from lookup import Json, Section
+from lookup import Json, Section, Value
 from weights.ours import Settings
 
 FILE = "preprocessor_config.json"
@@ -101,7 +101,7 @@ def _sizes(said: Json) -> Settings:
     return found
 
 
-def _side(size: Json | int | None) -> int:
+def _side(size: Value) -> int:
     """The side of a square, or the shorter one of an image; 0 of anything else."""
     if not isinstance(size, dict):
         return int(size or 0)
