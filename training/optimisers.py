@@ -97,6 +97,7 @@ def _adafactor(
     min_dim_size_to_factor: Annotated[int, Ge(1)] = 128,
     eps: PositiveFloat = 1e-30,
     clipping_threshold: Annotated[float, Ge(1)] = 1.0,
+    multiply_by_parameter_scale: bool = False,
 ) -> optax.GradientTransformation:
     """Adafactor (1804.04235) without its learning rate, momentum and relative steps.
 
@@ -107,9 +108,12 @@ def _adafactor(
       min_dim_size_to_factor: the least size of both dimensions of a matrix that is factored.
       eps: added to the squared gradient.
       clipping_threshold: the largest root mean square of a parameter's update.
+      multiply_by_parameter_scale: whether the learning rate is relative to a parameter's root mean square, as T5 needs,
+        whose embeddings begin ten times as large as its matrices.
     """
     factors = optax.scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)
-    return optax.chain(factors, optax.clip_by_block_rms(clipping_threshold))
+    scale = (optax.scale_by_param_block_rms(),) if multiply_by_parameter_scale else ()
+    return optax.chain(factors, optax.clip_by_block_rms(clipping_threshold), *scale)
 
 
 def _muon(

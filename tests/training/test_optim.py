@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,6 +108,26 @@ def today(name: str) -> optax.GradientTransformation:
         optax.add_decayed_weights(0.1, lambda params: optim.decayed(params, (".*/kernel",))),
         optax.scale_by_learning_rate(optax.cosine_decay_schedule(0.02, 10)),
     )
+
+
+def test_adafactor_by_the_size_of_parameters_is_that_of_optax():
+    ours, _ = optim.make(
+        name="adafactor",
+        learning_rate=0.02,
+        total_steps=10,
+        schedule="constant",
+        weight_decay=0.0,
+        clip_norm=0.0,
+        multiply_by_parameter_scale=True,
+    )
+    theirs = optax.adafactor(0.02, multiply_by_parameter_scale=True)
+    (params_a, state_a), (params_b, state_b) = (WIDE, ours.init(WIDE)), (WIDE, theirs.init(WIDE))
+    for _ in range(2):
+        updates, state_a = ours.update(jax.tree.map(jnp.sin, params_a), state_a, params_a)
+        params_a = optax.apply_updates(params_a, updates)
+        updates, state_b = theirs.update(jax.tree.map(jnp.sin, params_b), state_b, params_b)
+        params_b = optax.apply_updates(params_b, updates)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), params_a, params_b)
 
 
 OWN = {"adamw": dict(b1=0.8, b2=0.99, eps=1e-6), "sgd": dict(momentum=0.8, nesterov=True), "adafactor": {}}
