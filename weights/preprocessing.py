@@ -105,8 +105,8 @@ def _side(size: Value) -> int:
     """The side of a square, or the shorter one of an image; 0 of anything else."""
     if not isinstance(size, dict):
         return int(size or 0)
-    height = size.get("height", size.get("shortest_edge", 0))
-    return int(height) if size.get("width", height) == height and "longest_edge" not in size else 0
+    height = int(size.get("height") or size.get("shortest_edge") or 0)
+    return height if size.get("width", height) == height and "longest_edge" not in size else 0
 
 
 def file(data: Section) -> dict[str, bytes]:

@@ -204,7 +204,7 @@ def judge_shared(found: Numbers) -> Found:
     )
 
 
-def _params(layer: nn.Module, x: jax.ShapeDtypeStruct, **options: bool) -> PyTree:
+def _params(layer: nn.Module, x: jax.ShapeDtypeStruct, **options: Any) -> PyTree:
     """The shapes of a layer's parameters. options: of its call, whatever it takes."""
     variables = jax.eval_shape(partial(layer.init, **options), jax.random.key(0), x)
     return {"params": variables["params"]}
