@@ -1,11 +1,12 @@
 # Each target sets up .venv from requirements-dev.txt if it is not there. PYTHON chooses the interpreter (3.11 or newer),
-# LOCK=locks/py312.txt the version of every package.
+# LOCK=locks/py312.txt the version of every package in it. .venv/buckets and .venv/trackers cannot follow LOCK: their packages
+# ask for older ones than the locks have (botocore for python-dateutil below 3; requirements-trackers.txt says the others).
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 CONFIG ?= vit_digits
 
-.PHONY: train test test-browser test-parity test-buckets lint smoke bench locks clean
+.PHONY: train test test-browser test-parity test-buckets test-trackers lint smoke bench locks clean
 
 train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into runs/vit_digits; CONFIG=upernet_digits and so on: another
 	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
@@ -18,6 +19,9 @@ test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get
 
 test-buckets: .venv/buckets/ready  ## runs in buckets, on servers of moto and gcp-storage-emulator
 	.venv/buckets/bin/python -m pytest -n 0 -rs tests/test_buckets.py $(ARGS)
+
+test-trackers: .venv/trackers/ready  ## the hooks of Weights & Biases, MLflow and Trackio, with their libraries and without a network
+	.venv/trackers/bin/python -m pytest -n 0 -rs tests/training/test_hooks.py $(ARGS)
 
 test-parity: .venv/parity  ## published code and ours, the same weights: PyTorch's here, Google's and DiT's where VISION_TRANSFORMER, BIG_VISION, BIG_TRANSFER, DIT say
 	$(BIN)/python -m pytest -n 0 tests/parity --record $(ARGS)
@@ -55,6 +59,12 @@ clean:
 .venv/buckets/ready: requirements-dev.txt requirements-buckets.txt
 	$(PYTHON) -m venv .venv/buckets
 	.venv/buckets/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-buckets.txt
+	touch $@
+
+.venv/trackers/ready: requirements-dev.txt requirements-trackers.txt
+	$(PYTHON) -m venv .venv/trackers
+	.venv/trackers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	.venv/trackers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-trackers.txt
 	touch $@
 
 .venv/bench/ready: requirements-bench.txt

@@ -255,7 +255,8 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
             config.data.image_size = found.grid[0] * found.side if found.grid else config.data.image_size
             if found.grid and found.grid[0] != found.grid[1]:
                 config.data.image_width = found.grid[1] * found.side
-        config.data.update({key: value for key, value in found.data.items() if not _given(f"config.data.{key}")})
+        said = {key: value for key, value in found.data.items() if key in config.data}
+        config.data.update({key: value for key, value in said.items() if not _given(f"config.data.{key}")})
         if found.channels and len(config.data.mean) != found.channels:
             config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
     elif config.model.name != found.model["name"]:

@@ -4,10 +4,12 @@ as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
+A published ViT or Swin is the trunk of a dense model (UPerNet, DETR), all else of which begins anew.
 The head of a model that learns without labels (DINO, MAE), which is derived from another, is left out.
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +24,14 @@ from errors import UserError
 from experiment import record, restore
 from experiment.run import Run
 from input_pipeline import Reader
+from lookup import Section
 from weights import transplant, word_vectors
 from weights.transplant import Weights
+
+IMAGES = ("image_size", "image_width", "mean", "std", "interpolation")  # keys of config.data that weights decide
+# What a classifier has beside a trunk, and the trunk of a dense model beside a classifier's.
+NO_TRUNK = (r"trunk/((distillation_)?(token|head/.*)|pre_logits/.*|pooling/.*|norm/.*|(up|norm)_.*)",)
+FREE = ("image_width", "eval_crop", "eval_crop_share")  # those that another run may have otherwise
 
 
 def weights(run: Run) -> tuple[Weights, str]:
@@ -42,15 +50,51 @@ def weights(run: Run) -> tuple[Weights, str]:
         return transplant.fit(params, run.shapes(), (grid, run.position_grid), source, fresh)
     rows, _, columns = detail.partition("x")
     file = published.read(path, grid=(int(rows), int(columns)) if detail else None)
+    trunk = getattr(run.model, "trunk", None)
+    dense = getattr(trunk, "name", "") == file.model["name"]
     try:
         params = numbered(run, file, source, fresh)
-        taken, line = transplant.fit(params, run.shapes(), (file.grid, run.position_grid), source, fresh)
+        if dense and trunk:
+            here = trunk.patches(np.broadcast_to(np.float32(0), run.pipeline.spec["image"][0]))
+            taken, line = of_trunk(params, run.shapes(), (file.grid, here), source, fresh)
+        else:
+            taken, line = transplant.fit(params, run.shapes(), (file.grid, run.position_grid), source, fresh)
     except UserError as error:
-        fits = f": take --config.model.variant={file.variant}" if file.variant else ""
+        fits = f": take --config.model.{'trunk.' * dense}variant={file.variant}" if file.variant else ""
         raise UserError(f"{error} The file holds a {file.words}{fits}.") from None
     differ = [key for key in file.settings if getattr(run.model, key, file.model[key]) != file.model[key]]
     notes = [f"note: these weights were made with config.model.{key}={file.model[key]}." for key in differ]
+    free = (*FREE, *(["image_size"] if dense else []))
+    if (
+        flags := [] if run.config["recipe"] else other_data(file, run.config["data"], free)
+    ):  # a recipe takes them itself
+        notes.append(f"note: these weights saw data made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
+
+
+def of_trunk(
+    params: Weights,
+    shapes: dict[str, tuple[int, ...]],
+    grids: tuple[transplant.Grid | None, transplant.Grid | None],
+    source: str,
+    fresh: tuple[str, ...],
+) -> tuple[Weights, str]:
+    """The trunk of a dense model of these shapes, from the parameters of a ViT or a Swin: see `transplant.fit`."""
+    params = {f"trunk/{name.removeprefix('trunk/')}": x for name, x in params.items()}
+    shapes = {name: shape for name, shape in shapes.items() if name.startswith("trunk/")}
+    taken, line = transplant.fit(params, shapes, grids, source, (*fresh, *NO_TRUNK))
+    return taken, f"of the trunk {line} All else begins anew."
+
+
+def other_data(file: published.Weights, data: Section, free: Sequence[str] = FREE) -> list[str]:
+    """The flags that would make data ready as what stands beside the weights says, where config.data differs.
+
+    Args:
+      free: keys that may differ.
+    """
+    made = {key: value for key, value in file.data.items() if key in data and key not in free}
+    own = {key: tuple(data[key]) if isinstance(data[key], list) else data[key] for key in made}
+    return [shlex.quote(f"--config.data.{key}={value}") for key, value in made.items() if value != own[key]]
 
 
 def check(source: str) -> None:

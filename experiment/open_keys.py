@@ -48,11 +48,11 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     given = configs.plain(config)
     survey = input_pipeline.survey(given["data"])
     machine, start = _machine(given), beginning(given.get("init_from", ""))
-    if start and not _derived(name := start.model.get("name", config.model.name), config.model.name):
-        configs.choose(config, "model.name", name)
-        configs.complete(config)
     changes = {f"data.{key}": value for key, value in survey.keys.items()}
     changes |= choose(survey, Given(given), machine, start)
+    if start and not _derived(name := changes.get("model.name", config.model.name), config.model.name):
+        configs.choose(config, "model.name", name)
+        configs.complete(config)
     filled = _fill(config, hosts.shared("recipe", changes), start.model if start else {})
     if config.step.accumulate is None:
         run = build(_whole(config), workdir, pipeline_of=partial(input_pipeline.unread, survey=survey))
@@ -138,8 +138,7 @@ def beginning(source: str) -> Start | None:
     path, _ = init_from.parts(source)
     if path.is_dir() and (path / record.FILE).exists() and not weights.is_published(path):
         saved = record.read(path)
-        wanted = ("image_size", "image_width", "mean", "std", "interpolation")
-        data = {key: saved["data"][key] for key in wanted if key in saved["data"]}
+        data = {key: saved["data"][key] for key in init_from.IMAGES if key in saved["data"]}
         if "tokenizer" in saved["data"]:
             data["tokenizer"] = str(path)
         return Start(saved["model"], data, saved.get("parameters", 0))
@@ -150,8 +149,9 @@ def beginning(source: str) -> Start | None:
     if found.grid:
         data |= {"image_size": found.grid[0] * found.side, "image_width": found.grid[1] * found.side}
     if found.channels:
-        data |= {key: found.data.get(key, (0.5,) * found.channels) for key in ("mean", "std")}
-    return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()))
+        data |= dict.fromkeys(("mean", "std"), (0.5,) * found.channels)
+        data |= {key: found.data[key] for key in init_from.IMAGES if key in found.data}
+    return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()), found.side)
 
 
 def micro_batches(run: Run, machine: Machine) -> int:

@@ -31,6 +31,7 @@ check hosts "$hosts" '^[1-9][0-9]*$' "a number"
 check accelerators "$accelerators" '^[a-z0-9./-]+=[1-9][0-9]*$' "RESOURCE=NUMBER per host, such as nvidia.com/gpu=8"
 check select "$select" '^([A-Za-z0-9./_-]+=[A-Za-z0-9._-]+(,|$))*$' "KEY=VALUE,KEY=VALUE of node labels"
 [[ $restarts =~ ^[0-9]+$ ]] || fail "RESTARTS=$restarts should be a number."
+[[ " $*" != *" --workdir="[gs][s3]://* ]] || fail "a workdir in a bucket is for one host, and this script's are on the claim, mounted at /runs: give --workdir=/runs/NAME."
 [[ " $*" == *" --workdir=/runs/"* ]] || fail "give --workdir=/runs/NAME: the claim is mounted at /runs, and files elsewhere are lost with the pod."
 
 # Flags as JSON strings, which are valid YAML. "$(" is escaped as "$$(", or Kubernetes would insert a variable's value.

@@ -165,7 +165,7 @@ class Model(nn.Module):
           tokens: each row ends in EOS, and SigLIP's is as long as its positions.
 
         Raises:
-          UserError: more tokens than positions, or an image that does not divide into patches.
+          UserError: more tokens than positions (of SigLIP fewer, too), or an image that does not divide into patches.
         """
         size = self.size
         tower = ImageTower(
@@ -227,4 +227,5 @@ def debug(section: dict) -> dict:
     """What `:debug` changes in config.model, for a model that takes a step in milliseconds."""
     size = {"width": 16, "depth": 1, "mlp_dim": 32, "heads": 2}
     patch = 1 if section.get("stem", "none") != "none" else 8
-    return size | {f"text_{key}": value for key, value in size.items()} | {"embedding": 16, "patch": patch}
+    texts = {f"text_{key}": value for key, value in size.items()}
+    return size | texts | {"embedding": 16, "patch": patch, "max_length": min(section.get("max_length", 16), 16)}

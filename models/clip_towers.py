@@ -146,13 +146,18 @@ class TextTower(nn.Module):
         """The output at the end of each text: at its first EOS, or at the row's last place.
 
         Raises:
-          UserError: more tokens than positions.
+          UserError: more tokens than positions or, of SigLIP, fewer.
         """
         blocks, dtype, length = self.blocks, jnp.dtype(self.blocks.dtype), tokens.shape[1]
         if length > self.max_length:
             raise UserError(
                 f"a text of {length} tokens has no positions beyond config.model.max_length={self.max_length}: raise "
                 "it before training, or lower config.data.max_length."
+            )
+        if self.form == "siglip" and length < self.max_length:  # a text would be read at a place that was never its end
+            raise UserError(
+                f"SigLIP reads a text at the last of its {self.max_length} places, and a row has {length}: set "
+                f"--config.data.max_length={self.max_length}, or train a model with --config.model.max_length={length}."
             )
         embed = nn.Embed(
             self.vocabulary, blocks.width, embedding_init=nn.initializers.normal(0.02), dtype=dtype, name="embedding"

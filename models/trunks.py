@@ -136,24 +136,24 @@ class Trunk:
             if stride in strides or stride == maps[-1].stride
         ]
 
-    def _vit(
-        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
-    ) -> list[Map]:
+    def patches(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int] | None:
+        """Rows and columns of a ViT's patches, which its positions are for; None of others."""
+        return vit.Model(0, **self._plain(), parent=None).grid(image) if self.name == "vit" else None
+
+    def _plain(self) -> dict[str, Any]:  # Any: fields of several types
+        """The fields of a ViT that its size is in."""
         given: dict[str, int] = {}
         if not self.variant:
             width, depths = self._sizes(None, None)
             heads = max(1, width // self.head_dim)
             given = dict(width=width, depth=sum(depths), mlp_dim=4 * width, heads=heads, patch=self.patch)
-        settings: dict[str, Any] = dict(  # Any: fields of several types
-            **given,
-            variant=self.variant,
-            head="gap",
-            strides=strides,
-            stochastic_depth=self.stochastic_depth,
-            kernel=kernel,
-            dtype=jnp.dtype(dtype).name,
-        )
-        return Pyramid(0, **settings, name="trunk")(image, train=train)
+        return dict(given, variant=self.variant, head="gap", stochastic_depth=self.stochastic_depth)
+
+    def _vit(
+        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
+    ) -> list[Map]:
+        more: dict[str, Any] = dict(strides=strides, kernel=kernel, dtype=jnp.dtype(dtype).name)  # Any: as above
+        return Pyramid(0, **self._plain(), **more, name="trunk")(image, train=train)
 
 
 def _doubling(first: int, maps: Sequence[jax.Array]) -> list[Map]:

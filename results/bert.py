@@ -6,11 +6,8 @@ for three seeds. Writes results/bert.json. Runs are kept in runs/bert, from whic
 """
 
 import json
-import shlex
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,26 +15,13 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
-from studies import grid  # noqa: E402
+from results.trained import run  # noqa: E402
 
 Row = record.Record
 RECORD, RUNS = ROOT / "results" / "bert.json", Path("runs", "bert")
 SEEDS = 3
 LABELS = {"all labels": ("train", 2000), "2,000 labels": ("train[:2000]", 400)}  # the split, and steps
 STARTS = ("fine-tuned", "from scratch")
-
-
-def run(name: str, flags: list[str], data: list[str]) -> Row:
-    """Trains, unless it is done, and returns the last evaluation's metrics. data: a flag of the data folder."""
-    workdir = RUNS / name
-    command = ["train.py", *flags, f"--workdir={workdir}"]
-    begun = time.perf_counter()
-    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode:
-        sys.exit(1)
-    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
-    metrics = {key: value for row in rows for key, value in row.items() if key.startswith("validation/")}
-    minutes = round((time.perf_counter() - begun) / 60, 1)
-    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
 
 
 def main(data_dir: str, size: str, steps: int) -> int:
@@ -50,7 +34,7 @@ def main(data_dir: str, size: str, steps: int) -> int:
     pretrain.append(f"--config.optim.warmup_steps={steps // 10}")
     result: Row = {
         "expected": "fine-tuned better than from scratch at equal steps, for every seed",
-        "pre-training": run(first, [*pretrain, *keep], data),
+        "pre-training": run(RUNS / first, [*pretrain, *keep], data),
     }
     better = True
     for labels, (split, tuned_steps) in LABELS.items():
@@ -61,7 +45,7 @@ def main(data_dir: str, size: str, steps: int) -> int:
         for start in STARTS:
             flags = [*tune, *([f"--config.init_from={RUNS / first}"] if start == "fine-tuned" else [])]
             name = f"{start.replace(' ', '-')}-{size}-{steps}-{split.strip('train[:]') or 'all'}"
-            found = [run(f"{name}-{seed}", [*flags, f"--config.seed={seed}"], data) for seed in range(SEEDS)]
+            found = [run(RUNS / f"{name}-{seed}", [*flags, f"--config.seed={seed}"], data) for seed in range(SEEDS)]
             accuracies = [one["validation/accuracy"] for one in found]
             result[labels][start] = {
                 "command": found[0]["command"],

@@ -7,10 +7,7 @@ kept in runs/self_supervision, from which a second start resumes.
 """
 
 import json
-import shlex
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
-from studies import grid  # noqa: E402
+from results.trained import run  # noqa: E402
 
 Row = record.Record
 RECORD = ROOT / "results" / "self_supervision.json"
@@ -39,19 +36,6 @@ FINETUNE = [
 ]
 
 
-def run(name: str, flags: list[str], data: list[str]) -> Row:
-    """Trains, unless it is done, and returns the last evaluation's metrics. data: a flag of the data folder."""
-    workdir = RUNS / name
-    command = ["train.py", *flags, f"--workdir={workdir}"]
-    begun = time.perf_counter()
-    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode:
-        sys.exit(1)
-    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
-    metrics = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
-    minutes = round((time.perf_counter() - begun) / 60, 1)
-    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
-
-
 def main(data_dir: str) -> int:
     """Trains everything and writes the record. Returns the exit status."""
     about = record.clean_provenance()
@@ -61,12 +45,13 @@ def main(data_dir: str) -> int:
         "and fine-tuning it beats training from scratch for every seed"
     }
     for name, flags in PRETRAIN.items():
-        result[name] = run(name, flags, data)
+        result[name] = run(RUNS / name, flags, data)
     for name in ("random", *PRETRAIN):
         start = [] if name == "random" else [f"--config.init_from={RUNS / name}"]
-        result[f"linear probe of {name}"] = run(f"probe_{name}", [*PROBE, *start], data)
+        result[f"linear probe of {name}"] = run(RUNS / f"probe_{name}", [*PROBE, *start], data)
         runs = [
-            run(f"finetune_{name}-{seed}", [*FINETUNE, *start, f"--config.seed={seed}"], data) for seed in range(SEEDS)
+            run(RUNS / f"finetune_{name}-{seed}", [*FINETUNE, *start, f"--config.seed={seed}"], data)
+            for seed in range(SEEDS)
         ]
         result[f"fine-tuned {name}"] = {
             "command": runs[0]["command"],

@@ -11,7 +11,6 @@ better at 1,000 pairs of dates than one from scratch.
 
 import json
 import random
-import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ import commands  # noqa: E402
 from data.text import files  # noqa: E402
 from errors import UserError  # noqa: E402
 from experiment import record  # noqa: E402
-from results import translation  # noqa: E402
+from results.trained import run  # noqa: E402
 
 Row = record.Record
 RECORD, RUNS = ROOT / "results" / "t5.json", Path("runs", "t5")
@@ -48,16 +47,6 @@ def write_texts(multi30k: str) -> None:
         (folder / f"{split}.txt").write_text("".join(f"{text}\n" for text in texts))
 
 
-def run(name: str, flags: list[str]) -> Row:
-    """Trains, unless it is done, and returns the last evaluation's metrics."""
-    workdir = RUNS / name
-    command = ["train.py", *flags, f"--workdir={workdir}"]
-    minutes = round(translation.spent(ROOT / workdir, command), 1)
-    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
-    metrics = {key: row[key] for row in rows for key in METRICS if key in row}
-    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
-
-
 def main(multi30k: str, steps: int, tuned_steps: int) -> int:
     """Trains everything and writes the record. Returns the exit status."""
     about = record.clean_provenance()
@@ -75,12 +64,12 @@ def main(multi30k: str, steps: int, tuned_steps: int) -> int:
     tune += [f"--config.data.tokenizer={RUNS / first}", f"--config.optim.warmup_steps={tuned_steps // 10}"]
     result: Row = {
         "expected": "a higher BLEU than from scratch at equal steps, for every seed",
-        "pre-training": run(first, pretrain),
+        "pre-training": run(RUNS / first, pretrain),
     }
     for start in STARTS:
         flags = [*tune, *([f"--config.init_from={RUNS / first}"] if start == "fine-tuned" else [])]
         name = f"{start.replace(' ', '-')}-{steps}-{tuned_steps}"
-        found = [run(f"{name}-{seed}", [*flags, f"--config.seed={seed}"]) for seed in range(SEEDS)]
+        found = [run(RUNS / f"{name}-{seed}", [*flags, f"--config.seed={seed}"]) for seed in range(SEEDS)]
         bleu = [one["validation/bleu"] for one in found]
         result[start] = {
             "command": found[0]["command"],

@@ -1,10 +1,11 @@
 """A config that is trained, scored and recorded, one entry a run: what the scripts beside this file share."""
 
 import json
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,37 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from experiment import record  # noqa: E402
+from studies import grid  # noqa: E402
+
+
+def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record.Record:
+    """Trains, unless it is done. Returns the command, the minutes that it took and the last evaluation's metrics.
+
+    Args:
+      workdir: within this repository.
+      flags: of train.py.
+      data: flags of where the data are, which the command that is returned does not have.
+    """
+    command = ["train.py", *flags, f"--workdir={workdir}"]
+    minutes = round(spent(ROOT / workdir, [*command, *data]), 1)
+    rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
+    metrics = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
+    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
+
+
+def spent(workdir: Path, command: list[str]) -> float:
+    """Trains, and returns the minutes it took with those of earlier starts. A finished run takes no more."""
+    clock = workdir.with_suffix(".minutes")
+    before = float(clock.read_text()) if clock.exists() else 0.0
+    begun = time.perf_counter()
+    if grid.progress(workdir) == 1:
+        return before
+    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
+        sys.exit(status)
+    minutes = before + (time.perf_counter() - begun) / 60
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.write_text(str(minutes))
+    return minutes
 
 
 @dataclass(frozen=True)

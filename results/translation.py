@@ -7,7 +7,6 @@ Runs are kept in runs/translation/NAME, from which a second start resumes; its m
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import commands  # noqa: E402
 import experiment  # noqa: E402
 from experiment import record, restore  # noqa: E402
-from studies import grid  # noqa: E402
+from results import trained  # noqa: E402
 
 Row = record.Record
 RECORD = ROOT / "results" / "translation.json"
@@ -72,7 +71,7 @@ def main(names: list[str], multi30k: str) -> None:
         data = [f"--config.data.name={multi30k}"] if "multi30k" in name else []
         command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *data, *flags]
         print(f"{name}: python {' '.join(command)}", flush=True)
-        minutes = spent(workdir, command)
+        minutes = trained.spent(workdir, command)
         test = evaluate(workdir, "--split=test", *scoring)
         run: Row = {
             "command": f"python {' '.join(command)}",
@@ -93,21 +92,6 @@ def main(names: list[str], multi30k: str) -> None:
         others = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         RECORD.write_text(json.dumps(others | {name: run}, indent=2) + "\n")
         print(json.dumps(run, indent=2), f"\nWritten to {RECORD}.", flush=True)
-
-
-def spent(workdir: Path, command: list[str]) -> float:
-    """Trains, and returns the minutes it took with those of earlier starts. A finished run takes no more."""
-    clock = workdir.with_suffix(".minutes")
-    before = float(clock.read_text()) if clock.exists() else 0.0
-    begun = time.perf_counter()
-    if grid.progress(workdir) == 1:
-        return before
-    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        sys.exit(status)
-    minutes = before + (time.perf_counter() - begun) / 60
-    clock.parent.mkdir(parents=True, exist_ok=True)
-    clock.write_text(str(minutes))
-    return minutes
 
 
 def evaluate(workdir: Path, *flags: str) -> Row:

@@ -78,7 +78,8 @@ class Task(tasks.Task):
           batch: these; `ignored` int (B, M); `mask` float (B,), 0 for padding.
 
         Returns:
-          loss; class_loss, l1 and giou_loss of the last layer.
+          loss; class_loss, l1 and giou_loss of the last layer; where an image may have more boxes than the model has
+          queries, beyond_queries: the boxes that none is left for, which are not learned.
         """
         del train
         labels = jnp.where(batch["ignored"] > 0, -1, batch["labels"])
@@ -87,6 +88,8 @@ class Task(tasks.Task):
         mask = batch["mask"]
         weight = (jnp.maximum(truth.there.sum(1), 1) * mask).sum()
         each = losses(found, truth, self._weights)
+        if (queries := found.logits.shape[2]) < labels.shape[1]:
+            each["beyond_queries"] = jnp.maximum(truth.there.sum(1) - queries, 0)
         return {name: ((value * mask).sum(), weight) for name, value in each.items()}
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:

@@ -1,6 +1,7 @@
 """convert.py: a published file becomes a run that is used like any other, and a run becomes a file again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -16,8 +17,10 @@ from experiment import init_from, restore
 from tests import commandline
 from tests.conftest import tiny
 from tests.weights.conftest import drawn  # noqa: F401
+from tests.weights.test_clip import drawn as drawn_clip
 from tests.weights.test_dit import drawn as drawn_dit
 from tests.weights.test_video import drawn as drawn_video
+from weights import preprocessing
 
 
 def command(*arguments: object) -> commandline.Done:
@@ -241,6 +244,56 @@ def test_a_run_begins_with_a_published_file(published, tmp_path):
     assert taken["positions/embedding"].shape == (1, 26, 16)
     assert "positions/embedding resized from 3x3 patches to 5x5 patches" in line
     assert line.endswith("note: these weights were made with config.model.activation=gelu.")
+    shutil.copy(published, tmp_path)  # with what transformers puts beside it
+    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5] * 3, "size": 12, "resample": 3}
+    (tmp_path / preprocessing.FILE).write_text(json.dumps(said))
+    _, line = begun(tmp_path / published.name, tmp_path)
+    flags = "'--config.data.mean=(0.1, 0.2, 0.3)' --config.data.interpolation=bicubic"
+    assert line.endswith(f"note: these weights saw data made ready in another way: {flags}")
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "trunk"),
+    [
+        ("vit", dict(mlp_dim=64), dict(width=16, depths=(3,), head_dim=8, patch=4)),
+        ("swin", {}, dict(width=8, depths=(2, 1), head_dim=4, window=3, patch=2)),
+    ],
+)
+def test_a_dense_models_trunk_begins_with_a_published_classifier(drawn, tmp_path, name, sizes, trunk):  # noqa: F811
+    params, model = drawn(name=name, **sizes)
+    path = tmp_path / "a.safetensors"
+    weights.write(path, params, "timm", model)
+    changes = {f"model.trunk.{key}": value for key, value in (trunk | {"name": name}).items()}
+    changes |= {"model.strides": (2, 4), "data.image_size": 24, "data.image_width": 36, "init_from": str(path)}
+    config = configs.load("configs/upernet_digits.py", changes | {"data.mean": (0.5,) * 3, "data.std": (0.5,) * 3})
+    run = experiment.build(config, tmp_path / "run")
+    taken, line = init_from.weights(run)
+    same = {name: x for name, x in taken.items() if not name.startswith("trunk/positions")}
+    for path_, x in same.items():
+        np.testing.assert_array_equal(x, params[path_ if name == "swin" else path_.removeprefix("trunk/")])
+    expected = {one for one in run.shapes() if one.startswith("trunk/") and not one.startswith("trunk/up_")}
+    assert taken.keys() == expected
+    assert line.endswith("All else begins anew.")
+    if name == "vit":
+        assert taken["trunk/positions/embedding"].shape == (1, 54, 16)
+        assert "left out: trunk/token, trunk/head/" in line
+        more = {**params, "registers": params["token"]}  # of which a trunk has none
+        with pytest.raises(UserError, match="has trunk/registers, which this model has not"):
+            init_from.of_trunk(more, run.shapes(), ((3, 3), (6, 9)), "there", ())
+
+
+def test_a_folder_of_a_clip_says_how_a_run_makes_images_ready(tmp_path):
+    params, model = drawn_clip("clip")
+    said = {"size": 16, "crop_size": 12, "do_center_crop": True, "resample": 2}
+    others = {preprocessing.FILE: json.dumps(said).encode()}
+    special = {"special": {"eos_token_id": 7, "decoder_start": 1}}
+    weights.write_folder(tmp_path / "folder", params, model | special, others=others)
+    found = weights.read(tmp_path / "folder")
+    data = convert.config_of(found, configs.load("configs/clip_coco.py:B/32"), False, tmp_path / "folder").data
+    shown = (data.image_size, data.eval_crop, data.eval_crop_share, data.interpolation)
+    assert shown == (12, "center", 0.75, "bilinear")
+    own = {**data, "begin": False, "max_length": 9, "eval_crop": "none"}
+    assert init_from.other_data(found, own) == ["--config.data.begin=True", "--config.data.max_length=5"]
 
 
 def test_a_model_of_images_that_are_not_square_becomes_a_run_once_their_shape_is_said(drawn, tmp_path):  # noqa: F811

@@ -10,7 +10,7 @@ import pytest
 from errors import UserError
 from experiment import config as configs
 from experiment import record
-from results import tables
+from results import tables, trained
 from results.rows import page
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +94,16 @@ def test_the_runs_of_every_script_have_configs(name):
     assert found
     for one in found:
         configs.load(one)
+
+
+def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
+    workdir, begun = tmp_path / "run", iter((0.0, 90.0, 200.0))
+    (tmp_path / "run").mkdir()
+    (workdir / "metrics.jsonl").write_text('{"train/loss": 1, "seconds": 2}\n{"validation/loss": 3}\n')
+    monkeypatch.setattr(trained, "ROOT", tmp_path)
+    monkeypatch.setattr(trained.grid, "progress", lambda workdir: float(workdir.with_suffix(".minutes").exists()))
+    monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
+    monkeypatch.setattr(trained.subprocess, "run", lambda command, cwd: subprocess.CompletedProcess(command, 0))
+    runs = [trained.run(Path("run"), ["--config=c.py"], ["--config.data.data_dir=D"]) for _ in range(2)]
+    command = "python train.py --config=c.py --workdir=run"
+    assert runs == [{"command": command, "minutes": 1.5, "validation/loss": 3}] * 2

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from errors import UserError
-from lookup import Json, Section
+from lookup import Json, Section, Value
 from weights.ours import Settings
 
 FILE = "preprocessor_config.json"
@@ -53,8 +53,8 @@ def written(data: Section) -> Json:
 
 
 def read(folder: Path, channels: int) -> tuple[Settings, tuple[str, ...]]:
-    """The mean and std of config.data that the file in a folder of weights says, and lines for a person; nothing
-    without one, or where it scales images in another way than ours, from 0 to 1.
+    """The keys of config.data that the file in a folder of weights says, and lines for a person; nothing without one,
+    or where it scales images in another way than ours, from 0 to 1.
 
     Args:
       channels: of the model's images.
@@ -75,12 +75,38 @@ def read(folder: Path, channels: int) -> tuple[Settings, tuple[str, ...]]:
         elif {"image_mean", "image_std"} <= said.keys():
             found = {key: tuple(float(x) for x in said[f"image_{key}"]) for key in ("mean", "std")}
         else:
-            return {}, ()
+            found = {}
+        sizes = _sizes(said)
     except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be used ({error}): move it away.") from None
     if any(len(values) != channels for values in found.values()):
         raise UserError(f"{path} normalises {len(found['mean'])} channels, and the model's images have {channels}.")
-    return found, (f"images are normalised as {path} says",)
+    found |= sizes
+    return found, (f"images are made ready as {path} says",) if found else ()
+
+
+def _sizes(said: Json) -> Settings:
+    """The size, crop and filter of a file that resizes images, where config.data has the like."""
+    if not said.get("do_resize", True):
+        return {}
+    names = {number: name for name, number in RESAMPLE.items()}
+    found: Settings = {"interpolation": names[said["resample"]]} if said.get("resample") in names else {}
+    size, crop = (_side(said.get(key)) for key in ("size", "crop_size"))
+    if said.get("do_center_crop"):
+        # DeiT's stretches an image to a square before it cuts the middle: the same for images that are square.
+        if crop and size and crop <= size:
+            found |= {"image_size": crop, "image_width": 0, "eval_crop": "center", "eval_crop_share": crop / size}
+    elif size and "shortest_edge" not in (said["size"] if isinstance(said["size"], dict) else {}):
+        found |= {"image_size": size, "image_width": 0, "eval_crop": "none"}
+    return found
+
+
+def _side(size: Value) -> int:
+    """The side of a square, or the shorter one of an image; 0 of anything else."""
+    if not isinstance(size, dict):
+        return int(size or 0)
+    height = int(size.get("height") or size.get("shortest_edge") or 0)
+    return height if size.get("width", height) == height and "longest_edge" not in size else 0
 
 
 def file(data: Section) -> dict[str, bytes]:

@@ -122,7 +122,10 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     names = neighbour.names if model.classes else ()
     if names and len(names) != model.classes:
         raise UserError(f"{path} has {model.classes} classes, and config.json beside it names {len(names)}.")
-    normalisation, told = preprocessing.read(path.parent, model.channels)
+    prepared, told = preprocessing.read(path.parent, model.channels)
+    patches = _grid(path, model, grid, neighbour.grid)
+    if (patches and "position_grid" not in model.settings) or prepared.get("image_size", 0) % model.side:
+        prepared = {key: value for key, value in prepared.items() if key not in ("image_size", "image_width")}
     dtypes = sorted({array.dtype.name for array in arrays.values()} - {"float32"})
     return Weights(
         params=nested(params),
@@ -135,11 +138,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         names=names,
         channels=model.channels,
         image_size=model.image_size,
-        grid=_grid(path, model, grid, neighbour.grid),
+        grid=patches,
         side=model.side,
         moves=moves(places, arrays, params),
         vocabulary=vocabulary(table, places),
-        data=table.data(arrays) | neighbour.data | normalisation,
+        data=prepared | table.data(arrays) | neighbour.data,
         left_out=left_out,
         notes=(
             *neighbour.notes,

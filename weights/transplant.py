@@ -17,8 +17,9 @@ __all__ = ["Grid", "Weights", "fit", "resized", "written_out"]
 Weights = dict[str, np.ndarray]
 Grid = tuple[int, int]  # rows and columns of an image's patches
 
-POSITIONS = ("positions/embedding", "image/positions/embedding")  # of patches; the second of a tower of its own
-TOKENS = ("token", "distillation_token", "image/token")  # what stands before the grid of patches
+# Of patches, and what stands before their grid: of a ViT, of a tower of its own, of the trunk of a dense model.
+POSITIONS = ("positions/embedding", "image/positions/embedding", "trunk/positions/embedding")
+TOKENS = ("token", "distillation_token", "image/token", "trunk/token", "trunk/distillation_token")
 WINDOW = re.compile(r".*/attention/bias/embedding")  # of a Swin: offsets within a window
 MIXED = re.compile(r".*/token_mlp/(expand|contract)/.*")  # of a Mixer, whose inputs are the places of the grid
 

@@ -67,7 +67,8 @@ class Images(TypedDict):
 
 
 class Lens(TypedDict):
-    """The likeliest next token after each layer at each place, and its probability (L, N)."""
+    """The likeliest token after each layer at each place, and its probability (L, N): a decoder's next one, that at the
+    same place of an encoder."""
 
     top: list[list[str]]
     probability: Packed
@@ -81,7 +82,7 @@ class View(TypedDict):
       rows, columns: the tokens that attend and those that are attended to, the same ones in self-attention.
       attention: (L, H, N, N) or (L, H, T, S).
       rollout: (N, N); None of an alignment.
-      lens: of a decoder; None of others.
+      lens: of the stack that writes, a decoder or the encoder of hidden tokens; None of others.
       cut: how many tokens the text has; only the first ones are shown.
     """
 
@@ -203,12 +204,12 @@ def views_of(subject: Subject, row: Mapping[str, np.ndarray], room: int) -> list
         target, source = spelled(cross.target[:most]), spelled(cross.source[:most])
         longer = max(len(cross.target), len(cross.source))
         views.append(view("alignment", target, source, weights, None, None, longer))
-    for stack in () if subject.lacks_self_attention else sentences.stacks(subject, row):
+    stacks = [] if subject.lacks_self_attention else sentences.stacks(subject, row)
+    for stack in stacks:
         shown = sentences.cut(stack, longest(stack.attention, room // 3))
         tokens = spelled(shown.tokens)
-        lens = (
-            lens_of(subject, stack, len(tokens)) if stack.name == "decoder" and not logit_lens.lacks(subject) else None
-        )
+        writes = stack is stacks[-1] and not logit_lens.lacks(subject)
+        lens = lens_of(subject, stack, len(tokens)) if writes else None
         mixed = rollout.rollout(stack.attention[:, None])[0, : len(tokens), : len(tokens)]
         views.append(view(stack.name, tokens, tokens, shown.attention, packed(mixed), lens, len(stack.tokens)))
     return views
@@ -241,7 +242,7 @@ def view(
 
 
 def lens_of(subject: Subject, stack: sentences.Stack, count: int) -> Lens:
-    """The logit lens of the first tokens of a decoder."""
+    """The logit lens of the first tokens of the stack that writes."""
     entry = "target" if subject.reads_pairs else "tokens"
     ids, probability = logit_lens.likeliest(subject, stack)
     top = [spelled(subject.run.pipeline.pieces(entry, row[:count])) for row in ids]

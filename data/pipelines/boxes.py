@@ -12,12 +12,12 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from data import appearance, box_files
 from data.items import files
 from data.order import Tensor, tensorflow
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
 from data.pipelines.box_augmentation import AREA, Augment
-from data.pipelines.examples import Examples, check_channels
+from data.pipelines.examples import Labelled, check_channels
 from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Features, Source, synthetic
-from errors import UserError, nearest, shown
+from errors import UserError, shown
 
 REASONS = ("of no area", "of an unknown class", "crowds or difficult ones", "beyond max_boxes")
 SCANNED = 20_000  # examples of a split, up to which what is left out is counted before training
@@ -36,7 +36,7 @@ def debug(section: Section) -> dict[str, object]:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Examples):
+class Pipeline(Labelled):
     """Batches: image float32 (b, height, width, channels); extent float32 (b, 2), the share of its height and width,
     from the top left, that is image and not padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
@@ -71,14 +71,11 @@ class Pipeline(Examples):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self.mean, self.std)
-        known = self.feed.known or {}
-        self._trained = tuple(known.get("classes", ()))
-        self._numbers = tuple(known.get("numbers", range(len(self._trained))))
+        self._numbers = tuple((self.feed.known or {}).get("numbers", range(len(self._trained))))
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: of a trained run its own, whose data set need not be here."""
-        return self._trained or of_classes(self.train_source).names
+    def named(self, source: Source) -> tuple[str, ...]:
+        """See Labelled."""
+        return of_classes(source).names
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -88,12 +85,7 @@ class Pipeline(Examples):
     @property
     def known(self) -> Known:
         """The names and the numbers of the classes."""
-        return {"classes": list(self.classes), "numbers": list(self.numbers)}
-
-    @property
-    def sizes(self) -> dict[str, int | None]:
-        """outputs: the number of classes."""
-        return {"outputs": len(self.classes)}
+        return super().known | {"numbers": list(self.numbers)}
 
     @property
     def canvas(self) -> tuple[int, int, int]:
@@ -144,11 +136,8 @@ class Pipeline(Examples):
         prepared = super().prepare(split, train)
         if isinstance(prepared.source, synthetic.Source):
             return prepared
-        theirs = of_classes(prepared.source).names
-        if not train and theirs != self.classes:
-            for name in (name for name in theirs if name not in self.classes):
-                hint = nearest(name, self.classes)
-                raise UserError(f"split {split!r} has a class {name!r} that the training split does not have: {hint}")
+        if not train:
+            self.check_classes(split, self.named(prepared.source))
         return replace(prepared, notes=(*prepared.notes, *self._counts(prepared.source, split)))
 
     def describe(self) -> list[str]:
@@ -164,7 +153,7 @@ class Pipeline(Examples):
             image, bbox, label, ignored = _read(source)
         else:
             return []
-        place = self._places(source)
+        place = self.places(source)
         known = (label >= 0) & (label < len(place))
         known &= place[np.where(known, label, 0)] >= 0
         sides = np.diff(np.clip(bbox, 0, 1).reshape(-1, 2, 2), axis=1)[:, 0]
@@ -177,21 +166,6 @@ class Pipeline(Examples):
         said = [f"Split {split!r}: of {len(bbox):,} boxes, left out are {', '.join(lines)}."] if lines else []
         return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
 
-    def _places(self, source: Source) -> np.ndarray:
-        """The run's label of each of a source's classes, found by name."""
-        place = {name: label for label, name in enumerate(self.classes)}
-        return np.array([place.get(name, -1) for name in of_classes(source).names], np.int64)
-
-    def unread(self, classes: int | None, examples: int | None) -> Unread:
-        """See Base."""
-        if classes is None:
-            raise UserError(
-                f"{self.name} is not here and its number of classes is not known: name it by "
-                "--config.data.source=synthetic --config.data.name=CLASSES --config.steps=N."
-            )
-        epoch = examples / self.batch_size if examples else None
-        return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
-
     def change(self, split: Split, train: bool) -> Change | None:
         """An image on its canvas, with its boxes."""
         tf = tensorflow()
@@ -199,7 +173,7 @@ class Pipeline(Examples):
 
         objects = cast(Features, split.source.features["objects"])
         ignoring = [name for name in IGNORED if name in objects]
-        places = tf.constant(self._places(split.source))
+        places = tf.constant(self.places(split.source))
         settings = self.augment if train else None
 
         def changed(example: Example, row: Example) -> Example:

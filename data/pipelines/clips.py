@@ -12,11 +12,11 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from data import sources
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Share
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread, of_rows
-from data.pipelines.examples import Examples, check_channels
+from data.pipelines.base import Batch, Change, Section, Spec, Split, of_rows
+from data.pipelines.examples import Labelled, check_channels
 from data.pipelines.images import Pixels
 from data.sources import Example, Source
-from errors import UserError, nearest, shown
+from errors import UserError, shown
 from lookup import Probability, Rate
 
 
@@ -55,7 +55,7 @@ class Augment:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Examples):
+class Pipeline(Labelled):
     """Batches: clip float32 (b, frames, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is
     padding or could not be read. With several views of each video, evaluation has clip (b, views, frames, ...), whose
     logits a model averages: a video is still counted once.
@@ -96,22 +96,6 @@ class Pipeline(Examples):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self.mean, self.std)
-        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: of a trained run its own."""
-        return self._trained or sources.classes(self.train_source)
-
-    @property
-    def known(self) -> Known:
-        """The names of the classes."""
-        return {"classes": list(self.classes)}
-
-    @property
-    def sizes(self) -> dict[str, int | None]:
-        """outputs: the number of classes."""
-        return {"outputs": len(self.classes)}
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -159,10 +143,11 @@ class Pipeline(Examples):
           UserError: classes that are not the run's.
         """
         prepared = super().prepare(split, train)
-        if (names := sources.classes(prepared.source)) != self.classes:
-            odd = next((name for name in names if name not in self.classes), None)
-            why = "lacks one of its classes" if odd is None else f"has a class {odd!r}: {nearest(odd, self.classes)}"
-            raise UserError(f"split {split!r} has other classes than those that the model was trained on: it {why}")
+        self.check_classes(split, names := self.named(prepared.source))
+        if names != self.classes:
+            lost = next((name for name in self.classes if name not in names), "")
+            why = f"lacks the class {lost!r}" if lost else "has its classes in another order than the training split"
+            raise UserError(f"split {split!r} {why}.")
         return prepared
 
     def open(self, split: str) -> Source:
@@ -182,13 +167,6 @@ class Pipeline(Examples):
         if not isinstance(clip, sources.Feature) or clip.kind != "clip":
             raise UserError(f"config.data.name={self.name!r}: its {self.clip!r} is no clip.")
         return source
-
-    def unread(self, classes: int | None, examples: int | None) -> Unread:
-        """See Base."""
-        if classes is None:
-            raise UserError(f"{self.name} is not here and its number of classes is not known.")
-        epoch = examples / self.batch_size if examples else None
-        return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
 
     def draw(self, step: Tensor, split: Split, train: bool) -> Example:
         """How each clip is warped."""

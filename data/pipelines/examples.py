@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Int64
 from pydantic import NonNegativeInt, PositiveInt
 
 from data import sources
 from data.order import Rows
-from data.pipelines.base import Base, Spec, Split, check_batch, of_rows
+from data.pipelines.base import Base, Known, Spec, Split, Unread, check_batch, of_rows
 from data.sources import Source
 from data.subset import Subset
-from errors import UserError
+from errors import UserError, nearest
+
+FEW = 30  # classes that an error line names
 
 
 @dataclass(kw_only=True)
@@ -94,6 +98,60 @@ class Examples(Base[Source, Split]):
     def buffer(self) -> int:
         """See Base."""
         return self.shuffle_buffer
+
+
+@dataclass(kw_only=True)
+class Labelled(Examples):
+    """Examples of classes that have names, which a trained run keeps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._trained = tuple((self.feed.known or {}).get("classes", ()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: of a trained run its own, whose data set need not be here."""
+        return self._trained or self.named(self.train_source)
+
+    def named(self, source: Source) -> tuple[str, ...]:
+        """The names of a source's classes."""
+        return sources.classes(source)
+
+    @property
+    def known(self) -> Known:
+        """The names of the classes."""
+        return {"classes": list(self.classes)}
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """outputs: the number of classes."""
+        return {"outputs": len(self.classes)}
+
+    def places(self, source: Source) -> Int64[np.ndarray, " C"]:
+        """The run's label of each of a source's classes, found by name, -1 for none."""
+        place = {name: label for label, name in enumerate(self.classes)}
+        return np.array([place.get(name, -1) for name in self.named(source)], np.int64)
+
+    def check_classes(self, split: str, names: Sequence[str]) -> None:
+        """That the run has all classes of a split.
+
+        Raises:
+          UserError: it has not.
+        """
+        if odd := next((name for name in names if name not in self.classes), None):
+            run, hint = "the model" if self._trained else "the training split", nearest(odd, self.classes)
+            hint = hint if len(self.classes) < FEW else hint.partition("There is:")[0]
+            raise UserError(f"split {split!r} has a class {odd!r} that {run} does not have: {hint}")
+
+    def unread(self, classes: int | None, examples: int | None) -> Unread:
+        """See Base."""
+        if classes is None:
+            raise UserError(
+                f"{self.name} is not here and its number of classes is not known: name it by "
+                "--config.data.source=synthetic --config.data.name=CLASSES --config.steps=N."
+            )
+        epoch = examples / self.batch_size if examples else None
+        return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
 
 
 def check_channels(mean: Sequence[float], std: Sequence[float], known: Sequence[int] = (1, 3)) -> None:

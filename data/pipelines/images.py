@@ -14,10 +14,10 @@ from data import appearance, sources
 from data.items import files, folder_class
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
-from data.pipelines.examples import Examples, check_channels
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
+from data.pipelines.examples import Labelled, check_channels
 from data.sources import Example, Source
-from errors import UserError, nearest, shown
+from errors import UserError, shown
 
 if TYPE_CHECKING:
     from data.augment import Draws
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MOST_PIXELS = 2**14  # of a side
 Pixels = Annotated[int, Interval(ge=1, le=MOST_PIXELS)]
 OTHER = {"dark": "light", "light": "dark"}  # backgrounds
-FEW = 30  # classes that an error line names
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -34,7 +33,7 @@ def debug(section: Section) -> dict[str, int]:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Examples):
+class Pipeline(Labelled):
     """Batches: image float32 (b, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is padding
     or could not be read; while mixing also partner int32 (b,) and share float32 (b,).
 
@@ -81,17 +80,11 @@ class Pipeline(Examples):
         rows = self.batch_size // self.feed.hosts
         if rows % 2 and self.augment.mixes:
             raise UserError(f"config.data.batch_size gives a host {rows} images: mixup and cutmix need an even number.")
-        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: of a trained run its own, whose data set need not be here."""
-        return self._trained or sources.classes(self.train_source)
 
     @property
     def known(self) -> Known:
         """The names of the classes and, of a model of one channel, whether the images' background is dark or light."""
-        return {"classes": list(self.classes)} | ({"background": self._background} if self._background else {})
+        return super().known | ({"background": self._background} if self._background else {})
 
     @cached_property
     def _background(self) -> str:
@@ -105,11 +98,6 @@ class Pipeline(Examples):
     def _some(self, source: Source) -> list[np.ndarray]:
         """Some images of a source; none where the model sees colours."""
         return appearance.sample(source) if len(self.mean) == 1 else []
-
-    @property
-    def sizes(self) -> dict[str, int | None]:
-        """outputs: the number of classes."""
-        return {"outputs": len(self.classes)}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -175,11 +163,7 @@ class Pipeline(Examples):
                 f"Split {split!r}: its labels have no names, and are taken for the places of the run's classes."
             )
         elif names != self.classes:
-            for name in (name for name in names if name not in self.classes):
-                known = "the model" if self._trained else "the training split"
-                hint = nearest(name, self.classes)
-                hint = hint if len(self.classes) < FEW else hint.partition("There is:")[0]
-                raise UserError(f"split {split!r} has a class {name!r} that {known} does not have: {hint}")
+            self.check_classes(split, names)
             if missing := [name for name in self.classes if name not in names]:
                 notes.append(f"Split {split!r} lacks {len(missing):,} of {len(self.classes):,} classes ({missing[0]}).")
         if self._background and (seen := appearance.background(self._some(prepared.source))) == OTHER[self._background]:
@@ -189,9 +173,8 @@ class Pipeline(Examples):
         return replace(prepared, notes=tuple(notes))
 
     def _places(self, source: Source) -> np.ndarray | None:
-        """The run's label of each of a source's, found by name, -1 for none; None where they are the same."""
-        place = {name: label for label, name in enumerate(self.classes)}
-        found = np.array([place.get(name, -1) for name in sources.classes(source)])
+        """See `places`; None where they are the same."""
+        found = self.places(source)
         return None if self._unnamed(source) or (found == np.arange(len(found))).all() else found
 
     def _unnamed(self, source: Source) -> bool:
@@ -199,16 +182,6 @@ class Pipeline(Examples):
         names = sources.classes(source)
         numbers = names == tuple(map(str, range(len(names))))
         return numbers and len(names) <= len(self.classes) and not any(name.isdigit() for name in self.classes)
-
-    def unread(self, classes: int | None, examples: int | None) -> Unread:
-        """See Base."""
-        if classes is None:
-            raise UserError(
-                f"{self.name} is not here and its number of classes is not known: name it by "
-                "--config.data.source=synthetic --config.data.name=CLASSES --config.steps=N."
-            )
-        epoch = examples / self.batch_size if examples else None
-        return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
 
     def _whole(self, split: Split, train: bool) -> bool:
         """Whether batches of pixels can be read as they are: nothing is done to single images."""

@@ -16,9 +16,9 @@ from pydantic import NonNegativeInt, PositiveFloat
 from data import appearance
 from data.items import files
 from data.order import tensorflow
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
-from data.pipelines.examples import Examples, check_channels
-from data.pipelines.images import FEW, MOST_PIXELS, Pixels
+from data.pipelines.base import Batch, Change, Section, Spec, Split, Unread
+from data.pipelines.examples import FEW, Labelled, check_channels
+from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Source, synthetic
 from errors import UserError, shown
 from lookup import Probability
@@ -64,7 +64,7 @@ class Augment:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Examples):
+class Pipeline(Labelled):
     """Batches: image float32 (b, H, W, channels), label int32 (b, H, W), −1 for what is ignored, and mask float32 (b,),
     0 for what is padding or could not be read; in evaluation also size int32 (b, 2), height and width of what is image.
 
@@ -116,14 +116,11 @@ class Pipeline(Examples):
             raise UserError(f"config.data.augment.scales={(low, high)} should have the smaller factor first.")
         if len(set(self.class_names)) < len(self.class_names):
             raise UserError("config.data.class_names has a name twice.")
-        self._trained = tuple(self.feed.known["classes"]) if self.feed.known else ()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: of a trained run its own, whose data set need not be here."""
-        return self._trained or self.class_names or self._named(self.train_source)
-
-    def _named(self, source: Source) -> tuple[str, ...]:
+    def named(self, source: Source) -> tuple[str, ...]:
+        """See Labelled: those of the config, or else of the source."""
+        if self.class_names:
+            return self.class_names
         feature = source.features[self.label_map]
         if isinstance(feature, Feature) and feature.names:
             return feature.names
@@ -138,16 +135,6 @@ class Pipeline(Examples):
     def numbers(self) -> tuple[int, ...]:
         """What label images have for each of the classes."""
         return tuple(range(self.first_class, self.first_class + len(self.classes)))
-
-    @property
-    def known(self) -> Known:
-        """The names of the classes."""
-        return {"classes": list(self.classes)}
-
-    @property
-    def sizes(self) -> dict[str, int | None]:
-        """outputs: the number of classes."""
-        return {"outputs": len(self.classes)}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -207,13 +194,7 @@ class Pipeline(Examples):
 
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base."""
-        count = len(self.class_names) or classes
-        if count is None:
-            raise UserError(
-                f"{self.name} is not here and its number of classes is not known: name it by "
-                "--config.data.source=synthetic --config.data.name=CLASSES --config.steps=N."
-            )
-        return Unread({"outputs": count}, self.spec, self.shapes, examples / self.batch_size if examples else None)
+        return super().unread(len(self.class_names) or classes, examples)
 
     def _view(self, shape: tuple[int, int, int]) -> "View":
         from data.label_maps import View

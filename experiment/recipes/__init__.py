@@ -44,11 +44,13 @@ class Start:
       model: the keys of config.model that they decide.
       data: those of config.data: image_size, tokenizer.
       parameters: how many there are.
+      side: by which published ones ask that a side of an image divides, in pixels; 0 of a run's, whose images say it.
     """
 
     model: dict[str, Value]
     data: dict[str, Value] = field(default_factory=dict)
     parameters: int = 0
+    side: int = 0
 
     @property
     def keys(self) -> dict[str, Value]:

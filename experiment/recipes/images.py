@@ -4,6 +4,7 @@ from experiment.recipes import Given, Machine, Start, Survey, batch, calendar, h
 from lookup import Value
 
 LARGEST = {True: 224, False: 64}  # side of an image, on an accelerator and without
+USUAL = 224  # of published weights for images of any size, where nothing says it
 BATCHES = {True: 256, False: 64}  # the largest
 VIEWS = {True: 3_000_000, False: 60_000}  # images that are seen in all
 EPOCHS = {True: (30, 150), False: (5, 150)}  # least and most; few images are seen more often
@@ -23,7 +24,7 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     side = given.get("data.image_size", _side(min(*survey.size, LARGEST[on])))
     if start:
         rate = 1e-4 if start.parameters > 10**7 else 3e-4
-        changes = start.keys
+        changes = {"data.image_size": USUAL} | start.keys
     else:
         rate, changes = 1e-3, {"data.image_size": side, **_model(side, survey.examples, given, on)}
     colour = len(survey.keys["mean"]) == 3

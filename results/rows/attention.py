@@ -178,6 +178,7 @@ def sequential() -> Numbers:
     for length in lengths:
         x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
         for name, layer in layers.items():
+            # Any: a keyword of the layer's own, which `apply` has no type for.
             options: dict[str, Any] = {"train": False} if name == "attention" else {}
             params = _params(layer, x, **options)
             found[name]["chain"].append(_chain(jax.make_jaxpr(partial(layer.apply, **options))(params, x)))

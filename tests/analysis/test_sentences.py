@@ -12,6 +12,7 @@ import models
 from analysis import sentences
 from analysis.figures import alignment, attended_words, head_roles, logit_lens, sentence_heads, sentence_rollout
 from analysis.figures.rollout import rollout
+from analysis.page import explorer
 from analysis.subject import Subject
 from errors import UserError
 from tasks.translate import shift_right
@@ -114,6 +115,8 @@ def test_after_the_last_layer_the_lens_reads_what_the_model_writes(subject, name
     assert arrays["top"][-1].tolist() == [PIECES[i] for i in probability.argmax(-1)]
     np.testing.assert_allclose(arrays["probability"][-1], probability.max(-1), rtol=1e-5)
     assert len(logit_lens.draw(arrays).axes) == 2
+    lenses = {view["name"]: view["lens"] for view in explorer.views_of(one, one.rows(1)[0], explorer.ROOM)}
+    assert [name for name, lens in lenses.items() if lens] == ["encoder" if name == "bert" else "decoder"]
     assert "has no `lens`" in logit_lens.lacks(subject("classifier"))
 
 

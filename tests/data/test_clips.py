@@ -1,5 +1,7 @@
 """Clips: which frames of a video they take, and digits that move."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -146,6 +148,21 @@ def test_digits_of_one_split_are_in_no_other():
         seen[split] = {picture.tobytes() for picture in pictures}
     assert not seen["train"] & seen["validation"]
     assert not seen["train"] & seen["test"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (lambda own: own[1:], "has a class .* that the model does not have"),
+        (lambda own: [*own, "more"], "lacks the class 'more'"),
+        (lambda own: own[::-1], "has its classes in another order"),
+    ],
+)
+def test_a_split_has_the_classes_of_the_run(pipeline, classes, message):
+    known = {"classes": list(classes(pipeline.classes))}
+    run = replace(pipeline, feed=replace(pipeline.feed, known=known))
+    with pytest.raises(UserError, match=rf"split 'test\[:6\]' {message}"):
+        run.split("test[:6]")
 
 
 def test_a_users_frames_are_read(pipeline, tmp_path):

@@ -402,6 +402,7 @@ def test_restarts_that_are_no_number_are_refused(project, command, message):
         (f"launch/kubernetes.sh {KUBERNETES} {TRAIN}", "those of train.py come after --."),
         (f"launch/kubernetes.sh {KUBERNETES}", "the flags of train.py are missing"),
         (f"launch/kubernetes.sh {KUBERNETES} -- {TRAIN} --workdir=runs/x", "give --workdir=/runs/NAME"),
+        (f"launch/kubernetes.sh {KUBERNETES} -- {TRAIN} --workdir=gs://b/x", "in a bucket is for one host, and this"),
         (f"launch/kubernetes.sh {KUBERNETES} --hosts=two -- {TRAIN}", "--hosts=two should be a number."),
         (f"launch/kubernetes.sh {KUBERNETES} --name=ViT -- {TRAIN}", "--name=ViT should be small letters"),
         (f"launch/kubernetes.sh {KUBERNETES} --accelerators=8 -- {TRAIN}", "such as nvidia.com/gpu=8"),

@@ -102,7 +102,7 @@ FORMS = {  # outputs and keys of config.model
 }
 UNCASED, CASED = dict(vocabulary=30_522), dict(vocabulary=28_996)
 ROBERTAS = dict(vocabulary=50_265, **ROBERTA)
-COUNTS = [  # shared/FACTS.md, as transformers has them
+COUNTS = [  # as transformers has them
     ("Tiny", UNCASED, {"pooler": 4_385_920, "words and next sentence": 4_433_468}),
     ("Mini", UNCASED, {"pooler": 11_170_560, "words and next sentence": 11_267_900}),
     ("Small", UNCASED, {"pooler": 28_763_648, "words and next sentence": 29_058_876}),

@@ -109,6 +109,11 @@ def test_a_model_without_outputs_represents_images(small):
     [
         ({"patch": 3}, (1, 8), "does not divide into patches of 3"),
         ({"max_length": 4}, (1, 8), "a text of 8 tokens has no positions beyond config.model.max_length=4"),
+        (
+            {"form": "siglip"},
+            (1, 7),
+            "at the last of its 8 places, and a row has 7: set --config.data.max_length=8, or",
+        ),
         ({"text_heads": 5}, (1, 8), "does not divide by heads=5"),
         ({"form": "siglip", "embedding": 8}, (1, 8), "SigLIP compares images by their width"),
         ({"variant": "B/31"}, (1, 8), "did you mean"),

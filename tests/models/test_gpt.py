@@ -93,12 +93,13 @@ def parameters(model):
 
 
 NANO = dict(max_length=256, use_bias=False)
-COUNTS = {  # shared/REFERENCE.md and the models as published; biases and 1,024 positions where nothing else is said
+COUNTS = {  # as transformers and karpathy/nanoGPT have them; biases and 1,024 positions where nothing else is said
     "small": (124_439_808, 50_257, {}),
     "medium": (354_823_168, 50_257, {}),
     "large": (774_030_080, 50_257, {}),
     "XL": (1_557_611_200, 50_257, {}),
     "GPT-1": (116_534_784, 40_478, dict(variant="small", max_length=512, norm="post")),
+    "DistilGPT-2": (81_912_576, 50_257, dict(variant="small", depth=6)),
     "nanoGPT's Shakespeare": (10_745_088, 65, NANO | dict(depth=6, width=384, heads=6)),
     "nanoGPT's on a CPU": (804_096, 65, NANO | dict(max_length=64, depth=4, width=128, heads=4)),
 }

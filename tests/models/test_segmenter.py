@@ -7,7 +7,7 @@ import pytest
 
 from models import segmenter, vit
 
-# FACTS: rstrudel/segmenter, 150 classes, images of 384 pixels; (variant, decoder) -> parameters.
+# 2105.05633, by the code of rstrudel/segmenter: 150 classes, images of 384 pixels; (variant, decoder) -> parameters.
 COUNTS = {
     ("Ti/16", "linear"): 5_626_326,
     ("Ti/16", "mask"): 6_627_372,

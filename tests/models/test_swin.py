@@ -10,7 +10,7 @@ import pytest
 from errors import UserError
 from models import swin
 
-# FACTS: microsoft/Swin-Transformer, 1,000 classes; (variant, version, window, image) -> parameters.
+# 2103.14030 and 2111.09883, as timm has them with 1,000 classes: (variant, version, window, image) -> parameters.
 COUNTS = {
     ("T", "1", 7, 224): 28_288_354,
     ("S", "1", 7, 224): 49_606_258,

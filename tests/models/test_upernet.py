@@ -8,7 +8,7 @@ import pytest
 from models import upernet
 from models.trunks import Trunk
 
-# FACTS: Swin-T with UPerNet and 150 classes, 59,943,398 in the published code, with two parts that prediction does not
+# 2103.14030: Swin-T with UPerNet and 150 classes, 59,943,398 in transformers, with two parts that prediction does not
 # use: the auxiliary head (a 3x3 convolution 384 -> 256, its norm, and 256 -> 150) and the trunk's norm after its last.
 AUXILIARY, LAST_NORM = 9 * 384 * 256 + 2 * 256 + 256 * 150 + 150, 2 * 768
 

@@ -10,7 +10,7 @@ import models
 from errors import UserError
 from models import variants, vit
 
-# shared/REFERENCE.md: 224 px, 1000 outputs.
+# 2010.11929 and 2106.10270, as timm counts them; PUBLISHED_GAP as google-research/big_vision: 224 px, 1000 outputs.
 PUBLISHED = {
     "Ti/16": 5_717_416,
     "S/16": 22_050_664,

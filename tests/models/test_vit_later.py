@@ -15,7 +15,7 @@ from models.positions import interpolated
 TINY = dict(width=8, depth=1, mlp_dim=16, heads=2, patch=2)
 IMAGE = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
 MASK = 1  # tokens that stand for hidden patches, which transformers has in all and we in none
-DINOV2 = {"S/14": 22_056_576, "B/14": 86_580_480, "L/14": 304_368_640}  # shared/FACTS.md, A11
+DINOV2 = {"S/14": 22_056_576, "B/14": 86_580_480, "L/14": 304_368_640}  # as transformers has them
 REGISTERS = {"S/14": 22_058_112, "B/14": 86_583_552, "L/14": 304_372_736}
 DINOV3 = {"S/16": 21_596_544, "B/16": 85_660_416, "L/16": 303_129_600}
 

@@ -86,13 +86,15 @@ def batch_of(truth, labels):
 
 def test_the_loss_is_the_published_one_summed():
     found, truth, labels = example(True)
-    loss, weight = jax.jit(lambda: Task().sums(lambda *_: found, batch_of(truth, labels), train=True))()["loss"]
+    sums = jax.jit(lambda: Task().sums(lambda *_: found, batch_of(truth, labels), train=True))()
+    assert sums.keys() == {"loss", "class_loss", "l1", "giou_loss"}
+    loss, weight = sums["loss"]
     expected, boxes = by_loops(found, truth, np.asarray(labels))
     assert (float(loss), float(weight)) == pytest.approx((expected, boxes), rel=1e-3)
 
 
 def test_parts_of_a_batch_add_up_to_it():
-    found, truth, labels = example(False)
+    found, truth, labels = example(False, queries=3)
     batch = batch_of(truth, labels)
 
     def sums(rows):
@@ -102,6 +104,10 @@ def test_parts_of_a_batch_add_up_to_it():
     whole, first, rest = jax.jit(lambda: [sums(rows) for rows in (slice(None), slice(1), slice(1, None))])()
     for name in whole:
         np.testing.assert_allclose(whole[name], np.add(first[name], rest[name]), rtol=1e-5, err_msg=name)
+    assert [float(x) for x in whole["beyond_queries"]] == [
+        1,
+        7,
+    ]  # of 4, 2 and 0 boxes, where an image counts at least one
 
 
 def test_padding_and_ignored_boxes_weigh_nothing():

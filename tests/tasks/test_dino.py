@@ -197,7 +197,7 @@ def test_views_that_do_not_fit_are_one_line():
 
 
 def test_a_head_has_as_many_parameters_as_published():
-    """facebookresearch/dino: ViT-S, three layers of 2,048, 256, 65,536 prototypes (shared/FACTS.md, A11)."""
+    """facebookresearch/dino: ViT-S, three layers of 2,048, 256, 65,536 prototypes."""
     head = dino.Projection(65_536, 3, 2048, 256, False, jnp.float32)
     shapes = jax.eval_shape(lambda: head.init(jax.random.key(0), np.zeros((1, 384), np.float32), False))["params"]
     assert sum(x.size for x in jax.tree.leaves(shapes)) == 22_352_128

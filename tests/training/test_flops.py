@@ -1,4 +1,4 @@
-"""The count of arithmetic, against REFERENCE.md and by hand. Nothing here is compiled."""
+"""The count of arithmetic, against published ones and by hand. Nothing here is compiled."""
 
 import functools
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ import pytest
 from models import vit
 from training import flops
 
-# shared/REFERENCE.md: 224 px, 1000 outputs, one image.
+# As timm has them for its ViTs of 2010.11929: 224 px, 1000 outputs, one image.
 GIGAMACS = {
     "Ti/16": 1.26,
     "S/16": 4.61,

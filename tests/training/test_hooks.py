@@ -76,12 +76,12 @@ def test_a_library_that_is_absent_is_one_line_with_its_command(name, monkeypatch
         Hooks((name,))
 
 
-def test_the_versions_are_those_of_the_extras():
-    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
-    for name in ("wandb", "mlflow", "trackio"):
-        assert extras[name] == [sys.modules[find(name).__module__].INSTALL]
+def test_the_versions_are_those_of_the_extras_and_of_make_test_trackers():
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = [line for line in (root / "requirements-trackers.txt").read_text().splitlines() if line[0] != "#"]
+    assert lines == [sys.modules[find(name).__module__].INSTALL for name in ("wandb", "mlflow", "trackio")]
+    assert lines[:2] == extras["wandb"] + extras["mlflow"]
 
 
 def told_through(name: str, workdir: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_is_called(name, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.filterwarnings("ignore")  # of its libraries
 def test_weights_and_biases_keeps_a_run_offline(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("wandb", reason="an extra: pip install wandb")
+    pytest.importorskip("wandb", reason="needs wandb: make test-trackers")
     monkeypatch.setenv("WANDB_MODE", "offline")
     told_through("wandb", tmp_path)
     assert "warning: the hook" not in capsys.readouterr().err
@@ -150,7 +150,7 @@ def test_weights_and_biases_keeps_a_run_offline(tmp_path, monkeypatch, capsys):
 @pytest.mark.filterwarnings("ignore")  # of its libraries
 @pytest.mark.parametrize("store", ["sqlite:///{}/mlflow.db", "{}/mlruns"])
 def test_mlflow_keeps_a_run(tmp_path, monkeypatch, capsys, store):
-    mlflow = pytest.importorskip("mlflow", reason="an extra: pip install mlflow")
+    mlflow = pytest.importorskip("mlflow", reason="needs mlflow: make test-trackers")
     if store.startswith("sqlite"):
         pytest.importorskip("sqlalchemy", reason="mlflow-skinny has no database")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.format(tmp_path))
@@ -169,7 +169,7 @@ def test_mlflow_keeps_a_run(tmp_path, monkeypatch, capsys, store):
 
 def test_trackio_keeps_a_run(tmp_path):
     """In a process of its own: it reads its folder when it is imported."""
-    pytest.importorskip("trackio", reason="an extra: pip install trackio")
+    pytest.importorskip("trackio", reason="needs trackio: make test-trackers")
     program = (
         "from pathlib import Path; from tests.training.test_hooks import told_through;"
         f"told_through('trackio', Path({str(tmp_path)!r}))"

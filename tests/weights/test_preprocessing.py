@@ -56,7 +56,11 @@ def test_images_with_captions_and_clips(tmp_path, name, kind, size):
     assert (said["image_processor_type"], said["size"]) == (f"{kind}ImageProcessor", size)
     assert said.get("do_center_crop", False) == (kind != "Siglip")
     (tmp_path / preprocessing.FILE).write_bytes(preprocessing.file(settings)[preprocessing.FILE])
-    assert preprocessing.read(tmp_path, len(settings["mean"]))[0] == {key: settings[key] for key in ("mean", "std")}
+    found, _ = preprocessing.read(tmp_path, len(settings["mean"]))
+    assert {"mean", "std", "image_size"} <= found.keys()
+    used = {key: settings[key] for key in found.keys() & settings.keys()}
+    used |= {} if settings.get("eval_crop") != "none" else {"eval_crop": "none"}
+    assert used == {key: value for key, value in found.items() if key in settings}
 
 
 def test_a_folder_says_its_normalisation(tmp_path):
@@ -66,10 +70,11 @@ def test_a_folder_says_its_normalisation(tmp_path):
     folder.write_text(json.dumps({"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}))
     found, (line,) = preprocessing.read(tmp_path, 3)
     assert found == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    assert "normalised as" in line
+    assert "made ready as" in line
     assert preprocessing.read(tmp_path, 0) == ({}, ())  # a model of texts
     folder.write_bytes(preprocessing.file(data("configs/vit_digits.py"))[preprocessing.FILE])
-    assert preprocessing.read(tmp_path, 1)[0] == {"mean": (0.5,), "std": (0.5,)}
+    whole = {"image_size": 8, "image_width": 0, "eval_crop": "none", "interpolation": "bilinear"}
+    assert preprocessing.read(tmp_path, 1)[0] == {"mean": (0.5,), "std": (0.5,)} | whole
     folder.write_text(json.dumps({"do_normalize": False}))
     assert preprocessing.read(tmp_path, 3)[0] == {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     folder.write_text(json.dumps({"image_mean": [0.5] * 3, "rescale_factor": 1 / 127.5, "offset": True}))
@@ -77,7 +82,31 @@ def test_a_folder_says_its_normalisation(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said", ["[]", "{", '{"image_mean": 3, "image_std": 3}', '{"image_mean": [0], "image_std": [1]}']
+    ("said", "expected"),
+    [  # as CLIP's, DINOv2's, DeiT's, ViT's, SigLIP's and DETR's are; and others
+        ({"size": 224, "crop_size": 224, "do_center_crop": True, "resample": 3}, ("bicubic", 224, "center", 1.0)),
+        (
+            {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "do_center_crop": True},
+            (None, 224, "center", 0.875),
+        ),
+        ({"size": 256, "crop_size": 224, "do_center_crop": True, "resample": 3}, ("bicubic", 224, "center", 0.875)),
+        ({"size": 224, "resample": 2}, ("bilinear", 224, "none", None)),
+        ({"size": {"height": 384, "width": 384}, "resample": 3}, ("bicubic", 384, "none", None)),
+        ({"size": {"shortest_edge": 800, "longest_edge": 1333}}, (None,) * 4),
+        ({"size": {"shortest_edge": 224}, "do_center_crop": False}, (None,) * 4),
+        ({"size": {"height": 64, "width": 128}}, (None,) * 4),
+        ({"size": 224, "do_resize": False, "resample": 3}, (None,) * 4),
+    ],
+)
+def test_a_folder_says_the_size_the_crop_and_the_filter(said, expected, tmp_path):
+    (tmp_path / preprocessing.FILE).write_text(json.dumps(said))
+    found, _ = preprocessing.read(tmp_path, 3)
+    assert tuple(found.get(key) for key in ("interpolation", "image_size", "eval_crop", "eval_crop_share")) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[]", "{", '{"size": [224]}', '{"image_mean": 3, "image_std": 3}', '{"image_mean": [0], "image_std": [1]}'],
 )
 def test_a_file_that_cannot_be_used_is_one_line(said, tmp_path):
     (tmp_path / preprocessing.FILE).write_text(said)
@@ -87,11 +116,12 @@ def test_a_file_that_cannot_be_used_is_one_line(said, tmp_path):
 
 def test_a_run_begins_with_the_normalisation_of_its_weights(drawn, tmp_path):
     params, model = drawn(name="vit", outputs=3)
-    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "size": 224, "resample": 3}
     others = {preprocessing.FILE: json.dumps(said).encode()}
     weights.write_folder(tmp_path / "vit", params, model | {"grid": (3, 3)}, ("a", "b", "c"), None, others)
     start = open_keys.beginning(str(tmp_path / "vit"))
     assert (start.data["mean"], start.data["std"]) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert (start.data["interpolation"], start.data["image_size"]) == ("bicubic", 12)  # that of its positions
 
 
 def test_others_have_none():

@@ -153,7 +153,8 @@ function exploreWords(data, host) {
   function saidOfLens(view) {
     const layers = view.lens.top.length;
     const after = view.lens.top[layers - 1][state.row];
-    return `After ${quoted(view.rows[state.row])} the model expects ${quoted(after)} (${percent(view.lens.probability.row(layers - 1)[state.row])}). The table: the likeliest next token if it stopped after each layer.`;
+    const next = view.name === "decoder"; // an encoder of hidden tokens writes what stands at the same place
+    return `${next ? "After" : "At"} ${quoted(view.rows[state.row])} the model expects ${quoted(after)} (${percent(view.lens.probability.row(layers - 1)[state.row])}). The table: the likeliest ${next ? "next token" : "token"} if it stopped after each layer.`;
   }
 
   function lensTable(view) {
