@@ -146,15 +146,15 @@ def test_noised_boxes_are_judged_by_their_own_truth():
 def test_ap_is_the_tools_own(tmp_path, capsys):
     """Rows of two uneven batches against a file of COCO's, read by the tool. Areas are those of outlines."""
     coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
-    n, size = 12, np.array([80, 120])
-    labels = np.where(np.arange(M) < RNG.integers(0, M + 1, (n, 1)), RNG.integers(0, C, (n, M)), -1)
-    low = RNG.uniform(0, 0.5, (n, M, 2))
-    truth = np.concatenate([low, low + RNG.uniform(0.05, 0.5, (n, M, 2))], axis=-1)
-    found = np.clip(truth + RNG.normal(0, 0.03, truth.shape), 0, 1)
-    ignored = (RNG.random((n, M)) < 0.1).astype(int)
-    score, guess = RNG.random((n, M)), np.where(RNG.random((n, M)) < 0.8, np.maximum(labels, 0), 1)
+    rng, n, size = np.random.default_rng(0), 12, np.array([120, 180])
+    labels = np.where(np.arange(M) < rng.integers(0, M + 1, (n, 1)), rng.integers(0, C, (n, M)), -1)
+    low = rng.uniform(0, 0.5, (n, M, 2))
+    truth = np.concatenate([low, low + rng.uniform(0.05, 0.5, (n, M, 2))], axis=-1)
+    found = np.clip(truth + rng.normal(0, 0.03, truth.shape), 0, 1)
+    ignored = (rng.random((n, M)) < 0.1).astype(int)
+    score, guess = rng.random((n, M)), np.where(rng.random((n, M)) < 0.8, np.maximum(labels, 0), 1)
     rows = {"boxes": truth, "labels": labels, "ignored": ignored, "box": found, "score": score, "label": guess}
-    area = (truth[..., 2:] - truth[..., :2]).prod(-1) * size.prod() * RNG.uniform(0.2, 1.0, (n, M))
+    area = (truth[..., 2:] - truth[..., :2]).prod(-1) * size.prod() * rng.uniform(0.2, 1.0, (n, M))
     rows |= {"size": np.tile(size, (n, 1)), "index": np.arange(n), "area": area}
     metrics = Metrics([f"c{i}" for i in range(C)])
     for part in (slice(0, 7), slice(7, n)):
