@@ -65,9 +65,8 @@ def weights(run: Run) -> tuple[Weights, str]:
     differ = [key for key in file.settings if getattr(run.model, key, file.model[key]) != file.model[key]]
     notes = [f"note: these weights were made with config.model.{key}={file.model[key]}." for key in differ]
     free = (*FREE, *(["image_size"] if dense else []))
-    if (
-        flags := [] if run.config["recipe"] else other_data(file, run.config["data"], free)
-    ):  # a recipe takes them itself
+    flags = [] if run.config["recipe"] else other_data(file, run.config["data"], free)  # a recipe takes them itself
+    if flags:
         notes.append(f"note: these weights saw data made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
 
