@@ -4,7 +4,7 @@ as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
-A published ViT or Swin is the trunk of a dense model (UPerNet, DETR), all else of which begins anew.
+A published ViT or Swin becomes the trunk of a dense model (UPerNet, DETR); its other parts begin anew.
 The head of a model that learns without labels (DINO, MAE), which is derived from another, is left out.
 """
 

@@ -42,7 +42,7 @@ class Pipeline(Labelled):
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
     (crowds; in evaluation alone); area float32 (b, M), in the image's own pixels, of the object where the set says it
     (COCO's, of its outline) and else of its box; size int32 (b, 2), the image's own height and width in pixels; mask
-    float32 (b,), 0 for what is no example.
+    float32 (b,), 0 for padding.
 
     Attributes:
       image_size: height of the canvas in pixels.

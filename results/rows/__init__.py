@@ -205,7 +205,7 @@ class Studied:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The study's config, of which only the runs of this size count: see claims.py."""
+        """The study's config; only the runs of this size count: see claims.py."""
         return (f"configs/studies/{self.study.partition(':')[0]}.py",)
 
     def command(self, name: str) -> str:

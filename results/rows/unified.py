@@ -13,7 +13,7 @@ def judge_modalities(found: Numbers) -> Found:
     parts, holds, direction = [], True, True
     for question, words in (
         ("which", "which digit is at a place"),
-        ("fits", "whether a sentence fits, begun with those weights"),
+        ("fits", "whether a sentence fits, starting from those weights"),
     ):
         accuracy = {reads: found[question][reads]["test/accuracy"] for reads in ("both", "image", "text")}
         means = {reads: float(np.mean(values)) for reads, values in accuracy.items()}

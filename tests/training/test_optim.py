@@ -95,6 +95,15 @@ def test_adamw_is_optax_adamw():
 WIDE = {"dense": {"kernel": jnp.linspace(-2, 2, 128 * 130).reshape(128, 130), "bias": jnp.ones(130)}}
 
 
+def after(optimiser: optax.GradientTransformation, steps: int = 3):
+    """Parameters and state after some steps on gradients that follow from the parameters."""
+    params, state = WIDE, optimiser.init(WIDE)
+    for _ in range(steps):
+        updates, state = optimiser.update(jax.tree.map(jnp.sin, params), state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
 def today(name: str) -> optax.GradientTransformation:
     """What the three oldest optimisers have been from the start, checkpoints included."""
     core = {
@@ -121,13 +130,8 @@ def test_adafactor_by_the_size_of_parameters_is_that_of_optax():
         multiply_by_parameter_scale=True,
     )
     theirs = optax.adafactor(0.02, multiply_by_parameter_scale=True)
-    (params_a, state_a), (params_b, state_b) = (WIDE, ours.init(WIDE)), (WIDE, theirs.init(WIDE))
-    for _ in range(2):
-        updates, state_a = ours.update(jax.tree.map(jnp.sin, params_a), state_a, params_a)
-        params_a = optax.apply_updates(params_a, updates)
-        updates, state_b = theirs.update(jax.tree.map(jnp.sin, params_b), state_b, params_b)
-        params_b = optax.apply_updates(params_b, updates)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), params_a, params_b)
+    (found, _), (expected, _) = after(ours), after(theirs)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), found, expected)
 
 
 OWN = {"adamw": dict(b1=0.8, b2=0.99, eps=1e-6), "sgd": dict(momentum=0.8, nesterov=True), "adafactor": {}}
@@ -137,14 +141,9 @@ OWN = {"adamw": dict(b1=0.8, b2=0.99, eps=1e-6), "sgd": dict(momentum=0.8, neste
 def test_old_checkpoints_state_and_arithmetic_stay(name):
     ours, _ = optim.make(name=name, learning_rate=0.02, total_steps=10, clip_norm=0.5, weight_decay=0.1, **OWN[name])
     theirs = today(name)
-    (params_a, state_a), (params_b, state_b) = (WIDE, ours.init(WIDE)), (WIDE, theirs.init(WIDE))
-    for _ in range(3):
-        updates, state_a = ours.update(jax.tree.map(jnp.sin, params_a), state_a, params_a)
-        params_a = optax.apply_updates(params_a, updates)
-        updates, state_b = theirs.update(jax.tree.map(jnp.sin, params_b), state_b, params_b)
-        params_b = optax.apply_updates(params_b, updates)
-    assert jax.tree.structure(state_a) == jax.tree.structure(state_b)
-    jax.tree.map(np.testing.assert_array_equal, (params_a, state_a), (params_b, state_b))
+    found, expected = after(ours), after(theirs)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 FREE = ("cocob", "dadapt_adamw", "dog", "dowg", "momo", "polyak_sgd", "prodigy", "adadelta")  # find their own rate
