@@ -50,13 +50,9 @@ class Embedded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Of both towers: width, number of layers, F and heads; E; and the side of a patch."""
+class Sizes(variants.Sizes):
+    """Those of both towers, E, and the side of a patch."""
 
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
     text_width: int
     text_depth: int
     text_mlp_dim: int

@@ -30,13 +30,9 @@ Version = Literal["1.0", "1.1"]
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """D, the number of layers, F, H and the size of a head."""
+class Sizes(variants.Sizes):
+    """Those of a Transformer and the size of a head."""
 
-    width: int
-    depth: int
-    mlp_dim: int
-    heads: int
     head_dim: int
 
 

@@ -113,7 +113,7 @@ def _on_grid(
 
     Args:
       extra: how many tokens come before the patches, there and here.
-      clips: whether the positions are of several times, each of which has the grid.
+      clips: whether there are positions for several times, a grid of them for each.
     """
     there, here = grids
     of_image = name in POSITIONS and value.ndim == len(wanted) == 3  # of patches, not of a sentence
