@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from logging import getLogger
 from pathlib import Path
 
@@ -263,13 +263,24 @@ def _parse(argv: list[str], default_config: str) -> list[str]:
     if kind == "study":
         changes = [argument for argument in argv if argument.startswith("--config.")]
         argv = [argument for argument in argv if argument not in changes]
+    if "config" not in _own and kind == "config" and (file := _value(argv, "config")):
+        raise UserError(
+            f"--config={file}: this command takes the config of the run in --workdir; change a key of it by "
+            "--config.KEY=VALUE."
+        )
+    if _value(argv, "config.steps").strip("0") and _value(argv, "config.epochs").strip("0."):
+        raise UserError(
+            "both --config.steps and --config.epochs are given: choose one, which says how long the run is."
+        )
     config, argv = _study(argv) if kind == "study" else _config(argv, default_config)
     _check_keys(kind, config, argv)
     config_flags.DEFINE_config_dict(kind, config, sys_argv=argv)
     try:
         return FLAGS(argv)[1:] + changes
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f"{_key_of(error.flagname, kind, config) or _one_line(error)} See --help.") from None
     except flags.Error as error:
-        raise UserError(f"{_one_line(error)} See --help.") from None
+        raise UserError(f"{_numbers(_one_line(error))} See --help.") from None
     except (AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError, RecursionError) as error:
         raise UserError(f"{kind}: {_one_line(error)}") from None
 
@@ -327,6 +338,23 @@ def _value(argv: list[str], name: str) -> str:
     """The last value of a flag on the command line; "" if it is not there."""
     values = [a.partition("=")[2] for a in argv if a.startswith(f"--{name}=")]
     return values[-1] if values else ""
+
+
+def _key_of(flag: str, kind: str, config: ConfigDict) -> str:
+    """What to say of a flag that is not known, and that a key of the config is called; "" if none is."""
+
+    def keys(section: ConfigDict, name: str) -> Iterator[str]:
+        for key, value in section.items():
+            yield from keys(value, f"{name}.{key}") if isinstance(value, ConfigDict) else [f"{name}.{key}"]
+
+    called = [key for key in keys(config, f"--{kind}") if key.endswith(f".{flag}")]
+    return f"--{flag} is not a flag: did you mean {min(called, key=len)}=...?" if called else ""
+
+
+def _numbers(message: str) -> str:
+    """A message of absl, in which a text that is no number is called so in Python's words."""
+    message = re.sub(r"invalid literal for int\(\) with base 10: '.*'", "should be a whole number", message)
+    return re.sub(r"could not convert string to float: '.*'", "should be a number", message)
 
 
 def _one_line(error: BaseException) -> str:

@@ -28,6 +28,7 @@ class NoDevice(UserError):
     """JAX has no device to compute on."""
 
 
+MOST_NAMED = 60  # names that a line lists
 ROOT = os.path.dirname(os.path.abspath(__file__))
 # What a disk, a mount or the rights of a file can be at fault for.
 OF_FILES = {
@@ -100,11 +101,13 @@ def _from_here(path: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error line about an unknown name: the closest known one, and all of them."""
+    """The end of an error line about an unknown name: the closest known one in any case, and all of them, if few."""
     known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}There is: {', '.join(known) or 'nothing'}."
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
+    more = f", and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
+    return f"{hint}There is: {', '.join(known[:MOST_NAMED]) or 'nothing'}{more}."
 
 
 def shown(text: str) -> str:

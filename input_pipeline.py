@@ -32,6 +32,7 @@ class Pipeline(Protocol):
       skipped: training examples that could not be read and were passed over since the start, on this host.
       item: what `read` takes, for messages: "an image file".
       rank: axes of an item as an array: 3 of an image, 4 of a clip; 0 where items are texts.
+      tables: whether `items` reads the texts of a table.
     """
 
     train_split: str
@@ -39,6 +40,7 @@ class Pipeline(Protocol):
     skipped: int
     item: str
     rank: int
+    tables: bool
 
     @property
     def sizes(self) -> dict[str, int | None]:
@@ -134,6 +136,11 @@ def tokenizers(path: Path) -> tuple[Reader, ...]:
         return published.read(path if path.is_dir() else path.parent)
     except UserError:
         return ()
+
+
+def check_apart(section: Section, workdir: Path) -> None:
+    """That a run is not written among its data: see data/surveys."""
+    surveys.check_apart(section, workdir)
 
 
 def survey(section: Section) -> Survey:

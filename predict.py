@@ -3,6 +3,7 @@
     python predict.py --workdir=runs/vit_digits [--top=5] [--json] image.png ...
     python predict.py --workdir=runs/vit_digits FOLDER "photos/*.jpg" --csv=answers.csv      with the class that a
                                                                   folder is named as beside each, and how many are right
+    python predict.py --workdir=RUN table.csv --csv=answers.csv                the same of texts with classes
     python predict.py --workdir=RUN "ein Satz" ... | --file=FILE | < FILE      one sentence, prompt or file name a line
     python predict.py --workdir=RUN --alignment=map.png "ein Satz"             what each word of a translation looked at
     python predict.py --workdir=RUN --classes="a cat,a dog" photo.jpg          by a model of images and texts
@@ -46,6 +47,7 @@ from input_pipeline import Batch
 from tasks import Answer, Row
 from training.trees import Variables
 
+TABLES = (".csv", ".tsv")
 Item = str | UserError  # what to predict, or why it cannot be known
 
 
@@ -59,10 +61,16 @@ def main(arguments: list[str]) -> int:
         config.data.ask = classes(flags.classes)
     if flags.file and arguments:
         raise UserError("both arguments and --file are given: choose one.")
+    if flags.csv:
+        if flags.json:
+            raise UserError("both --csv and --json are given: choose one.")
+        table.check(commands.path(flags.csv))
     run, state, _ = restore.load(
         workdir, config, flags.step, average=flags.average, soup=flags.soup, form=flags.weights
     )
     variables = run.prepared(state.eval_variables)
+    if flags.file and Path(flags.file).suffix in TABLES and run.pipeline.tables:
+        raise UserError(f"--file={flags.file} is a table: without --file= its column of texts is read.")
     items = given(run, arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
         items = iter([only(items)])
@@ -253,6 +261,10 @@ def lines(path: str) -> Iterator[Item]:
     try:
         with nullcontext(sys.stdin.buffer) if path == "-" else commands.path(path).open("rb") as stream:
             for number, line in enumerate(stream, 1):
+                if number == 1 and path != "-" and b"\0" in line:
+                    raise UserError(
+                        f"--file={path} is no text: it lists items, a line each. Give others without --file=."
+                    )
                 try:
                     yield line.decode().rstrip("\r\n")
                 except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ CONFUSED = 5  # pairs of classes that are named
 
 @dataclass(frozen=True)
 class Row:
-    """What was asked, the class that is known of it ("" for none), and the answer."""
+    """What was asked, the class that is known of it, by its folder or its table ("" for none), and the answer."""
 
     item: str
     truth: str
@@ -41,15 +41,23 @@ def write(rows: Sequence[Row], path: Path) -> list[str]:
     return [f"{path}: {len(rows):,} answers.", *judged(rows)]
 
 
+def check(path: Path) -> None:
+    """That a table can be written, before there are answers.
+
+    Raises:
+      UserError: it cannot.
+    """
+    if path.is_dir() or not next(parent for parent in path.absolute().parents if parent.exists()).is_dir():
+        raise UserError(f"cannot write --csv={path}: name a file, in a folder that is there or can be made.")
+
+
 def judged(rows: Sequence[Row]) -> list[str]:
     """How many are right, of those whose class is known: together, of each class, and what is confused most."""
     known = [row for row in rows if row.truth and row.answer.choice]
     if not known:
         return []
     right = [row for row in known if row.truth == row.answer.choice]
-    lines = [
-        f"{len(right):,} of {len(known):,} whose folder names their class are right, {len(right) / len(known):.1%}:"
-    ]
+    lines = [f"{len(right):,} of {len(known):,} whose class is known are right, {len(right) / len(known):.1%}:"]
     of, own = Counter(row.truth for row in known), Counter(row.truth for row in right)
     lines += [f"  {own[name] / of[name]:6.1%}  {name} ({own[name]:,} of {of[name]:,})" for name in sorted(of)]
     wrong = Counter((row.truth, row.answer.choice) for row in known if row.truth != row.answer.choice)

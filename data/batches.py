@@ -1,5 +1,6 @@
 """From tf.data to NumPy; an example that cannot be used becomes an error that names it."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -57,6 +58,7 @@ def reason(error: Exception) -> str:
     text = " ".join((getattr(error, "message", "") or str(error)).split())
     text = text.split(" Traceback (most recent call last)")[0]  # of what Python has raised within TensorFlow
     text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip().removeprefix("ValueError: ")
+    text = re.sub(r"^.*; (?=No such file or directory)", "", text)
     return text if text.endswith(".") else f"{text}."
 
 

@@ -65,9 +65,10 @@ class Source(Indexed):
         wanted: tuple[str, ...] | None,
         root: Path,
         numbers: tuple[int, ...] = (),
+        without: str = "",
     ):
         """Args: images: with their boxes. form: that the format prescribes. root: the folder, for messages. numbers: of
-        the classes, as the files have them."""
+        the classes, as the files have them. without: why there may be no boxes, for messages."""
         what = shown(str(root))
         there = [one for one in images if os.path.isfile(one.path)]
         missing = [shown(one.path) for one in images if not os.path.isfile(one.path)]
@@ -79,7 +80,9 @@ class Source(Indexed):
             one.size = one.size if all(0 < side <= MOST_PIXELS for side in one.size) else (0, 0)
         boxes = np.array([box for one in there for box in one.boxes], np.float64).reshape(-1, 4)
         if not len(boxes):
-            raise UserError(f"{what}, split {split!r}: its {len(there):,} images have no boxes.")
+            raise UserError(f"{what}, split {split!r}: its {len(there):,} images have no boxes{without}.")
+        if not classes:
+            raise UserError(f"{what}, split {split!r}: its {len(boxes):,} boxes have no class with a name.")
         counts = np.array([len(one.boxes) for one in there])
         shares = bool(np.abs(boxes[np.isfinite(boxes).all(1)]).max(initial=0) <= FRACTION)
         sizes = np.repeat([(1, 1) if shares else _size(one) for one in there], counts, axis=0).reshape(-1, 2)

@@ -90,6 +90,9 @@ def read(file: bytes, channel: int) -> np.ndarray:
     if found.dtype != np.uint8:
         raise ValueError(f"its label image has fractions ({image.mode}): save it as PNG of 8 or 16 bits.")
     colours = found[..., : 1 if image.mode == "LA" else 3]
+    if channel >= colours.shape[-1]:
+        last = colours.shape[-1] - 1
+        raise ValueError(f"its label image has channels 0 to {last}, and config.data.label_channel={channel}.")
     if channel < 0 and (colours != colours[..., :1]).any():
         raise ValueError(IN_COLOUR)
     return found[..., max(channel, 0)].astype(np.int32)

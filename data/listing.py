@@ -11,6 +11,7 @@ SYSTEM = ("__MACOSX", "__pycache__", "@eaDir", "lost+found")  # folders that sys
 LeftOut = list[tuple[str, str]]  # the reason, and a path
 
 FOLDER, FILE = "a folder", "a file"
+EXAMPLES = 4  # of suffixes that are left out
 HIDDEN, OTHER = "hidden", "of another kind"
 NOWHERE, SPECIAL, AGAIN = "links that lead nowhere", "no plain files", "links to what is read already"
 
@@ -62,10 +63,13 @@ def walk(folder: Path, suffixes: Sequence[str]) -> tuple[list[str], LeftOut]:
 
 
 def said(left_out: LeftOut, what: str) -> list[str]:
-    """One line on what was left out, by reason, each with an example; nothing if nothing was."""
-    reasons = sorted({reason for reason, _ in left_out})
-    paths = {reason: [path for r, path in left_out if r == reason] for reason in reasons}
-    parts = [f"{len(paths[reason]):,} {reason} ({shown(os.path.basename(paths[reason][0]))})" for reason in reasons]
+    """One line on what was left out, by reason, with an example of each suffix; nothing if nothing was."""
+    parts = []
+    for reason in sorted({reason for reason, _ in left_out}):
+        names = [os.path.basename(path) for r, path in left_out if r == reason]
+        by_suffix = {Path(name).suffix.lower(): name for name in reversed(names)} if reason == OTHER else {"": names[0]}
+        examples = [shown(by_suffix[suffix]) for suffix in sorted(by_suffix)][:EXAMPLES]
+        parts.append(f"{len(names):,} {reason} ({', '.join(examples)})")
     return [f"{what}: left out: {', '.join(parts)}."] if parts else []
 
 

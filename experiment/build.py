@@ -4,7 +4,8 @@ Each section of a config goes whole to one function or dataclass, whose argument
 fit is a UserError before any device is touched. A ConfigDict travels no further than this file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -26,6 +27,7 @@ from lookup import Section
 from training import backend, bucket_checkpoints, checkpoint, optim, parallel, step
 
 Builder = Callable[[Section, Feed], Pipeline]
+TEXTS = ("vocabulary", "source_vocabulary")  # by which models of texts are sized
 
 
 def build(
@@ -65,6 +67,7 @@ def build(
             raise
         raise UserError(f"{workdir}'s record of its data lacks {error}: put back a copy of its config.json.") from None
     model_class = lookup.find("models", "Model", whole.model.pop("name"))
+    _check_sizes(model_class, plain_config, pipeline.sizes)
     model = lookup.call("config.model", model_class, whole.model, **pipeline.sizes)
     task.check(pipeline.sizes.get("outputs"))
     if task.averages and not whole.step.ema_decay:
@@ -108,6 +111,24 @@ def build(
     with _fitting():
         _ = run.abstract_state
     return run
+
+
+def _check_sizes(model: lookup.Reader, config: Section, sizes: Collection[str]) -> None:
+    """That a model is sized by what the data have: one of texts by their vocabulary, and others not.
+
+    Raises:
+      UserError: it is a model for data of another kind.
+    """
+    keys = lookup.keys(model)
+    lacks = [size for size in sizes if size not in keys]
+    needed = [key for key, found in keys.items() if found.default is inspect.Parameter.empty]
+    lacks += [size for size in TEXTS if size in needed and size not in sizes]
+    if lacks:
+        weights = f", and config.init_from={source} has such weights" if (source := config.get("init_from")) else ""
+        raise UserError(
+            f"config.model.name={config['model']['name']!r} is no model for config.data.kind="
+            f"{config['data']['kind']!r}{weights}: take one for such data."
+        )
 
 
 def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipeline_of: Builder) -> None:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 import weights
+from errors import UserError
 from experiment import config as configs
 from experiment import init_from, record
 from experiment.build import build
@@ -41,7 +42,13 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     if not lookup.checked_value("config.recipe", str, configs.plain(config).get("recipe", "")):
         return config, []
     config = configs.complete(ConfigDict(config.copy_and_resolve_references().to_dict()))
+    input_pipeline.check_apart(configs.plain(config)["data"], workdir)
     if (workdir / record.FILE).exists() and (saved := record.read(workdir)).get("recipe") == config.recipe:
+        if (name := saved["data"]["name"]) != config.data.name:
+            raise UserError(
+                f"{workdir} holds a run on other data: to go on with it, --config.data.name={name}; for a new run "
+                f"choose another workdir, such as --workdir={workdir}_2."
+            )
         _fill(config, _flat({key: value for key, value in saved.items() if key in config}))
         return _closed(config), []
     choose = lookup.find("experiment.recipes", "choose", config.recipe)

@@ -11,7 +11,7 @@ from experiment.restore import saved_config
 from experiment.run import Run
 from training import hosts, log, mishaps
 
-SHOWN = 5  # differences of the training data that are listed
+SHOWN = 5  # differences that are listed
 
 
 def start(run: Run) -> int:
@@ -77,8 +77,10 @@ def _history(run: Run, begun: int, saved: record.Record, fingerprint: dict[str, 
     """
     before = plain(saved_config(run.workdir)) | {"parallel": saved.get("parallel", {})}
     if differ := record.differences(before, run.config):
+        more = f"; and {len(differ) - SHOWN:,} keys more" if len(differ) > SHOWN else ""
+        first = sorted(differ, key=lambda line: not line.split(":")[0].endswith((".name", ".kind")))[:SHOWN]
         raise UserError(
-            f"{run.workdir} holds a run of another config, which differs in {'; '.join(differ)}. Choose another "
+            f"{run.workdir} holds a run of another config, which differs in {'; '.join(first)}{more}. Choose another "
             "--workdir, or give these keys their old values to continue."
         )
     if not record.same_data(saved.get("known", {}), run.pipeline.known):

@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 import tasks
+from errors import UserError
 from lookup import Probability
 from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, Totals, Verdict
 
@@ -37,6 +38,14 @@ class Task(tasks.Task):
     by_class: bool = False
     inputs: tuple[str, ...] = ("image",)
     chooses = True
+
+    def check(self, outputs: int | None) -> None:
+        """There are classes."""
+        if outputs == 1:
+            raise UserError(
+                "config.task.name=classify tells classes apart, and the data have one class, or numbers: for numbers "
+                "(config.data.numbers=True) set --config.task.name=regress."
+            )
 
     @property
     def unit(self) -> str:  # type: ignore[override]

@@ -35,7 +35,7 @@ def trained(tmp_path_factory) -> Path:
     ("arguments", "message"),
     [
         (["train.py", "--config.optim.learning_rat=1"], "did you mean 'learning_rate'"),
-        (["train.py", "--config.optim.learning_rate=fast"], "could not convert string to float: 'fast'"),
+        (["train.py", "--config.optim.learning_rate=fast"], "--config.optim.learning_rate=fast: should be a number."),
         (["train.py", "--config=configs/vit_digit.py"], "did you mean 'configs/vit_digits.py'"),
         (["train.py", "--workdr=x"], "Did you mean: workdir"),
         (["train.py", "configs/vit_digits.py"], "is not a flag"),
@@ -212,7 +212,7 @@ def test_predict_writes_a_table_of_folders_with_their_classes_and_counts_what_is
     assert [row["true"] for row in rows] == ["3", "3", "7", "7", "", "", ""]
     assert {row["predicted"] for row in rows} == {row["class_1"] for row in rows} <= set("0123456789")
     right = sum(row["true"] == row["predicted"] for row in rows[:4])
-    assert f"{right} of 4 whose folder names their class are right" in done.stdout
+    assert f"{right} of 4 whose class is known are right" in done.stdout
     assert done.stdout.startswith(f"{table}: 7 answers.")
 
 

@@ -17,7 +17,7 @@ from data.order import Plan, Tensor
 from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
 from data.tokenizer import Reader
-from errors import UserError
+from errors import UserError, shown
 from lookup import Json
 from lookup import Section as Section
 
@@ -137,6 +137,7 @@ class Base(Generic[Opened, S]):
 
     item: ClassVar[str]
     rank: ClassVar[int] = 0  # axes of an item as an array; 0 where items are texts
+    tables: ClassVar[bool] = False  # whether `items` reads the texts of a table
 
     # What a kind says.
 
@@ -289,7 +290,13 @@ class Base(Generic[Opened, S]):
         return self.split(split).source.describe(index)
 
     def items(self, argument: str) -> list[str]:
-        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself."""
+        """What `read` takes, of what a person gives for it: the files of a folder; a sentence is one by itself.
+
+        Raises:
+          UserError: what is given holds no items, or is the name of a file where texts are read.
+        """
+        if self.rank == 0 and os.path.isfile(argument) and os.path.splitext(argument)[1]:
+            raise UserError(f"{shown(argument)} is a file, not {self.item}: --file={shown(argument)} reads its lines.")
         return [argument]
 
     def example(self) -> str:

@@ -163,6 +163,9 @@ class Pipeline(Labelled):
         counts = [*np.bincount(reasons, minlength=4)[:3], np.maximum(good - self.max_boxes, 0).sum()]
         without = int((good == 0).sum())
         lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
+        if lines and not good.any() and split == self.train_split:
+            why = ", ".join(lines)
+            raise UserError(f"{self.name}, split {split!r}: of {len(bbox):,} boxes none can be used: {why}.")
         said = [f"Split {split!r}: of {len(bbox):,} boxes, left out are {', '.join(lines)}."] if lines else []
         return said + [f"Split {split!r}: {without:,} of {source.size:,} images have no box."] * (without > 0)
 

@@ -28,6 +28,7 @@ Kind: TypeAlias = Literal["bpe", "unigram", "char", "word"]
 
 Vocabulary = Annotated[int, Interval(ge=5, le=2**22)]
 NON_JOINER = "\u200c"
+NOTED = 3  # texts that are named, of a kind of note
 MULTIPLE = 8  # a user's batch is padded to a multiple of it, so that few shapes are compiled
 
 
@@ -321,12 +322,16 @@ def one_batch(tokenizer: Reader, texts: Sequence[str], most: int) -> tuple[np.nd
 
 def notes_of(tokenizer: Reader, texts: Sequence[str], ids: Ids, most: int) -> list[str]:
     """The same lines as `notes`, for a person's texts."""
-    found = []
+    long, strange = [], []
     for text, sentence in zip(texts, ids, strict=True):
         if len(sentence) > most:
-            found.append(f"cut from {len(sentence)} to max_length={most} tokens: {text[:60]!r} ...")
+            long.append(f"cut from {len(sentence)} to max_length={most} tokens: {text[:60]!r} ...")
         if unknown := tokenizer.unknown(sentence):
-            found.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
+            strange.append(f"{unknown} tokens that are not in the vocabulary in: {text[:60]!r}")
+    found = []
+    for lines in (long, strange):
+        found += lines[:NOTED]
+        found += [f"the same of {len(lines) - NOTED:,} more of these {len(texts):,}."] * (len(lines) > NOTED)
     return found
 
 

@@ -4,9 +4,11 @@ batches of sentences of like length.
 b this host's rows of a batch, S its padded length.
 """
 
+import contextlib
 import math
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -21,6 +23,7 @@ from data.pipelines import ragged
 from data.pipelines.base import Batch, Known, Section, Spec, Split, Splits, Unread, check_batch
 from data.pipelines.ragged import Ids, Padded, Ragged, Sentences
 from data.sources import Example
+from data.text import table
 from data.tokenizer import Reader
 from errors import UserError, nearest, shown
 from models.tokens import BOS
@@ -75,7 +78,10 @@ class Pipeline(Ragged[Texts, _Split]):
     eval_batch_size: NonNegativeInt = 0
     eval_splits: Splits = ("validation",)
 
+    _truths: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+
     item: ClassVar[str] = "a sentence"
+    tables: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
@@ -240,6 +246,22 @@ class Pipeline(Ragged[Texts, _Split]):
         """The first text of an evaluation split, or pair with a tab between."""
         opened = self.opened(self.eval_splits[0])
         return "\t".join([opened.texts[0], *(opened.second[:1] if opened.second else [])])
+
+    def items(self, argument: str) -> list[str]:
+        """The texts of a table, with a tab between the two of pairs; a sentence is one by itself."""
+        if os.path.splitext(argument)[1] not in table.SUFFIXES or not os.path.isfile(argument):
+            return super().items(argument)
+        where, (first, *others) = ("table", argument, "train", ""), self.fields or ("",)
+        columns = [text.column(*where, field) for field in (first, *others)]
+        found = ["\t".join(map(str, row)) for row in zip(*columns, strict=True)]
+        with contextlib.suppress(UserError):  # the table has no labels
+            _, labels, classes = text.labelled(*where, first, self.label)
+            self._truths |= {item: classes[label] for item, label in zip(found, labels, strict=True)}
+        return found
+
+    def truth(self, item: str) -> str:
+        """The class that a table says of a text; "" where none does."""
+        return self._truths.get(item, "")
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences to classify as one batch {"tokens": (n, S)}; of pairs, with a tab between the two, also "types".

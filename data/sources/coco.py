@@ -29,27 +29,28 @@ class Source(box_files.Source):
         path = _find(root, stem(split))
         whole = _read(path)
         categories = sorted(whole["categories"], key=lambda one: (isinstance(one["id"], str), one["id"]))
-        place = {one["id"]: number for number, one in enumerate(categories)}
+        place = {str(one["id"]): number for number, one in enumerate(categories)}  # some tools write ids as texts
         folders = (path.parent, *(root / f"{one}{year}" for one in names(stem(split)) for year in ("", "2017", "2014")))
         folders += (root / "images", root)
-        images: dict[object, box_files.Labelled] = {}
+        images: dict[str, box_files.Labelled] = {}
         for one in whole["images"]:
             (height,), (width,) = (_numbers([one.get(side) or 0]) or [0] for side in ("height", "width"))
-            images[one["id"]] = box_files.Labelled(_image(folders, one["file_name"]), (int(height), int(width)))
+            images[str(one["id"])] = box_files.Labelled(_image(folders, one["file_name"]), (int(height), int(width)))
         strange = 0
         for one in whole["annotations"]:
-            box, image = _numbers(one.get("bbox")), images.get(one["image_id"])
+            box, image = _numbers(one.get("bbox")), images.get(str(one["image_id"]))
             if image is None or len(box) != 4:
                 strange += 1
                 continue
             image.boxes.append(box)
-            image.labels.append(place.get(one["category_id"], -1))
+            image.labels.append(place.get(str(one["category_id"]), -1))
             image.ignored.append(one.get("iscrowd") in (1, "1"))
             image.areas.append((_numbers([one.get("area")]) or [0.0])[0])
         classes = tuple(str(one["name"]) for one in categories)
         numbers = tuple(one["id"] for one in categories if isinstance(one["id"], int))
         numbers = numbers if len(numbers) == len(classes) else ()
-        super().__init__(list(images.values()), classes, "top_left", split, wanted, path, numbers)
+        without = f": {strange:,} annotations have no bbox [x, y, width, height], or are of no image" if strange else ""
+        super().__init__(list(images.values()), classes, "top_left", split, wanted, path, numbers, without)
         where, double = shown(str(path)), len(whole["images"]) - len(images)
         if strange:
             self.notes += (f"{where}: left out: {strange:,} annotations without a box or of no image.",)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import storage
 from data.slices import cut, stem
@@ -10,6 +11,7 @@ from data.sources.folder import Files, part
 from data.text.files import find, lines
 from errors import UserError
 
+LOOKED_AT = 100  # files of a list whose first one is missing
 # What a first line can call the two columns.
 HEAD = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
 LABEL = ("class", "label", "category", "target")
@@ -38,11 +40,11 @@ class Source(Files):
                 "'train[90%:]'."
             )
         path = named if alone else find(folder, stem(split), "{}.csv", "{}.tsv", "{}.txt")
-        rows, columns, width = [], (0, 1), 2
+        rows, columns, width, headed = [], (0, 1), 2, False
         for number, line in enumerate(lines(path), 1):
             row = cells(line, path.name)
             if number == 1 and (places := head(row)):
-                columns, width = places, len(row)
+                columns, width, headed = places, len(row), True
                 continue
             if not line.strip():
                 continue
@@ -52,6 +54,8 @@ class Source(Files):
             rows.append(row)
         if not rows:
             raise UserError(f"{path} is empty.")
+        if not (folder / rows[0][0]).is_file():
+            _check_files(path, folder, [file for file, _ in rows], headed)
         labels = [label for _, label in rows]
         if all(re.fullmatch("[0-9]{1,18}", label) for label in labels):
             classes = numbered(max(map(int, labels)), str(path))
@@ -64,6 +68,24 @@ class Source(Files):
         else:
             files = cut(files, split, str(path))
         self._hold(files, classes, wanted, str(path), folder)
+
+
+def _check_files(path: Path, folder: Path, files: list[str], headed: bool) -> None:
+    """That some of the files are there: those that are missing are counted as they are read.
+
+    Args:
+      headed: whether the first line named the columns.
+
+    Raises:
+      UserError: none is, or the first one alone is not, which may be the name of a column.
+    """
+    there = [(folder / file).is_file() for file in files[:LOOKED_AT]]
+    if not any(there):
+        raise UserError(f"{path}: none of its files is there, such as {folder / files[0]}.")
+    if all(there[1:]) and not headed:
+        raise UserError(
+            f"{path}, line 1: there is no file {folder / files[0]}; if it names the columns, call them path and class."
+        )
 
 
 def head(row: list[str]) -> tuple[int, int] | None:

@@ -44,6 +44,8 @@ class Source(box_files.Source):
             for number, line in enumerate(whole(file).splitlines() if file.is_file() else (), 1):
                 try:
                     label, *box = map(float, line.split())
+                    if label % 1:
+                        raise ValueError("no number of a class")
                     if outline := len(box) >= OUTLINE:
                         box = _around(box)
                     x, y, width, height = box[:4]  # a fifth is a probability

@@ -6,6 +6,7 @@
 Only what config.data leaves open is looked for: a key that is set stays as it is.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ T = TypeVar("T")
 FEW = 500  # examples: of fewer, a larger share is held out
 SHARES = (20, 10)  # per cent that are held out of few examples, and of many
 WORDS, SUBWORDS = 1000, 8000  # so many different words or more take subwords, at most SUBWORDS of them
+OF_FOLDERS = ("images", "sentences")  # kinds that may have a folder for each class
 MOST = 64  # examples that are looked at
 
 
@@ -64,21 +66,58 @@ def of(kind: str, section: Section) -> Survey:
     return lookup.find("data.surveys", "survey", kind)(section)
 
 
-def place(section: Section, beside: bool = False) -> Path:
+def place(section: Section, beside: bool = False, folder: bool = False) -> Path:
     """The file or folder that config.data names.
 
     Args:
       beside: whether a file in a bucket comes with what is in its folder.
+      folder: whether a file will not do.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none, or it is a file.
     """
     path = storage.here(section.get("data_dir", ""), section["name"], beside)
     if not path.exists():
         near = sorted(shown(one.name) for one in path.parent.iterdir())[:8] if path.parent.is_dir() else []
         there = f" {path.parent} holds: {', '.join(near)}." if near else ""
         raise UserError(f"config.data.name={section['name']}: there is no such file or folder.{there}")
+    if folder and path.is_file():
+        around = path.parent.parent if path.parent.name == "annotations" else path.parent  # of COCO's JSON
+        raise UserError(f"config.data.name={section['name']} is a file: name its folder, --config.data.name={around}.")
     return path
+
+
+def check_apart(section: Section, workdir: Path) -> None:
+    """That a run is not among its data, where its folders would be taken for classes.
+
+    Raises:
+      UserError: it is.
+    """
+    name = section.get("name")
+    if not name or "://" in name or "," in name or storage.is_remote(workdir):
+        return
+    root, here = storage.path(storage.joined(section.get("data_dir", ""), name)).resolve(), workdir.resolve()
+    if not root.is_dir():
+        return
+    of_folders = section["kind"] in OF_FOLDERS and "train" not in splits([one.name for one in root.iterdir()])
+    if here == root or (of_folders and root in here.parents):
+        raise UserError(f"--workdir={workdir} is among the data: choose a folder outside of {name}.")
+
+
+def in_use(labels: Collection[int], classes: Sequence[str], path: Path, expected: str) -> tuple[str, ...]:
+    """A line on classes that no training example has; none if each has some.
+
+    Raises:
+      UserError: fewer than two have.
+    """
+    used = {int(label) for label in labels}
+    if len(used) < 2:
+        one = classes[next(iter(used))]
+        raise UserError(f"{path} has one class ({one}): there is nothing to tell apart. Expected is {expected}.")
+    if not (unused := [name for place, name in enumerate(classes) if place not in used]):
+        return ()
+    count = " (whole numbers count the classes from 0 on)" if classes[0] == "0" else ""
+    return (f"{len(unused):,} of {len(classes):,} classes have no training example, such as {unused[0]!r}{count}.",)
 
 
 def splits(there: Collection[str]) -> dict[str, str]:
@@ -107,6 +146,8 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     if "test" in found:
         return {"train_split": train, "eval_splits": (found["test"],)}, ()
     share = 100 - SHARES[examples >= FEW]
+    if round(examples * share / 100) in (0, examples):
+        raise UserError(f"{examples:,} examples are too few to hold some of them out: add more, or a validation split.")
     line = f"No validation split: {100 - share} % are held out of {train!r}."
     return {"train_split": f"{train}[:{share}%]", "eval_splits": (f"{train}[{share}%:]",)}, (line,)
 
@@ -123,9 +164,24 @@ def training(
       size: how many examples a split has.
     """
     if split := section.get("train_split"):
-        return opened(split), {}, ()
+        keys = {} if section.get("eval_splits") else {"eval_splits": (_beside(split, found),)}
+        return opened(split), keys, ()
     keys, lines = scored(found, whole, size(opened(found.get("train", whole))))
     return opened(keys["train_split"]), keys, lines
+
+
+def _beside(split: str, found: dict[str, str]) -> str:
+    """What is evaluated beside a training split that a person names: the validation or test split, or the other part.
+
+    Raises:
+      UserError: there is none.
+    """
+    part = re.fullmatch(r"(.+)\[:(\d+%?)\]", split)
+    if there := found.get("validation") or found.get("test") or (part and f"{part[1]}[{part[2]}:]"):
+        return there
+    raise UserError(
+        f"config.data.train_split={split!r} is set, and there is no split to score: set --config.data.eval_splits."
+    )
 
 
 def sample(examples: int) -> list[int]:

@@ -20,7 +20,7 @@ EXPECTED = (
 
 def survey(section: Section) -> Survey:
     """See data/surveys."""
-    path = place(section)
+    path = place(section, folder=True)
     found, whole, source = _kind(path)
     source = section.get("source", source)
     train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)

@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 
 from data import appearance, image_file, listing, sources
+from data.batches import reason
 from data.order import tensorflow
-from data.sources import Source
-from data.surveys import Survey, among, place, sample, splits, training
+from data.sources import Labelled, Source
+from data.surveys import Survey, among, in_use, place, sample, splits, training
 from errors import UserError, shown
 from lookup import Section, Value
 
@@ -26,13 +27,13 @@ def survey(section: Section) -> Survey:
     found, whole, source = _kind(path, section.get("source"))
     train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)
     keys["source"] = source
+    classes = sources.classes(train)
+    if isinstance(train, Labelled) and (labels := train.labels()) is not None:
+        lines += in_use(labels.tolist(), classes, path, EXPECTED)
     (height, width), look = looked_at(train)
     keys |= look
-    classes = sources.classes(train)
     colour = "in colour" if len(look["mean"]) == 3 else "grey"
     words = f"{train.size:,} images of {len(classes)} classes, {colour}, mostly {height}x{width}"
-    if len(classes) < 2:
-        raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")
     return Survey(keys, train.size, len(classes), words, (height, width), notes=lines)
 
 
@@ -82,11 +83,11 @@ def looked_at(source: Source) -> tuple[tuple[int, int], dict[str, Value]]:
     raw = source.read(tf.constant(sample(source.size), tf.int64))
     sizes, colours, why = [], [], ""
     for row in range(len(next(iter(raw.values())))):
-        example = source.parse({name: x[row] for name, x in raw.items()})["image"].numpy()
         try:
+            example = source.parse({name: x[row] for name, x in raw.items()})["image"].numpy()
             pixels = image_file.read(example, 3) if isinstance(example, bytes) else example
-        except ValueError as error:  # whoever reads all of them names it
-            why = str(error)
+        except (ValueError, tf.errors.OpError) as error:  # whoever reads all of them names it
+            why = reason(error)
             continue
         sizes.append(pixels.shape[:2])
         colours.append(pixels.shape[-1] == 3 and appearance.in_colour(_small(pixels)))

@@ -15,18 +15,22 @@ from errors import UserError
 from lookup import Section
 
 VOID = 255  # what label images have where there is no class
+WRITE = "Give each class a number of its own, 0, 1, 2 ..., so that a mask in black and white has 0 and 1."
 EXPECTED = "train/images and train/labels, images/train and labels/train, images and labels, or a list train.csv"
 
 
 def survey(section: Section) -> Survey:
     """See data/surveys."""
-    path = place(section)
+    path = place(section, folder=True)
     found, whole = _splits(path)
     train, keys, lines = training(section, found, whole, partial(_opened, section), lambda train: train.size)
     keys["source"] = "label_images"
     (height, width), look = looked_at(train)
     keys |= look
     numbers = _numbers(train, section.get("label_channel", -1))
+    if len(one := [number for number in numbers if number != VOID]) < 2:
+        only = " and ".join([*map(str, one), *[f"{VOID}, which is no class" for number in numbers if number == VOID]])
+        raise UserError(f"{path}: its label images have only {only}: there is nothing to tell apart. {WRITE}")
     names = section.get("class_names") or classes(path)
     if not names:
         names = tuple(f"class {number}" for number in range(max(one for one in numbers if one != VOID) + 1))

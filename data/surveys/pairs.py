@@ -73,5 +73,7 @@ def _suffixes(paths: list[Path]) -> tuple[str, ...]:
     """The languages of two files: their suffixes, or else their names."""
     if len(paths) != 2:
         raise UserError(f"config.data.name names {len(paths)} files with commas between: expected is {EXPECTED}.")
+    if paths[0] == paths[1]:
+        raise UserError(f"config.data.name names {paths[0]} twice: the second file should be its translation.")
     ends = tuple(path.suffix[1:] for path in paths)
     return ends if len(set(ends)) == 2 else tuple(path.stem for path in paths)

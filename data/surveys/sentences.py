@@ -1,15 +1,17 @@
 """A person's sentences with classes: a table, or a folder a class."""
 
+import re
 from functools import partial
 from pathlib import Path
 
 from data import listing, text
-from data.surveys import Survey, among, place, splits, tokenizer, training
+from data.surveys import Survey, among, in_use, place, splits, tokenizer, training
 from data.text.table import SUFFIXES
 from errors import UserError
 from lookup import Section
 
 LONG = 0.98  # of the texts are no longer
+AS_NUMBERS = "--config.data.numbers=True --config.task.name=regress."
 EXPECTED = (
     "a table FILE.csv or FILE.tsv with columns text and label; a folder with train.csv, val.csv ...; or a folder for "
     "each class, FOLDER/CLASS/x.txt or FOLDER/train/CLASS/x.txt"
@@ -23,13 +25,17 @@ def survey(section: Section) -> Survey:
     source = section.get("source", source)
     train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: len(train[0]))
     keys["source"] = source
-    texts, _, classes = train
-    if len(classes) < 2:
-        raise UserError(f"{path} has one class ({classes[0]}): there is nothing to tell apart. Expected is {EXPECTED}.")
+    texts, labels, classes = train
+    numbers = section.get("numbers", False)
+    about = "with numbers" if numbers else f"of {len(classes)} classes"
+    if not numbers:
+        lines += in_use(labels, classes, path, EXPECTED)
+    if not numbers and _are_numbers(classes):
+        lines += (f"The labels are numbers, taken as names of classes. To learn them as numbers: {AS_NUMBERS}",)
     length = among([len(one.split()) for one in texts], LONG)
-    words = f"{len(texts):,} texts of {len(classes)} classes, nearly all of at most {length:,} words"
+    words = f"{len(texts):,} texts {about}, nearly all of at most {length:,} words"
     keys |= tokenizer(texts)
-    return Survey(keys, len(texts), len(classes), words, length=length, notes=lines)
+    return Survey(keys, len(texts), None if numbers else len(classes), words, length=length, notes=lines)
 
 
 def _kind(path: Path) -> tuple[dict[str, str], str, str]:
@@ -54,4 +60,11 @@ def _kind(path: Path) -> tuple[dict[str, str], str, str]:
 def _opened(section: Section, source: str, split: str) -> tuple[list[str], list[int], tuple[str, ...]]:
     fields = section.get("fields") or ("",)
     where = (source, section["name"], split, section.get("data_dir", ""))
+    if section.get("numbers"):
+        return [str(one) for one in text.column(*where, fields[0])], [], ()
     return text.labelled(*where, fields[0], section.get("label", "label"))
+
+
+def _are_numbers(classes: tuple[str, ...]) -> bool:
+    """Whether all classes are named as numbers, and not all as whole ones: "2", "2.5"."""
+    return all(re.fullmatch(r"[+-]?\d*\.?\d+", name) for name in classes) and any("." in name for name in classes)

@@ -4,6 +4,7 @@ The first are the names of Moses and WMT, the second those of tfds.TranslateFold
 language models: any files of plain text.
 """
 
+import codecs
 import glob
 import gzip
 import zlib
@@ -125,8 +126,9 @@ def whole(path: Path) -> str:
         return raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
+        kind = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin1"
         raise UserError(
-            f"{path} is not UTF-8: line {line}, byte {error.start} of the file. Convert it, as with iconv -f latin1 -t "
+            f"{path} is not UTF-8: line {line}, byte {error.start} of the file. Convert it, as with iconv -f {kind} -t "
             "utf-8."
         ) from None
     except (OSError, EOFError, zlib.error) as error:

@@ -18,6 +18,7 @@ from errors import UserError, nearest
 # What a first line can call the text and the class.
 TEXTS = ("text", "sentence", "review", "comment", "content", "message", "tweet", "document", "headline", "title")
 LABELS = ("label", "class", "category", "target", "sentiment", "topic", "intent", "rating")
+NAMED = "Others: --config.data.fields=COLUMN --config.data.label=COLUMN."
 SUFFIXES = (".csv", ".tsv")
 
 
@@ -25,7 +26,7 @@ def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> l
     """The columns of the source's and the target's language, or the two columns in this order."""
     path, alone = _path(name, split, data_dir)
     one, other = ((language,) for language in two(languages))
-    found = _columns(path, one, other)
+    found = _columns(path, one, other, "Others: --config.data.languages=\"('COLUMN', 'COLUMN')\".")
     return cut_mixed(found, split, str(path), lambda pair: pair[0]) if alone else cut(found, split, str(path))
 
 
@@ -39,10 +40,10 @@ def labelled(
       label: the class's; "label" for one of LABELS.
     """
     path, alone = _path(name, split, data_dir)
-    rows = _columns(path, (field,) if field else TEXTS, LABELS if label == "label" else (label,))
+    rows = _columns(path, (field,) if field else TEXTS, LABELS if label == "label" else (label,), NAMED)
     names = [one for _, one in rows]
     if (empty := next((i for i, one in enumerate(names) if not one), None)) is not None:
-        raise UserError(f"{path}: example {empty} has no label: this split is not labelled.")
+        raise UserError(f"{path}: example {empty} has no label: this split is not labelled, or the row should go.")
     if all(one.isdecimal() and len(one) < 19 for one in names):
         classes = numbered(max(map(int, names)), str(path))
     else:
@@ -94,7 +95,7 @@ def rows_of(path: Path) -> list[list[str]]:
         else:
             head = text.readline()
             text.seek(0)
-            found = list(reader.reader(text, delimiter=";" if head.count(";") > head.count(",") else ","))
+            found = list(reader.reader(text, delimiter=max(",;\t", key=head.count)))
     except reader.Error as error:
         raise UserError(f"{path} is no table: {error}.") from None
     found = [row for row in found if any(cell.strip() for cell in row)]
@@ -103,8 +104,9 @@ def rows_of(path: Path) -> list[list[str]]:
     return found
 
 
-def _columns(path: Path, first: tuple[str, ...], second: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Two columns: those that the first line names or, where it names neither, the only two."""
+def _columns(path: Path, first: tuple[str, ...], second: tuple[str, ...], others: str) -> list[tuple[str, str]]:
+    """Two columns: those that the first line names or, where it names neither, the only two. others: how others are
+    named, for a person."""
     rows = rows_of(path)
     head = [cell.strip().lower() for cell in rows[0]]
     places = [next((head.index(n.lower()) for n in names if n.lower() in head), None) for names in (first, second)]
@@ -112,7 +114,7 @@ def _columns(path: Path, first: tuple[str, ...], second: tuple[str, ...]) -> lis
         if len(head) != 2:
             raise UserError(
                 f"{path}: its first line should name the columns {first[0]!r} and {second[0]!r}, and names: "
-                f"{', '.join(head)[:120]}. Others are named by config.data.fields and config.data.label."
+                f"{', '.join(head)[:120]}. {others}"
             )
         a, b, begin = 0, 1, 0
     elif None in places:

@@ -21,12 +21,13 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     size = given.get("data.batch_size", size)
     epochs = TUNED if start else passes(survey.examples, VIEWS[on], EPOCHS[on])
     longest = min(LONGEST, -(-int(PIECES * survey.length + 2) // 8) * 8)
+    best = ("loss", "min") if survey.classes is None else ("accuracy",)  # of numbers, and of classes
     changes: dict[str, Value] = {
         "data.batch_size": size,
         "data.max_length": longest,
         "data.buckets": BUCKETS[survey.examples >= MANY],
         "optim.learning_rate": 1e-3,
-        **calendar(survey.examples / size, epochs, given, judge(survey, given), "accuracy"),
+        **calendar(survey.examples / size, epochs, given, judge(survey, given), *best),
     }
     if not start:
         width = given.get("model.width", 256 if on else 128)
