@@ -269,9 +269,7 @@ def _parse(argv: list[str], default_config: str) -> list[str]:
             "--config.KEY=VALUE."
         )
     if _value(argv, "config.steps").strip("0") and _value(argv, "config.epochs").strip("0."):
-        raise UserError(
-            "both --config.steps and --config.epochs are given: choose one, which says how long the run is."
-        )
+        raise UserError("both --config.steps and --config.epochs are given: choose one.")
     config, argv = _study(argv) if kind == "study" else _config(argv, default_config)
     _check_keys(kind, config, argv)
     config_flags.DEFINE_config_dict(kind, config, sys_argv=argv)

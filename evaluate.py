@@ -30,14 +30,16 @@ from training.progress import metric
 def main(arguments: list[str]) -> None:
     """Prints the metrics of every evaluation split."""
     if arguments:
-        raise UserError(f"{arguments[0]!r} is not a flag. See --help.")
+        raise UserError(
+            f"{arguments[0]!r} is not a flag: this scores a split, --split=NAME; predict.py answers what is given."
+        )
     flags, (config, workdir) = commands.FLAGS, commands.run_of_workdir()
     if flags.split:
         config.data.eval_splits = (flags.split,)
     run, state, step = restore.load(workdir, config, flags.step, True, flags.average, flags.soup, flags.weights)
     start = time.perf_counter()
     scores, notes = scoring.score(run, state, slow=True)
-    notes = [*run.pipeline.notes(), *notes]
+    notes = list(dict.fromkeys([*run.pipeline.notes(), *notes]))  # few-shot scores have some of them too
     worst = [
         {"split": split, "example": run.pipeline.called(split, index), "error": error}
         | ({"mistake": mistake} if (mistake := run.task.mistake(row, run.data)) else {})
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> None:
     for line in notes:
         print(f"  {line}")
     if worst:
-        print(f"The {len(worst)} worst, and how wrong (0 where nothing is):")
+        print(f"The {len(worst)} worst, each with its error (0: all right):")
     for one in worst:
         print(f"  {one['error']:.4f}  {one['example']}  {one.get('mistake', '')}".rstrip())
 

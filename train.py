@@ -223,8 +223,13 @@ def introduction(run: experiment.Run, start: int) -> str:
 def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds: float, page: list[str]) -> str:
     """Where everything is, and what to do next. page: lines on where the run's page is."""
     where = run.workdir
+    metric, best = run.checkpoints.keep_best, run.checkpoints.kept()
+    better: list[str] = []
+    if best and best[0] != step:
+        better = [f"  best     step {best[0]:,}, {describe({metric: best[1]})}: --step=best"]
     lines = [
         f"  weights  {where}/checkpoints/{step}",
+        *better,
         f"  metrics  {where}/metrics.jsonl",
         f"  curves   {module('tensorboard.main', f'--logdir={where}')}",
         f"  config   {where}/config.json",

@@ -3,7 +3,8 @@
     python train.py --config=configs/my_sentences.py --config.data.name=FILE_OR_FOLDER
 
 A table FILE.csv or FILE.tsv with columns text and label; a folder with train.csv and val.csv; or a folder for each
-class, with .txt files. A run says what it chose. With --config.init_from=WORKDIR_OR_FOLDER it is fine-tuned: BERT.
+class, with .txt files. Labels that are numbers to be learned as such: --config.data.numbers=True
+--config.task.name=regress. A run says what it chose. With --config.init_from=WORKDIR_OR_FOLDER it is fine-tuned: BERT.
 """
 
 from ml_collections import ConfigDict

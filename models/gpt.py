@@ -167,12 +167,12 @@ class Model(nn.Module):
                 f"learned: it goes on from the end of the text alone, at least its last {self.max_length // 2} tokens."
             )
         line = (
-            f"the prompt and its continuation are more than the {self.max_length} tokens that the model was trained "
-            f"on, and it goes on without an end (config.model.positions={self.positions})"
+            f"the text grows beyond the {self.max_length} tokens that the model was trained on, which it can "
+            f"(config.model.positions={self.positions}), but may write worse there"
         )
         if self.positions != "rotary" or 0 < self.window <= self.max_length:
             return f"{line}."
-        return f"{line}: with --config.model.window={self.max_length} it sees no distance that it has not seen before."
+        return f"{line}; with --config.model.window={self.max_length} each token sees the last {self.max_length} alone."
 
     def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.

@@ -38,6 +38,11 @@ def trained(tmp_path_factory) -> Path:
         (["train.py", "--config.optim.learning_rate=fast"], "--config.optim.learning_rate=fast: should be a number."),
         (["train.py", "--config=configs/vit_digit.py"], "did you mean 'configs/vit_digits.py'"),
         (["train.py", "--workdr=x"], "Did you mean: workdir"),
+        (["train.py", "--epochs=3"], "--epochs is not a flag: did you mean --config.epochs=...?"),
+        (["train.py", "--config.data.batch_size=all"], "--config.data.batch_size=all: should be a whole number."),
+        (["train.py", "--config.steps=9", "--config.epochs=3"], "both --config.steps and --config.epochs are given"),
+        (["train.py", "--config.optim.name=adamW"], "did you mean 'adamw'"),
+        (["predict.py", "--workdir=x", "--config=configs/vit_digits.py"], "takes the config of the run in --workdir"),
         (["train.py", "configs/vit_digits.py"], "is not a flag"),
         (
             ["train.py", "--config=configs/vit_finetune.py:cars+B/16"],
@@ -247,6 +252,24 @@ def test_evaluate_names_the_surest_mistakes_and_visualize_draws_them(trained, tm
     assert float(found["expected_calibration_error"]) == pytest.approx(scores["test[:50]/calibration_error"], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--csv=FOLDER"], "cannot write --csv="),
+        (["--csv=FOLDER/a.png/x.csv"], "cannot write --csv="),
+        (["--csv=x.csv", "--json"], "both --csv and --json are given"),
+        (["--file=FOLDER/a.png"], "a.png is no text: it lists items, a line each"),
+    ],
+)
+def test_predict_refuses_flags_before_it_answers(trained, tmp_path, flags, message):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    flags = [flag.replace("FOLDER", str(tmp_path)) for flag in flags]
+    items = [] if "--file" in flags[0] else [tmp_path / "a.png"]
+    done = command("predict.py", f"--workdir={trained}", *flags, *items)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
+
+
 def test_predict_names_a_file_it_cannot_read(trained, tmp_path):
     (tmp_path / "x.png").write_text("no image")
     for path in (tmp_path / "x.png", tmp_path / "missing.png"):
@@ -360,5 +383,5 @@ def test_evaluation_says_how_many_images_it_could_not_read(trained, tmp_path, fl
     data = ("--config.data.source=folder", f"--config.data.name={tmp_path / 'set'}", "--config.data.unreadable=skip")
     done = command("evaluate.py", f"--workdir={trained}", "--config.parallel.mode=mesh", *data, *flags)
     assert done.returncode == 0, done.stderr
-    assert "test: 1 examples that could not be read are left out of the score." in done.stdout
+    assert "test: 1 examples that could not be read are left out of the score, such as" in done.stdout
     assert "Split 'test' lacks 9 of 10 classes" in done.stdout

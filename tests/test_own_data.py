@@ -42,27 +42,39 @@ def texts(root: Path) -> Path:
     return root
 
 
-def boxes(root: Path) -> Path:
+def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    """A file."""
+    path.write_text(text, encoding)
+    return path
+
+
+def listed(root: Path) -> Path:
+    """A list of these images, below names of columns that are not known."""
+    rows = [f"{name}/{i}{('.png', '.webp', '.bmp', '.jpg')[i]},{name}" for name in CLASSES for i in range(4)]
+    return written(root / "list.csv", "\n".join(["photo,species", *rows]))
+
+
+def boxes(root: Path, bbox: object = (2, 2, 9, 9), **changes: object) -> Path:
     """COCO's files of one split."""
     images(root / "images", 6)
     files = sorted(path.relative_to(root / "images").as_posix() for path in (root / "images").rglob("*.*"))
     whole = {
         "images": [{"id": i, "file_name": name} for i, name in enumerate(files)],
         "annotations": [
-            {"id": i, "image_id": i, "category_id": 7, "bbox": [2, 2, 9, 9], "iscrowd": 0} for i in range(len(files))
+            {"id": i, "image_id": i, "category_id": 7, "bbox": bbox, "iscrowd": 0} for i in range(len(files))
         ],
-        "categories": [{"id": 7, "name": "thing"}],
-    }
+        "categories": [{"id": "7", "name": "thing"}],  # some tools write ids as texts
+    } | changes
     (root / "annotations.json").write_text(json.dumps(whole))
     return root
 
 
-def masks(root: Path) -> Path:
+def masks(root: Path, numbers: tuple[int, ...] = (0, 1, 2)) -> Path:
     """Images and label images, without splits or names of classes."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
     for i in range(10):
-        labels = np.random.default_rng(i).integers(0, 3, (40, 48), np.uint8)
+        labels = np.array(numbers, np.uint8)[np.random.default_rng(i).integers(0, len(numbers), (40, 48))]
         Image.fromarray(labels).save(root / "labels" / f"{i}.png")
         Image.fromarray(np.repeat(labels[..., None] * 80, 3, 2)).save(root / "images" / f"{i}.jpg")
     return root
@@ -168,6 +180,45 @@ def test_a_run_that_goes_on_has_what_it_began_with(tmp_path):
     again, lines = open_keys.resolve(configs.load("configs/my_images.py", {"data.name": str(root)}), workdir)
     assert json.loads(json.dumps(configs.plain(again))) == json.loads(json.dumps(configs.plain(begun)))
     assert lines == []
+    for where, name, message in (
+        (workdir, tmp_path / "more", f"on other data: .*--config.data.name={root};.*--workdir={workdir}_2"),
+        (root, root, "is among the data: choose a folder outside"),
+        (root / "runs" / "x", root, "is among the data"),
+    ):
+        with pytest.raises(UserError, match=message):
+            open_keys.resolve(configs.load("configs/my_images.py", {"data.name": str(name)}), where)
+
+
+def test_labels_that_are_numbers_are_learned_as_such_where_that_is_asked_for(tmp_path):
+    rows = "".join(f"{words}\t{i % 7 / 2}\n" for i, words in enumerate(GERMAN))
+    data = {"data.name": str(written(tmp_path / "a.tsv", "text\tlabel\n" + rows)), "parallel.mode": "mesh"}
+    _, lines = open_keys.resolve(configs.load("configs/my_sentences.py:debug", data), tmp_path / "run")
+    assert "To learn them as numbers: --config.data.numbers=True --config.task.name=regress." in "\n".join(lines)
+    changes = {"data.numbers": True, "task.name": "regress"}
+    config, lines = open_keys.resolve(configs.load("configs/my_sentences.py:debug", data | changes), tmp_path / "run")
+    assert lines[0].startswith("Your data: 32 texts with numbers")
+    assert (config.checkpoint.keep_best, config.checkpoint.keep_best_mode) == ("train[80%:]/loss", "min")
+    assert experiment.build(config, tmp_path / "run").pipeline.sizes["outputs"] == 1
+
+
+def test_classes_without_an_example_are_said(tmp_path):
+    rows = "".join(f"text {i},{2000 + i % 3}\n" for i in range(30))
+    survey = surveys.of("sentences", {"name": str(written(tmp_path / "a.csv", "text,label\n" + rows))})
+    assert "2,000 of 2,003 classes have no training example, such as '0' (whole numbers count" in survey.notes[-1]
+
+
+def test_a_training_split_alone_is_scored_on_the_rest_of_it(tmp_path):
+    section = {"name": str(images(tmp_path)), "train_split": "all[:70%]"}
+    assert surveys.of("images", section).keys["eval_splits"] == ("all[70%:]",)
+    with pytest.raises(UserError, match="train_split='all' is set, and there is no split to score"):
+        surveys.of("images", section | {"train_split": "all"})
+
+
+def test_boxes_of_which_none_can_be_used_are_refused(tmp_path):
+    data = {"data.name": str(boxes(tmp_path, bbox=[900, 900, 9, 9])), "parallel.mode": "mesh"}
+    config, _ = open_keys.resolve(configs.load("configs/my_boxes.py:debug", data), tmp_path / "run")
+    with pytest.raises(UserError, match="of 9 boxes none can be used: 9 of no area"):
+        experiment.build(config, tmp_path / "run").pipeline.check()
 
 
 def test_a_small_memory_splits_the_batch(tmp_path):
@@ -221,6 +272,24 @@ def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
         ("masks", lambda root: images(root), "no images with label images"),
         ("images", lambda root: "https://x.org/photos.zip", "download it"),
         ("images", lambda root: "", "config.data.name is not set"),
+        ("images", lambda root: boxes(root), r"has one class \(images\): there is nothing to tell apart"),
+        ("images", lambda root: images(root, 1), "2 examples are too few to hold some of them out"),
+        ("images", lambda root: texts(root / "t") / "table.csv", "line 1: it should be a path and a class"),
+        ("images", lambda root: written(root / "a.csv", "path,class\nx.png,a\ny.png,b\n" * 3), "none of its files is"),
+        ("images", lambda root: listed(images(root)), "line 1: there is no file .*/photo; if it names the columns"),
+        ("boxes", lambda root: boxes(root) / "annotations.json", "is a file: name its folder, --config.data.name="),
+        ("boxes", lambda root: boxes(root, categories=[]), "its 9 boxes have no class with a name"),
+        ("boxes", lambda root: boxes(root, bbox=["2", None]), ": 12 annotations have no bbox"),
+        (
+            "masks",
+            lambda root: masks(root, (0, 255)),
+            "only 0 and 255, which is no class: .* black and white has 0 and",
+        ),
+        ("masks", lambda root: masks(root, (255, 255)), "only 255, which is no class"),
+        ("pairs", lambda root: f"{texts(root / 't')}/a.de,{root}/t/a.de", "a.de twice"),
+        ("pairs", lambda root: written(root / "a.tsv", "a\tb\tc\n" * 9), "Others: --config.data.languages="),
+        ("sentences", lambda root: written(root / "a.csv", "text,label\nä,b\n", "utf-16"), "iconv -f utf-16"),
+        ("sentences", lambda root: written(root / "a.csv", "a,b,c\n1,2,3\n"), "Others: --config.data.fields=COLUMN"),
     ],
 )
 def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make, message, tmp_path):

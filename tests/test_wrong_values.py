@@ -204,6 +204,16 @@ def test_values_that_cannot_be_beside_the_others(family, changes, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("family", "model"), [("vit", "classifier"), ("classifier", "vit"), ("gpt", "transformer"), ("vit", "bert")]
+)
+def test_a_model_for_data_of_another_kind_is_named(family, model, tmp_path):
+    config = configs.load("configs/vit_digits.py", COMMON | FAMILIES[family])
+    configs.choose(config, "model.name", model)
+    configs.complete(config)
+    assert f"config.model.name='{model}' is no model for config.data.kind=" in line(config, tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", ["model", "data", "optim", "evaluation", "data.augment"])
 def test_a_section_that_is_a_value_is_named(name, tmp_path, no_devices):
     said = line(changed(whole("configs/vit_digits.py"), {name: 3}), tmp_path / "run")

@@ -139,6 +139,11 @@ class Checkpoints:
             raise UserError(f"no checkpoint in {self.folder} was kept as the best: ask for --step=last or a number.")
         return best
 
+    def kept(self) -> tuple[int, float] | None:
+        """The step with the best metric of `keep_best`, and that metric; none where no step has one."""
+        best = self._best(self.steps())
+        return None if best is None else (best, self._scores[best] or 0.0)
+
     def _best(self, steps: Iterable[int]) -> int | None:
         """Of these steps; None where none has a score."""
         sign = 1 if self.keep_best_mode == "max" else -1

@@ -73,7 +73,7 @@ def _followed(trees: dict[str, list[syntax.Sums]], texts: int) -> Arrays:
     followed = {name: parts for name, parts in trees.items() if len(parts) >= PROGRAMS * texts}
     if not followed:
         count = max(map(len, trees.values()), default=0)
-        return {"syntax": np.array(f"left out: lines of Python, whose trees are known, in {count} of {texts}")}
+        return {"syntax": np.array(f"left out: {count} of {texts} texts are lines of Python, whose trees are known")}
     found: Arrays = {"syntax": np.array(f"of lines of Python in {max(map(len, followed.values()))} of {texts}")}
     for name, parts in followed.items():
         both = syntax.of_heads(syntax.Sums(*(np.sum(column, axis=0) for column in zip(*parts, strict=True))))

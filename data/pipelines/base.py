@@ -133,7 +133,7 @@ class Base(Generic[Opened, S]):
     skipped: int = field(default=0, init=False)
     _opened: dict[str, Opened] = field(default_factory=dict, init=False, repr=False)
     _splits: dict[tuple[str, bool], S] = field(default_factory=dict, init=False, repr=False)
-    _unread: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _unread: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False)
 
     item: ClassVar[str]
     rank: ClassVar[int] = 0  # axes of an item as an array; 0 where items are texts
@@ -264,8 +264,10 @@ class Base(Generic[Opened, S]):
 
     def unscored(self) -> list[str]:
         """Lines on the examples of evaluation splits that could not be read, when they were last read."""
-        why = "examples that could not be read are left out of the score."
-        return [f"{name}: {count:,} {why}" for name, count in self._unread.items() if count]
+        why = "examples that could not be read are left out of the score, such as"
+        return [
+            f"{name}: {len(lost):,} {why} {self.called(name, lost[0])}." for name, lost in self._unread.items() if lost
+        ]
 
     def check(self) -> None:
         """Reads, or opens, the evaluation splits.
@@ -348,10 +350,11 @@ class Base(Generic[Opened, S]):
             yield batch
 
     def _told(self, batches: Iterator[Batch], split: str) -> Iterator[Batch]:
-        self._unread[split] = 0
+        self._unread[split] = []
         for batch in batches:
             if "readable" in batch:
-                self._unread[split] += int(((batch.pop("readable") == 0) & (batch["index"] >= 0)).sum())
+                lost = (batch.pop("readable") == 0) & (batch["index"] >= 0)
+                self._unread[split] += batch["index"][lost].tolist()
             yield batch
 
     def _made_up(self, source: synthetic.Source, most: int) -> Iterator[Batch]:

@@ -25,8 +25,9 @@ def survey(section: Section) -> Survey:
     source = section.get("source", source)
     train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)
     keys["source"] = source
-    (height, width), look = looked_at(train)
+    (height, width), look, told = looked_at(train)
     keys |= look
+    lines += told
     most = max(_counts(train))
     objects = train.features["objects"]
     label = objects["label"] if isinstance(objects, Mapping) else objects

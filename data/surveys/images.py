@@ -30,8 +30,9 @@ def survey(section: Section) -> Survey:
     classes = sources.classes(train)
     if isinstance(train, Labelled) and (labels := train.labels()) is not None:
         lines += in_use(labels.tolist(), classes, path, EXPECTED)
-    (height, width), look = looked_at(train)
+    (height, width), look, told = looked_at(train)
     keys |= look
+    lines += told
     colour = "in colour" if len(look["mean"]) == 3 else "grey"
     words = f"{train.size:,} images of {len(classes)} classes, {colour}, mostly {height}x{width}"
     return Survey(keys, train.size, len(classes), words, (height, width), notes=lines)
@@ -72,30 +73,32 @@ def _opened(section: Section, source: str, split: str) -> Source:
     return sources.open(source, section["name"], split, section.get("data_dir", ""), wanted=("image", "label"))
 
 
-def looked_at(source: Source) -> tuple[tuple[int, int], dict[str, Value]]:
-    """The median height and width of some images, and the keys of config.data for their channels: three if one of them
-    is in colour.
+def looked_at(source: Source) -> tuple[tuple[int, int], dict[str, Value], tuple[str, ...]]:
+    """The median height and width of some images; the keys of config.data for their channels, three if one of them is
+    in colour; and a line on those that cannot be read.
 
     Raises:
       UserError: none of them can be read.
     """
     tf = tensorflow()
-    raw = source.read(tf.constant(sample(source.size), tf.int64))
-    sizes, colours, why = [], [], ""
+    places = sample(source.size)
+    raw = source.read(tf.constant(places, tf.int64))
+    sizes, colours, bad = [], [], []
     for row in range(len(next(iter(raw.values())))):
         try:
             example = source.parse({name: x[row] for name, x in raw.items()})["image"].numpy()
             pixels = image_file.read(example, 3) if isinstance(example, bytes) else example
         except (ValueError, tf.errors.OpError) as error:  # whoever reads all of them names it
-            why = reason(error)
+            bad.append(f"{shown(source.describe(places[row]))}: {reason(error)}")
             continue
         sizes.append(pixels.shape[:2])
         colours.append(pixels.shape[-1] == 3 and appearance.in_colour(_small(pixels)))
     if not sizes:
-        raise UserError(f"{shown(source.describe(0))}: {why}")
+        raise UserError(bad[0])
     height, width = (among([size[side] for size in sizes]) for side in (0, 1))
     channels = 3 if any(colours) else 1
-    return (height, width), {"mean": (0.5,) * channels, "std": (0.5,) * channels}
+    told = (f"{len(bad)} of {len(places)} images that were looked at cannot be read: {bad[0]}",) if bad else ()
+    return (height, width), {"mean": (0.5,) * channels, "std": (0.5,) * channels}, told
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:

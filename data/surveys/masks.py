@@ -25,8 +25,9 @@ def survey(section: Section) -> Survey:
     found, whole = _splits(path)
     train, keys, lines = training(section, found, whole, partial(_opened, section), lambda train: train.size)
     keys["source"] = "label_images"
-    (height, width), look = looked_at(train)
+    (height, width), look, told = looked_at(train)
     keys |= look
+    lines += told
     numbers = _numbers(train, section.get("label_channel", -1))
     if len(one := [number for number in numbers if number != VOID]) < 2:
         only = " and ".join([*map(str, one), *[f"{VOID}, which is no class" for number in numbers if number == VOID]])

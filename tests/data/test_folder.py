@@ -29,7 +29,14 @@ def names(source) -> list[str]:
 def test_what_is_no_example_is_left_out_and_counted(tmp_path):
     cat = fill(tmp_path, ("train",), ("cat", "dog"), 1) / "train" / "cat"
     image = (cat / "0.png").read_bytes()
-    for name in (".ipynb_checkpoints/0-checkpoint.png", "cat/._0.png", "__MACOSX/0.png", "loose.png", "cat/notes.txt"):
+    for name in (
+        ".ipynb_checkpoints/0-checkpoint.png",
+        "cat/._0.png",
+        "__MACOSX/0.png",
+        "loose.png",
+        "cat/notes.txt",
+        "cat/a.heic",
+    ):
         (path := cat.parent / name).parent.mkdir(exist_ok=True)
         path.write_bytes(image)
     (cat / "more" / "deep").mkdir(parents=True)
@@ -49,7 +56,7 @@ def test_what_is_no_example_is_left_out_and_counted(tmp_path):
         "2 links that lead nowhere",
         "1 links to what is read already (loop)",
         "1 no plain files (fifo.png)",
-        "1 of another kind (notes.txt)",
+        "2 of another kind (a.heic, notes.txt)",
     ):
         assert part in left_out
     assert empty.endswith("class 'empty' has no image.")

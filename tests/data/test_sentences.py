@@ -235,6 +235,18 @@ def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
         "1 tokens that are not in the vocabulary in",
     ]
     assert pipeline.read(["q1 good"])[0]["tokens"].shape == (1, 8)
+    assert pipeline.read(["new"] * 5)[1][3:] == ["the same of 2 more of these 5."]
+
+
+def test_the_texts_of_a_table_are_items_with_their_classes(folder, tmp_path):
+    pipeline = make(folder)
+    (tmp_path / "a.csv").write_text('text,label\n"q1, good",good\nq2,bad\n')
+    assert pipeline.items(str(tmp_path / "a.csv")) == ["q1, good", "q2"]
+    assert [pipeline.truth(item) for item in ("q1, good", "q2", "q3")] == ["good", "bad", ""]
+    assert pipeline.items("a.csv") == ["a.csv"]
+    (tmp_path / "a.txt").write_text("q1\n")
+    with pytest.raises(UserError, match=r"a.txt is a file, not a sentence: --file=.*a.txt reads its lines"):
+        pipeline.items(str(tmp_path / "a.txt"))
 
 
 def test_it_offers_all_of_a_pipeline(folder):

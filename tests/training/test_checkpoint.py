@@ -37,6 +37,7 @@ def test_the_last_and_the_best_stay(tmp_path):
     lowest = checkpoint.Checkpoints(tmp_path / "min", keep_last=2, keep_best="test/accuracy", keep_best_mode="min")
     assert (highest.steps(), highest.best(), highest.latest()) == ([2, 5, 6], 2, 6)
     assert (lowest.steps(), lowest.best(), lowest.latest()) == ([1, 5, 6], 1, 6)
+    assert (highest.kept(), lowest.kept()) == ((2, 0.9), (1, 0.5))
 
 
 def test_a_state_comes_back_as_it_was_with_its_record(tmp_path):
