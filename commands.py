@@ -230,6 +230,11 @@ def config_name() -> str:
     return _config_name
 
 
+def config_given() -> bool:
+    """Whether the command line names the config, and it is not the default."""
+    return any(argument.startswith("--config=") for argument in joined(sys.argv))
+
+
 def workdir() -> Path:
     """--workdir, or runs/vit_imagenet-B_16 for --config=configs/vit_imagenet.py:B/16."""
     return path(FLAGS.workdir) if FLAGS.workdir else Path("runs", name_of(_config_name))
@@ -320,6 +325,8 @@ def _study(argv: list[str]) -> tuple[ConfigDict, list[str]]:
         raise UserError("--study=configs/studies/FILE.py[:VARIANT] says which study: configs/README.md lists them.")
     file, _, variant = _config_name.partition(":")
     study = config_file.read(f"--study={_config_name}", "configs/studies", file, variant)
+    if "runs" not in study:
+        raise UserError(f"--study={_config_name} is the config of one run: train.py --config={_config_name}.")
     return study, [a for a in argv if not a.startswith("--study=")]
 
 

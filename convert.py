@@ -53,7 +53,7 @@ from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5")
+NOT_WRITTEN = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".onnx", ".pb", ".tflite")
 
 
 def main(arguments: list[str]) -> None:
@@ -110,8 +110,8 @@ def check(source: Path, target: Path) -> None:
         raise UserError(f"there is no {source}.")
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target} exists: choose another name, or remove it.")
-    if target.suffix in PICKLED:
-        raise UserError(f"{target} should be a workdir, or end in .npz or .safetensors.")
+    if target.suffix in NOT_WRITTEN:
+        raise UserError(f"{target} should be a workdir, or end in .npz, .safetensors or .stablehlo.")
     if source.is_dir() and not weights.is_published(source) and not (source / record.FILE).exists():
         raise UserError(
             f"{source} holds neither a run nor published weights: model.safetensors, or its index and parts, with "

@@ -34,7 +34,7 @@ import lookup
 from data import presence
 from errors import UserError
 from experiment import config as configs
-from experiment import open_keys
+from experiment import open_keys, record
 from models import paths
 from planning import checks, estimate, fit, page, programs, unread
 from planning.machines import Machine
@@ -170,6 +170,8 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
     chosen = commands.FLAGS
     workdir = commands.workdir()
+    if not commands.config_given() and (workdir / record.FILE).exists():
+        raise UserError(f"{workdir} holds a run: name its config too, --config=FILE, and the keys that were set.")
     config, lines = open_keys.resolve(chosen.config, workdir)
     if lines:
         print("\n".join(lines))

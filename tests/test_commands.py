@@ -57,6 +57,14 @@ def trained(tmp_path_factory) -> Path:
             ],
             "there is no variant 'X/16': did you mean 'S/16'",
         ),
+        (
+            ["study.py", "--study=configs/vit_digits.py"],
+            "is the config of one run: train.py --config=",
+        ),
+        (
+            ["convert.py", "configs", "model.onnx"],
+            "model.onnx should be a workdir, or end in .npz, .safetensors or .st",
+        ),
         (["evaluate.py"], "--workdir=FOLDER of a training run is needed"),
         (["evaluate.py", "--workdir=nowhere"], "nowhere holds no run"),
         (["predict.py", "--workdir=nowhere", "x.png"], "nowhere holds no run"),

@@ -135,7 +135,7 @@ def test_what_cannot_be_written(published, tmp_path):
     for source, target, message in (
         (published, published, "exists: choose another name"),
         (published, published.parent, "exists: choose another name"),
-        (published, tmp_path / "a.pt", "should be a workdir, or end in .npz or .safetensors"),
+        (published, tmp_path / "a.onnx", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
         (tmp_path, tmp_path / "new", "holds neither a run nor published weights"),
     ):
         with pytest.raises(UserError, match=message):

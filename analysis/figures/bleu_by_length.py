@@ -5,6 +5,8 @@ A decoder that reads the source from one fixed vector loses long sentences; with
 n sentences, R runs, G groups of sentences.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Integer
 from matplotlib.figure import Figure
@@ -13,7 +15,8 @@ from sacrebleu.metrics.bleu import BLEU
 from analysis import picture
 from analysis.figures.curves import names
 from analysis.picture import Arrays
-from analysis.subject import Subject
+from analysis.subject import Subject, Translations
+from errors import UserError
 from experiment import Run
 from training.trees import Variables
 
@@ -38,7 +41,7 @@ def arrays(subject: Subject) -> Arrays:
     lengths = np.array([len(source.split()) for source, _ in pairs])
     begins, ends = groups(lengths)
     bleu = [
-        of_groups(translations(run, variables, len(pairs)), [target for _, target in pairs], lengths, begins, ends)
+        of_groups(translations(run, variables, pairs), [target for _, target in pairs], lengths, begins, ends)
         for run, variables in subject.runs()
     ]
     return {
@@ -69,9 +72,15 @@ def within(lengths: Integer[np.ndarray, " n"], begin: int, end: int) -> np.ndarr
     return (lengths >= begin) & (lengths <= end)
 
 
-def translations(run: Run, variables: Variables, count: int) -> list[str]:
-    """What a run writes for the sources of its first evaluation split, in the split's order."""
-    texts = [""] * count
+def translations(run: Run, variables: Variables, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """What a run writes for the sources of its first evaluation split, in the split's order.
+
+    Raises:
+      UserError: they are not these pairs.
+    """
+    if not isinstance(run.pipeline, Translations) or run.pipeline.opened(run.pipeline.eval_splits[0]) != pairs:
+        raise UserError(f"--with={run.workdir} does not translate the sentences that this run is evaluated on.")
+    texts = [""] * len(pairs)
     for rows in run.predict(variables, run.pipeline.eval_batches(run.pipeline.eval_splits[0])):
         for index, tokens in zip(rows["index"].tolist(), rows["tokens"], strict=True):
             texts[index] = run.data.decode(tokens)

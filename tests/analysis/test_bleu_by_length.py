@@ -1,10 +1,13 @@
 """BLEU by length: which sentences are of a group, and each group's own score."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from analysis.figures import bleu_by_length as figure
+from errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,11 @@ def test_a_group_has_twenty_sentences_and_every_sentence_a_group(lengths, begins
     found = figure.groups(lengths)
     assert [list(side) for side in found] == [begins, ends]
     assert sum(figure.within(lengths, *group).sum() for group in zip(*found, strict=True)) == len(lengths)
+
+
+def test_a_run_beside_that_does_not_translate_the_same_is_named():
+    with pytest.raises(UserError, match="--with=runs/vit does not translate the sentences"):
+        figure.translations(SimpleNamespace(pipeline=None, workdir="runs/vit"), {}, [("a", "b")])
 
 
 def test_a_groups_score_is_sacrebleus_of_its_sentences_alone():
