@@ -138,9 +138,10 @@ def tokenizers(path: Path) -> tuple[Reader, ...]:
         return ()
 
 
-def check_apart(section: Section, workdir: Path) -> None:
-    """That a run is not written among its data: see data/surveys."""
-    surveys.check_apart(section, workdir)
+def check_apart(section: object, workdir: Path) -> None:
+    """That a run is not written among its data: see data/surveys. What is no section of a config is refused later."""
+    if isinstance(section, dict):
+        surveys.check_apart(section, workdir)
 
 
 def survey(section: Section) -> Survey:

@@ -20,8 +20,10 @@ import jax
 from ml_collections import ConfigDict
 
 import experiment
+import input_pipeline
 from errors import UserError, command, module
 from experiment import init_from, open_keys, resume, scoring, teacher
+from experiment.config import plain
 from training import flops, hosts
 from training.hooks import Hooks
 from training.interrupt import Interrupt
@@ -44,6 +46,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float] | None:
     """
     begun = since = time.perf_counter()
     init_from.check(config.init_from)
+    input_pipeline.check_apart(plain(config).get("data"), workdir)
     with Lock(workdir):
         config, chosen = open_keys.resolve(config, workdir)
         if chosen and hosts.primary():

@@ -42,7 +42,6 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     if not lookup.checked_value("config.recipe", str, configs.plain(config).get("recipe", "")):
         return config, []
     config = configs.complete(ConfigDict(config.copy_and_resolve_references().to_dict()))
-    input_pipeline.check_apart(configs.plain(config)["data"], workdir)
     if (workdir / record.FILE).exists() and (saved := record.read(workdir)).get("recipe") == config.recipe:
         if (name := saved["data"]["name"]) != config.data.name:
             raise UserError(

@@ -37,6 +37,7 @@ FACTS: dict[str, lookup.Hint] = {
 }
 
 FILE = "config.json"
+LONGEST = 120  # characters of a value in a message
 CODE = (":/*.py", ":/*.sh", ":/requirements*.txt")  # what a result depends on, as git's patterns
 # Of a record: raised when a key is renamed or removed, or when a run without it was trained in another way than today's
 # default. `_upgraded` reads the older ones. A key that is only new takes its default.
@@ -74,7 +75,8 @@ def differences(saved: Record, wanted: Record, free: tuple[str, ...] = FREE) -> 
 
 
 def _spell(value: object) -> str:
-    return "not set" if value is None else repr(value)
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def same_data(saved: Record, here: Record) -> bool:

@@ -15,6 +15,7 @@ from experiment import config as configs
 from experiment import open_keys, record
 from experiment.recipes import Machine
 from tests.commandline import command
+from train import train
 
 CLASSES = ("cat", "dog")
 GERMAN = ["ein Hund läuft", "eine Katze schläft", "ein Mann geht heim", "zwei Frauen lachen laut"] * 10
@@ -186,7 +187,8 @@ def test_a_run_that_goes_on_has_what_it_began_with(tmp_path):
         (root / "runs" / "x", root, "is among the data"),
     ):
         with pytest.raises(UserError, match=message):
-            open_keys.resolve(configs.load("configs/my_images.py", {"data.name": str(name)}), where)
+            train(configs.load("configs/my_images.py", {"data.name": str(name)}), where)
+    assert sorted(path.name for path in root.iterdir()) == ["cat", "dog"]
 
 
 def test_labels_that_are_numbers_are_learned_as_such_where_that_is_asked_for(tmp_path):
@@ -215,10 +217,11 @@ def test_a_training_split_alone_is_scored_on_the_rest_of_it(tmp_path):
 
 
 def test_boxes_of_which_none_can_be_used_are_refused(tmp_path):
-    data = {"data.name": str(boxes(tmp_path, bbox=[900, 900, 9, 9])), "parallel.mode": "mesh"}
-    config, _ = open_keys.resolve(configs.load("configs/my_boxes.py:debug", data), tmp_path / "run")
-    with pytest.raises(UserError, match="of 9 boxes none can be used: 9 of no area"):
-        experiment.build(config, tmp_path / "run").pipeline.check()
+    splits = {"train_split": "annotations[:80%]", "eval_splits": ("annotations[80%:]",)}
+    section = {"kind": "boxes", "source": "coco", "name": str(boxes(tmp_path, bbox=[900, 900, 9, 9])), **splits}
+    pipeline = input_pipeline.build(section | {"batch_size": 4, "image_size": 32}, input_pipeline.Feed())
+    with pytest.raises(UserError, match="of 10 boxes none can be used: 10 of no area"):
+        _ = pipeline.train
 
 
 def test_a_small_memory_splits_the_batch(tmp_path):
@@ -272,13 +275,13 @@ def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
         ("masks", lambda root: images(root), "no images with label images"),
         ("images", lambda root: "https://x.org/photos.zip", "download it"),
         ("images", lambda root: "", "config.data.name is not set"),
-        ("images", lambda root: boxes(root), r"has one class \(images\): there is nothing to tell apart"),
+        ("images", lambda root: (images(root / "x").parent / "y").mkdir() or root, r"has one class \(x\): there is no"),
         ("images", lambda root: images(root, 1), "2 examples are too few to hold some of them out"),
         ("images", lambda root: texts(root / "t") / "table.csv", "line 1: it should be a path and a class"),
         ("images", lambda root: written(root / "a.csv", "path,class\nx.png,a\ny.png,b\n" * 3), "none of its files is"),
         ("images", lambda root: listed(images(root)), "line 1: there is no file .*/photo; if it names the columns"),
         ("boxes", lambda root: boxes(root) / "annotations.json", "is a file: name its folder, --config.data.name="),
-        ("boxes", lambda root: boxes(root, categories=[]), "its 9 boxes have no class with a name"),
+        ("boxes", lambda root: boxes(root, categories=[]), "its 12 boxes have no class with a name"),
         ("boxes", lambda root: boxes(root, bbox=["2", None]), ": 12 annotations have no bbox"),
         (
             "masks",

@@ -204,9 +204,7 @@ def test_values_that_cannot_be_beside_the_others(family, changes, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("family", "model"), [("vit", "classifier"), ("classifier", "vit"), ("gpt", "transformer"), ("vit", "bert")]
-)
+@pytest.mark.parametrize(("family", "model"), [("vit", "classifier"), ("classifier", "vit"), ("gpt", "transformer")])
 def test_a_model_for_data_of_another_kind_is_named(family, model, tmp_path):
     config = configs.load("configs/vit_digits.py", COMMON | FAMILIES[family])
     configs.choose(config, "model.name", model)

@@ -94,12 +94,14 @@ def check_apart(section: Section, workdir: Path) -> None:
       UserError: it is.
     """
     name = section.get("name")
-    if not name or "://" in name or "," in name or storage.is_remote(workdir):
+    if not isinstance(name, str) or not name or "://" in name or "," in name or storage.is_remote(workdir):
         return
-    root, here = storage.path(storage.joined(section.get("data_dir", ""), name)).resolve(), workdir.resolve()
-    if not root.is_dir():
+    data_dir = section.get("data_dir") or ""
+    root, here = storage.path(storage.joined(str(data_dir), name)), workdir.resolve()
+    if "\0" in str(root) or storage.is_remote(root) or not root.is_dir():
         return
-    of_folders = section["kind"] in OF_FOLDERS and "train" not in splits([one.name for one in root.iterdir()])
+    root = root.resolve()
+    of_folders = section.get("kind") in OF_FOLDERS and "train" not in splits([one.name for one in root.iterdir()])
     if here == root or (of_folders and root in here.parents):
         raise UserError(f"--workdir={workdir} is among the data: choose a folder outside of {name}.")
 

@@ -35,7 +35,7 @@ def survey(section: Section) -> Survey:
     length = min(MOST_WORDS, among([max(len(one.split()) for one in pair) for pair in train], LONG))
     words = f"{len(train):,} pairs {'-'.join(languages)}, nearly all of at most {length:,} words"
     keys |= tokenizer([one for pair in train for one in pair])
-    mean = sum(len(one.split()) for _, one in train) // len(train)
+    mean = sum(min(len(one.split()), length) for _, one in train) // len(train)  # longer ones are left out
     return Survey(keys, len(train), None, words, size=(mean, mean), length=length, notes=lines)
 
 

@@ -32,6 +32,8 @@ def survey(section: Section) -> Survey:
         lines += in_use(labels, classes, path, EXPECTED)
     if not numbers and _are_numbers(classes):
         lines += (f"The labels are numbers, taken as names of classes. To learn them as numbers: {AS_NUMBERS}",)
+    if empty := sum(not one.strip() for one in texts):
+        lines += (f"{empty:,} of {len(texts):,} texts are empty.",)
     length = among([len(one.split()) for one in texts], LONG)
     words = f"{len(texts):,} texts {about}, nearly all of at most {length:,} words"
     keys |= tokenizer(texts)
