@@ -182,6 +182,12 @@ def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
     return " ".join(f"--config.parallel.{axis}={size}" for axis, size in sizes.items())
 
 
+def _named(program: Program, function: Program) -> Program:
+    """The program by the name of the function, which profiles and the compiler's messages show."""
+    program.__name__ = getattr(function, "func", function).__name__  # of a partial, what it calls
+    return program
+
+
 @dataclass(frozen=True)
 class Mesh:
     """One program over a mesh of `devices`. Attributes: see make."""
@@ -317,7 +323,7 @@ class Mesh:
             ):
                 return function(state, batch, axis=axis)
 
-        return split
+        return _named(split, function)
 
     def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
         """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as usual.
@@ -409,7 +415,7 @@ class Pmap:
 
     def _program(self, function: Program, **options: PyTree) -> jax.stages.Wrapped:
         axis = PER_DEVICE._replace(branches=self.devices[0].platform == "cpu")
-        program = lambda state, batch: function(state, batch, axis=axis)  # noqa: E731
+        program = _named(lambda state, batch: function(state, batch, axis=axis), function)
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
     def fetch(self, tree: PyTree) -> PyTree:
