@@ -225,8 +225,7 @@ def written_as(config: ConfigDict, folder: Path) -> list[str]:
             found["stop"] = theirs(reader).index(found["stop"])
     except (ValueError, TypeError) as error:
         raise UserError(f"{folder / name} cannot be used ({error}): move it away.") from None
-    given = [a.removeprefix("--").split("=")[0] for a in sys.argv]
-    found = {key: value for key, value in found.items() if f"config.task.{key}" not in given}
+    found = {key: value for key, value in found.items() if not _given(f"config.task.{key}")}
     changed = [f"config.task.{key}={value}" for key, value in found.items() if config.task[key] != value]
     config.task.update(found)
     said_so = [f"texts are written as {folder / name} says: {', '.join(changed)}"] if changed else []
@@ -264,7 +263,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
     else:
         config.model.update({key: found.model[key] for key in found.settings})
     config = ConfigDict(config.to_dict())  # whose keys follow one another no more
-    if "tokenizer" in config.data and not any(a.startswith("--config.data.tokenizer") for a in sys.argv):
+    if "tokenizer" in config.data and not _given("config.data.tokenizer"):
         config.data.tokenizer = str(source if source.is_dir() else source.parent)
     config.init_from = ""
     # A run that has ended, and keeps nothing that it could continue with.

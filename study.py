@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
     report.check(study)
     if "://" in (flags.workdir or ""):
         raise UserError(f"--workdir={flags.workdir}: a study needs a folder. Its runs can be in a bucket, one by one.")
-    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    name = commands.name_of(commands.config_name())
+    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name)
     if config_file.ROOT / "results" in folder.resolve().parents:
         record.clean_commit()
     if flags.dry_run:
@@ -53,11 +54,6 @@ def main(arguments: list[str]) -> int:
         return submit(jobs, folder, study.at_once)
     failed = 0 if flags.collect else run(study, jobs, folder)
     return max(failed, collect(study, jobs, folder))
-
-
-def name() -> str:
-    """vit_data_scaling-tiny of configs/studies/vit_data_scaling.py:tiny"""
-    return commands.name_of(commands.config_name())
 
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:

@@ -13,14 +13,14 @@ from errors import UserError, shown
 MAGIC = ("*", "?", "[")
 
 
-def files(argument: str) -> list[str]:
+def image_files(argument: str) -> list[str]:
     """The image files that an argument stands for: those of a folder, of a glob, or itself.
 
     Raises:
       UserError: a folder or a glob without images, or an address of the web.
     """
     if storage.is_address(argument):
-        return files(str(storage.here(argument)))
+        return image_files(str(storage.here(argument)))
     if "://" in argument:
         raise UserError(f"{shown(argument)} is not on this machine: download it, and give the file.")
     path = os.path.expanduser(argument)

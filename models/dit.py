@@ -81,13 +81,7 @@ class Model(nn.Module):
         Raises:
           UserError: an image that does not divide into patches.
         """
-        (height, width), side = image.shape[1:3], self.size["patch"]
-        if height % side or width % side:
-            raise UserError(
-                f"an image of {height}x{width} does not divide into patches of {side}: change config.data.image_size "
-                "or config.model.patch."
-            )
-        return height // side, width // side
+        return variants.patch_grid(image, self.size["patch"])
 
     def draw(
         self, image: Float[AnyArray, "B ..."], index: Int32[AnyArray, " B"] | None = None, *, train: bool

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 from pydantic import PositiveFloat
 
-from errors import UserError
 from lookup import Depth, Rate, Size
 from models import variants
 from models.arrays import AnyArray
@@ -71,11 +70,7 @@ class Model(nn.Module):
           UserError: an image that does not divide into patches, or heads that do not divide the width.
         """
         variants.split_by_heads({"width": self.width, "heads": self.heads})
-        if image.shape[1] % self.patch or image.shape[2] % self.patch:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {self.patch}: "
-                "change config.data.image_size or config.model.patch."
-            )
+        variants.patch_grid(image, self.patch)
         dtype, batch = jnp.dtype(self.dtype), image.shape[0]
         token = self.param("token", NORMAL, (1, 1, self.width)).astype(dtype)
         parts, valid = [jnp.tile(token, (batch, 1, 1))], [jnp.ones((batch, 1), bool)]

@@ -170,9 +170,7 @@ class Task(tasks.Task):
         """The likeliest classes, of those that are asked for. data: with `asked`, their names."""
         if "probability" not in row:  # of an evaluation, which asks for none
             return Answer("", {})
-        likeliest = [(data.asked[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
-        lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
-        return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})
+        return tasks.likeliest(row["probability"], data.asked, most)
 
 
 def embedded(output: object) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:  # whatever the model returned

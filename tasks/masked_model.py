@@ -4,7 +4,6 @@ B batch, T tokens, M hidden tokens, V vocabulary.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -77,8 +76,7 @@ class Task(tasks.Task):
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a hidden token."""
         del data, split
-        nll, tokens = totals["nll" if "nll" in totals else "loss"]
-        return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
+        return tasks.perplexity(*totals["nll" if "nll" in totals else "loss"])
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`probability` float (B, M, V) of each token at `place`, and `place` itself.

@@ -3,7 +3,6 @@
 B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest target that is decoded.
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -119,8 +118,7 @@ class Task(tasks.Task):
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a token."""
         del data, split
-        nll, tokens = totals["nll"]
-        return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
+        return tasks.perplexity(*totals["nll"])
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`tokens` int32 (B, L): a translation of `source` int (B, S), EOS at its end and 0 after it; L = S +

@@ -10,7 +10,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data import appearance, box_files
-from data.items import files
+from data.items import image_files
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
 from data.pipelines.box_augmentation import AREA, Augment
@@ -240,7 +240,7 @@ class Pipeline(Labelled):
 
     def items(self, argument: str) -> list[str]:
         """The files of a folder or a glob."""
-        return files(argument)
+        return image_files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image, extent and size."""

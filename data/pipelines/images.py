@@ -11,7 +11,7 @@ from annotated_types import Interval
 from pydantic import PositiveFloat
 
 from data import appearance, sources
-from data.items import files, folder_class
+from data.items import folder_class, image_files
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
@@ -299,7 +299,7 @@ class Pipeline(Labelled):
 
     def items(self, argument: str) -> list[str]:
         """The files of a folder or a glob."""
-        return files(argument)
+        return image_files(argument)
 
     def truth(self, item: str) -> str:
         """The class that a folder above the file is named as."""

@@ -14,7 +14,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat
 
 from data import appearance
-from data.items import files
+from data.items import image_files
 from data.order import tensorflow
 from data.pipelines.base import Batch, Change, Section, Spec, Split, Unread
 from data.pipelines.examples import FEW, Labelled, check_channels
@@ -273,7 +273,7 @@ class Pipeline(Labelled):
 
     def items(self, argument: str) -> list[str]:
         """The files of a folder or a glob."""
-        return files(argument)
+        return image_files(argument)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image (n, H, W, channels), size int32 (n, 2) of what is

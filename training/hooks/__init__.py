@@ -159,11 +159,3 @@ def remembered(workdir: Path, tracker: str, made: Callable[[], str]) -> str:
         ids[tracker] = made()
         path.write_text(json.dumps(ids))
     return ids[tracker]
-
-
-def flat(config: Config, prefix: str = "") -> lookup.Json:
-    """A nested config by dotted keys."""
-    found: lookup.Json = {}
-    for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
