@@ -37,6 +37,17 @@ def image_files(argument: str) -> list[str]:
     return [path]
 
 
+def check_plain(path: str) -> None:
+    """Refuses a folder, a socket and the like where an image file is to be read.
+
+    Raises:
+      UserError: it is there, and is no plain file.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        what = shown(path)
+        raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
+
+
 def folder_class(path: str, classes: Collection[str]) -> str:
     """The class that a file's folder, or one above it, is named as; "" if none is."""
     return next((part for part in reversed(Path(path).parts[:-1]) if part in classes), "")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+import numpy as np
+
 F = TypeVar("F", bound=Callable[..., object])
 # TensorFlow has no types, and is imported only when a source needs it.
 Tensor: TypeAlias = Any
@@ -36,6 +38,15 @@ def tensorflow() -> ModuleType:
 def graph(function: F) -> F:
     """A function of tensors as it stands, not rewritten by AutoGraph."""
     return tensorflow().autograph.experimental.do_not_convert(function)
+
+
+def python(function: Callable[..., object], arguments: list[Tensor], dtype: object) -> Tensor:
+    """What a Python function makes of a file or a path, a scalar string, and of further tensors, within tf.data."""
+
+    def of_bytes(first: bytes | np.ndarray, *others: object) -> object:  # an array outside of tf.data
+        return function(first if isinstance(first, bytes) else first.item(), *others)
+
+    return tensorflow().numpy_function(of_bytes, arguments, dtype, stateful=False)
 
 
 def options() -> Options:

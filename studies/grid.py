@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import lookup
+import storage
 from errors import UserError
 from experiment import config as configs
 from experiment import record
@@ -174,9 +175,7 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
                 f"{folder} holds a study whose run {name} differs: {' '.join(differ)}. Choose another --workdir."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(before | mine, indent=1) + "\n")
-    fresh.replace(path)
+    storage.replace(path, json.dumps(before | mine, indent=1) + "\n")
 
 
 def progress(workdir: Path) -> float:

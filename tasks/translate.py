@@ -5,7 +5,7 @@ B batch, S source tokens, T target tokens, V vocabulary, K beams, L the longest 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,14 @@ from models.tokens import BOS, EOS, PAD
 from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals, Verdict
 
 FIRST = {"bos": BOS, "pad": PAD}  # the id that a target begins after, by config.task.start
+
+
+class Writes(Protocol):
+    """A task whose decoder reads what it is to write."""
+
+    @property
+    def first(self) -> int:
+        """The id that a target begins after."""
 
 
 def debug(section: Section) -> dict[str, object]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data import fingerprint, listing
 from data.image_file import SUFFIXES
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut, named, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError, nearest, shown
@@ -38,8 +38,7 @@ class Files(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths and labels of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]  # a name need not be UTF-8
@@ -49,8 +48,7 @@ class Files(Indexed):
 
     def parse(self, raw: Example) -> Example:
         """One example, its file read."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         example = {"label": raw["label"]}
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])

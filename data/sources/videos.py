@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data import fingerprint, listing, videos
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut, stem
 from data.sources import Example, Feature, Features, Indexed, chosen, folder
 from errors import UserError, shown
@@ -66,8 +66,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths and labels of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]  # a name need not be UTF-8
