@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         record.clean_commit()
     if flags.dry_run:
         for job in jobs:
-            print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))
+            print(" && ".join(shlex.join(["python", *command]) for command in job.commands(folder)))
         return 0
     grid.begin(folder, jobs)
     if flags.launch != "here" and not flags.collect:

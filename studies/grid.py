@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +74,11 @@ class Job:
     after: tuple[str, ...] = ()
     length: float = 1.0
 
-    def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
-        """train.py and the commands after it. folder: of the study."""
+    def commands(self, folder: Path) -> list[list[str]]:
+        """Python's arguments: train.py's, and those of the commands after it. folder: of the study."""
         workdir = f"--workdir={folder / self.name}"
-        after = [[python, script, workdir, *more] for script, *more in map(str.split, self.after)]
-        return [[python, "train.py", *self.flags, workdir], *after]
+        after = [[script, workdir, *more] for script, *more in map(str.split, self.after)]
+        return [["train.py", *self.flags, workdir], *after]
 
 
 def read(config: ConfigDict) -> Study:

@@ -19,7 +19,6 @@ NAMES = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR_1", "AR_10", "AR", "AR_small", "AR_medium", "AR_large"),
 )
-MOST = 100  # detections of an image that count
 
 
 class Metrics:

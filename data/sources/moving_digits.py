@@ -12,7 +12,6 @@ from data.sources import Example, Feature, Features, Indexed, canvases, chosen
 from errors import UserError
 
 SIZES = {"train": 100_000, "validation": 2_000, "test": 2_000}
-SIDE = 8  # pixels of a digit, which is drawn twice as large
 FRAMES = (2, 64)
 LEAST, LARGEST = 24, 128  # pixels of a frame's side
 DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
