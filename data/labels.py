@@ -1,5 +1,5 @@
-"""What a set is asked: its own label, another of its classes, or what VTAB counts and measures in its images
-(1910.04867, appendix A; thresholds as its published code has them)."""
+"""What is predicted of a set's images: its own label, another of its classes, or what VTAB counts and measures in them
+(1910.04867, appendix A; thresholds as in its published code)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

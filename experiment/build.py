@@ -157,7 +157,7 @@ def _fitting() -> Iterator[None]:
 
 
 def _of_others(feed: Feed) -> Feed:
-    """For data whose classes need not be those of the run."""
+    """The same, for data whose classes may differ from the run's."""
     return replace(feed, known=feed.known | {"classes": []}) if feed.known and "classes" in feed.known else feed
 
 

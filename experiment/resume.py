@@ -135,7 +135,7 @@ def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
 
 
 def _newest(run: Run) -> int | None:
-    """The newest good checkpoint, as host 0 has it, which alone looks for damage."""
+    """The newest good checkpoint, as host 0 finds it; only host 0 looks for damage."""
     return hosts.shared("newest", run.checkpoints.latest())
 
 

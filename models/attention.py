@@ -33,7 +33,7 @@ class Initialisers:
       kernel: of the layers at the beginning of a branch: query, key, value, the first layer of the MLP.
       residual: of the layers whose output is added to the residual stream: attention's output, the second of the MLP.
       bias: of the two layers of the MLP. Biases of attention begin at 0.
-      query: of the query alone; None for as `kernel`.
+      query: of the query's layer; None for as `kernel`.
     """
 
     kernel: Initializer

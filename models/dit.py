@@ -1,4 +1,5 @@
-"""The diffusion Transformer (2212.09748): what has to be taken from a noisy image, given how noisy it is and its class.
+"""The diffusion Transformer (2212.09748): what a task asks of a noisy image (its noise, or the direction to
+it), given the level of noise and the class.
 
 B batch, N patches, D width, C classes.
 """

@@ -31,7 +31,7 @@ class Model(nn.Module):
       mlp_dim: F.
       heads: H.
       patch: the side of a patch in pixels.
-      reads: what is looked at: "both", or one alone, to see what it is worth by itself.
+      reads: what is looked at: "both", or only one, to see what it is worth by itself.
       dropout: after every dense layer but query, key and value, and after the positions.
       stochastic_depth: the probability that a branch of the last layer is dropped.
       activation: of the MLPs.

@@ -188,7 +188,7 @@ class Task:
 
         Args:
           apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
-          batch: `inputs` alone, of a user's examples; all of it in evaluation.
+          batch: only `inputs` for a user's examples; all of it in evaluation.
           key: (B,), for tasks that draw: each row's own, so that no row depends on the others.
         """
         raise NotImplementedError

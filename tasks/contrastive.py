@@ -54,7 +54,7 @@ class Compared(NamedTuple):
 class Task(tasks.Task):
     """Similarities of all images and texts of a global batch: those of pairs should be the highest.
 
-    With config.step.accumulate pairs are compared within a micro-batch alone.
+    With config.step.accumulate pairs are compared only within a micro-batch.
 
     Attributes:
       loss: "softmax": cross-entropy of each image over all texts, and of each text over all images (2103.00020, figure

@@ -35,7 +35,7 @@ class Task(tasks.Task):
 
         Args:
           apply: (tokens (B, T)[, types (B, T)], segment=(B, T) or None, place=(B, M)) -> logits (B, M, V), and with
-            `unrelated` (B, 2) too. A model that has both is asked for the first alone where there is no `unrelated`.
+            `unrelated` (B, 2) too. A model that has both is asked only for the first where there is no `unrelated`.
           batch: `tokens` int (B, T); `place` and `target` int (B, M), the target −1 where there is none; of rows that
             hold several texts `segment` int (B, T); of pairs `types` int (B, T) and `unrelated` int (B,), −1 for rows
             that fill up a batch.

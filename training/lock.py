@@ -87,7 +87,7 @@ class Lock:
             time.sleep(0.1)
 
     def _created(self) -> bool:
-        """Creates the file, which succeeds for one process alone."""
+        """Creates the file, which succeeds for only one process."""
         try:
             with self._path.open("x") as file:
                 json.dump(self._owner, file)

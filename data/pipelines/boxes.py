@@ -40,7 +40,7 @@ class Pipeline(Pictures):
     """Batches: image float32 (b, height, width, channels); extent float32 (b, 2), the share of its height and width,
     from the top left, that is image and not padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
-    (crowds; in evaluation alone); area float32 (b, M), in the image's own pixels, of the object where the set says it
+    (crowds; only in evaluation); area float32 (b, M), in the image's own pixels, of the object where the set says it
     (COCO's, of its outline) and else of its box; size int32 (b, 2), the image's own height and width in pixels; mask
     float32 (b,), 0 for padding.
 

@@ -27,7 +27,7 @@ ROTATION, SHEAR, ZOOM, SHIFT = np.deg2rad(15.0), 0.2, 0.25, 0.1  # the most eith
 class Source(Indexed):
     """`name` is the number of classes: the characters that most faces have, first.
 
-    Of characters that look the same, such as the Latin and the Greek A, the first alone is a class.
+    Of characters that look the same, such as the Latin and the Greek A, only the first is a class.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ class Source:
         return tuple(dict.fromkeys([*(key for key in self._wanted if key != "label" or not self._label), *answered]))
 
     def _partial(self) -> Tfds:
-        """TFDS's way to decode the needed features alone, and to leave images as files."""
+        """TFDS's way to decode only the features needed, and to leave images as files."""
         import tensorflow_datasets as tfds
 
         features = self._builder.info.features
