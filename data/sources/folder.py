@@ -29,8 +29,8 @@ class Files(Indexed):
         root: Path,
     ) -> None:
         """Takes the files, each with its label. root: the folder that the split's fingerprint names them within."""
-        features = {self.holds.kind: self.holds, "label": Feature("label", (), classes)}
-        self.features: Features = chosen(features, wanted, what)
+        features: Features = {self.holds.kind: self.holds, "label": Feature("label", (), classes)}
+        self.features = chosen(features, wanted, what)
         self.size = len(files)
         self._root = root
         self._paths = [path for path, _ in files]

@@ -45,5 +45,5 @@ class Source(folder.Source):
         holding = {str(parent) for file in files for parent in Path(file).parents}
         walked = [one for one, _, _ in os.walk(folder) if one not in holding and one != str(folder)]
         empty = [(EMPTY, one) for one in walked if not listing.hidden(os.path.basename(one))]
-        videos.check(found)
+        videos.check(sorted(found))
         return sorted(found), left_out + empty
