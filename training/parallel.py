@@ -212,8 +212,9 @@ def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
 
 
 def _briefly(devices: Sequence[jax.Device]) -> dict[str, int] | None:
-    """Options of the compiler for a program that runs once."""
-    return RUNS_ONCE if devices[0].platform == "cpu" else None
+    """Options of the compiler for a program that runs once. Where jax is to optimise nothing, it does less already."""
+    less = jax.config.values["jax_disable_most_optimizations"]
+    return RUNS_ONCE if devices[0].platform == "cpu" and not less else None
 
 
 def _named(program: Program, function: Program) -> Program:
