@@ -12,6 +12,7 @@ A text is printed word by word while it is written, if one item is given; --stre
 --json. A beam search shows what its beams agree on. How a model writes is set by its task: --config.task.beams=1,
 --config.task.temperature=0.8 ... Answers that a picture shows best go to RUN/predictions, or to --out=FOLDER."""
 
+import io
 import json
 import queue
 import sys
@@ -48,6 +49,7 @@ from tasks import Answer, Row
 from training.trees import Variables
 
 TABLES = (".csv", ".tsv")
+HEAD = 1024  # bytes of a file, among which a text has none that is 0
 Item = str | UserError  # what to predict, or why it cannot be known
 
 
@@ -260,11 +262,9 @@ def lines(path: str) -> Iterator[Item]:
         raise UserError("standard input is closed: give arguments or --file=FILE.")
     try:
         with nullcontext(sys.stdin.buffer) if path == "-" else commands.path(path).open("rb") as stream:
+            if path != "-" and isinstance(stream, io.BufferedReader) and b"\0" in stream.peek(HEAD)[:HEAD]:
+                raise UserError(f"--file={path} is no text: it lists items, a line each. Give others without --file=.")
             for number, line in enumerate(stream, 1):
-                if number == 1 and path != "-" and b"\0" in line:
-                    raise UserError(
-                        f"--file={path} is no text: it lists items, a line each. Give others without --file=."
-                    )
                 try:
                     yield line.decode().rstrip("\r\n")
                 except UnicodeDecodeError as error:

@@ -164,7 +164,7 @@ class Model(nn.Module):
         if self.positions == "learned":
             return (
                 f"the prompt and its continuation are more than the {self.max_length} positions that the model has "
-                f"learned: it goes on from the end of the text alone, at least its last {self.max_length // 2} tokens."
+                f"learned: it goes on from only the end of the text, at least its last {self.max_length // 2} tokens."
             )
         line = (
             f"the text grows beyond the {self.max_length} tokens that the model was trained on, which it can "
@@ -172,7 +172,7 @@ class Model(nn.Module):
         )
         if self.positions != "rotary" or 0 < self.window <= self.max_length:
             return f"{line}."
-        return f"{line}; with --config.model.window={self.max_length} each token sees the last {self.max_length} alone."
+        return f"{line}; with --config.model.window={self.max_length} each token sees only the last {self.max_length}."
 
     def start(self, tokens: Int[AnyArray, "B P"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with: it holds the prompts.

@@ -41,7 +41,7 @@ class Model(nn.Module):
       norm: "post" as in the paper, "pre", or "none".
       residual: whether each sub-layer's output is added to its input, or takes its place.
       scale: whether scores are divided by the root of the head size.
-      causal: whether a target token sees those before it alone. Without it, training shows the decoder its answer.
+      causal: whether a target token sees only those before it. Without it, training shows the decoder its answer.
       positions: see AddTokenPositions of models/positions.py.
       max_length: the number of learned positions; sinusoids have no end.
       tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |

@@ -4,6 +4,7 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 `sums` have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -187,7 +188,7 @@ class Task:
 
         Args:
           apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
-          batch: `inputs` alone, of a user's examples; all of it in evaluation.
+          batch: only `inputs` for a user's examples; all of it in evaluation.
           key: (B,), for tasks that draw: each row's own, so that no row depends on the others.
         """
         raise NotImplementedError
@@ -290,8 +291,30 @@ def scored(logits: Float[Array, "*B V"], target: Int[Array, "*B"]) -> tuple[Floa
     """The negative log-likelihood of each target, and whether it is the only likeliest. Of −1 neither has a meaning."""
     here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == target[..., None]
     chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
-    right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
-    return jax.nn.logsumexp(logits, axis=-1) - chosen, right
+    return jax.nn.logsumexp(logits, axis=-1) - chosen, only_likeliest(logits, chosen)
+
+
+def only_likeliest(logits: Float[Array, "*B V"], chosen: Float[Array, "*B"]) -> Bool[Array, "*B"]:
+    """Whether the chosen one of the logits is the largest and has no equal. The maximum is logsumexp's own, and its
+    copies are counted in the pass that adds: argmax, or a maximum of the others, would be one more."""
+    highest = jax.lax.stop_gradient(logits.max(-1))
+    return (chosen >= highest) & (jnp.sum(logits >= highest[..., None], axis=-1) == 1)
+
+
+def perplexity(nll: np.ndarray, tokens: np.ndarray) -> dict[str, float]:
+    """The perplexity of a token, exp(nll / tokens), by the totals of a split; none without tokens.
+
+    Args:
+      nll: negative log-likelihood, in nats.
+    """
+    return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}  # exp(710) overflows
+
+
+def likeliest(probability: Float[np.ndarray, " C"], names: Sequence[str], most: int) -> Answer:
+    """The `most` likeliest classes, a line each."""
+    found = [(names[i], float(probability[i])) for i in np.argsort(-probability)[:most]]
+    lines = "\n".join(f"  {p:7.2%}  {name}" for name, p in found)
+    return Answer(lines, {"top": [{"class": name, "probability": p} for name, p in found]})
 
 
 def coloured(picture: np.ndarray) -> np.ndarray:

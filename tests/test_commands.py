@@ -278,6 +278,12 @@ def test_predict_refuses_flags_before_it_answers(trained, tmp_path, flags, messa
     assert message in done.stderr
 
 
+def test_a_run_is_planned_by_its_own_config_alone(trained):
+    done = command("plan.py", f"--workdir={trained}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{trained} holds a run: name its config too" in done.stderr
+
+
 def test_predict_names_a_file_it_cannot_read(trained, tmp_path):
     (tmp_path / "x.png").write_text("no image")
     for path in (tmp_path / "x.png", tmp_path / "missing.png"):

@@ -3,7 +3,8 @@
 A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
@@ -13,11 +14,12 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.experimental import mesh_utils, multihost_utils
+from jax.extend.backend import clear_backends
 from jax.sharding import NamedSharding, PartitionSpec
 from pydantic import NonNegativeInt, PositiveInt
 
-from errors import UserError
-from training import backend, sharding
+from errors import UserError, explained
+from training import sharding
 from training.sharding import Rule
 from training.trees import Batch, PyTree, Shapes
 
@@ -32,6 +34,8 @@ ACTIVATIONS = (("batch", ("data", "fsdp")),)
 # On a CPU, XLA first removes the barriers that keep what jax.checkpoint computes again apart from what it has computed,
 # and then merges the two: nothing would be saved.
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+# Of a program that runs once, on a CPU: a quarter less to compile, and the same bits, which level 0 does not give.
+RUNS_ONCE = {"xla_backend_optimization_level": 1}
 
 
 class Axis(NamedTuple):
@@ -135,6 +139,31 @@ class Devices(Protocol):
         """Of the global batch that `put` has brought here."""
 
 
+def present() -> tuple[jax.Device, ...]:
+    """The devices of all hosts.
+
+    Raises:
+      NoDevice: there is none of the kind that JAX_PLATFORMS asks for.
+    """
+    try:
+        return tuple(jax.devices())
+    except (RuntimeError, AssertionError) as error:  # which one, and whether it says anything, depends on the kind
+        kind = jax.config.values["jax_platforms"]
+        raise explained(RuntimeError(str(error) or f"Unable to initialize backend {kind!r}: not installed")) from None
+
+
+@contextmanager
+def cpu_instead() -> Iterator[tuple[jax.Device, ...]]:
+    """The CPU, where `present` finds no device. Afterwards JAX is as it was."""
+    platforms = jax.config.values["jax_platforms"]
+    jax.config.update("jax_platforms", "cpu")
+    try:
+        yield tuple(jax.devices())[:1]
+    finally:
+        jax.config.update("jax_platforms", platforms)
+        clear_backends()
+
+
 def make(
     mode: Literal["auto", "pmap", "mesh"] = "auto",
     *,
@@ -158,7 +187,7 @@ def make(
     Raises:
       UserError: a mesh that is not of so many devices, or pmap with a split model; or there is no device.
     """
-    devices = tuple(devices or backend.present())
+    devices = tuple(devices or present())
     count, split = len(devices), fsdp * tensor
     if mode == "pmap" or (mode == "auto" and count > 1 and split == 1 and not rules and data in (0, count)):
         if split > 1 or rules or data not in (0, count):
@@ -180,6 +209,18 @@ def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
     fsdp = max(n for n in divisors if n <= fsdp and (count // tensor) % n == 0)
     sizes = {"data": count // fsdp // tensor, "fsdp": fsdp, "tensor": tensor}
     return " ".join(f"--config.parallel.{axis}={size}" for axis, size in sizes.items())
+
+
+def _briefly(devices: Sequence[jax.Device]) -> dict[str, int] | None:
+    """Options of the compiler for a program that runs once. Where jax is to optimise nothing, it does less already."""
+    less = jax.config.values["jax_disable_most_optimizations"]
+    return RUNS_ONCE if devices[0].platform == "cpu" and not less else None
+
+
+def _named(program: Program, function: Program) -> Program:
+    """The program by the name of the function, which profiles and the compiler's messages show."""
+    program.__name__ = getattr(function, "func", function).__name__  # of a partial, what it calls
+    return program
 
 
 @dataclass(frozen=True)
@@ -252,7 +293,8 @@ class Mesh:
 
     def initialise(self, function: Callable[[], State]) -> State:
         """The state that `function` computes; each device computes its part."""
-        return jax.jit(function, out_shardings=self._shardings(jax.eval_shape(function)))()
+        shardings = self._shardings(jax.eval_shape(function))
+        return jax.jit(function, out_shardings=shardings, compiler_options=_briefly(self.devices))()
 
     def put_state(self, state: State) -> State:
         """A state from the host, one device or a checkpoint (laid out as `lay_out` says) -> on the devices."""
@@ -317,7 +359,7 @@ class Mesh:
             ):
                 return function(state, batch, axis=axis)
 
-        return split
+        return _named(split, function)
 
     def _each(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
         """See Axis. The rows are those of the axis "data"; over the others the compiler splits the program as usual.
@@ -376,7 +418,7 @@ class Pmap:
 
     def initialise(self, function: Callable[[], State]) -> State:
         """The state, computed once and copied to every device of this host."""
-        return self.put_state(jax.jit(function)())
+        return self.put_state(jax.jit(function, compiler_options=_briefly(self.devices))())
 
     def put_state(self, state: State) -> State:
         """A state -> a copy on every device of this host."""
@@ -409,7 +451,7 @@ class Pmap:
 
     def _program(self, function: Program, **options: PyTree) -> jax.stages.Wrapped:
         axis = PER_DEVICE._replace(branches=self.devices[0].platform == "cpu")
-        program = lambda state, batch: function(state, batch, axis=axis)  # noqa: E731
+        program = _named(lambda state, batch: function(state, batch, axis=axis), function)
         return jax.pmap(program, axis_name="data", devices=self.devices, **options)
 
     def fetch(self, tree: PyTree) -> PyTree:
