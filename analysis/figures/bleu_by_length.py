@@ -78,7 +78,8 @@ def translations(run: Run, variables: Variables, pairs: Sequence[tuple[str, str]
     Raises:
       UserError: they are not these pairs.
     """
-    if not isinstance(run.pipeline, Translations) or run.pipeline.opened(run.pipeline.eval_splits[0]) != pairs:
+    split, targets = run.pipeline.eval_splits[0], [target for _, target in pairs]
+    if not isinstance(run.pipeline, Translations) or run.pipeline.texts(split) != targets:
         raise UserError(f"--with={run.workdir} does not translate the sentences that this run is evaluated on.")
     texts = [""] * len(pairs)
     for rows in run.predict(variables, run.pipeline.eval_batches(run.pipeline.eval_splits[0])):

@@ -94,11 +94,11 @@ def check_apart(section: Section, workdir: Path) -> None:
       UserError: it is.
     """
     name = section.get("name")
-    if not isinstance(name, str) or not name or "://" in name or "," in name or storage.is_remote(workdir):
+    if not isinstance(name, str) or not name or "://" in name or "," in name or storage.is_address(str(workdir)):
         return
     data_dir = section.get("data_dir") or ""
     root, here = storage.path(storage.joined(str(data_dir), name)), workdir.resolve()
-    if "\0" in str(root) or storage.is_remote(root) or not root.is_dir():
+    if "\0" in str(root) or storage.is_address(str(root)) or not root.is_dir():
         return
     root = root.resolve()
     of_folders = section.get("kind") in OF_FOLDERS and "train" not in splits([one.name for one in root.iterdir()])
@@ -166,8 +166,8 @@ def training(
       size: how many examples a split has.
     """
     if split := section.get("train_split"):
-        keys = {} if section.get("eval_splits") else {"eval_splits": (_beside(split, found),)}
-        return opened(split), keys, ()
+        beside: dict[str, Value] = {} if section.get("eval_splits") else {"eval_splits": (_beside(split, found),)}
+        return opened(split), beside, ()
     keys, lines = scored(found, whole, size(opened(found.get("train", whole))))
     return opened(keys["train_split"]), keys, lines
 

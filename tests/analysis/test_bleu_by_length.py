@@ -28,7 +28,9 @@ def test_a_group_has_twenty_sentences_and_every_sentence_a_group(lengths, begins
 
 def test_a_run_beside_that_does_not_translate_the_same_is_named():
     with pytest.raises(UserError, match="--with=runs/vit does not translate the sentences"):
-        figure.translations(SimpleNamespace(pipeline=None, workdir="runs/vit"), {}, [("a", "b")])
+        figure.translations(
+            SimpleNamespace(pipeline=SimpleNamespace(eval_splits=("test",)), workdir="runs/vit"), {}, [("a", "b")]
+        )
 
 
 def test_a_groups_score_is_sacrebleus_of_its_sentences_alone():
