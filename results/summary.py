@@ -33,10 +33,9 @@ def results() -> list[Result]:
 
 def images() -> list[Result]:
     """Classifiers of images, and what they gain from other training."""
-    digits, fashion, own, transfer = map(read, ("digits", "fashion_mnist", "self_supervision", "transfer"))
+    digits, own, transfer = map(read, ("digits", "self_supervision", "transfer"))
     accuracies = [run["test/accuracy"] for run in digits["runs"]]
     seconds = [run["seconds"] for run in digits["runs"]]
-    epoch = fashion["curve"][-1]
     probe = {name: percent(value, 1) for name, value in own["accuracy"]["linear probe"].items()}
     tuned = {name: percent(float(np.mean(values)), 1) for name, values in own["accuracy"]["fine-tuned"].items()}
 
@@ -59,15 +58,6 @@ def images() -> list[Result]:
             "digits.json",
             (digits["commit"],),
             "configs/vit_digits.py",
-        ),
-        Result(
-            "vit_fashion_mnist",
-            f"Fashion-MNIST: {percent(epoch['test/accuracy'])} % test accuracy at epoch {epoch['epoch']:.0f} of "
-            f"{fashion['config']['epochs']:.0f}, where the run was cut off (published after 200 epochs: 92.3 %)",
-            f"at most {fashion['images_per_second, best log line']} images a second",
-            "fashion_mnist.json",
-            ("",),
-            "configs/vit_fashion_mnist.py",
         ),
         *hour(),
         Result(

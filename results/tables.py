@@ -38,7 +38,7 @@ def machines() -> list[list[str]]:
         return re.sub(r"accumulate=(\d+)", lambda found: f"accumulate={int(found[1]) // 2}", flags)
 
     return [
-        ["laptop", "`make train`, or `python train.py --config=configs/vit_fashion_mnist.py`"],
+        ["laptop", "`make train`, or `python train.py --config=configs/vit_fashion_mnist.py:hour`"],
         [
             "one GPU",
             '`pip install -r requirements.txt "jax[cuda13]==0.10.2"`, then `python train.py '
