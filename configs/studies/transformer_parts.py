@@ -13,6 +13,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "base": (),
     "no positions": ("model.positions=none",),
     "learned positions": ("model.positions=learned",),
+    "rotary positions": ("model.positions=rotary",),
+    "relative positions": ("model.positions=relative",),
     "no causal mask": ("model.causal=False",),
     "no residuals": ("model.residual=False",),
     "no LayerNorm": ("model.norm=none",),
