@@ -1,7 +1,7 @@
 """What a ViT has learned, its filters, positions and attention: python results/inside_vit.py [--data_dir=FOLDER]
 
-A ViT classifies garments of Fashion-MNIST, each at a random place of a canvas of 56 pixels, with a piece of another
-garment beside it. The pixels of the garment are known, and so it is counted how often the patch that attention rollout
+A ViT classifies garments of Fashion-MNIST, each at a random place of a canvas of 56 pixels, over pieces of three other
+garments. The pixels of the garment are known, and so it is counted how often the patch that attention rollout
 weighs most has some of them. The same is measured of the model before training. Three seeds. Writes
 results/inside_vit.json, and pictures of the first seed in results/inside_vit. Runs are kept in runs/inside_vit, from
 which a second start resumes. A trial, which writes no record: --steps=4.
@@ -29,7 +29,7 @@ from results import trained, transfer  # noqa: E402
 
 RECORD, PICTURES = ROOT / "results" / "inside_vit.json", ROOT / "results" / "inside_vit"
 RUNS, SEEDS = Path("runs", "inside_vit"), 3
-SIDE, PIECE = 56, 14  # pixels of a canvas, and of a piece of another garment
+SIDE, PIECE, PIECES = 56, 14, 3  # pixels of a canvas, and of a piece of another garment; their number
 IMAGES = {"train": 20_000, "test": 1_000}
 FIGURES = ("filters", "positions", "distance", "rollout")
 COMPONENTS = 8  # of the filters' 49
@@ -92,14 +92,14 @@ def archive(data_dir: str) -> Path:
 def composed(
     images: UInt8[np.ndarray, "n height width"], rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "n SIDE SIDE 1"], UInt8[np.ndarray, "n SIDE SIDE"]]:
-    """Each image at a random place of a canvas, over a piece of another one; and 255 where its pixels are not 0."""
+    """Each image at a random place of a canvas, over pieces of others; and 255 where its pixels are not 0."""
     count, garment = len(images), images.shape[1]
     canvases, masks = (np.zeros((count, SIDE, SIDE), np.uint8) for _ in range(2))
     for canvas, mask, image in zip(canvases, masks, images, strict=True):
-        (top, left), (y, x) = rng.integers(SIDE - garment + 1, size=2), rng.integers(SIDE - PIECE + 1, size=2)
-        row, column = rng.integers(garment - PIECE + 1, size=2)
-        other = images[rng.integers(count)]
-        canvas[y : y + PIECE, x : x + PIECE] = other[row : row + PIECE, column : column + PIECE]
+        for other in images[rng.integers(count, size=PIECES)]:
+            (y, x), (row, column) = (rng.integers(side - PIECE + 1, size=2) for side in (SIDE, garment))
+            canvas[y : y + PIECE, x : x + PIECE] = other[row : row + PIECE, column : column + PIECE]
+        top, left = rng.integers(SIDE - garment + 1, size=2)
         place = np.s_[top : top + garment, left : left + garment]
         canvas[place] = np.where(image > 0, image, canvas[place])
         mask[place] = 255 * (image > 0)
