@@ -741,6 +741,15 @@ def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
     assert said.err == "stopped by Ctrl-C.\n"
 
 
+def test_a_script_that_wrote_other_numbers_than_it_expected_has_a_verdict(monkeypatch, capsys):
+    monkeypatch.setattr(claims.record, "clean_provenance", dict)
+    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    claims.measure([ROWS["alignment"]], data_dir="")
+    out = capsys.readouterr().out
+    assert "ended with status 1: python results/alignment.py" in out
+    assert f"    {ROWS['alignment'].found().verdict}: sequences written backwards" in out
+
+
 def test_the_command_lists_its_rows():
     done = subprocess.run([sys.executable, "results/claims.py", "--list"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
