@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
 from errors import UserError
@@ -115,14 +116,14 @@ def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[
     Args:
       jobs: to run.
       folder: of the study.
-      at_once: jobs at a time.
+      at_once: jobs at a time, each on its own part of the cores.
       ended: is called with each outcome of a job that began.
     """
     runner = Runner(folder)
     previous = {number: signal.signal(number, runner.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     outcomes = []
     try:
-        with ThreadPoolExecutor(at_once) as pool:
+        with ThreadPoolExecutor(at_once, initializer=_take_cores, initargs=(_parts(at_once),)) as pool:
             for future in as_completed([pool.submit(runner, job) for job in jobs]):
                 outcomes.append(future.result())
                 if outcomes[-1].seconds:  # it began
@@ -131,6 +132,21 @@ def here(jobs: Sequence[grid.Job], folder: Path, at_once: int, ended: Callable[[
         for number, handler in previous.items():
             signal.signal(number, handler)
     return outcomes
+
+
+def _parts(count: int) -> "SimpleQueue[set[int]]":
+    """The cores in `count` parts; all of them in each where there are fewer, nothing where a thread has no cores."""
+    parts: SimpleQueue[set[int]] = SimpleQueue()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    for number in range(count if cores else 0):
+        parts.put({*(cores[number::count] if len(cores) >= count else cores)})
+    return parts
+
+
+def _take_cores(parts: "SimpleQueue[set[int]]") -> None:
+    """Keeps this thread, and the processes that it starts, to one part: those that share cores wait for one another."""
+    if not parts.empty():
+        os.sched_setaffinity(0, parts.get())
 
 
 class Submitted:

@@ -1,7 +1,11 @@
-"""How images are made ready, as transformers' image processors read it: preprocessor_config.json."""
+"""How images are made ready, as transformers' image processors read it: preprocessor_config.json.
+
+Read as well are the config.json of timm's folders and the open_clip_config.json of open_clip's.
+"""
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from errors import UserError
@@ -10,6 +14,7 @@ from weights.ours import Settings
 
 FILE = "preprocessor_config.json"
 RESAMPLE = {"lanczos3": 1, "bilinear": 2, "bicubic": 3}  # Pillow's numbers
+RESAMPLE_ELSEWHERE = RESAMPLE | {"lanczos": 1}
 
 
 def written(data: Section) -> Json:
@@ -62,27 +67,74 @@ def read(folder: Path, channels: int) -> tuple[Settings, tuple[str, ...]]:
     Raises:
       UserError: the file cannot be used.
     """
-    path = folder / FILE
-    try:
-        if not channels or not path.is_file():
-            return {}, ()
-        said = json.loads(path.read_bytes())
-        usual = math.isclose(said.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3)
-        if not usual or said.get("offset") or not said.get("do_rescale", True):
-            return {}, (f"how {path} scales images is not read: config.data.mean and std say it here",)
-        if not said.get("do_normalize", True):
-            found: Settings = {"mean": (0.0,) * channels, "std": (1.0,) * channels}
-        elif {"image_mean", "image_std"} <= said.keys():
-            found = {key: tuple(float(x) for x in said[f"image_{key}"]) for key in ("mean", "std")}
-        else:
-            found = {}
-        sizes = _sizes(said)
-    except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise UserError(f"{path} cannot be used ({error}): move it away.") from None
+    for name, translated in READ.items():
+        path = folder / name
+        try:
+            said = translated(json.loads(path.read_bytes())) if channels and path.is_file() else None
+            if said is not None:
+                return _settings(path, said, channels)
+        except (LookupError, ValueError, TypeError, AttributeError, OSError, ArithmeticError, RecursionError) as error:
+            raise UserError(f"{path} cannot be used ({error!r}): move it away.") from None
+    return {}, ()
+
+
+def _settings(path: Path, said: Json, channels: int) -> tuple[Settings, tuple[str, ...]]:
+    usual = math.isclose(said.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3)
+    if not usual or said.get("offset") or not said.get("do_rescale", True):
+        return {}, (f"how {path} scales images is not read: config.data.mean and std say it here",)
+    found: Settings = {}
+    if not said.get("do_normalize", True):
+        found = {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+    elif {"image_mean", "image_std"} <= said.keys():
+        found = {key: tuple(float(x) for x in said[f"image_{key}"]) for key in ("mean", "std")}
     if any(len(values) != channels for values in found.values()):
         raise UserError(f"{path} normalises {len(found['mean'])} channels, and the model's images have {channels}.")
-    found |= sizes
+    found |= _sizes(said)
     return found, (f"images are made ready as {path} says",) if found else ()
+
+
+def _timm(said: Json) -> Json | None:
+    """timm's config.json in the words of transformers; older ones have no pretrained_cfg. None of another's."""
+    said = said.get("pretrained_cfg", said) if "architecture" in said else {}
+    if "input_size" not in said:
+        return None
+    _, height, width = said["input_size"]
+    whole = math.floor(min(height, width) / said.get("crop_pct", 1))
+    whole_size = {"center": {"shortest_edge": whole}, "squash": {"height": whole, "width": whole}}
+    return {
+        "image_mean": said["mean"],
+        "image_std": said["std"],
+        "resample": RESAMPLE_ELSEWHERE.get(said.get("interpolation")),
+        "size": whole_size.get(said.get("crop_mode", "center")),
+        "do_center_crop": True,
+        "crop_size": {"height": height, "width": width},
+    }
+
+
+def _open_clip(said: Json) -> Json | None:
+    """open_clip_config.json in the words of transformers; None where it does not say it."""
+    if "preprocess_cfg" not in said:
+        return None
+    side = said["model_cfg"]["vision_cfg"]["image_size"]
+    side = side if isinstance(side, int) else 0  # height and width
+    said = said["preprocess_cfg"]
+    crop = said.get("resize_mode", "shortest") == "shortest"
+    return {
+        "image_mean": said["mean"],
+        "image_std": said["std"],
+        "resample": RESAMPLE_ELSEWHERE.get(said.get("interpolation", "bicubic")),
+        "size": {"shortest_edge": side} if crop else {"height": side, "width": side},
+        "do_center_crop": crop,
+        "crop_size": side,
+    }
+
+
+# What reads each file, the first that says it.
+READ: dict[str, Callable[[Json], Json | None]] = {
+    FILE: lambda said: said,
+    "config.json": _timm,
+    "open_clip_config.json": _open_clip,
+}
 
 
 def _sizes(said: Json) -> Settings:

@@ -40,7 +40,7 @@ HEAD = "| Claim | Where | Paper | Measured here | Verdict | Command, record |\n|
 def summary() -> str:
     """How many rows hold, and so on."""
     counts = Counter(claim.found().verdict for claim in CLAIMS)
-    counted = f"{len(CLAIMS)} claims: " + ", ".join(f"{counts[v]} {v}" for v in Verdict if counts[v]) + "."
+    counted = f"{len(CLAIMS)} claims: " + ", ".join(f"{v} {counts[v]}" for v in Verdict if counts[v]) + "."
     missing = {
         claim.command: claim.evidence.minutes
         for claim in CLAIMS

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -55,6 +56,18 @@ while len(list(pathlib.Path({str(tmp_path)!r}).glob('*/here'))) < 2:
 """
     outcomes = launch.here([script("a", meet), script("b", meet)], tmp_path, 2, lambda outcome: None)
     assert [outcome.state for outcome in outcomes] == ["finished"] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="macOS keeps no process to a core")
+def test_each_of_those_that_run_at_once_has_its_own_cores(tmp_path):
+    mine = os.sched_getaffinity(0)
+    code = "import os; print(sorted(os.sched_getaffinity(0)))"
+    for at_once in (1, len(mine), len(mine) + 1):
+        names = [f"{at_once}-{number}" for number in range(at_once)]
+        launch.here([script(name, code) for name in names], tmp_path, at_once, lambda outcome: None)
+        counts = {len(json.loads((tmp_path / name / "output.txt").read_text())) for name in names}
+        assert counts == {1 if at_once == len(mine) else len(mine)}
+    assert os.sched_getaffinity(0) == mine
 
 
 def test_a_signal_stops_what_runs_and_begins_nothing_more(tmp_path):

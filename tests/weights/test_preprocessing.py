@@ -105,6 +105,45 @@ def test_a_folder_says_the_size_the_crop_and_the_filter(said, expected, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("config.json", {"crop_pct": 0.9}, ("bicubic", 224, "center", 224 / 248)),  # timm rounds down
+        ("config.json", {"crop_pct": 1.0, "crop_mode": "squash"}, ("bicubic", 224, "center", 1.0)),
+        ("config.json", {"crop_pct": 0.9, "crop_mode": "border"}, ("bicubic", None, None, None)),
+        ("config.json", {"input_size": [3, 224, 256]}, ("bicubic", None, None, None)),
+        ("open_clip_config.json", {"resize_mode": "shortest"}, ("bicubic", 224, "center", 1.0)),
+        (
+            "open_clip_config.json",
+            {"resize_mode": "squash", "interpolation": "bilinear"},
+            ("bilinear", 224, "none", None),
+        ),
+    ],
+)
+def test_folders_of_timm_and_open_clip_say_it_too(name, said, expected, tmp_path):
+    said = {"mean": [0.1] * 3, "std": [0.2] * 3, "interpolation": "bicubic"} | said
+    if name == "config.json":
+        forms = [{"pretrained_cfg": {"input_size": [3, 224, 224]} | said}, {"input_size": [3, 224, 224]} | said]
+        forms = [{"architecture": "vit_small_patch16_224", "num_classes": 3} | form for form in forms]
+    else:
+        forms = [{"model_cfg": {"vision_cfg": {"image_size": 224}}, "preprocess_cfg": said}]
+    for form in forms:
+        (tmp_path / name).write_text(json.dumps(form))
+        found, (line,) = preprocessing.read(tmp_path, 3)
+        assert (found["mean"], found["std"]) == ((0.1,) * 3, (0.2,) * 3)
+        keys = ("interpolation", "image_size", "eval_crop", "eval_crop_share")
+        assert tuple(found.get(key) for key in keys) == expected
+        assert name in line
+        with pytest.raises(UserError, match="normalises 3 channels"):
+            preprocessing.read(tmp_path, 1)
+
+
+@pytest.mark.parametrize("name", ["config.json", "open_clip_config.json"])
+def test_another_projects_config_says_nothing_of_images(name, tmp_path):
+    (tmp_path / name).write_text(json.dumps({"model_type": "vit", "architectures": ["ViTModel"]}))
+    assert preprocessing.read(tmp_path, 3) == ({}, ())
+
+
+@pytest.mark.parametrize(
     "said",
     ["[]", "{", '{"size": [224]}', '{"image_mean": 3, "image_std": 3}', '{"image_mean": [0], "image_std": [1]}'],
 )
@@ -122,6 +161,23 @@ def test_a_run_begins_with_the_normalisation_of_its_weights(drawn, tmp_path):
     start = open_keys.beginning(str(tmp_path / "vit"))
     assert (start.data["mean"], start.data["std"]) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert (start.data["interpolation"], start.data["image_size"]) == ("bicubic", 12)  # that of its positions
+
+
+def test_a_run_begins_with_what_timm_says_of_its_weights(drawn, tmp_path):
+    params, model = drawn(name="vit", outputs=3)
+    said = {
+        "mean": [0.1] * 3,
+        "std": [0.2] * 3,
+        "input_size": [3, 12, 12],
+        "crop_pct": 0.75,
+        "interpolation": "bicubic",
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "vit_tiny_patch16_224", "pretrained_cfg": said}))
+    weights.write(tmp_path / "model.safetensors", params, "timm", model | {"grid": (3, 3)})
+    assert weights.is_published(tmp_path)
+    start = open_keys.beginning(str(tmp_path))
+    assert (start.data["mean"], start.data["interpolation"]) == ((0.1,) * 3, "bicubic")
+    assert weights.read(tmp_path).data["eval_crop_share"] == 0.75
 
 
 def test_others_have_none():
