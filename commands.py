@@ -23,8 +23,8 @@ LONGEST_NAME = 255  # bytes, of a file or folder
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 NVIDIA = "/dev/nvidia0"
 ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this machine: GPUs, also under Windows, and TPUs
-# What XLA compiles for GPUs in many forms to time them: its own matrix products, which cuBLAS has too, and fusions, of
-# which some over a whole vocabulary take very long: GPT-2 small was not compiled after three minutes on an H200.
+# What XLA compiles for GPUs in many forms to time them: its own matrix products, which cuBLAS has too, and fusions.
+# Fusions over a whole vocabulary can take very long: GPT-2 small was not compiled after three minutes on an H200.
 SLOW_TO_COMPILE = ("xla_gpu_enable_triton_gemm", "xla_gpu_experimental_enable_fusion_autotuner")
 
 _own: list[str] = []  # flags defined here, in order, for --help
@@ -236,8 +236,8 @@ def workdir() -> Path:
 
 
 def path(text: str) -> Path:
-    """A file or folder as a person writes it: ~ is their home, which a shell leaves alone behind a "=". A bucket's is
-    gs://... or s3://..."""
+    """A path as a person writes it: of a file, a folder, or in a bucket (gs://..., s3://...). "~" is expanded, since in
+    --workdir=~/x a shell leaves it as it is."""
     found = storage.path(text)
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
         raise UserError(f"{text[:60]}... is too long for the name of a file or folder.")

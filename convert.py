@@ -9,12 +9,12 @@
 
 FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
 timm's, open_clip's, Hugging Face's or (DiT) Facebook's. What a file holds is recognised by its names and shapes, and by
-config.json beside it. A run made of it can be scored, used, and started from (--config.init_from). Its config is
---config, into which the weights must fit; left out, it is configs/vit_imagenet.py, or configs/transformer_opus.py for
-Marian, configs/gpt2.py for GPT-2, configs/detr_coco.py for DETR, configs/video_kinetics400.py for video,
-configs/clip_coco.py for CLIP and SigLIP and configs/dit_fashion_mnist.py:diffusion for DiT, with the model that the
-weights show. How texts are written (beams, ends, sampling) is as generation_config.json says, but for keys of
-config.task on the command line. Nothing is converted in part."""
+config.json beside it. A run made of it can be scored, used, and started from (--config.init_from). The weights must fit
+--config. Without it, the model is read from the weights and the rest from configs/vit_imagenet.py, or for Marian from
+configs/transformer_opus.py, for GPT-2 configs/gpt2.py, for DETR configs/detr_coco.py, for video
+configs/video_kinetics400.py, for CLIP and SigLIP configs/clip_coco.py and for DiT
+configs/dit_fashion_mnist.py:diffusion. Beams, ends of texts and sampling are as generation_config.json says, unless the
+command line sets them in config.task. A file is converted whole or not at all."""
 
 import json
 import os
@@ -207,7 +207,7 @@ def writing(run: Run) -> dict[str, bytes]:
 
 
 def written_as(config: ConfigDict, folder: Path) -> list[str]:
-    """Sets how texts are written as the folder of published weights says, in place, but for keys of the command line.
+    """Sets in config.task how texts are written, as the weights' folder says; keys of the command line stay.
 
     Returns:
       lines for a person.
@@ -225,8 +225,7 @@ def written_as(config: ConfigDict, folder: Path) -> list[str]:
             found["stop"] = theirs(reader).index(found["stop"])
     except (ValueError, TypeError) as error:
         raise UserError(f"{folder / name} cannot be used ({error}): move it away.") from None
-    given = [a.removeprefix("--").split("=")[0] for a in sys.argv]
-    found = {key: value for key, value in found.items() if f"config.task.{key}" not in given}
+    found = {key: value for key, value in found.items() if not _given(f"config.task.{key}")}
     changed = [f"config.task.{key}={value}" for key, value in found.items() if config.task[key] != value]
     config.task.update(found)
     said_so = [f"texts are written as {folder / name} says: {', '.join(changed)}"] if changed else []
@@ -264,7 +263,7 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
     else:
         config.model.update({key: found.model[key] for key in found.settings})
     config = ConfigDict(config.to_dict())  # whose keys follow one another no more
-    if "tokenizer" in config.data and not any(a.startswith("--config.data.tokenizer") for a in sys.argv):
+    if "tokenizer" in config.data and not _given("config.data.tokenizer"):
         config.data.tokenizer = str(source if source.is_dir() else source.parent)
     config.init_from = ""
     # A run that has ended, and keeps nothing that it could continue with.

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 import lookup
-from data import listing, published, surveys
-from data.image_file import SUFFIXES
+from data import published, surveys
+from data.items import image_files as image_files
 from data.pipelines.base import Feed, Known, Section
 from data.surveys import Survey as Survey
 from data.tokenizer import Reader
@@ -144,18 +144,6 @@ def survey(section: Section) -> Survey:
 def unread(section: Section, feed: Feed, survey: Survey) -> Pipeline:
     """The pipeline of config.data as it is planned, without reading the data."""
     return build(section, feed).unread(survey.classes, survey.examples)  # type: ignore[attr-defined]
-
-
-def image_files(folder: Path) -> list[str]:
-    """The image files in a folder and below it, by name.
-
-    Raises:
-      UserError: there are none.
-    """
-    found, _ = listing.walk(folder, SUFFIXES)
-    if not found:
-        raise UserError(f"{folder} holds no image files ({' '.join(SUFFIXES)}).")
-    return sorted(map(str, found))
 
 
 def build(section: Section, feed: Feed) -> Pipeline:

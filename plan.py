@@ -137,7 +137,7 @@ def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[
         return config, []
     config = ConfigDict(config.to_dict())
     config.parallel.mode = "mesh"
-    return config, ["planned as a mesh of data alone; pmap, which it would run by, keeps the same in memory"]
+    return config, ["planned as a mesh of only data; pmap, which the run would use, keeps the same in memory"]
 
 
 def _builder(
@@ -154,7 +154,7 @@ def _builder(
         return experiment.build(changed, workdir, devices=machine.devices, pipeline_of=pipeline_of)
 
     if not found.here:
-        lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned by config.data alone"]
+        lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned from config.data"]
         return build, {"here": False, "where": found.where, "lines": [*lines, *build({}).pipeline.describe()]}
     run = build({})
     run.pipeline.check()

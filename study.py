@@ -41,23 +41,19 @@ def main(arguments: list[str]) -> int:
     report.check(study)
     if "://" in (flags.workdir or ""):
         raise UserError(f"--workdir={flags.workdir}: a study needs a folder. Its runs can be in a bucket, one by one.")
-    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name())
+    name = commands.name_of(commands.config_name())
+    folder = commands.path(flags.workdir) if flags.workdir else Path("runs", "studies", name)
     if config_file.ROOT / "results" in folder.resolve().parents:
         record.clean_commit()
     if flags.dry_run:
         for job in jobs:
-            print(" && ".join(shlex.join(["python", *command[1:]]) for command in job.commands(folder)))
+            print(" && ".join(shlex.join(["python", *command]) for command in job.commands(folder)))
         return 0
     grid.begin(folder, jobs)
     if flags.launch != "here" and not flags.collect:
         return submit(jobs, folder, study.at_once)
     failed = 0 if flags.collect else run(study, jobs, folder)
     return max(failed, collect(study, jobs, folder))
-
-
-def name() -> str:
-    """vit_data_scaling-tiny of configs/studies/vit_data_scaling.py:tiny"""
-    return commands.name_of(commands.config_name())
 
 
 def run(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:

@@ -61,7 +61,7 @@ def check(run: Run) -> list[str]:
       UserError: it cannot.
     """
     if run.evaluation.figures and jax.process_count() > 1:
-        raise UserError("config.evaluation.figures are drawn by one host alone: visualize.py draws them afterwards.")
+        raise UserError("config.evaluation.figures need a run of one host: visualize.py draws them afterwards.")
     return chosen(_subject(run, None), run.evaluation.figures)
 
 

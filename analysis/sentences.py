@@ -14,12 +14,12 @@ from jaxtyping import Float, Int
 from analysis.attention import SELF, by_layer
 from analysis.picture import Arrays
 from analysis.subject import Subject
+from experiment.probes import CLASS
 from models import paths
 from models.tokens import PAD
 from tasks.translate import shift_right
 
 PADDING = ("<pad>", "[PAD]")  # as tokenizers write it
-LEARNED = "[class]"  # a token that the model adds before the sentence
 
 
 class Stack(NamedTuple):
@@ -63,7 +63,7 @@ def stacks(subject: Subject, row: Mapping[str, Int[np.ndarray, " N"]]) -> list[S
         own = {path: x for path, x in probes.items() if (layer := paths.layer(path)) and layer.before == name}
         weights = [x for module in SELF for x in by_layer(own, f"{module}attention/0")]
         if weights:
-            learned = [LEARNED] * (weights[0].shape[-1] - len(row[entry]))
+            learned = [CLASS] * (weights[0].shape[-1] - len(row[entry]))
             tokens = learned + _pieces(subject, entry, row[entry])
             attention, outputs = jax.device_get((jnp.stack(weights)[:, 0], jnp.stack(by_layer(own, "output/0"))[:, 0]))
             n = len(tokens)

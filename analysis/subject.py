@@ -20,6 +20,7 @@ from analysis.links import Gold
 from errors import UserError
 from experiment import Run
 from models import paths
+from tasks.translate import Writes
 from training import step
 from training.trees import PyTree, Variables, by_name
 from weights import transplant
@@ -65,14 +66,6 @@ class TextPipeline(Protocol):
 
     def opened(self, split: str) -> list[tuple[str, str]]:
         """The texts of a split of pairs, (source, target)."""
-
-
-class Writes(Protocol):
-    """What figures ask of a task whose decoder reads what it is to write."""
-
-    @property
-    def first(self) -> int:
-        """The id that it begins after."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """Distances between tokens in the syntax tree of a text, and how far in it heads of attention look.
 
-Python's texts alone have a tree: of what a text holds, the longest run of lines that `ast` can parse. A token is at the
+Only Python's texts have a tree, that of the longest run of lines that `ast` can parse. A token is at the
 smallest part of the program around it, and two tokens are as far apart as there are edges between their parts.
 
 N tokens, P parts, L layers, H heads, O offsets from one token to another.
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from analysis import picture
 
-LEAST = 8  # tokens of a program: a word alone, or two with a comma, would be one too
+LEAST = 8  # tokens of a program: a single word, or two with a comma, would be one too
 NONE = -1  # the distance from and to a token that is not in the tree
 SPECIAL = re.compile(r"</?[\w|]+>|\[[A-Z]+\]")  # tokens that are not text
 WHITE = b" \t\n\f"
@@ -70,7 +70,7 @@ def distances(pieces: Sequence[str]) -> Int[np.ndarray, "N N"] | None:
     part, apart = parts_of(text, run)
     starts = np.cumsum([0, *map(len, texts)])[:-1]
     first = [start + len(one) - len(one.lstrip(WHITE)) for start, one in zip(starts, texts, strict=True)]
-    at = np.append(part, NONE)[first]  # white space alone may end where the text does
+    at = np.append(part, NONE)[first]  # only white space may end where the text does
     at[[not one.strip(WHITE) for one in texts]] = NONE
     if (at >= 0).sum() < LEAST:
         return None

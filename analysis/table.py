@@ -85,7 +85,7 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
         metrics = (until[-1] if until else {}) | chosen
         result |= {key: value for key, value in metrics.items() if key not in ("step", "seconds")}
     spent = [attempt["seconds"] for attempt in grid.attempts(workdir)]
-    command = shlex.join(["python", *portable(job.commands(folder)[0][1:])])
+    command = shlex.join(["python", *portable(job.commands(folder)[0])])
     return result | {
         "wall_seconds": round(sum(spent), 1) if spent else None,
         "device": about["devices"],

@@ -2,7 +2,7 @@
 
     python train.py --config=configs/my_masks.py --config.data.name=FOLDER
 
-FOLDER has train/images and train/labels (and val, test), images/train and labels/train, or images and labels alone, and
+FOLDER has train/images and train/labels (and val, test), images/train and labels/train, or just images and labels; and
 a classes.txt. A run says what it chose. With --config.init_from=WORKDIR_OR_FOLDER it is fine-tuned; a ViT's weights, or
 DINOv2's, become a Segmenter's.
 """

@@ -22,7 +22,7 @@ from configs import base
 
 VARIANTS = {"model": ("vivit", "vivit_factorised", "timesformer", "video_mae", "video_mae_pretrain")}
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-# What a model of images does not have, or has for images alone.
+# What a model of images does not have, or has only for images.
 OF_IMAGES = ("head/.*", "pre_logits/.*", "temporal_.*", "time_positions", ".*/time_.*")
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from data import fingerprint
 from data.image_file import MOST_PIXELS
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut
 from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError, shown
@@ -111,8 +111,7 @@ class Source(Indexed):
     _tensors: tuple[Tensor, ...] | None
 
     def _held(self) -> tuple[Tensor, ...]:
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]
@@ -123,15 +122,13 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths, and where the boxes of each begin and how many there are."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         columns = dict(zip(("path", "start", "count", "size"), self._held(), strict=False))
         return {name: tf.gather(column, index) for name, column in columns.items()}
 
     def parse(self, raw: Example) -> Example:
         """One example, its file read."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         columns = self._held()[4:]
         mine = slice(raw["start"], raw["start"] + raw["count"])
         names = ("bbox", "label", "is_crowd", "area")

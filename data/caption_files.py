@@ -14,8 +14,8 @@ from errors import UserError, shown
 
 IMAGE = ("image", "file_name", "filename", "file", "filepath", "path", "image_path")  # what a first column is called
 CAPTION = ("caption", "text", "title", "captions", "raw", "sentence", "comment")
-OF_SPLIT = ("{}.tsv", "{}.csv", "{}.jsonl", "{}.txt", *(f"{{}}/{name}.{kind}" for name in ("captions", "metadata")
-            for kind in ("tsv", "csv", "jsonl", "txt")))  # fmt: skip
+KINDS = ("tsv", "csv", "jsonl", "txt")
+OF_SPLIT = tuple(f"{{}}{name}.{kind}" for name in ("", "/captions", "/metadata") for kind in KINDS)
 OF_ALL = ("*.token.txt", "captions.tsv", "captions.csv", "captions.jsonl", "captions.txt")
 LISTS = ("*{}Images.txt", "*.{}.txt", "{}_images.txt")  # of the images of a split, beside a list of all captions
 NUMBER = re.compile(r"#(\d+)$")  # of a caption of its image, in token files

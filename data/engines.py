@@ -53,7 +53,7 @@ class Sentencepiece:
 
     @property
     def special(self) -> dict[str, int]:
-        """What the model itself says, which is none of Marian's business."""
+        """Special ids that the model itself names; of Marian's, whose vocabulary is apart, none."""
         p = self.processor
         ids = {"pad": p.pad_id(), "unknown": p.unk_id(), "bos": p.bos_id(), "eos": p.eos_id()}
         return {} if self.by_pieces else {role: i for role, i in ids.items() if i >= 0}

@@ -4,12 +4,11 @@ TensorFlow reads the plain ones quickly: JPEG and PNG that are upright, opaque, 
 """
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from data.order import Tensor, tensorflow
+from data.order import Tensor, python, tensorflow
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -35,7 +34,7 @@ def plain(file: Tensor) -> Tensor:
         shape = tf.cast(tf.io.extract_jpeg_shape(file), tf.int64)
         return shape[0] * shape[1] <= MOST_PIXELS
 
-    return tf.cond(usual & tf.io.is_jpeg(file), small, lambda: tf.ensure_shape(_called(is_plain, file, tf.bool), ()))
+    return tf.cond(usual & tf.io.is_jpeg(file), small, lambda: tf.ensure_shape(python(is_plain, [file], tf.bool), ()))
 
 
 def pixels(file: Tensor, channels: int, plain: Tensor) -> Tensor:
@@ -43,17 +42,10 @@ def pixels(file: Tensor, channels: int, plain: Tensor) -> Tensor:
     tf = tensorflow()
 
     def others() -> Tensor:
-        return _called(lambda content: read(content, channels), file, tf.uint8)
+        return python(lambda content: read(content, channels), [file], tf.uint8)
 
     found = tf.cond(plain, lambda: tf.io.decode_image(file, channels=channels, expand_animations=False), others)
     return tf.ensure_shape(found, (None, None, channels))
-
-
-def _called(function: Callable[[bytes], np.ndarray | np.bool_], file: Tensor, dtype: object) -> Tensor:
-    def of_bytes(content: bytes | np.ndarray) -> np.ndarray | np.bool_:
-        return function(content if isinstance(content, bytes) else content.item())  # an array outside tf.data
-
-    return tensorflow().numpy_function(of_bytes, [file], dtype, stateful=False)
 
 
 def is_plain(file: bytes) -> np.bool_:

@@ -71,8 +71,8 @@ def for_evaluation(
 
 
 def decode(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """The bytes of a file -> uint8 (height, width, channels); arrays pass, but for their channels (1, 3, or 4 with
-    transparency, which is laid over white).
+    """The bytes of a file, or an array with 1, 3 or 4 channels -> uint8 (height, width, channels). What is transparent
+    becomes white.
     """
     if image.dtype == tf.string:
         return image_file.pixels(image, channels, image_file.plain(image))

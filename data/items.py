@@ -13,14 +13,14 @@ from errors import UserError, shown
 MAGIC = ("*", "?", "[")
 
 
-def files(argument: str) -> list[str]:
+def image_files(argument: str) -> list[str]:
     """The image files that an argument stands for: those of a folder, of a glob, or itself.
 
     Raises:
       UserError: a folder or a glob without images, or an address of the web.
     """
     if storage.is_address(argument):
-        return files(str(storage.here(argument)))
+        return image_files(str(storage.here(argument)))
     if "://" in argument:
         raise UserError(f"{shown(argument)} is not on this machine: download it, and give the file.")
     path = os.path.expanduser(argument)
@@ -35,6 +35,17 @@ def files(argument: str) -> list[str]:
             raise UserError(f"no image is called {shown(argument)}.")
         return found
     return [path]
+
+
+def check_plain(path: str) -> None:
+    """Refuses a folder, a socket and the like where an image file is to be read.
+
+    Raises:
+      UserError: it is there, and is no plain file.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        what = shown(path)
+        raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
 
 
 def folder_class(path: str, classes: Collection[str]) -> str:

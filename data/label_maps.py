@@ -13,6 +13,7 @@ from PIL import Image
 
 from data import images
 from data.image_file import MOST_PIXELS
+from data.order import python
 from data.resize import Interpolation, resize
 
 IGNORED = -1  # the class of a pixel that is neither learned nor scored
@@ -32,7 +33,7 @@ def decode(label: tf.Tensor, channel: int) -> tf.Tensor:
         grey = tf.strings.regex_full_match(tf.strings.substr(label, 0, 26), GREY_PNG)
 
         def others() -> tf.Tensor:
-            return tf.numpy_function(lambda file: read(_bytes(file), channel), [label], tf.int32, stateful=False)
+            return python(lambda file: read(file, channel), [label], tf.int32)
 
         found = tf.cond(grey, lambda: tf.cast(tf.io.decode_png(label, channels=1)[..., 0], tf.int32), others)
         return tf.ensure_shape(found, (None, None))
@@ -61,10 +62,6 @@ IN_COLOUR = (
     "its label image is in colour, and should have the number of a class for each pixel: convert it, or set "
     "config.data.label_channel=0 if its red channel holds these numbers."
 )
-
-
-def _bytes(file: bytes | np.ndarray) -> bytes:
-    return file if isinstance(file, bytes) else file.item()
 
 
 def read(file: bytes, channel: int) -> np.ndarray:

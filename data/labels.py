@@ -1,11 +1,11 @@
-"""What a set is asked: its own label, another of its classes, or what VTAB counts and measures in its images
-(1910.04867, appendix A; thresholds as its published code has them)."""
+"""What is predicted of a set's images: its own label, another of its classes, or what VTAB counts and measures in them
+(1910.04867, appendix A; thresholds as in its published code)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.sources import Example
 from errors import UserError, nearest
 
@@ -29,22 +29,19 @@ class Label:
 
 def count(example: Example) -> Tensor:
     """CLEVR: three to ten objects."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     return tf.cast(tf.size(example["objects"]["size"]), tf.int64) - 3
 
 
 def closest_object(example: Example) -> Tensor:
     """CLEVR: the distance of the closest object, from the camera."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     return _between(tf.reduce_min(example["objects"]["pixel_coords"][:, 2]), CLOSEST_OBJECT)
 
 
 def closest_vehicle(example: Example) -> Tensor:
     """KITTI: the distance of the closest car, van or truck, in metres; the last class is that there is none."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     vehicle = example["objects"]["type"] < 3
     distance = tf.where(vehicle, example["objects"]["location"][:, 2], 1000.0)
     return _between(tf.reduce_min(tf.concat([distance, [1000.0]], axis=0)), CLOSEST_VEHICLE)
@@ -87,6 +84,5 @@ def find(name: str, features: Mapping[str, Any], what: str) -> Label:  # Any: TF
 
 def _between(value: Tensor, thresholds: Sequence[float]) -> Tensor:
     """How many of the thresholds a value is above: int64."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     return tf.reduce_sum(tf.cast(value > tf.constant(thresholds, value.dtype), tf.int64))

@@ -21,7 +21,7 @@ def hidden(name: str) -> bool:
 
 
 def folders(path: Path) -> tuple[list[str], LeftOut]:
-    """The names of the folders in a folder, sorted; and what else is there, but for plain files."""
+    """The names of the folders in a folder, sorted; and what else is there, except plain files."""
     found: list[str] = []
     left_out: LeftOut = []
     for entry in _entries(str(path)):

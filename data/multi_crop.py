@@ -41,7 +41,7 @@ class Settings(Protocol):
 
 def of_batch(settings: Settings, image: tf.Tensor, place: tf.Tensor, train: bool) -> dict[str, tf.Tensor]:
     """The views of images of one size, uint8 (n, height, width, C): image and second, float32 (n, *image_shape), and
-    local (n, L, local_size, local_size, C); in evaluation second alone.
+    local (n, L, local_size, local_size, C); in evaluation only second.
 
     Args:
       place: int64 (n,), of each image.

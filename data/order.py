@@ -1,4 +1,4 @@
-"""Which examples a batch holds: the order is drawn anew each epoch, and any place of it can be computed alone."""
+"""Which examples a batch holds: the order is drawn anew each epoch, and any place of it can be computed by itself."""
 
 import functools
 import os
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., object])
 # TensorFlow has no types, and is imported only when a source needs it.
@@ -38,6 +40,15 @@ def graph(function: F) -> F:
     return tensorflow().autograph.experimental.do_not_convert(function)
 
 
+def python(function: Callable[..., object], arguments: list[Tensor], dtype: object) -> Tensor:
+    """What a Python function makes of a file or a path, a scalar string, and of further tensors, within tf.data."""
+
+    def of_bytes(first: bytes | np.ndarray, *others: object) -> object:  # an array outside of tf.data
+        return function(first if isinstance(first, bytes) else first.item(), *others)
+
+    return tensorflow().numpy_function(of_bytes, arguments, dtype, stateful=False)
+
+
 def options() -> Options:
     """tf.data's options of every pipeline: in order, and not on all cores."""
     options = tensorflow().data.Options()
@@ -57,7 +68,7 @@ def shuffled(place: Tensor, size: Tensor | int, *seed: Tensor | int) -> Tensor:
     place, size = tf.cast(place, tf.int64), tf.cast(size, tf.int64)
     parts = [tf.broadcast_to(tf.cast(part, tf.int64), tf.shape(place)) for part in seed]
     # tf.random.experimental.index_shuffle fails on one seed a row; the operation beneath it does not. Of small sets it
-    # reads the low bits of each word alone, so that these must depend on all of the seed.
+    # reads only the low bits of each word, so that these must depend on all of the seed.
     words = [_mixed([tf.fill(tf.shape(place), tf.constant(word, tf.int64)), *parts]) for word in range(3)]
     index = tf.raw_ops.RandomIndexShuffle(
         index=place, seed=tf.stack(words, axis=1), max_index=tf.maximum(size - 1, 1), rounds=4

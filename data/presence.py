@@ -6,7 +6,10 @@ from pathlib import Path
 import storage
 from data import catalogue
 
-FOUND_BY_PATH = ("folder", "list", "arrays", "files", "tsv", "label_images")
+FOUND_BY_PATH = (
+    *("folder", "list", "arrays", "label_images", "coco", "voc", "yolo", "videos", "captioned"),
+    *("files", "tsv", "table", "class_folders", "conll"),
+)
 
 
 @dataclass(frozen=True)

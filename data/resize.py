@@ -31,7 +31,7 @@ def resize(image: tf.Tensor, size: tuple[Side, Side], interpolation: Interpolati
 
 def _antialiased(image: tf.Tensor, height: Side, width: Side, interpolation: Interpolation) -> tf.Tensor:
     """What tf.image.resize computes, in the same order and thus to the bit, in a third of the time: its kernel is quick
-    along the height alone, so the image is turned on its side between the two passes.
+    only along the height, so the image is turned on its side between the two passes.
     """
     channels = image.shape[-1]
     lines = _along_height(tf.reshape(image, (tf.shape(image)[0], -1)), height, interpolation)  # (height, W * channels)

@@ -1,6 +1,6 @@
 """A part of a data set, for studies of how much data a model needs."""
 
-from data.order import Tensor, shuffled
+from data.order import Tensor, shuffled, tensorflow
 from data.sources import Example, Indexed, Source, synthetic
 from errors import UserError
 
@@ -41,6 +41,5 @@ class Subset(Indexed):
 
     def describe(self, index: int) -> str:
         """An example by its name in the source."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         return self._source.describe(int(self._chosen(tf.constant([index], tf.int64))[0]))

@@ -65,7 +65,7 @@ class Tokenizer:
     the model's content, 16 hexadecimal digits. `mask`: the id of the token that stands for a hidden one, or None.
 
     Text is normalised first, unless the tokenizer is `exact`: by one of sentencepiece's rules for characters, and white
-    space becomes single spaces and falls away at both ends. decode(encode(text)) is the normalised text, but for
+    space becomes single spaces and falls away at both ends. decode(encode(text)) is the normalised text, except for
     characters that are not in the vocabulary.
     """
 

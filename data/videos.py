@@ -6,7 +6,7 @@ held in memory.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from data import image_file, listing
-from data.order import Tensor, tensorflow
+from data.order import Tensor, python, tensorflow
 from errors import UserError, installs, shown
 
 FILES = (
@@ -167,17 +167,11 @@ def _picture(path: str) -> Iterator[Media]:
 def length_of(path: Tensor) -> Tensor:
     """`length` of a scalar string, within tf.data: int32."""
     tf = tensorflow()
-    return tf.ensure_shape(_called(lambda path: np.int32(length(path)), [path], tf.int32), ())
+    return tf.ensure_shape(python(lambda path: np.int32(length(os.fsdecode(path))), [path], tf.int32), ())
 
 
 def frames_of(path: Tensor, wanted: Tensor) -> Tensor:
     """`frames` of a scalar string, within tf.data."""
     tf = tensorflow()
-    return tf.ensure_shape(_called(frames, [path, wanted], tf.uint8), (wanted.shape[0], None, None, 3))
-
-
-def _called(function: Callable[..., np.ndarray | np.int32], arguments: list[Tensor], dtype: object) -> Tensor:
-    def of_path(path: bytes | np.ndarray, *rest: np.ndarray) -> np.ndarray | np.int32:
-        return function(os.fsdecode(path if isinstance(path, bytes) else path.item()), *rest)
-
-    return tensorflow().numpy_function(of_path, arguments, dtype, stateful=False)
+    found = python(lambda path, wanted: frames(os.fsdecode(path), wanted), [path, wanted], tf.uint8)
+    return tf.ensure_shape(found, (wanted.shape[0], None, None, 3))

@@ -23,7 +23,7 @@ from experiment.run import Run, abstract
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
-from training import backend, bucket_checkpoints, checkpoint, optim, parallel, step
+from training import bucket_checkpoints, checkpoint, optim, parallel, step
 
 Builder = Callable[[Section, Feed], Pipeline]
 
@@ -81,7 +81,7 @@ def build(
     optimiser, schedule = optim.make(**whole.optim, total_steps=steps, frozen=whole.step.frozen, order=order)
     checkpoints = lookup.call(
         "config.checkpoint",
-        bucket_checkpoints.BucketCheckpoints if storage.is_remote(workdir) else checkpoint.Checkpoints,
+        bucket_checkpoints.BucketCheckpoints if isinstance(workdir, storage.Bucket) else checkpoint.Checkpoints,
         whole.checkpoint,
         folder=workdir / "checkpoints",
         primary=jax.process_index() == 0,
@@ -118,7 +118,7 @@ def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipe
     """
     if jax.distributed.is_initialized():  # the other hosts have theirs
         return
-    with backend.instead() as devices:
+    with parallel.cpu_instead() as devices:
         elsewhere = ConfigDict(config.to_dict() | {"parallel": {}})
         run = build(elsewhere, workdir, known, devices=devices, pipeline_of=pipeline_of)
         if known is None:
@@ -157,14 +157,14 @@ def _fitting() -> Iterator[None]:
 
 
 def _of_others(feed: Feed) -> Feed:
-    """For data whose classes need not be those of the run."""
+    """The same, for data whose classes may differ from the run's."""
     return replace(feed, known=feed.known | {"classes": []}) if feed.known and "classes" in feed.known else feed
 
 
 def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, object]], Pipeline]) -> Pipeline | None:
     """The pipeline of config.evaluation.fewshot, if it asks for anything."""
     fewshot = whole.evaluation.fewshot
-    if not fewshot.asked:
+    if not (fewshot.shots or fewshot.neighbours or fewshot.linear):
         return None
     if not {"label", "mask"} <= pipeline.spec.keys():
         raise UserError(

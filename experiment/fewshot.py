@@ -53,11 +53,6 @@ class Fewshot:
     train_split: str = ""
     test_split: str = ""
 
-    @property
-    def asked(self) -> bool:
-        """Whether anything is to be computed."""
-        return bool(self.shots or self.neighbours or self.linear)
-
     def check(self, labels: np.ndarray) -> None:
         """Checks that there are enough training examples, by their labels, int (n,).
 

@@ -232,6 +232,6 @@ def parts(source: str) -> tuple[Path, str]:
     of = re.fullmatch(r"(.+):(\d+|best|last|[1-9]\d{0,4}x[1-9]\d{0,4})", source)
     path, detail = (storage.path(of[1]), of[2]) if of else (storage.path(source), "")
     weights_file = path.suffix in (*published.SUFFIXES, *word_vectors.SUFFIXES)
-    if storage.is_remote(path) and (weights_file or published.is_published(path)):
+    if isinstance(path, storage.Bucket) and (weights_file or published.is_published(path)):
         path = storage.here(str(path))
     return path, detail

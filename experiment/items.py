@@ -81,7 +81,7 @@ def _named(pipeline: Pipeline, item: str | Image.Image | np.ndarray, folder: str
     """One item as texts or paths, several of a folder of images."""
     if isinstance(item, str):
         path = os.path.expanduser(item) if pipeline.rank else item
-        return image_files(Path(path)) if pipeline.rank == 3 and os.path.isdir(path) else [path]
+        return image_files(path) if pipeline.rank == 3 and os.path.isdir(path) else [path]
     if isinstance(item, Image.Image):
         return [_saved(item, Path(folder, f"image {number}.png"))]
     if item.ndim == 4 == pipeline.rank:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -42,7 +43,7 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
         return config, []
     config = configs.complete(ConfigDict(config.copy_and_resolve_references().to_dict()))
     if (workdir / record.FILE).exists() and (saved := record.read(workdir)).get("recipe") == config.recipe:
-        _fill(config, _flat({key: value for key, value in saved.items() if key in config}))
+        _fill(config, flatten_dict({key: value for key, value in saved.items() if key in config}, sep="."))
         return _closed(config), []
     choose = lookup.find("experiment.recipes", "choose", config.recipe)
     given = configs.plain(config)
@@ -100,13 +101,6 @@ def _fill(config: ConfigDict, changes: Section, model: Section | None = None) ->
             if not at_default or value != defaults[name].default:
                 filled[key] = value
     return filled
-
-
-def _flat(section: Section, prefix: str = "") -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for key, value in section.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
 
 
 def _machine(given: Section) -> Machine:

@@ -21,7 +21,7 @@ def start(run: Run) -> int:
     Raises:
       UserError: the workdir holds another config's run, or this one finished; or there is no room for checkpoints.
     """
-    if storage.is_remote(run.workdir) and jax.process_count() > 1:
+    if isinstance(run.workdir, storage.Bucket) and jax.process_count() > 1:
         raise UserError(
             f"--workdir={run.workdir} is in a bucket, where one host can train and several cannot: Orbax saves their "
             "parts on a file system that they share. Give all hosts a folder there."
@@ -135,7 +135,7 @@ def roll_back(run: Run, mishap: mishaps.RollBack) -> int:
 
 
 def _newest(run: Run) -> int | None:
-    """The newest good checkpoint, as host 0 has it, which alone looks for damage."""
+    """The newest good checkpoint, as host 0 finds it; only host 0 looks for damage."""
     return hosts.shared("newest", run.checkpoints.latest())
 
 

@@ -186,8 +186,7 @@ class Run:
         return self._due(step, self.checkpoints.every_steps)
 
     def _due(self, step: int, every: int) -> bool:
-        """Whether something that is done every so many steps, and at the end, is done at this one; 0 for the end
-        alone."""
+        """Whether what is done every so many steps and at the end is done now. every: 0 for only at the end."""
         return step == self.steps or (every > 0 and step % every == 0)
 
     # Its programs.

@@ -1,5 +1,5 @@
-"""What a model is scored by: the metrics of its task on every evaluation split, and the slow ones, of what it predicts
-(BLEU) and of its frozen features (few-shot, nearest neighbours).
+"""A model's scores: the metrics of its task on every evaluation split, and the slow ones of its predictions (BLEU) and
+of its frozen features (few-shot, nearest neighbours).
 
 n examples, D width.
 """

@@ -22,7 +22,7 @@ class StepSettings:
       ema_warmup: lowers that decay to (1 + step) / (10 + step) where this is less, so that the average is of about the
         last tenth of a short run and not of its first weights.
       ema_rises: whether that decay rises by a cosine, to 1 at the last step, as that of a teacher does (2006.07733).
-      frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains the head alone.
+      frozen: patterns over parameter paths that are not trained: ("(?!head/).*",) trains only the head.
       nonfinite: policy for a bad step (non-finite loss or gradient, or a loss spike). Its update is always discarded.
         Then the run stops ("stop"), continues ("skip"), or returns to the newest checkpoint before the bad step and
         continues without the batches from there to the bad one ("rollback").

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -32,18 +32,10 @@ from input_pipeline import Batch
 from lookup import Section, Value
 from models import prepared
 from models.tokens import PAD
-from tasks.translate import shift_right
+from tasks.translate import Writes, shift_right
 from training.trees import PyTree, Variables, by_name
 
 APART, MOST = 1_000_003, 2**30  # so that the examples of two seeds have different numbers
-
-
-class _Writes(Protocol):
-    """A task whose decoder reads what it is to write."""
-
-    @property
-    def first(self) -> int:
-        """The id that it begins after."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -229,7 +221,7 @@ class Trained:
         written = np.asarray(rows["tokens"])[0]
         written = written[: max(int((written != PAD).sum()), 1)]
         target = jnp.asarray(written[None])
-        read = shift_right(target, jnp.ones_like(target), cast(_Writes, self.run.task).first)
+        read = shift_right(target, jnp.ones_like(target), cast(Writes, self.run.task).first)
         return batch | {"target": read}, written
 
     def _named(
@@ -282,7 +274,7 @@ class Trained:
     def _features(self, batch: Batch) -> Float32[np.ndarray, "B D"]:
         inputs = self._inputs(batch)
         if self._is_pair:
-            inputs = [*inputs, np.full((len(inputs[0]), 1), cast(_Writes, self.run.task).first, np.int32)]
+            inputs = [*inputs, np.full((len(inputs[0]), 1), cast(Writes, self.run.task).first, np.int32)]
         elif self._is_matrix(inputs):
             return np.asarray(self._represented(self.variables, *inputs), np.float32)
         of_tokens = probes.outputs(self._probed(self.variables, *inputs))

@@ -1,4 +1,4 @@
-"""Models by name: `build("vit", ...)` is `models/vit.py`'s `Model(...)`. Importing this room alone imports no jax."""
+"""Models by name: `build("vit", ...)` is `models/vit.py`'s `Model(...)`. Importing this package does not import jax."""
 
 from typing import TYPE_CHECKING
 

@@ -33,7 +33,7 @@ class Initialisers:
       kernel: of the layers at the beginning of a branch: query, key, value, the first layer of the MLP.
       residual: of the layers whose output is added to the residual stream: attention's output, the second of the MLP.
       bias: of the two layers of the MLP. Biases of attention begin at 0.
-      query: of the query alone; None for as `kernel`.
+      query: of the query's layer; None for as `kernel`.
     """
 
     kernel: Initializer
@@ -221,12 +221,10 @@ class MultiHeadAttention(nn.Module):
             query, (key, value) = self.query(x), self.keys_values(memory)
         return self._attend(self._ready_query(query, position), key, value, mask, bias, train)
 
-    def keys_values(
-        self, memory: Float[Array, "B S D"], position: Int[AnyArray, "#B #S"] | None = None
-    ) -> tuple[Float[Array, "B S G K"], Float[Array, "B S G V"]]:
-        """The keys and values of the memory."""
+    def keys_values(self, memory: Float[Array, "B S D"]) -> tuple[Float[Array, "B S G K"], Float[Array, "B S G V"]]:
+        """The keys and values of the memory, whose tokens are at 0, 1, ..."""
         key, value = together(memory, [self.key, self.value])
-        return self._ready_key(key, position), value
+        return self._ready_key(key, None), value
 
     def kept(
         self, memory: Float[Array, "B S D"], position: Int[AnyArray, "#B #S"] | None = None
@@ -244,7 +242,7 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Array, "#B H T S"] | None = None,
         position: Int[AnyArray, "#B #T"] | None = None,
     ) -> Float[Array, "B T D"]:
-        """`attend`, not in training, to keys and values of `kept`."""
+        """The same to keys and values of `kept`."""
         query = self._ready_query(self.query(x), position).swapaxes(1, 2) * key.shape[2] ** -0.5
         batch, heads, tokens, _ = query.shape
         # The queries of all heads that share a key, one after the other.
@@ -262,14 +260,10 @@ class MultiHeadAttention(nn.Module):
         x: Float[Array, "B T D"],
         key: Float[Array, "B S G K"],
         value: Float[Array, "B S G V"],
-        mask: Mask | Bool[AnyArray, "..."] | None = None,
-        bias: Float[Array, "#B H T S"] | None = None,
-        position: Int[AnyArray, "#B #T"] | None = None,
-        *,
-        train: bool,
+        mask: Mask | Bool[AnyArray, "..."],
     ) -> Float[Array, "B T D"]:
-        """Queries of x attend to keys and values of `keys_values`."""
-        return self._attend(self._ready_query(self.query(x), position), key, value, mask, bias, train)
+        """Queries of x, at 0, 1, ..., attend to keys and values of `keys_values`; not in training."""
+        return self._attend(self._ready_query(self.query(x), None), key, value, mask, None, train=False)
 
     def _ready_query(self, query: jax.Array, position: AnyArray | None) -> jax.Array:
         """Queries as `options` and `scale` have them: all ways of computing attention divide by sqrt(K)."""

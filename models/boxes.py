@@ -62,7 +62,6 @@ def _sides(low: jax.Array, high: jax.Array) -> jax.Array:
     return jnp.maximum(high - low, 0).prod(-1)
 
 
-def logit(x: Float[Array, "..."], epsilon: float = 1e-5) -> Float[Array, "..."]:
-    """The inverse of the sigmoid, of numbers from epsilon to 1 - epsilon."""
-    x = jnp.clip(x, epsilon, 1 - epsilon)
-    return jnp.log(x / (1 - x))
+def logit(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The inverse of the sigmoid, of numbers that are kept 1e-5 away from 0 and 1."""
+    return jax.scipy.special.logit(jnp.clip(x, 1e-5, 1 - 1e-5))

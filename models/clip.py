@@ -140,12 +140,7 @@ class Model(nn.Module):
         side = self.size.patch
         if self.stem != "none":
             side *= resnet.stride(self.stem, tuple(self.stem_depths))
-        if image.shape[1] % side or image.shape[2] % side:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
-                "change config.data.image_size or config.model.patch."
-            )
-        return image.shape[1] // side, image.shape[2] // side
+        return variants.patch_grid(image, side)
 
     @nn.compact
     def __call__(

@@ -135,7 +135,7 @@ class DecoderBlock(nn.Module):
             key, value = self.self_attention.keys_values(y)
             cache["key"] = jnp.pad(key.transpose(0, 2, 3, 1), ((0, 0), (0, 0), (0, 0), (0, rows)))
             cache["value"] = jnp.pad(value.swapaxes(1, 2), ((0, 0), (0, 0), (0, rows), (0, 0)))
-            return self.self_attention.attend(y, key, value, self_mask, train=False)
+            return self.self_attention.attend(y, key, value, self_mask)
 
         x = self._add(x, self.self_norm, self_attention, False)
         return self._add(x, self.mlp_norm, lambda y: self.mlp(y, train=False), False), cache

@@ -1,4 +1,5 @@
-"""DINO (2104.14294): a ViT that learns to say of a part of an image what an average of itself says of all of it.
+"""DINO (2104.14294): a ViT that learns to say of a part of an image what its own moving average says of the
+whole.
 
 B batch, D width, K prototypes.
 """

@@ -1,4 +1,5 @@
-"""The diffusion Transformer (2212.09748): what has to be taken from a noisy image, given how noisy it is and its class.
+"""The diffusion Transformer (2212.09748): what a task asks of a noisy image (its noise, or the direction to
+it), given the level of noise and the class.
 
 B batch, N patches, D width, C classes.
 """
@@ -81,13 +82,7 @@ class Model(nn.Module):
         Raises:
           UserError: an image that does not divide into patches.
         """
-        (height, width), side = image.shape[1:3], self.size["patch"]
-        if height % side or width % side:
-            raise UserError(
-                f"an image of {height}x{width} does not divide into patches of {side}: change config.data.image_size "
-                "or config.model.patch."
-            )
-        return height // side, width // side
+        return variants.patch_grid(image, self.size["patch"])
 
     def draw(
         self, image: Float[AnyArray, "B ..."], index: Int32[AnyArray, " B"] | None = None, *, train: bool

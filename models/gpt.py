@@ -164,7 +164,7 @@ class Model(nn.Module):
         if self.positions == "learned":
             return (
                 f"the prompt and its continuation are more than the {self.max_length} positions that the model has "
-                f"learned: it goes on from the end of the text alone, at least its last {self.max_length // 2} tokens."
+                f"learned: it goes on from only the end of the text, at least its last {self.max_length // 2} tokens."
             )
         line = (
             f"the prompt and its continuation are more than the {self.max_length} tokens that the model was trained "

@@ -1,5 +1,5 @@
-"""Attention by several ways that compute the same: equation 1 of 1706.03762 as it is written, in blocks of queries, and
-by models/library_kernels.py. models/kernel_choice.py says which of them a program takes.
+"""Attention computed in several ways with the same result: equation 1 of 1706.03762 as it is written, in blocks of
+queries, and by models/library_kernels.py. models/kernel_choice.py says which of them a program takes.
 
 B batch, T queries, S keys, H heads, K head size of queries and keys, V head size of values.
 """

@@ -57,8 +57,8 @@ def splash(
     cap: float = 0.0,
     interpret: bool = False,
 ) -> Float[Array, "B T H V"]:
-    """The flash attention that jax has for TPUs. Arguments as of kernels.attention; `mask.allowed` may speak of keys
-    alone.
+    """The flash attention that jax has for TPUs. Arguments as of kernels.attention; `mask.allowed` may depend only
+    on keys.
 
     Args:
       interpret: whether to compute it on a CPU, slowly, for a test.

@@ -91,7 +91,7 @@ def as_mask(mask: Mask | AnyArray | None) -> Mask:
 
 
 def causal_mask(window: int = 0) -> Mask:
-    """Position t may attend to positions s <= t; with a window W to t - W < s <= t alone (2004.05150, section 3.1)."""
+    """Position t may attend to positions s <= t; with a window W only to t - W < s <= t (2004.05150, section 3.1)."""
     return Mask(causal=True, window=window)
 
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from errors import UserError
 from lookup import Depth, Size
 from models import paths, sizes, variants
 from models.arrays import AnyArray
@@ -120,13 +119,7 @@ class Model(nn.Module):
         Raises:
           UserError: an image that does not divide into patches.
         """
-        patch = self.size[1]
-        if image.shape[1] % patch or image.shape[2] % patch:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {patch}: "
-                "change config.data.image_size or config.model.patch."
-            )
-        return image.shape[1] // patch, image.shape[2] // patch
+        return variants.patch_grid(image, self.size[1])
 
 
 def debug(section: dict) -> dict:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 from pydantic import PositiveFloat
 
-from errors import UserError
 from lookup import Depth, Rate, Size
 from models import variants
 from models.arrays import AnyArray
@@ -32,7 +31,7 @@ class Model(nn.Module):
       mlp_dim: F.
       heads: H.
       patch: the side of a patch in pixels.
-      reads: what is looked at: "both", or one alone, to see what it is worth by itself.
+      reads: what is looked at: "both", or only one, to see what it is worth by itself.
       dropout: after every dense layer but query, key and value, and after the positions.
       stochastic_depth: the probability that a branch of the last layer is dropped.
       activation: of the MLPs.
@@ -71,11 +70,7 @@ class Model(nn.Module):
           UserError: an image that does not divide into patches, or heads that do not divide the width.
         """
         variants.split_by_heads({"width": self.width, "heads": self.heads})
-        if image.shape[1] % self.patch or image.shape[2] % self.patch:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {self.patch}: "
-                "change config.data.image_size or config.model.patch."
-            )
+        variants.patch_grid(image, self.patch)
         dtype, batch = jnp.dtype(self.dtype), image.shape[0]
         token = self.param("token", NORMAL, (1, 1, self.width)).astype(dtype)
         parts, valid = [jnp.tile(token, (batch, 1, 1))], [jnp.ones((batch, 1), bool)]

@@ -1,4 +1,4 @@
-"""Where a token stands: learned or sinusoidal, in one or two dimensions, relative to the others, or nothing.
+"""Positions of tokens: learned or sinusoidal, in one or two dimensions, relative, or none.
 
 N positions, D width.
 """

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
 from lookup import Depth
-from models import vit
+from models import paths, vit
 from models.arrays import AnyArray
 from models.encoder import Block, layer_norm
 
@@ -91,7 +91,7 @@ class MaskDecoder(nn.Module):
         tokens = self.param("classes", NORMAL, (1, self.classes, width)).astype(self.dtype)
         x = jnp.concatenate([x, jnp.tile(tokens, (x.shape[0], 1, 1))], axis=1)
         for layer in range(self.depth):
-            x, _ = self.block(name=f"block_{layer:02}")(x, jnp.zeros(()), None, train)
+            x, _ = self.block(name=paths.block(layer))(x, jnp.zeros(()), None, train)
         x = layer_norm(self.dtype, "norm", self.norm_epsilon)(x)
         scaled = nn.initializers.normal(width**-0.5)
         project = partial(nn.Dense, width, use_bias=False, kernel_init=scaled, dtype=self.dtype)

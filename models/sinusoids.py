@@ -1,4 +1,4 @@
-"""Sinusoids of where a token stands, in one and two dimensions. Any room may import this file: it computes with NumPy.
+"""Sinusoidal positions in one and two dimensions, in NumPy, so that any package may import this file.
 
 N positions, D width.
 """

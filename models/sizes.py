@@ -46,7 +46,6 @@ DIT = {
     "XL": {"width": 1152, "depth": 28, "heads": 16},
 }
 DIT_PATCHES = (2, 4, 8)
-DIT_VARIANTS = tuple(f"{name}/{patch}" for name in DIT for patch in DIT_PATCHES)
 
 # 2105.01601, table 1.
 MIXER = {

@@ -1,4 +1,4 @@
-"""Skip-gram with negative sampling: word vectors that tell a word's neighbours from drawn words (1310.4546).
+"""Skip-gram with negative sampling: word vectors that tell a word's neighbours from random words (1310.4546).
 
 B batch, S tokens, D width, V vocabulary, W window, C = 2W places about a token, K negatives.
 """

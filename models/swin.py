@@ -85,7 +85,7 @@ class Windows(NamedTuple):
 
     def regions(self, grid: tuple[int, int]) -> Int[np.ndarray, "W N"] | None:
         """For each token of each window the number 1, 2, ... of the region of the map that it comes from, 0 for what
-        fills up: tokens attend within their region. None where a window has one region alone.
+        fills up: tokens attend within their region. None where every window has one region.
 
         Moved windows at the map's ends hold rows and columns from both ends, which are no neighbours (section 3.2).
         """

@@ -1,4 +1,4 @@
-"""T5 (1910.10683): a Transformer that knows of positions by biases of its attention alone; and T5 v1.1.
+"""T5 (1910.10683) and T5 v1.1: Transformers whose only positions are biases of attention.
 
 B batch, S source tokens, T target tokens, D width, F MLP, H heads, V vocabulary, K beams, L the longest target
 of decoding.

@@ -43,7 +43,7 @@ class Model(nn.Module):
       heads: H; replaces the variant's.
       patch: the side of a patch in pixels; replaces the variant's.
       attention: "divided": each patch attends to its place at all times, and then to its frame (section 3, equations 5
-        to 8); "joint": to all patches of the clip; "space": to its frame alone, whose tokens are averaged over time
+        to 8); "joint": to all patches of the clip; "space": only to its frame, whose tokens are averaged over time
         after the last layer.
       dropout: after every dense layer but query, key and value, and after the positions.
       stochastic_depth: the probability that a branch of the last layer is dropped.

@@ -44,7 +44,7 @@ class Model(nn.Module):
       norm: "post" as in the paper, "pre", or "none".
       residual: whether each sub-layer's output is added to its input, or takes its place.
       scale: whether scores are divided by the root of the head size.
-      causal: whether a target token sees those before it alone. Without it, training shows the decoder its answer.
+      causal: whether a target token sees only those before it. Without it, training shows the decoder its answer.
       positions: see AddTokenPositions of models/positions.py; or those that self-attention alone sees: "rotary", see
         Options of models/attention.py, or "relative", see RelativeBias of models/positions.py, with T5's buckets.
       max_length: the number of learned positions; sinusoids have no end.
@@ -121,7 +121,7 @@ class Model(nn.Module):
             )
         if self.output_bias:
             self.bias = self.param("logits_bias", nn.initializers.zeros, (self.outputs,))
-        added: TokenKind = "none" if self.positions in ("rotary", "relative") else self.positions
+        added: TokenKind = "none" if self.positions == "rotary" or self.positions == "relative" else self.positions
         self.source_positions = AddTokenPositions(added, self.max_length)
         self.target_positions = AddTokenPositions(added, self.max_length)
         if self.positions == "relative":

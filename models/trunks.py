@@ -161,7 +161,7 @@ def _doubling(first: int, maps: Sequence[jax.Array]) -> list[Map]:
 
 
 class Pyramid(vit.Model):
-    """A ViT whose patches become maps of several strides: of its last map alone (2203.16527, section 3).
+    """A ViT whose patches become maps of several strides, all made of its last map (2203.16527, section 3).
 
     Attributes:
       strides: of the maps: the patch's side times or divided by a power of 2.

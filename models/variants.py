@@ -1,9 +1,10 @@
-"""A model's sizes: those of its variant, each replaced where the config gives it."""
+"""A model's sizes: those of its variant, each replaced where the config gives it, and the grid of its patches."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from errors import UserError, nearest
+from models.arrays import AnyArray
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ def sizes(variant: str, table: Mapping[str, Mapping[str, int]], **given: int | N
     if missing := given.keys() - found.keys():
         raise UserError(f"config.model.{min(missing)} is not set: set it, or config.model.variant.")
     return found
+
+
+def patch_grid(image: AnyArray, side: int) -> tuple[int, int]:
+    """Rows and columns of the patches of an image (B, height, width, channels), `side` pixels wide.
+
+    Raises:
+      UserError: they do not divide it.
+    """
+    height, width = image.shape[1:3]
+    if height % side or width % side:
+        raise UserError(
+            f"an image of {height}x{width} does not divide into patches of {side}: change config.data.image_size or "
+            "config.model.patch."
+        )
+    return height // side, width // side
 
 
 def split_by_heads(sizes: Mapping[str, int]) -> None:

@@ -209,12 +209,7 @@ class Model(nn.Module):
         side, (root, depths) = self.size[1], self._stem
         if root != "none":
             side *= resnet.stride(root, depths)
-        if image.shape[1] % side or image.shape[2] % side:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} does not divide into patches of {side}: "
-                "change config.data.image_size or config.model.patch."
-            )
-        rows, columns = image.shape[1] // side, image.shape[2] // side
+        rows, columns = variants.patch_grid(image, side)
         if rows * columns > MOST_PATCHES:
             raise UserError(
                 f"an image of {image.shape[1]}x{image.shape[2]} has {rows * columns:,} patches, more than "

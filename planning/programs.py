@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 import input_pipeline
 from errors import UserError
 from experiment import Run
+from experiment.run import abstract
 from planning.machines import Machine
 from training import parallel
 
@@ -67,7 +68,7 @@ def largest(shapes: list[tuple[float, input_pipeline.Spec]]) -> Batch:
         return sum(math.prod(shape) for shape, _ in batch.values()), max(math.prod(s[1:]) for s, _ in batch.values())
 
     spec = max((batch for _, batch in shapes), key=size)
-    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in spec.items()}
+    return abstract(spec)
 
 
 def mesh(run: Run) -> parallel.Mesh:

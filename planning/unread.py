@@ -1,4 +1,4 @@
-"""A pipeline whose data set is not here: batches' shapes as config.data alone gives them."""
+"""A pipeline whose data set is not here: batches have the shapes that config.data gives."""
 
 import re
 from collections.abc import Callable

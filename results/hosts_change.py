@@ -2,7 +2,7 @@
 
 The hosts are processes on this machine, of two devices each. SIGTERM ends the run on two hosts after step 20, and that
 on one after step 40; the same command goes on with the next number of hosts. Writes results/hosts_change.json and exits
-with 1 unless both runs have the same steps with the same losses, but for the order in which sums are rounded. About
+with 1 unless both runs have the same steps with the same losses, up to the order in which sums are rounded. About
 three minutes.
 """
 

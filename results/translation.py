@@ -63,8 +63,8 @@ RUNS |= {
         f"{MULTI30K}:en-de+tiny",
         ("--config.task.beams=5", "--average=10"),
         "the mean of 10 checkpoints above the last one, and 5 beams above one",
-        *SHORT,
         f"--config.seed={seed}",
+        *SHORT,
     )
     for seed in range(3)
 }

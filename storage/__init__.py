@@ -23,7 +23,6 @@ __all__ = (
     "fetched",
     "here",
     "is_address",
-    "is_remote",
     "joined",
     "matches",
     "on_disk",
@@ -68,11 +67,6 @@ def is_address(text: str) -> bool:
     """Whether a text names something in a bucket."""
     scheme = SCHEME.match(text)
     return scheme is not None and scheme[1] in INSTALL
-
-
-def is_remote(path: Path) -> bool:
-    """Whether it is in a bucket, where only this module's functions and pathlib's methods reach it."""
-    return isinstance(path, Bucket)
 
 
 def replace(path: Path, text: str) -> None:

@@ -28,7 +28,7 @@ def on_disk(path: Path) -> Path:
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A file or folder for a library that writes to a disk alone: `path`, or one that is then copied to the bucket."""
+    """A path on a disk for a library that can write only there: `path`, or one that is then copied to the bucket."""
     with _beside(path) as here:
         yield here
         if isinstance(path, Bucket):

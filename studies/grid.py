@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import lookup
+import storage
 from errors import UserError
 from experiment import config as configs
 from experiment import record
@@ -74,11 +74,11 @@ class Job:
     after: tuple[str, ...] = ()
     length: float = 1.0
 
-    def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
-        """train.py and the commands after it. folder: of the study."""
+    def commands(self, folder: Path) -> list[list[str]]:
+        """Python's arguments: train.py's, and those of the commands after it. folder: of the study."""
         workdir = f"--workdir={folder / self.name}"
-        after = [[python, script, workdir, *more] for script, *more in map(str.split, self.after)]
-        return [[python, "train.py", *self.flags, workdir], *after]
+        after = [[script, workdir, *more] for script, *more in map(str.split, self.after)]
+        return [["train.py", *self.flags, workdir], *after]
 
 
 def read(config: ConfigDict) -> Study:
@@ -174,9 +174,7 @@ def begin(folder: Path, jobs: Sequence[Job]) -> None:
                 f"{folder} holds a study whose run {name} differs: {' '.join(differ)}. Choose another --workdir."
             )
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(before | mine, indent=1) + "\n")
-    fresh.replace(path)
+    storage.replace(path, json.dumps(before | mine, indent=1) + "\n")
 
 
 def progress(workdir: Path) -> float:

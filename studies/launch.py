@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -76,12 +77,12 @@ class Runner:
                     time.sleep(1)
             begun = time.perf_counter()
             for command in job.commands(self.folder):
-                if command[1] == "train.py":
+                if command[0] == "train.py":
                     if grid.progress(workdir) == 1:
                         continue
                     command = [*command, f"--stopped_status={STOPPED}"]
                 process = subprocess.Popen(
-                    command,
+                    [sys.executable, *command],
                     stdout=output,
                     stderr=output,
                     stdin=subprocess.DEVNULL,

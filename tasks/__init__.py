@@ -4,6 +4,7 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 `sums` have no default. Commands, scoring and analysis ask the task and never what kind of task it is.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -187,7 +188,7 @@ class Task:
 
         Args:
           apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
-          batch: `inputs` alone, of a user's examples; all of it in evaluation.
+          batch: only `inputs` for a user's examples; all of it in evaluation.
           key: (B,), for tasks that draw: each row's own, so that no row depends on the others.
         """
         raise NotImplementedError
@@ -292,6 +293,22 @@ def scored(logits: Float[Array, "*B V"], target: Int[Array, "*B"]) -> tuple[Floa
     chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
     right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
     return jax.nn.logsumexp(logits, axis=-1) - chosen, right
+
+
+def perplexity(nll: np.ndarray, tokens: np.ndarray) -> dict[str, float]:
+    """The perplexity of a token, exp(nll / tokens), by the totals of a split; none without tokens.
+
+    Args:
+      nll: negative log-likelihood, in nats.
+    """
+    return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}  # exp(710) overflows
+
+
+def likeliest(probability: Float[np.ndarray, " C"], names: Sequence[str], most: int) -> Answer:
+    """The `most` likeliest classes, a line each."""
+    found = [(names[i], float(probability[i])) for i in np.argsort(-probability)[:most]]
+    lines = "\n".join(f"  {p:7.2%}  {name}" for name, p in found)
+    return Answer(lines, {"top": [{"class": name, "probability": p} for name, p in found]})
 
 
 def coloured(picture: np.ndarray) -> np.ndarray:

@@ -19,7 +19,6 @@ NAMES = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR_1", "AR_10", "AR", "AR_small", "AR_medium", "AR_large"),
 )
-MOST = 100  # detections of an image that count
 
 
 class Metrics:
@@ -38,9 +37,12 @@ class Metrics:
         self._found: list[dict[str, object]] = []
 
     def update(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Args: rows: `box` (n, K, 4), `score` (n, K), `label` (n, K); the truth as `boxes` (n, M, 4), `labels` (n, M),
-        -1 for none, `ignored` (n, M), `area` (n, M) in pixels; `size` (n, 2), height and width; `index`
-        (n,)."""
+        """Takes the detections of some images, and the true boxes.
+
+        Args:
+          rows: `box` (n, K, 4), `score` (n, K), `label` (n, K); the truth as `boxes` (n, M, 4), `labels` (n, M), -1 for
+            none, `ignored` (n, M), `area` (n, M) in pixels; `size` (n, 2), height and width; `index` (n,).
+        """
         for row, number in enumerate(rows["index"].tolist()):
             if number in self._images:
                 continue
@@ -79,8 +81,8 @@ class Metrics:
         stats = {name: float(x) for name, x in zip(NAMES, evaluation.stats, strict=True) if x >= 0}
         # (thresholds, recalls, classes, areas, most detections)
         precision = evaluation.eval["precision"][:, :, :, 0, -1]
-        each = [(float(p[p > -1].mean()), name) for p, name in zip(np.moveaxis(precision, 2, 0), self._classes,
-                                                                   strict=True) if (p > -1).any()]  # fmt: skip
+        by_class = zip(np.moveaxis(precision, 2, 0), self._classes, strict=True)
+        each = [(float(p[p > -1].mean()), name) for p, name in by_class if (p > -1).any()]
         lines = [f"COCO AP by pycocotools {version('pycocotools')}, of {len(self._images):,} images."]
         if each:
             worst = ", ".join(f"{name} {ap:.3f}" for ap, name in sorted(each)[:10])

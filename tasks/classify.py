@@ -4,7 +4,7 @@ B batch, C classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -137,11 +137,9 @@ class Task(tasks.Task):
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """The likeliest classes; of an image with a label, the image. data: with `classes`, their names."""
-        likeliest = [(data.classes[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
-        lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
+        answer = tasks.likeliest(row["probability"], data.classes, most)
         picture = tasks.coloured(data.picture(row["image"])) if {"image", "label"} <= row.keys() else None
-        top = [{"class": name, "probability": p} for name, p in likeliest]
-        return Answer("\n".join(lines), {"top": top}, picture, likeliest[0][0])
+        return replace(answer, picture=picture, choice=data.classes[int(row["probability"].argmax())])
 
 
 def _calibration(

@@ -54,7 +54,7 @@ class Compared(NamedTuple):
 class Task(tasks.Task):
     """Similarities of all images and texts of a global batch: those of pairs should be the highest.
 
-    With config.step.accumulate pairs are compared within a micro-batch alone.
+    With config.step.accumulate pairs are compared only within a micro-batch.
 
     Attributes:
       loss: "softmax": cross-entropy of each image over all texts, and of each text over all images (2103.00020, figure
@@ -170,9 +170,7 @@ class Task(tasks.Task):
         """The likeliest classes, of those that are asked for. data: with `asked`, their names."""
         if "probability" not in row:  # of an evaluation, which asks for none
             return Answer("", {})
-        likeliest = [(data.asked[i], float(row["probability"][i])) for i in np.argsort(-row["probability"])[:most]]
-        lines = [f"  {p:7.2%}  {name}" for name, p in likeliest]
-        return Answer("\n".join(lines), {"top": [{"class": name, "probability": p} for name, p in likeliest]})
+        return tasks.likeliest(row["probability"], data.asked, most)
 
 
 def embedded(output: object) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:  # whatever the model returned

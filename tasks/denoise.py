@@ -28,8 +28,8 @@ class Task(tasks.Task):
       clip: how far from 0 an image goes that a diffusion finds on the way back: 1 for pixels from -1 to 1; 0 for no
         end, as latents have. The cosine schedule needs it: its first steps back divide the model's error by almost 0.
       sampling_steps: of the way back; the more, the closer it is followed.
-      guidance: how far what the model says of a class is taken beyond what it says of images of no class (2207.12598);
-        1 for the class alone.
+      guidance: the scale of classifier-free guidance (2207.12598): how far the prediction for a class is moved away
+        from that for no class; 1 for not at all.
       quality: whether an evaluation draws an image for each of a split and judges them: see tasks/sample_quality.py.
     """
 

@@ -58,7 +58,7 @@ class Truth:
 
 def losses(found: Detections, truth: Truth, weights: Weights) -> dict[str, Float[Array, " B"]]:
     """Sums over the boxes of each image: `loss`, over all layers, proposals and noised boxes; `class_loss`, `l1` and
-    `giou_loss` of the last layer alone."""
+    `giou_loss` over only the last layer."""
 
     @jax.vmap  # over layers: one program for all of them
     def matched(layer: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:

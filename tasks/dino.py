@@ -55,8 +55,8 @@ class Task(tasks.Task):
         Args:
           apply: views (B, height, width, channels) -> output (B, K), centre (K,), representation (B, D).
           batch: image and second (B, height, width, channels); in training local (B, L, height, width, channels); mask
-            float (B,). In evaluation `image` is the whole image, and the teacher alone is asked: `kl` is from what it
-            says of one view to what it says of the other.
+            float (B,). In evaluation `image` is the whole image, and only the teacher is asked: `kl` is from its answer
+            for one view to that for the other.
 
         Returns:
           loss, in nats: `entropy` of the teacher's distribution for one view (near log K where it says the same of all

@@ -49,7 +49,7 @@ class Task(classify.Task):
         if logits.ndim != 3:
             raise UserError("config.task.name=distill needs a model of two heads: set --config.model.head=distilled.")
         sums = super().sums(lambda *_: logits[:, 0], batch, train)  # type: ignore[arg-type]
-        if "teacher" not in batch:  # a plan, which has the student alone
+        if "teacher" not in batch:  # a plan, which has only the student
             return sums
         if self.kind == "hard":
             target = jax.nn.one_hot(batch["teacher"].argmax(-1), logits.shape[-1])

@@ -81,10 +81,8 @@ class Task(tasks.Task):
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a token, and bits per byte of the split's text. data: with `bytes_of`."""
         nll, tokens = totals["loss"]
-        if not tokens:
-            return {}
-        perplexity = math.exp(min(float(nll / tokens), 700.0))
-        return {"perplexity": perplexity, "bits_per_byte": float(nll) / math.log(2) / data.bytes_of(split)}
+        bits = {"bits_per_byte": float(nll) / math.log(2) / data.bytes_of(split)} if tokens else {}
+        return tasks.perplexity(nll, tokens) | bits
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`prompt` int32 (B, P) and `tokens` int32 (B, L), -1 after `stop`.

@@ -4,7 +4,6 @@ B batch, T tokens, M hidden tokens, V vocabulary.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class Task(tasks.Task):
 
         Args:
           apply: (tokens (B, T)[, types (B, T)], segment=(B, T) or None, place=(B, M)) -> logits (B, M, V), and with
-            `unrelated` (B, 2) too. A model that has both is asked for the first alone where there is no `unrelated`.
+            `unrelated` (B, 2) too. A model that has both is asked only for the first where there is no `unrelated`.
           batch: `tokens` int (B, T); `place` and `target` int (B, M), the target −1 where there is none; of rows that
             hold several texts `segment` int (B, T); of pairs `types` int (B, T) and `unrelated` int (B,), −1 for rows
             that fill up a batch.
@@ -77,8 +76,7 @@ class Task(tasks.Task):
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a hidden token."""
         del data, split
-        nll, tokens = totals["nll" if "nll" in totals else "loss"]
-        return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
+        return tasks.perplexity(*totals["nll" if "nll" in totals else "loss"])
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`probability` float (B, M, V) of each token at `place`, and `place` itself.

@@ -1,4 +1,4 @@
-"""Between images and noise: two paths, what a model learns on each, and the way back.
+"""Two paths between images and noise: the loss of a model on each, and sampling.
 
 B batch; a level of noise is from 0, an image, to 1, noise.
 """
@@ -95,7 +95,7 @@ class Diffusion:
         self, model: Model, image: Float[Array, "B ..."], noise: Float[Array, "B ..."], level: Float[Array, " B"]
     ) -> dict[str, Float[Array, " B"]]:
         """The squared error of the noise; with a learned variance also the variational bound in bits a pixel, whose
-        gradient reaches the variance alone."""
+        gradient reaches only the variance."""
         time = jnp.minimum((TIMES * level).astype(jnp.int32), TIMES - 1)
         left = along(jnp.asarray(self._left)[time], image)
         noisy = jnp.sqrt(left) * image + jnp.sqrt(1 - left) * noise

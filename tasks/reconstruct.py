@@ -73,7 +73,7 @@ class Task(tasks.Task):
         """`seen` and `drawn`, float, of the input's shape and normalised as it: the input without its hidden patches,
         and with these as the model draws them; `error` (B,), the loss.
 
-        With `normalised`, the model draws a patch's contrasts alone: the true patch gives their mean and scale."""
+        With `normalised`, the model draws only a patch's contrasts: the true patch gives their mean and scale."""
         del key
         name = self.inputs[0]
         x = batch[name]

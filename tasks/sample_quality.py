@@ -1,5 +1,5 @@
-"""How good drawn images are, by a small network that anyone can train again: its own hidden layer is what images are
-compared by, so that the numbers can be checked, but not compared with those of other networks.
+"""The quality of drawn images, measured in the hidden layer of a small network that anyone can train again. So the
+numbers can be checked, but not compared with those of other networks.
 
 n images, F features.
 """

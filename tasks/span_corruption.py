@@ -3,7 +3,6 @@
 B batch, S tokens of an input, T of a target, L that are written, V vocabulary.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -74,8 +73,7 @@ class Task(tasks.Task):
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """The perplexity of a token."""
         del data, split
-        nll, tokens = totals["loss"]
-        return {"perplexity": math.exp(min(float(nll / tokens), 700.0))} if tokens else {}
+        return tasks.perplexity(*totals["loss"])
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
         """`source`, and `tokens` int32 (B, L): the likeliest spans, each after its sentinel, 0 after EOS."""

@@ -288,10 +288,23 @@ def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_p
 
 def test_made_up_data_and_folders_are_looked_for(tmp_path):
     assert presence.look("synthetic", "10", "").here
-    assert presence.look("folder", "here", str(tmp_path.parent)) == presence.Presence(
-        False, str(tmp_path.parent / "here")
-    )
-    assert presence.look("files", tmp_path.name, str(tmp_path.parent)).here
+    absent = presence.Presence(False, str(tmp_path.parent / "here"))
+    for source in presence.FOUND_BY_PATH:
+        assert presence.look(source, "here", str(tmp_path.parent)) == absent
+        assert presence.look(source, tmp_path.name, str(tmp_path.parent)).here
+    read = {path.stem for room in ("sources", "text") for path in (ROOT / "data" / room).glob("*.py")}
+    made_up = {
+        "canvases",
+        "dates",
+        "glyph_names",
+        "glyphs",
+        "moving_digits",
+        "python",
+        "questions",
+        "recall",
+        "reverse",
+    }
+    assert read - {*presence.FOUND_BY_PATH} == made_up | {"synthetic", "tfds", "__init__"}
 
 
 def test_libraries_of_other_versions_are_named(monkeypatch):

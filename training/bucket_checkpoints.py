@@ -1,7 +1,7 @@
 """Checkpoints in a bucket: Orbax saves and restores them on this machine, and they are copied.
 
 Orbax 0.12.8 cannot write to s3:// ("Checkpoint path should be absolute"). It writes to gs:// by TensorFlow's client,
-which knows one address alone, or with EPATH_USE_TF=0 by gcsfs and tensorstore. Here both go one way, with the same
+which knows only one address, or with EPATH_USE_TF=0 by gcsfs and tensorstore. Here both go one way, with the same
 digests: a step is saved here, its manifest is completed, and its files are copied, last the one by which Orbax says
 that all are there. A step without that one does not count; one without a manifest, of an older version, does.
 """

@@ -100,7 +100,7 @@ def _check_port(port: int) -> None:
 
 @contextlib.contextmanager
 def _aborting(line: str, status: int) -> Iterator[None]:
-    """Within, this line alone is shown where JAX would abort with pages of C++, because hosts do not come."""
+    """Within it, where JAX would abort with pages of C++ because hosts do not come, only this line is shown."""
     shown = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
 

@@ -87,14 +87,14 @@ class Lock:
             time.sleep(0.1)
 
     def _created(self) -> bool:
-        """Creates the file, which succeeds for one process alone."""
+        """Creates the file, which succeeds for only one process."""
         try:
             with self._path.open("x") as file:
                 json.dump(self._owner, file)
         except FileExistsError:
             return self._ours()  # where a service was asked again because its first answer was lost
         except OSError:
-            if not storage.is_remote(self._path):  # a full disk; in a bucket nothing of ours is left
+            if not isinstance(self._path, storage.Bucket):  # a full disk; in a bucket nothing of ours is left
                 self._path.unlink(missing_ok=True)
             raise
         return True
@@ -105,14 +105,14 @@ class Lock:
     def _stays(self) -> bool:
         """Whether it is still ours after a moment. In a bucket, a process that meant to remove a dead one's lock may
         remove or replace this one: nothing there is renamed, and not every service can write on a condition."""
-        if storage.is_remote(self._path):
+        if isinstance(self._path, storage.Bucket):
             time.sleep(SETTLED)
             return self._ours()
         return True
 
     def _remove(self, dead: Owner) -> None:
         """Removes a dead process's file. Of several processes that try, one renames it; see `_stays` for a bucket."""
-        if storage.is_remote(self._path):
+        if isinstance(self._path, storage.Bucket):
             if read(self._workdir) == dead:
                 self._path.unlink(missing_ok=True)
             return

@@ -16,7 +16,7 @@ AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few en
 
 
 class Meter:
-    """Collects the sums of steps, a few steps behind the devices, which so never wait for it.
+    """Collects the sums of steps, a few steps late, so that the devices never wait for it.
 
     Args:
       unit: what the loss is a mean of, "images", and so what a rate counts: the loss's weight, without padding.

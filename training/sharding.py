@@ -1,6 +1,6 @@
 """Which axis of the mesh splits which dimension of a parameter: rules as patterns over parameter paths.
 
-Axes of the mesh: "data" (the batch alone), "fsdp" (the batch, and parameters with their optimiser state) and "tensor"
+Axes of the mesh: "data" (only the batch), "fsdp" (the batch, and parameters with their optimiser state) and "tensor"
 (heads, MLP width, vocabulary).
 """
 

@@ -2,7 +2,7 @@
 
 `weights.read("ViT-B_16.npz").params` is {"encoder": {"block_00": {"attention": ...}}} of float32 arrays, whatever the
 scheme; `.model` holds the keys of config.model that the weights decide. Blocks stand apart; `stacked` gives the form of
-config.model.scan. Of our models this room knows the sizes and the names of layers; it computes with NumPy alone.
+config.model.scan. This package knows only the sizes and layer names of our models, and computes only with NumPy.
 """
 
 from weights import files

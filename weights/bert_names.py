@@ -1,4 +1,4 @@
-"""The names of transformers' BERT and RoBERTa: the models alone (BertModel), for masked words (BertForMaskedLM,
+"""The names of transformers' BERT and RoBERTa: the bare models (BertModel), for masked words (BertForMaskedLM,
 BertForPreTraining, RobertaForMaskedLM), and for the classes of sentences and of tokens."""
 
 from collections.abc import Mapping, Sequence

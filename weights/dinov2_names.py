@@ -22,7 +22,7 @@ ELSEWHERE = {
     "timm": {"norm_epsilon": "timm.create_model(..., norm_layer=functools.partial(torch.nn.LayerNorm, eps=...))"},
 }
 IGNORED = {
-    r"(embeddings\.)?mask_token": "it stands for hidden patches in pre-training alone",
+    r"(embeddings\.)?mask_token": "it stands for hidden patches, only in pre-training",
     r"classifier\.(weight|bias)": "it reads the mean of the patches too, which a ViT's head does not",
     r"rope_embeddings\..*": "computed from the number of patches",
 }

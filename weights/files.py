@@ -227,7 +227,7 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             raise UserError(f"{path} is unsafe: its entry {name!r} leads out of the archive.")
         if not name.endswith(".npy"):
-            raise UserError(f"{path} holds {name!r}, which is no array: weights are arrays alone.")
+            raise UserError(f"{path} holds {name!r}, which is no array: only arrays are weights.")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(f"{path} packs {name!r} in a way that np.savez does not: write it anew.")
     if len({entry.filename for entry in entries}) < len(entries):

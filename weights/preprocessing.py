@@ -104,7 +104,7 @@ def _timm(said: Json) -> Json | None:
     return {
         "image_mean": said["mean"],
         "image_std": said["std"],
-        "resample": RESAMPLE_ELSEWHERE.get(said.get("interpolation")),
+        "resample": RESAMPLE_ELSEWHERE.get(said.get("interpolation", "")),
         "size": whole_size.get(said.get("crop_mode", "center")),
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},

@@ -154,12 +154,11 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     )
 
 
-def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] = ()) -> str:
+def mismatch(found: Weights, wanted: Mapping[str, Leaf]) -> str:
     """A line on the first parameter of `found` that differs from the model's, and how to mend it; "" if none does.
 
     Args:
       wanted: the model's parameters or their shapes (anything with a .shape), nested or flat, scanned or not.
-      free: first words of parameters that may differ ("head", "positions").
     """
     have = {name: tuple(leaf.shape) for name, leaf in flat(found.params).items()}
     want = {
@@ -168,7 +167,7 @@ def mismatch(found: Weights, wanted: Mapping[str, Leaf], free: tuple[str, ...] =
         for name, number in layers(path, leaf.shape)
     }
     for name in [*have, *(name for name in want if name not in have)]:
-        if name.split("/")[0] not in free and have.get(name) != want.get(name):
+        if have.get(name) != want.get(name):
             return (
                 f"{name} is {_spell(have.get(name))} in the file and {_spell(want.get(name))} in the model. The file "
                 f"holds a {found.words}: {_fits(found, name, have, want)}"

@@ -111,7 +111,7 @@ class Table:
         return _sorted_out(self._ours, names)
 
     def clashes(self, model: Settings) -> int:
-        """How many keys of config.model are otherwise than the other project always has them."""
+        """How many keys of config.model differ from those that the other project always has."""
         return sum(model.get(key, value) != value for key, value in self.fixed.items())
 
     def layers(self, places: Iterable[tuple[Row, Index]]) -> dict[str, int]:

@@ -31,19 +31,19 @@ def arrays(subject: Subject) -> Arrays:
 
 
 def principal_components(
-    kernel: Float[np.ndarray, "P_rows P_columns channels D"], most: int = COMPONENTS
+    kernel: Float[np.ndarray, "P_rows P_columns channels D"],
 ) -> tuple[Float[np.ndarray, "K P_rows P_columns channels"], Float[np.ndarray, " K"]]:
     """The directions in which the D filters of a patch embedding differ most.
 
     Args:
       kernel: of the embedding.
-      most: the largest K, which is also at most the number of pixel values and of filters.
 
     Returns:
-      The components, unit vectors whose sign means nothing; and the share of the filters' variance along each.
+      The components, unit vectors whose sign means nothing, COMPONENTS of them or as many as there are pixel values or
+      filters; and the share of the filters' variance along each.
     """
     filters = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
-    pca = PCA(min(most, *filters.shape), svd_solver="full").fit(filters)
+    pca = PCA(min(COMPONENTS, *filters.shape), svd_solver="full").fit(filters)
     return pca.components_.reshape(-1, *kernel.shape[:3]), pca.explained_variance_ratio_
 
 

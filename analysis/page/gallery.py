@@ -20,7 +20,7 @@ def figures(folder: Path) -> list[Path]:
 
 
 def part(workdir: Path, folder: Path) -> Html:
-    """The section, or how to draw figures. Of more pictures than there is room for, the largest are named alone.
+    """The section, or how to draw figures. Where there is no room for all pictures, the largest are only named.
 
     Args:
       workdir: of the run.

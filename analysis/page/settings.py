@@ -10,8 +10,6 @@ from experiment import config as configs
 from experiment import record
 from lookup import Value
 
-NAMES = ("name", "kind", "source")  # keys that choose what the other keys are
-
 
 class Setting(NamedTuple):
     """One key of a config.

@@ -73,12 +73,12 @@ S = TypeVar("S", bound=Split)
 
 @dataclass(frozen=True)
 class Unread:
-    """What a run is planned by where its data set is not here.
+    """What a run whose data set is not here is planned from.
 
     Attributes:
       sizes, spec, shapes: as a pipeline has them.
       epoch: batches of an epoch; None where the number of examples is not known.
-      assumed: lines for a person on what is taken for granted.
+      assumed: lines for a person on what is assumed.
       readers: see Base.
     """
 
@@ -90,7 +90,7 @@ class Unread:
     readers: tuple[Reader, ...] = ()
 
     def describe(self) -> list[str]:
-        """What is taken for granted."""
+        """What is assumed."""
         return list(self.assumed)
 
     @property

@@ -3,18 +3,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Literal, cast
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from data import appearance, box_files
-from data.items import files
+from data.items import check_plain
 from data.order import Tensor, tensorflow
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
 from data.pipelines.box_augmentation import AREA, Augment
-from data.pipelines.examples import Labelled, check_channels
+from data.pipelines.examples import Pictures
 from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Features, Source, synthetic
 from errors import UserError, shown
@@ -36,11 +36,11 @@ def debug(section: Section) -> dict[str, object]:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Labelled):
+class Pipeline(Pictures):
     """Batches: image float32 (b, height, width, channels); extent float32 (b, 2), the share of its height and width,
     from the top left, that is image and not padding; boxes float32 (b, M, 4) as (ymin, xmin, ymax, xmax), shares
     of that image; labels int32 (b, M), -1 for no box; ignored int32 (b, M), 1 for a box that is neither right nor wrong
-    (crowds; in evaluation alone); area float32 (b, M), in the image's own pixels, of the object where the set says it
+    (crowds; only in evaluation); area float32 (b, M), in the image's own pixels, of the object where the set says it
     (COCO's, of its outline) and else of its box; size int32 (b, 2), the image's own height and width in pixels; mask
     float32 (b,), 0 for padding.
 
@@ -51,8 +51,6 @@ class Pipeline(Labelled):
         fills the canvas.
       short_side: of "fit": the length that an image's shorter side gets, where the canvas allows it; 0 for the largest.
       max_boxes: M; what an image has beyond them is left out, and counted.
-      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
-        converted.
       augment: what training images go through.
     """
 
@@ -61,16 +59,10 @@ class Pipeline(Labelled):
     resize: Literal["fit", "stretch"] = "fit"
     short_side: NonNegativeInt = 0
     max_boxes: PositiveInt = 100
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     augment: Augment = Augment()  # noqa: RUF009 - frozen
-
-    item: ClassVar[str] = "an image file"
-    rank: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_channels(self.mean, self.std)
         self._numbers = tuple((self.feed.known or {}).get("numbers", range(len(self._trained))))
 
     def named(self, source: Source) -> tuple[str, ...]:
@@ -230,17 +222,10 @@ class Pipeline(Labelled):
         tf = tensorflow()
         rows = split.plan.most // self.feed.hosts
         mask = batch["readable"] * tf.cast(batch["real"], tf.float32)
-        out = {name: tf.ensure_shape(batch[name], (rows, *shape[1:])) for name, (shape, _) in self.spec.items()
-               if name != "mask"}  # fmt: skip
-        return out | {"mask": mask}
-
-    def picture(self, image: np.ndarray) -> np.ndarray:
-        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
-        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
-
-    def items(self, argument: str) -> list[str]:
-        """The files of a folder or a glob."""
-        return files(argument)
+        return {
+            name: mask if name == "mask" else tf.ensure_shape(batch[name], (rows, *shape[1:]))
+            for name, (shape, _) in self.spec.items()
+        }
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image, extent and size."""
@@ -251,8 +236,7 @@ class Pipeline(Labelled):
         rows, notes = [], []
         for path in items:
             what = shown(path)
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
+            check_plain(path)
             try:
                 file = tf.io.read_file(os.fsencode(path))
                 fit, none = self.resize == "fit", tf.zeros((0, 4))

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
 from data import sources
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Share
 from data.pipelines.base import Batch, Change, Section, Spec, Split, of_rows
-from data.pipelines.examples import Labelled, check_channels
+from data.pipelines.examples import Pictures
 from data.pipelines.images import Pixels
 from data.sources import Example, Source
 from errors import UserError, shown
@@ -55,7 +55,7 @@ class Augment:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Labelled):
+class Pipeline(Pictures):
     """Batches: clip float32 (b, frames, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is
     padding or could not be read. With several views of each video, evaluation has clip (b, views, frames, ...), whose
     logits a model averages: a video is still counted once.
@@ -73,7 +73,6 @@ class Pipeline(Labelled):
       eval_clips: clips of each video that evaluation and prediction average, from its beginning to its end.
       eval_crops: squares of each, along the frames' longer side: the middle one; or three, with both ends.
       image_size: side of a frame in pixels.
-      mean, std: of each channel, of values in [0, 1]; their number is that of the channels.
       augment: what training clips go through.
     """
 
@@ -86,16 +85,10 @@ class Pipeline(Labelled):
     eval_clips: Annotated[int, Interval(ge=1, le=100)] = 1
     eval_crops: Literal[1, 3] = 1
     image_size: Pixels
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     augment: Augment = Augment()
 
     item: ClassVar[str] = "a video, an animated picture or a folder of frames"
     rank: ClassVar[int] = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_channels(self.mean, self.std)
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -270,9 +263,9 @@ class Pipeline(Labelled):
             "mask": readable * tf.cast(batch["real"], tf.float32),
         }
 
-    def picture(self, image: np.ndarray) -> np.ndarray:
-        """A normalised clip (..., channels) as it looks, in [0, 1]."""
-        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+    def items(self, argument: str) -> list[str]:
+        """A video itself, or a folder of frames."""
+        return [argument]
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Videos, animated pictures and folders of frames, as evaluation sees them: {"clip": float32 (n, ...)}.

@@ -43,13 +43,11 @@ class Text(Split):
 
     Attributes:
       tokens: how many there are, special ones counted.
-      targets: how many of them are predicted.
-      bytes: UTF-8 bytes of the text that the targets spell.
+      bytes: UTF-8 bytes of the text that the predicted ones spell.
       documents: how many there are.
     """
 
     tokens: int = 0
-    targets: int = 0
     bytes: int = 0
     documents: int = 0
 
@@ -184,10 +182,6 @@ class Pipeline(Base[list[str], Text]):
         """As many batches as hold the tokens of the split."""
         return self.train.tokens / (self.batch_size * self.length)
 
-    def tokens_of(self, split: str) -> int:
-        """How many tokens of an evaluation split are predicted."""
-        return self.split(split).targets
-
     def bytes_of(self, split: str) -> int:
         """UTF-8 bytes of the text that these tokens spell, for bits per byte."""
         return self.split(split).bytes
@@ -231,7 +225,6 @@ class Pipeline(Base[list[str], Text]):
         # Without special ids nothing comes before the first token, or before that of a document that is kept apart.
         first = np.array([], int) if self._begins else starts if self.document_mask else starts[:1]
         lost = sum(1 if self.tokenizer == "byte" else len(self.decode([i]).encode()) for i in tokens[first].tolist())
-        targets = len(tokens) - len(documents) if self._begins else len(tokens) - len(first)
         notes = []
         if unknown := self.text_tokenizer.unknown(tokens):
             notes.append(f"{split}: {unknown:,} tokens that are not in the vocabulary.")
@@ -242,7 +235,6 @@ class Pipeline(Base[list[str], Text]):
             plan=self._plan(source, train),
             notes=tuple(notes),
             tokens=len(tokens),
-            targets=targets,
             bytes=sum(len(document.encode()) for document in documents) - lost,
             documents=len(documents),
         )

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Int64
-from pydantic import NonNegativeInt, PositiveInt
+from jaxtyping import Float, Int64
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data import sources
+from data.items import image_files
 from data.order import Rows
 from data.pipelines.base import Base, Known, Spec, Split, Unread, check_batch, of_rows
 from data.sources import Source
@@ -154,15 +155,34 @@ class Labelled(Examples):
         return Unread({"outputs": classes}, self.spec, self.shapes, epoch)
 
 
-def check_channels(mean: Sequence[float], std: Sequence[float], known: Sequence[int] = (1, 3)) -> None:
-    """That pixels can be normalised by these numbers, one for each channel.
+@dataclass(kw_only=True)
+class Pictures(Labelled):
+    """Images or clips, whose pixels are normalised: (x - mean) / std.
 
-    Args:
-      known: how many channels there can be.
-
-    Raises:
-      UserError: they are of another number of channels.
+    Attributes:
+      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
+        converted.
     """
-    if len(mean) != len(std) or len(mean) not in known:
-        some = " or ".join(map(str, known))
-        raise UserError(f"config.data.mean={mean} and std={std} need one number a channel, for {some} channels.")
+
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
+
+    item: ClassVar[str] = "an image file"
+    rank: ClassVar[int] = 3
+    channels: ClassVar[tuple[int, ...]] = (1, 3)  # how many there can be
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.mean) != len(self.std) or len(self.mean) not in self.channels:
+            some = " or ".join(map(str, self.channels))
+            raise UserError(
+                f"config.data.mean={self.mean} and std={self.std} need one number a channel, for {some} channels."
+            )
+
+    def picture(self, image: Float[np.ndarray, "*size channels"]) -> Float[np.ndarray, "*size channels"]:
+        """A normalised image or clip as it looks, in [0, 1]."""
+        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
+
+    def items(self, argument: str) -> list[str]:
+        """The files of a folder or a glob."""
+        return image_files(argument)

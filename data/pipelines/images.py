@@ -4,18 +4,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import PositiveFloat
 
 from data import appearance, sources
-from data.items import files, folder_class
+from data.items import check_plain, folder_class
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
 from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
-from data.pipelines.examples import Labelled, check_channels
+from data.pipelines.examples import Pictures
 from data.sources import Example, Source
 from errors import UserError, shown
 
@@ -33,7 +32,7 @@ def debug(section: Section) -> dict[str, int]:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Labelled):
+class Pipeline(Pictures):
     """Batches: image float32 (b, height, width, channels), label int32 (b,), mask float32 (b,), 0 for what is padding
     or could not be read; while mixing also partner int32 (b,) and share float32 (b,).
 
@@ -41,8 +40,6 @@ class Pipeline(Labelled):
       label: of a TFDS set with several, which; or what is asked of its images: see data/labels.py.
       image_size: height in pixels.
       image_width: width in pixels; 0 for the height.
-      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
-        converted.
       invert: "auto" inverts an image given to predict.py to a model of one channel whose background is light where that
         of the training images is dark, or the reverse, and says so; "never" leaves it as it is.
       interpolation: the filter that images are resized with, in training, evaluation and prediction.
@@ -56,8 +53,6 @@ class Pipeline(Labelled):
     label: str = "label"
     image_size: Pixels
     image_width: Annotated[int, Interval(ge=0, le=MOST_PIXELS)] = 0
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     invert: Literal["auto", "never"] = "auto"
     interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
     antialias: bool = True
@@ -65,13 +60,8 @@ class Pipeline(Labelled):
     eval_crop: Literal["center", "none"] = "none"
     eval_crop_share: Share = 0.875
 
-    item: ClassVar[str] = "an image file"
-    rank: ClassVar[int] = 3
-    channels: ClassVar[tuple[int, ...]] = (1, 3)  # how many there can be
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_channels(self.mean, self.std, self.channels)
         if not all(0 <= mean <= 1 for mean in self.mean) or not all(1 / 255 <= std <= 1 for std in self.std):
             raise UserError(
                 f"config.data.mean={self.mean} and std={self.std} should be of values from 0 to 1, to which images are "
@@ -293,14 +283,6 @@ class Pipeline(Labelled):
             return None
         return int(rows[0]), f"has label {label[rows[0]]}, outside 0 to {last}: is this split labelled?"
 
-    def picture(self, image: np.ndarray) -> np.ndarray:
-        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
-        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
-
-    def items(self, argument: str) -> list[str]:
-        """The files of a folder or a glob."""
-        return files(argument)
-
     def truth(self, item: str) -> str:
         """The class that a folder above the file is named as."""
         return folder_class(item, self.classes)
@@ -315,8 +297,7 @@ class Pipeline(Labelled):
         grey = len(self.mean) == 1
         for path in items:
             what = shown(path)
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
+            check_plain(path)
             try:
                 file = tf.io.read_file(os.fsencode(path))
                 image = self._view(file, len(self.mean)).numpy()

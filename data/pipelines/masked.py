@@ -181,7 +181,7 @@ class Pipeline(documents.Pipeline):
         plan = Rows(source.size, -(-rows // self.feed.divisor) * self.feed.divisor)
         tokens = sum(map(len, segments))
         size = sum(len(text.encode()) for text in texts)
-        return Text(source, plan, tokens=tokens, targets=tokens, bytes=size, documents=len(texts))
+        return Text(source, plan, tokens=tokens, bytes=size, documents=len(texts))
 
     def _segments(self, texts: Sequence[str]) -> tuple[list[np.ndarray], list[int]]:
         """Lines, joined up to half a row and cut to it; and the number of each segment's document."""

@@ -7,17 +7,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Interval
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt
 
 from data import appearance
-from data.items import files
+from data.items import check_plain
 from data.order import tensorflow
 from data.pipelines.base import Batch, Change, Section, Spec, Split, Unread
-from data.pipelines.examples import FEW, Labelled, check_channels
+from data.pipelines.examples import FEW, Pictures
 from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Source, synthetic
 from errors import UserError, shown
@@ -64,7 +64,7 @@ class Augment:
 
 
 @dataclass(kw_only=True)
-class Pipeline(Labelled):
+class Pipeline(Pictures):
     """Batches: image float32 (b, H, W, channels), label int32 (b, H, W), −1 for what is ignored, and mask float32 (b,),
     0 for what is padding or could not be read; in evaluation also size int32 (b, 2), height and width of what is image.
 
@@ -82,8 +82,6 @@ class Pipeline(Labelled):
       image_width: width that they are cropped to; 0 for the height.
       short_side: of an image that is resized; 0 for the smaller of height and width.
       eval_size, eval_width: height and width in evaluation, within which the whole image is; 0 for those of training.
-      mean, std: of each channel, of values in [0, 1]. Their number is that of the channels, to which images are
-        converted.
       interpolation: the filter that images are resized with. Label maps take the nearest pixel.
       antialias: whether it grows with the factor by which an image shrinks: see data/pipelines/images.py.
       augment: what training images go through.
@@ -99,18 +97,12 @@ class Pipeline(Labelled):
     short_side: Side = 0
     eval_size: Side = 0
     eval_width: Side = 0
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[PositiveFloat, ...] = (0.5, 0.5, 0.5)
     interpolation: Literal["bilinear", "bicubic", "lanczos3"] = "bilinear"
     antialias: bool = True
     augment: Augment = Augment()
 
-    item: ClassVar[str] = "an image file"
-    rank: ClassVar[int] = 3
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_channels(self.mean, self.std)
         low, high = self.augment.scales
         if low > high:
             raise UserError(f"config.data.augment.scales={(low, high)} should have the smaller factor first.")
@@ -267,14 +259,6 @@ class Pipeline(Labelled):
             f'{last}: name it as one, or leave such pixels out, --config.data.ignored="{(*self.ignored, number)}".'
         )
 
-    def picture(self, image: np.ndarray) -> np.ndarray:
-        """A normalised image (height, width, channels) as it looks, in [0, 1]."""
-        return np.clip(image * np.array(self.std) + np.array(self.mean), 0, 1)
-
-    def items(self, argument: str) -> list[str]:
-        """The files of a folder or a glob."""
-        return files(argument)
-
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Image files as the model sees them in evaluation: image (n, H, W, channels), size int32 (n, 2) of what is
         image, and original int32 (n, 2), height and width of the file."""
@@ -285,8 +269,7 @@ class Pipeline(Labelled):
         view, found, notes = self._view(self.whole_shape), [], []
         for path in items:
             what = shown(path)
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise UserError(f"cannot read {what}: it is no plain file. Give image files, such as {what}/*.png.")
+            check_plain(path)
             try:
                 file = tf.io.read_file(os.fsencode(path))
                 image, _, size = view.whole(file, None)

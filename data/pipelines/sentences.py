@@ -223,7 +223,10 @@ class Pipeline(Ragged[Texts, _Split]):
     def unread(self, classes: int | None, examples: int | None) -> Unread:
         """See Base. Sentences have the greatest length: no batch takes more memory."""
         if classes is None and not self.numbers:
-            raise UserError(f"{self.name} is not here and its number of classes is not known.")
+            raise UserError(
+                f"{self.name} is not here and its number of classes is not known: set config.data.name and "
+                "config.data.data_dir to where it is."
+            )
         plan = Buckets(np.array([self.max_length]), (self.max_length,), (self.batch_size,))
         there = self.from_files()
         size = there[0].size if there else self.vocabulary_size

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import storage
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import bounds, named, stem
 from data.sources import Example, Feature, Indexed, numbered
 from errors import UserError, nearest
@@ -93,8 +93,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """The examples of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 self._tensors = {name: tf.constant(array) for name, array in self._arrays.items()}

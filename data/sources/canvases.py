@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, Int
 
-from data.order import Tensor, uniform
+from data.order import Tensor, tensorflow, uniform
 from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError
@@ -60,8 +60,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Canvases, with `bbox` (b, MOST, 4), `label` (b, MOST) and which of them there are, `there` (b, MOST)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         digits, labels = of_split(self._split)
         with tf.init_scope():
             digits, labels, fields = tf.constant(digits), tf.constant(labels), tf.constant(noise(self._side))
@@ -91,8 +90,7 @@ class Source(Indexed):
 
     def parse(self, raw: Example) -> Example:
         """One canvas, with the objects that it has."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         objects = {name: tf.boolean_mask(raw[name], raw["there"]) for name in ("bbox", "label")}
         example = {"image": raw["image"], "objects": objects, "mask": raw["mask"]}
         return {name: example[name] for name in self.features}
@@ -103,8 +101,7 @@ class Source(Indexed):
 
     def _background(self, digits: Tensor, scraps: Tensor, cells: Tensor) -> Tensor:
         """Smooth noise with quarters of digits on it: float32 (b, side, side)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         cells = tf.reshape(cells * SMOOTH, (-1, CELLS, CELLS, 1))
         smooth = tf.image.resize(cells, (self._side, self._side), "bicubic")[..., 0]
         which = tf.cast(scraps[..., 0] * float(len(digits)), tf.int32)
@@ -122,8 +119,7 @@ class Source(Indexed):
           side: (b, n) of the square that a picture fills, as a share of the canvas's. top_left: (b, n, 2) of it, alike.
           form: (b, n, 2) in [0, 1): how much narrower than high, and turned by how much.
         """
-        import tensorflow as tf
-
+        tf = tensorflow()
         aspect, angle = tf.exp((2 * form[..., 0] - 1) * ASPECT), (2 * form[..., 1] - 1) * ROTATION
         # From places of the canvas to places of the picture, about both middles.
         scale = SIDE / (side * self._side)
@@ -156,8 +152,7 @@ def _placed(side: Tensor, trials: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
       top and left (b, MOST, 2), and whether there was a free place, bool (b, MOST).
     """
-    import tensorflow as tf
-
+    tf = tensorflow()
     places = trials * (1 - side[..., None, None])
     taken: list[Tensor] = []
     there: list[Tensor] = []
@@ -177,8 +172,7 @@ def _placed(side: Tensor, trials: Tensor) -> tuple[Tensor, Tensor]:
 def _boxes(belongs: Tensor) -> Tensor:
     """The boxes of pixels, bool (b, n, side, side): (ymin, xmin, ymax, xmax) as shares of the side, float32 (b, n, 4);
     of no area where there are none."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     found = []
     for axis in (3, 2):
         line = tf.reduce_any(belongs, axis)  # (b, n, side)

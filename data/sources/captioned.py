@@ -9,7 +9,7 @@ import numpy as np
 
 from data import caption_files, fingerprint, listing
 from data.image_file import SUFFIXES
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut, names, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError, shown
@@ -52,8 +52,7 @@ class Source(Indexed):
         return self._captions
 
     def _held(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             counts = np.array([len(captions) for captions in self._captions])
             with tf.init_scope():
@@ -67,16 +66,14 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths, and where the captions of each begin and how many there are."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         paths, starts, counts, _ = self._held()
         columns = {"path": paths, "start": starts, "count": counts}
         return {name: tf.gather(column, index) for name, column in columns.items()}
 
     def parse(self, raw: Example) -> Example:
         """One example, its file read."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         example: Example = {"captions": self._held()[3][raw["start"] : raw["start"] + raw["count"]]}
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])

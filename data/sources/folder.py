@@ -3,21 +3,22 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from data import fingerprint, listing
 from data.image_file import SUFFIXES
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut, named, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
 from errors import UserError, nearest, shown
 
-OUTSIDE = "images outside a folder of a class"
-
 
 class Files(Indexed):
-    """Examples have `image`, the bytes of a file, and `label`: what sources of files on this disk share."""
+    """Examples have what files on this disk hold, and a `label`: what sources of such files share."""
+
+    holds: ClassVar[Feature] = Feature("image", (None,) * 3, encoded=True)
 
     def _hold(
         self,
@@ -28,8 +29,8 @@ class Files(Indexed):
         root: Path,
     ) -> None:
         """Takes the files, each with its label. root: the folder that the split's fingerprint names them within."""
-        image, label = Feature("image", (None,) * 3, encoded=True), Feature("label", (), classes)
-        self.features: Features = chosen({"image": image, "label": label}, wanted, what)
+        features: Features = {self.holds.kind: self.holds, "label": Feature("label", (), classes)}
+        self.features = chosen(features, wanted, what)
         self.size = len(files)
         self._root = root
         self._paths = [path for path, _ in files]
@@ -38,8 +39,7 @@ class Files(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths and labels of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 paths = [os.fsencode(path) for path in self._paths]  # a name need not be UTF-8
@@ -49,8 +49,7 @@ class Files(Indexed):
 
     def parse(self, raw: Example) -> Example:
         """One example, its file read."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         example = {"label": raw["label"]}
         if "image" in self.features:
             example["image"] = tf.io.read_file(raw["path"])
@@ -86,11 +85,16 @@ def of_split(root: Path, split: str) -> tuple[Path, str]:
 
 
 class Source(Files):
-    """Classes are the sorted names of the folders. A class has the images in its folder and in the folders within.
+    """Examples have `image`, the bytes of a file, and `label`. Classes are the sorted names of the folders. A class has
+    the images in its folder and in the folders within.
 
     What is hidden, of another kind, or no plain file is left out and counted: see data/listing.py. A part of a split,
     "train[:80%]", has that part of every class, chosen by a hash of the files' names.
     """
+
+    each: ClassVar[str] = "image"
+    suffixes: ClassVar[tuple[str, ...]] = tuple(sorted(SUFFIXES))
+    expected: ClassVar[str] = f"with {' '.join(suffixes)} files"
 
     def __init__(
         self,
@@ -105,25 +109,28 @@ class Source(Files):
         classes, left_out = listing.folders(folder)
         files: list[tuple[str, int]] = []
         for label, one in enumerate(classes):
-            paths, others = listing.walk(folder / one, SUFFIXES)
+            paths, others = self._listed(folder / one)
             files += [(path, label) for path in paths]
             left_out += others
-        outside = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
-        left_out += [(OUTSIDE, str(path)) for path in outside if not listing.hidden(path.name)]
+        outside = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in self.suffixes and path.is_file()]
+        why = f"{self.each}s outside a folder of a class"
+        left_out += [(why, str(path)) for path in outside if not listing.hidden(path.name)]
         if not files:
-            raise UserError(
-                f"{folder} holds no images: one folder a class is expected, with {' '.join(sorted(SUFFIXES))} files."
-            )
+            raise UserError(f"{folder} holds no {self.each}s: one folder a class is expected, {self.expected}.")
         counts = np.bincount([label for _, label in files], minlength=len(classes))
         names = tuple(map(shown, classes))
         self.notes = (
             *([f"Split {stem(split)!r} is the folder {called!r}."] if called != stem(split) else []),
             *listing.said(left_out, shown(str(folder))),
-            *(f"{folder}: class {name!r} has no image." for name, n in zip(names, counts, strict=True) if not n),
+            *(f"{folder}: class {name!r} has no {self.each}." for name, n in zip(names, counts, strict=True) if not n),
         )
         if "[" in split:
             files = part(files, len(classes), folder, split, str(root))
         self._hold(files, names, wanted, str(root), folder)
+
+    def _listed(self, folder: Path) -> tuple[list[str], listing.LeftOut]:
+        """The files of one class, and what is left out."""
+        return listing.walk(folder, self.suffixes)
 
 
 def part(files: list[tuple[str, int]], classes: int, folder: Path, split: str, what: str) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, glyphs
 from errors import UserError, nearest
@@ -64,8 +64,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Each is of character i modulo C, of one of its faces, changed."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         index = index + self._first
         number = list(SIZES).index(self._split)
         image = glyphs.drawn(self._characters, index, number, SIDE, CANVAS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed
 from errors import UserError
@@ -27,7 +27,7 @@ ROTATION, SHEAR, ZOOM, SHIFT = np.deg2rad(15.0), 0.2, 0.25, 0.1  # the most eith
 class Source(Indexed):
     """`name` is the number of classes: the characters that most faces have, first.
 
-    Of characters that look the same, such as the Latin and the Greek A, the first alone is a class.
+    Of characters that look the same, such as the Latin and the Greek A, only the first is a class.
     """
 
     def __init__(
@@ -72,8 +72,7 @@ def drawn(names: tuple[str, ...], index: Tensor, stream: int, side: int, shown: 
       stream: a number that splits do not share.
       shown: pixels of the canvas that an unchanged image shows of its middle.
     """
-    import tensorflow as tf
-
+    tf = tensorflow()
     pictures, begins = pictures_of(names)
     with tf.init_scope():
         pictures, begins = tf.constant(pictures), tf.constant(begins)
@@ -101,8 +100,7 @@ def _transforms(draws: Tensor, side: int, shown: int) -> Tensor:
       draws: float32 (b, 6) in [-1, 1].
       side, shown: see `drawn`.
     """
-    import tensorflow as tf
-
+    tf = tensorflow()
     angle, shear, x_zoom, y_zoom, x, y = tf.unstack(draws, axis=1)
     angle, shear = ROTATION * angle, SHEAR * shear
     x_scale, y_scale = (shown / side * (1 + ZOOM * zoom) for zoom in (x_zoom, y_zoom))

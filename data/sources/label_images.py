@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data import fingerprint, listing
 from data.image_file import SUFFIXES
-from data.order import Tensor
+from data.order import Tensor, tensorflow
 from data.slices import cut, named, names, stem
 from data.sources import Example, Feature, Features, Indexed, chosen
 from data.sources.list import HEAD, cells
@@ -49,8 +49,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Paths of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self._tensors is None:
             with tf.init_scope():
                 image, mask = ([os.fsencode(path) for path in paths] for paths in zip(*self._pairs, strict=True))
@@ -59,8 +58,7 @@ class Source(Indexed):
 
     def parse(self, raw: Example) -> Example:
         """One example, its files read."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         return {name: tf.io.read_file(raw[name]) for name in self.features}
 
     def contents(self) -> dict[str, str]:

@@ -6,13 +6,12 @@ Clip i of a split is composed from i alone, by tfds.video.moving_sequence. Digit
 
 import numpy as np
 
-from data.order import Tensor, uniform
+from data.order import Tensor, tensorflow, uniform
 from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, canvases, chosen
 from errors import UserError
 
 SIZES = {"train": 100_000, "validation": 2_000, "test": 2_000}
-SIDE = 8  # pixels of a digit, which is drawn twice as large
 FRAMES = (2, 64)
 LEAST, LARGEST = 24, 128  # pixels of a frame's side
 DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
@@ -57,8 +56,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """What clips are composed of: the digit's picture and label, its direction, and random numbers."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         digits, labels = canvases.of_split(self._split)
         with tf.init_scope():
             digits, labels = tf.constant(digits), tf.constant(labels)
@@ -76,9 +74,9 @@ class Source(Indexed):
 
     def parse(self, raw: Example) -> Example:
         """One clip."""
-        import tensorflow as tf
         from tensorflow_datasets.video import moving_sequence
 
+        tf = tensorflow()
         angle = tf.cast(raw["direction"], tf.float32) * (2 * np.pi / len(DIRECTIONS))
         toward = tf.round(tf.stack([tf.sin(angle), tf.cos(angle)]) * 1e3) / 1e3  # down and right are positive
         toward /= tf.reduce_max(tf.abs(toward))

@@ -4,7 +4,7 @@ asked needs both. Nothing to download.
 Example i of a split is composed from i alone. Digits of one split are in no other: see canvases.
 """
 
-from data.order import Tensor, uniform
+from data.order import Tensor, tensorflow, uniform
 from data.slices import made, stem
 from data.sources import Example, Feature, Features, Indexed, canvases, chosen
 from errors import UserError
@@ -55,8 +55,7 @@ class Source(Indexed):
 
     def read(self, index: Tensor) -> Example:
         """Canvases, their sentences and labels."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         digits, labels = canvases.of_split(self._split)
         with tf.init_scope():
             digits, labels = tf.constant(digits), tf.constant(labels)
@@ -84,8 +83,7 @@ class Source(Indexed):
 
     def _drawn(self, pictures: Tensor, draws: Tensor) -> Tensor:
         """Four pictures (b, 4, SIDE, SIDE), each somewhere in its corner: float32 (b, side, side). draws: (b, 8)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         half = self._side // 2
         free = half - SIDE + 1
         offset = tf.cast(tf.reshape(draws, (-1, 4, 2)) * float(free), tf.int32)

@@ -29,7 +29,13 @@ class Source(Indexed):
         self._classes = int(name)
         names = numbered(self._classes - 1, "config.data.name")
         label = Feature("label", (), names)
-        kinds: Features = {"label": label, "objects": {"bbox": Feature("boxes", (None, 4)), "label": label}}
+        clip = Feature("clip", (None, None, None, 3))
+        kinds: Features = {
+            "label": label,
+            "clip": clip,
+            "video": clip,
+            "objects": {"bbox": Feature("boxes", (None, 4)), "label": label},
+        }
         self.features: Features = {name: kinds.get(name, Feature("array")) for name in wanted or ("image", "label")}
 
     def batches(

@@ -9,7 +9,7 @@ import numpy as np
 
 from data import fingerprint, labels
 from data.catalogue import Tfds, damage_said, prepared, split_of
-from data.order import Dataset, Tensor
+from data.order import Dataset, Tensor, tensorflow
 from data.sources import Example, Feature, Features, Kind, arrays, chosen
 from errors import UserError
 
@@ -82,7 +82,7 @@ class Source:
         return tuple(dict.fromkeys([*(key for key in self._wanted if key != "label" or not self._label), *answered]))
 
     def _partial(self) -> Tfds:
-        """TFDS's way to decode the needed features alone, and to leave images as files."""
+        """TFDS's way to decode only the features needed, and to leave images as files."""
         import tensorflow_datasets as tfds
 
         features = self._builder.info.features
@@ -106,8 +106,7 @@ class Source:
 
     def read(self, index: Tensor) -> Example:
         """Examples, or the bytes of their records, of indices (b,)."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         if self.access == "decoded":
             return self._arrays().read(index)
         if self.access == "records":
@@ -129,9 +128,9 @@ class Source:
 
     def _arrays(self) -> arrays.Source:
         if self._decoded is None:
-            import tensorflow as tf
             import tensorflow_datasets as tfds
 
+            tf = tensorflow()
             partial = tfds.decode.PartialDecoding(dict.fromkeys(self._needed(), True))
             with tf.init_scope(), self._damage():
                 whole = self._builder.as_dataset(split=self._split.name, batch_size=-1, decoders=partial)
@@ -166,8 +165,7 @@ class Source:
         """The wanted features of one example."""
         if self.access == "decoded":
             return raw
-        import tensorflow as tf
-
+        tf = tensorflow()
         partial = self._partial()
         features = partial.extract_features(self._builder.info.features)
         example = features.deserialize_example(raw["record"], decoders=partial.decoders)
@@ -177,8 +175,7 @@ class Source:
 
     def in_order(self, host: int, hosts: int) -> Dataset:
         """The records of this host's part once, each with its place in the split."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         first = sum(self._part(h, hosts).num_examples for h in range(host))
         files = [_records(f.filename, f.skip, f.take) for f in self._part(host, hosts).file_instructions]
         records = tf.data.Dataset.from_tensor_slices(files).flat_map(lambda file: file)
@@ -188,8 +185,7 @@ class Source:
 
     def stream(self, host: int, hosts: int, seed: int, skip: int, buffer: int) -> Dataset:
         """The records of this host's part without end, files and records shuffled anew each epoch."""
-        import tensorflow as tf
-
+        tf = tensorflow()
         part = self._part(host, hosts)
         first, skip = skip // part.num_examples, skip % part.num_examples
         if skip:
@@ -275,8 +271,7 @@ def _is_image(feature: Tfds) -> bool:
 
 
 def _records(filename: Tensor, skip: Tensor, take: Tensor) -> Dataset:
-    import tensorflow as tf
-
+    tf = tensorflow()
     return tf.data.TFRecordDataset(filename).skip(skip).take(take)
 
 

@@ -31,10 +31,9 @@ class Source(box_files.Source):
         images, objects = [], []
         for path in files:
             tree = _read(path)
-            file = next((folder / x for x in (tree.findtext("filename") or "", path.stem + ".jpg") if x and
-                         (folder / x).is_file()), folder / f"{path.stem}.jpg")  # fmt: skip
-            if not file.is_file():
-                file = next((p for x in SUFFIXES if (p := folder / f"{path.stem}{x}").is_file()), file)
+            usual = [f"{path.stem}{suffix}" for suffix in (".jpg", *SUFFIXES)]
+            tried = [folder / name for name in (tree.findtext("filename"), *usual) if name]
+            file = next(filter(Path.is_file, tried), folder / usual[0])
             sides = (_number(tree.findtext(f"size/{side}")) for side in ("height", "width"))
             height, width = (int(side) if math.isfinite(side) else 0 for side in sides)
             images.append(box_files.Labelled(str(file), (height, width)))

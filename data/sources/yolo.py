@@ -89,8 +89,8 @@ def _folders(root: Path, split: str) -> tuple[Path, Path]:
     if split == "all" and (root / "images").is_dir() and not (root / "images" / "all").is_dir():
         return root / "images", root / "labels"
     for one in names(split):
-        for pictures, labels in ((root / "images" / one, root / "labels" / one),
-                                 (root / one / "images", root / one / "labels")):  # fmt: skip
+        inner, outer = [(root / name / one, root / one / name) for name in ("images", "labels")]
+        for pictures, labels in zip(inner, outer, strict=True):
             if pictures.is_dir():
                 return pictures, labels
     raise UserError(f"{root} has no folder images/{split} and no {split}/images.")

@@ -80,7 +80,7 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
     which others are parts: "train[:90%]" is the first 90 % of all characters.
 
     Args:
-      name: files, folders (all *.txt in them, recursively, but for hidden ones) and globs ("books/**/*.md"), with
+      name: files, folders (all *.txt in them, recursively, except hidden ones) and globs ("books/**/*.md"), with
         commas between.
     """
     found = [path for one in name.split(",") for path in _matches(storage.here(data_dir, one.strip()), stem(split))]

@@ -31,13 +31,13 @@ def attentions(*shape: int) -> np.ndarray:
 
 def test_filters_are_principal_components():
     kernel = RNG.normal(size=(3, 2, 3, 10))
-    components, variance = filters.principal_components(kernel, most=4)
+    components, variance = filters.principal_components(kernel)
     rows = kernel.reshape(18, 10).T
     _, singular, directions = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
-    assert components.shape == (4, 3, 2, 3)
-    dots = np.abs((components.reshape(4, -1) * directions[:4]).sum(-1))
-    np.testing.assert_allclose(dots, 1, atol=1e-6)
-    np.testing.assert_allclose(variance, (singular**2 / (singular**2).sum())[:4], atol=1e-6)
+    assert components.shape == (10, 3, 2, 3)
+    dots = np.abs((components.reshape(10, -1) * directions).sum(-1))
+    np.testing.assert_allclose(dots[:4], 1, atol=1e-6)
+    np.testing.assert_allclose(variance, singular**2 / (singular**2).sum(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("shape", "count"), [((2, 2, 1, 10), 4), ((4, 4, 3, 6), 6), ((4, 4, 3, 60), 28)])

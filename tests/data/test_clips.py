@@ -201,3 +201,11 @@ def test_what_holds_no_frames_is_one_line(pipeline, tmp_path):
 def test_names_that_cannot_be(name, message):
     with pytest.raises(UserError, match=message):
         moving_digits.Source(name, "train")
+
+
+def test_made_up_clips_have_the_shapes_of_real_ones(pipeline):
+    made_up = replace(pipeline, source="synthetic", name="8", eval_splits=("test",))
+    batch, real = next(made_up.train_batches(0)), next(pipeline.train_batches(0))
+    assert {name: (x.shape, x.dtype) for name, x in batch.items()} == {
+        name: (x.shape, x.dtype) for name, x in real.items()
+    }

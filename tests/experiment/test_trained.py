@@ -147,7 +147,7 @@ def test_a_prompt_is_continued_alone_word_by_word_as_beside_others(gpt):
         (lambda run: run.predict(PIXELS * 1.0), "pixels of float64 from 0 to 25. are of no known range"),
         (lambda run: run.predict(np.zeros(3)), r"an array of shape \(3,\) is no image"),
         (lambda run: run.predict("nowhere.png"), "cannot read nowhere.png"),
-        (lambda run: run.predict(ROOT / "launch"), "launch holds no image files"),
+        (lambda run: run.predict(ROOT / "launch"), "launch holds no images"),
         (lambda run: run.attention(PIXELS[:2]), "attention is of one example, and 2 are given"),
         (lambda run: experiment.load(run.run.workdir, step=7), "has no checkpoint of step 7"),
         (lambda run: experiment.load(run.run.workdir, {"task.label": 1}), "config.task.label is not a setting"),

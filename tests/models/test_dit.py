@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from models import dit, sizes
+from models import dit
 
 # 2212.09748 and the code published with it: all parameters with the fixed positions, 4x32x32 latents, 1,000 classes.
 PUBLISHED = {
@@ -26,7 +26,7 @@ PUBLISHED = {
 
 
 def test_every_published_size_has_its_count():
-    assert set(PUBLISHED) == set(sizes.DIT_VARIANTS)
+    assert set(PUBLISHED) == set(dit.VARIANTS)
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)

@@ -43,10 +43,10 @@ def test_an_unknown_size_is_an_error(name):
 def test_a_job_is_a_command_with_seed_changes_and_workdir():
     one = study(base.run(DIGITS, "steps=3", model="a b/c", images=5), after=("visualize.py curves",), seeds=2)
     last = grid.jobs(one, ["--config.log.every_steps=1"])[-1]
-    train, after = last.commands(Path("out"), "python")
+    train, after = last.commands(Path("out"))
     flags = [f"--config={DIGITS}", "--config.seed=1", "--config.steps=3", "--config.log.every_steps=1"]
-    assert train == ["python", "train.py", *flags, "--workdir=out/a_b_c-5-seed1"]
-    assert after == ["python", "visualize.py", "--workdir=out/a_b_c-5-seed1", "curves"]
+    assert train == ["train.py", *flags, "--workdir=out/a_b_c-5-seed1"]
+    assert after == ["visualize.py", "--workdir=out/a_b_c-5-seed1", "curves"]
     assert (last.labels, last.length) == ({"model": "a b/c", "images": 5}, 3)
 
 

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,8 @@ class Script(grid.Job):
 
     code: str = ""
 
-    def commands(self, folder: Path, python: str = sys.executable) -> list[list[str]]:
-        return [[python, "-c", f"here = {str(folder / self.name)!r}\n{self.code}"]]
+    def commands(self, folder: Path) -> list[list[str]]:
+        return [["-c", f"here = {str(folder / self.name)!r}\n{self.code}"]]
 
 
 def script(name: str, code: str) -> Script:

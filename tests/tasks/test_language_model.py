@@ -97,7 +97,7 @@ def test_positions_without_an_end_are_written_in_one_go(variables):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, r"more than the 12 positions that the model has learned: .* goes on from the end of the text alone"),
+        ({}, r"more than the 12 positions that the model has learned: .* goes on from only the end of the text"),
         ({"positions": "alibi"}, r"more than the 12 tokens that the model was trained on.*positions=alibi\)\.$"),
         ({"positions": "rotary"}, r"positions=rotary\): with --config.model.window=12 it sees no distance that"),
         ({"positions": "rotary", "window": 9}, r"positions=rotary\)\.$"),

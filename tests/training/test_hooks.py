@@ -16,7 +16,7 @@ from PIL import Image
 
 from errors import UserError
 from tests.own_hook import heard, own
-from training.hooks import Hooks, find, flat
+from training.hooks import Hooks, find
 
 
 def test_a_hook_that_fails_is_left_out_and_the_run_goes_on(tmp_path, capsys):
@@ -184,7 +184,3 @@ def test_trackio_keeps_a_run(tmp_path):
     assert len({name for name, *_ in rows}) == 1
     logged = [(step, json.loads(metrics)) for _, step, metrics in rows]
     assert [(step, row["train/loss"]) for step, row in logged if "train/loss" in row] == [(1, 1.0), (3, 3.0)]
-
-
-def test_a_config_is_flat_where_a_tracker_wants_it():
-    assert flat({"a": 1, "b": {"c": {"d": 2}}, "e": {}}) == {"a": 1, "b.c.d": 2}

@@ -1,4 +1,4 @@
-"""What else hears of a run as it trains: one file a tracker, found by its name, config.hooks=("wandb",).
+"""Hooks that are told of a run's progress: one file a tracker, found by its name, config.hooks=("wandb",).
 
 A hook is a class `Hook` with any of the methods of `Hook` below; a user's own is a file, ("my_hook.py",), or a module
 that can be imported, ("my_package.hooks",). Its library is imported when it is named and not before. A hook that fails
@@ -159,11 +159,3 @@ def remembered(workdir: Path, tracker: str, made: Callable[[], str]) -> str:
         ids[tracker] = made()
         path.write_text(json.dumps(ids))
     return ids[tracker]
-
-
-def flat(config: Config, prefix: str = "") -> lookup.Json:
-    """A nested config by dotted keys."""
-    found: lookup.Json = {}
-    for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.hooks import Config, flat, library, remembered
+from flax.traverse_util import flatten_dict
+
+from training.hooks import Config, library, remembered
 
 INSTALL = "mlflow==3.17.2"
 LONGEST = 500  # characters of a parameter that every store takes
@@ -31,7 +33,8 @@ class Hook:
         self._client.update_run(self._id, status="RUNNING")
         if not self._client.get_run(self._id).data.params:
             entities = self._library.entities
-            parameters = [entities.Param(key, str(value)[:LONGEST]) for key, value in flat(config).items()]
+            rows = flatten_dict(dict(config), sep=".")
+            parameters = [entities.Param(key, str(value)[:LONGEST]) for key, value in rows.items()]
             for start in range(0, len(parameters), 100):  # which is the most that one call takes
                 self._client.log_batch(self._id, params=parameters[start : start + 100])
 

@@ -6,7 +6,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.hooks import Config, flat, library, remembered
+from flax.traverse_util import flatten_dict
+
+from training.hooks import Config, library, remembered
 
 INSTALL = "trackio==0.43.0"
 
@@ -23,7 +25,7 @@ class Hook:
             project=os.environ.get("TRACKIO_PROJECT", "attend"),
             name=remembered(workdir, "trackio", lambda: f"{workdir.name}-{secrets.token_hex(2)}"),
             resume="allow",
-            config=flat(config),
+            config=flatten_dict(dict(config), sep="."),
             embed=False,
         )
 
