@@ -51,12 +51,10 @@ RUNS: dict[str, tuple[str, tuple[str, ...], str, *tuple[str, ...]]] = {
     for seed in range(3)
 }
 # A short form of `tiny`, for what several seeds are worth more than a long training.
-SHORT = tuple(
-    f"--config.{change}"
-    for change in (
-        *("steps=1400", "model.depth=2", "data.vocabulary_size=4000", "data.batch_tokens=2048"),
-        *("optim.warmup_steps=350", "evaluation.every_steps=0", "checkpoint.every_steps=50"),
-    )
+SHORT = (
+    *("--config.steps=1400", "--config.model.depth=2", "--config.data.vocabulary_size=4000"),
+    *("--config.data.batch_tokens=2048", "--config.optim.warmup_steps=350", "--config.evaluation.every_steps=0"),
+    "--config.checkpoint.every_steps=50",
 )
 RUNS |= {
     f"multi30k en-de short, seed {seed}": (
