@@ -97,7 +97,8 @@ def train_from(
       RollBack: the loop must be left for an earlier step.
     """
     with Prefetch(lambda: run.batches(start), run.devices.put) as batches:
-        state = run.restore(start) if start else run.initialise()
+        with run.compiling():
+            state = run.restore(start) if start else run.initialise()
         meter = Meter(run.task.unit, run.devices.fetch)
         scores: dict[str, float] = {}
         compiled: set[str] = set()

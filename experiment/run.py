@@ -6,6 +6,8 @@ B batch, D width.
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -232,6 +234,24 @@ class Run:
             frozen=self.settings.frozen,
         )
         return self.devices.compile_train(self._compiled()(function), self.abstract_state)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Compiles the training step in a thread, beside what is done within.
+
+        Batches of several shapes, and those to which a teacher adds, are left to the first step, and so is a step that
+        several hosts or pmap compile.
+        """
+        (_, spec), *others = self.pipeline.shapes
+        if others or self.task.teacher or jax.process_count() > 1 or not isinstance(self.devices, parallel.Mesh):
+            yield
+            return
+        # jax finds the program again, as shapes and shardings are the same. It is traced here: only compiling leaves
+        # Python to others.
+        traced = self.train_step.lower(self.abstract_state, self.devices.lay_out_batch(abstract(spec)))
+        with ThreadPoolExecutor(1, "compile") as thread:
+            thread.submit(traced.compile)  # the first step meets with what it raises
+            yield
 
     @cached_property
     def eval_step(self) -> Callable[[Variables, parallel.Batch], Sums]:

@@ -85,6 +85,7 @@ class Case(NamedTuple):
         return ", ".join(parts + [f"dropout {self.dropout:g}"] * (self.dropout > 0))
 
 
+AMPERE = 8.0  # compute capability of the oldest GPUs that cuDNN's kernel runs on
 LONG = 2048  # keys: so many or more, and accelerators should avoid what grows with the square of the length
 
 
@@ -154,12 +155,15 @@ NOTHING_ABSENT: Mapping[Path, str] = {}
 
 @cache
 def _absent() -> Mapping[Path, str]:
-    """What this machine lacks to compile for NVIDIA's GPUs."""
+    """What this machine lacks to compile for NVIDIA's GPUs, or its own GPUs to run."""
     x = jax.ShapeDtypeStruct((1, 8, 1, 8), jnp.bfloat16)
     try:
         jax.eval_shape(partial(jax.nn.dot_product_attention, implementation="cudnn"), x, x, x)
     except RuntimeError as error:
         return {"cudnn": " ".join(str(error).split()).rstrip(".")}
+    capabilities = [float(gpu.compute_capability) for gpu in jax.local_devices() if gpu.platform == "gpu"]
+    if (least := min(capabilities, default=AMPERE)) < AMPERE:
+        return {"cudnn": f"it needs a GPU of compute capability {AMPERE}, and this one has {least}"}
     return {}
 
 

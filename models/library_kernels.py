@@ -23,6 +23,9 @@ def cudnn(
     (batch, queries, heads, _), keys = query.shape, key.shape[1]
     causal = mask.causal and not mask.more
     rows = None if causal else mask.array(queries, keys)
+    if rows is not None:
+        rows = rows.reshape(*(1,) * (4 - rows.ndim), *rows.shape)  # a window alone has no axis of examples and heads
+    bias = bias if bias is None else bias.astype(query.dtype)  # the only one that cuDNN is sure to take
     visible = rows if rows is None else jnp.broadcast_to(rows, (batch, heads, queries, keys))  # no mask may broadcast
     lengths = None
     if queries % 2 or keys % 2:  # jax refuses odd lengths where there are gradients: one more, which nobody sees

@@ -291,8 +291,14 @@ def scored(logits: Float[Array, "*B V"], target: Int[Array, "*B"]) -> tuple[Floa
     """The negative log-likelihood of each target, and whether it is the only likeliest. Of −1 neither has a meaning."""
     here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) == target[..., None]
     chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
-    right = chosen > jnp.max(jnp.where(here, -jnp.inf, logits), axis=-1)  # argmax is slow
-    return jax.nn.logsumexp(logits, axis=-1) - chosen, right
+    return jax.nn.logsumexp(logits, axis=-1) - chosen, only_likeliest(logits, chosen)
+
+
+def only_likeliest(logits: Float[Array, "*B V"], chosen: Float[Array, "*B"]) -> Bool[Array, "*B"]:
+    """Whether the chosen one of the logits is the largest and has no equal. The maximum is logsumexp's own, and its
+    copies are counted in the pass that adds: argmax, or a maximum of the others, would be one more."""
+    highest = jax.lax.stop_gradient(logits.max(-1))
+    return (chosen >= highest) & (jnp.sum(logits >= highest[..., None], axis=-1) == 1)
 
 
 def perplexity(nll: np.ndarray, tokens: np.ndarray) -> dict[str, float]:

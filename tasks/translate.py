@@ -108,10 +108,7 @@ class Task(tasks.Task):
         # Cross-entropy against (1 - e) of the true token and e of the uniform distribution.
         smoothing = self.label_smoothing if train else 0.0
         loss = (1 - smoothing) * nll + smoothing * (log_normaliser - logits.mean(-1)) if smoothing else nll
-        # Chosen by argmax, without ties: the maximum is the normaliser's own, and its copies are counted as it adds.
-        highest = jax.lax.stop_gradient(logits.max(-1))
-        alone = jnp.sum(logits >= highest[..., None], axis=-1) == 1
-        right = ((chosen >= highest) & alone).astype(jnp.float32)
+        right = tasks.only_likeliest(logits, chosen).astype(jnp.float32)
         tokens = mask.sum()
         sums = {
             "loss": (jnp.sum(loss * mask), tokens),

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".cache"
@@ -12,9 +13,9 @@ CACHE = Path(__file__).parents[1] / ".cache"
 gc.set_threshold(50_000, 10, 10)  # as commands.begin
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["NPROC"] = "16"  # with fewer threads than devices, steps that wait for one another can deadlock
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_cpu_use_fusion_emitters=false"  # compiles faster
-)
+# Compiles faster; later versions do not have it, and end at a flag that they do not know.
+QUICK = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # programs that run for milliseconds: compiling is the cost
 os.environ["TFDS_DATA_DIR"] = str(CACHE / "tfds")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / "xla")

@@ -1,5 +1,6 @@
 """Every family of models: 20 steps have the losses that they always had, and every command works with the run."""
 
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -7,8 +8,10 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,8 +82,26 @@ def trained(runs: dict[str, Path], family: str) -> Path:
             changes["hooks"] = (own(runs[""])[0],)
         config = configs.load("configs/vit_digits.py", changes)
         runs[family] = runs[""] / family
-        train(config, runs[family])
+        with compiled() as steps:
+            train(config, runs[family])
+        assert steps == ["jit(train_step)"]  # what was compiled beside the initialisation is what the loop runs
     return runs[family]
+
+
+@contextlib.contextmanager
+def compiled() -> Iterator[list[str]]:
+    """The training steps that are compiled within."""
+    steps: list[str] = []
+
+    def hear(event: str, seconds: float, fun_name: str = "", **_: object) -> None:
+        if event.endswith("backend_compile_duration") and "train_step" in fun_name:
+            steps.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    try:
+        yield steps
+    finally:
+        jax.monitoring.unregister_event_duration_listener(hear)
 
 
 def done(*arguments: object) -> Done:

@@ -15,7 +15,7 @@ import pytest
 
 from errors import UserError
 from experiment import restore
-from tests.conftest import tiny
+from tests.conftest import QUICK, tiny
 from train import train
 from training import hosts, log
 
@@ -25,7 +25,7 @@ TRAINS = """
 import os, signal, sys
 from pathlib import Path
 from data.pipelines import images
-from tests.conftest import tiny
+from tests.conftest import QUICK, tiny
 from train import train
 from training import hosts
 os.environ["XLA_FLAGS"] = os.environ["FLAGS"]  # not the tests' eight devices
@@ -72,7 +72,7 @@ LONGER = {
 
 
 def start(program: str, *arguments: object, devices: int = 1) -> subprocess.Popen:
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_use_fusion_emitters=false"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK}"
     return subprocess.Popen(
         [sys.executable, "-c", f"LONGER = {LONGER!r}\n" + program, *map(str, arguments)],
         cwd=ROOT,

@@ -255,7 +255,8 @@ def train_step(
         return added((params, state.collections, key), batch)
 
     def mean(grads: PyTree, sums: Sums) -> PyTree:
-        return jax.tree.map(lambda g: g / _weight(sums).astype(g.dtype), grads)
+        weight = _weight(sums)
+        return jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
 
     grads, sums, collections = gradient_at(state.params)
     grad_norm, loss, one = optax.tree.norm(mean(grads, sums)), sums["loss"][0] / _weight(sums), jnp.ones(())

@@ -13,7 +13,7 @@ from data import appearance, sources
 from data.items import check_plain, folder_class
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Augment, Share
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, of_rows
 from data.pipelines.examples import Pictures
 from data.sources import Example, Source
 from errors import UserError, shown
@@ -98,6 +98,14 @@ class Pipeline(Pictures):
     def spec(self) -> Spec:
         """image, label and mask."""
         return {"image": ((1, *self.image_shape), "float32"), "label": ((1,), "int32"), "mask": ((1,), "float32")}
+
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """All batches have one shape; those that are mixed have also partner and share."""
+        mixed: Spec = {}
+        if self.augment.mixes and self.source != "synthetic":
+            mixed = {"partner": ((1,), "int32"), "share": ((1,), "float32")}
+        return [(1.0, of_rows(self.spec | mixed, self.batch_size))]
 
     @property
     def wanted(self) -> tuple[str, ...]:

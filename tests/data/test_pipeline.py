@@ -197,7 +197,16 @@ def test_the_spec_is_one_row_of_a_training_batch(arrays):
     pipeline = make("arrays", arrays)
     (batch,) = first(pipeline.train_batches(0), 1)
     assert {name: ((1, *x.shape[1:]), str(x.dtype)) for name, x in batch.items()} == pipeline.spec
+
+
+@pytest.mark.parametrize("augment", [{}, dict(mixup=0.2), dict(cutmix=1.0)])
+def test_the_shapes_are_those_of_training_batches(arrays, augment):
+    pipeline = make("arrays", arrays, augment)
+    (batch,) = first(pipeline.train_batches(0), 1)
     assert pipeline.shapes == [(1.0, {name: (x.shape, str(x.dtype)) for name, x in batch.items()})]
+    made_up = make("synthetic", "7", augment)  # which are not mixed
+    (batch,) = first(made_up.train_batches(0), 1)
+    assert made_up.shapes == [(1.0, {name: (x.shape, str(x.dtype)) for name, x in batch.items()})]
 
 
 def test_a_set_that_is_made_up_has_batches_of_its_spec():

@@ -1,10 +1,13 @@
 """Which way of computing attention is taken where."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from errors import UserError
+from models import kernel_choice
 from models.attention import MultiHeadAttention
 from models.kernel_choice import UNCOMPILED, Case, choice, compiled_for
 from models.masks import causal_mask
@@ -103,3 +106,14 @@ def test_a_machine_without_cudnn_takes_the_next():
     )
     with pytest.raises(UserError, match="cuDNN is not detected"):
         choice("cudnn", SHORT, "cuda", absent=absent)
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [("7.5", "plain"), ("8.0", "cudnn"), ("10.0", "cudnn")])
+def test_a_gpu_older_than_ampere_takes_the_next(capability, chosen, monkeypatch):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda query, *_, **__: query)  # cuDNN is there
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu", compute_capability=capability)])
+    monkeypatch.setattr(kernel_choice, "_absent", kernel_choice._absent.__wrapped__)
+    with compiled_for("gpu") as target:
+        assert kernel_choice.choose("auto", SHORT) == chosen
+    (line,) = target.describe()
+    assert ("7.5" in line) == (capability == "7.5")

@@ -174,6 +174,7 @@ def test_cudnn_gets_even_lengths_and_a_mask_for_each_head_or_a_causal_flag(monke
     def on_any_device(*arrays, implementation, **options):
         assert implementation == "cudnn"
         assert {x.shape[1] for x in arrays} == {20}, "jax refuses odd lengths where there are gradients"
+        assert {x.dtype for x in arrays} == {options["bias"].dtype}
         lengths = options["key_value_seq_lengths"]
         asked.append(
             (
@@ -189,7 +190,8 @@ def test_cudnn_gets_even_lengths_and_a_mask_for_each_head_or_a_causal_flag(monke
     bias = jnp.asarray(RNG.normal(size=(B, H, length, length)), jnp.float32)
     own = (B,) if length % 2 else None
     whole = (False, (B, H, 20, 20), own)
-    expected = {"nothing": (False, None, own), "causal": (True, None, None), "padding": whole, "all": whole}
+    expected = {"nothing": (False, None, own), "causal": (True, None, None)}
+    expected |= dict.fromkeys(("padding", "window", "all", "no axis of examples"), whole)
     for name, arguments in expected.items():
         mask = masks(length, length)[name]
         found = with_gradients(lambda q, k, b, mask=mask: cudnn(q, k, k, mask, b), query, key, bias)
@@ -198,3 +200,4 @@ def test_cudnn_gets_even_lengths_and_a_mask_for_each_head_or_a_causal_flag(monke
         assert_equal(found, plainly, 1e-5)
         assert set(asked) == {arguments}
         asked.clear()
+    jax.eval_shape(lambda q, b: cudnn(q, q, q, Mask(), b), query.astype(jnp.bfloat16), bias)

@@ -13,6 +13,7 @@ import pytest
 import input_pipeline
 from data.pipelines.base import Feed
 from models import gpt
+from tasks import scored
 from tasks.language_model import NONE, Task, ending
 
 V, CONTEXT, LENGTH = 11, 12, 30
@@ -193,3 +194,11 @@ def test_overlapping_windows_give_the_loss_of_a_loop_and_less_than_windows_apart
     assert loss[1] == len(expected)
     assert loss[0] == pytest.approx(sum(expected), rel=1e-5)
     assert (sum(expected) < sum(apart)) == bool(stride)
+
+
+def test_a_token_is_right_if_it_alone_is_the_likeliest():
+    low = -jnp.inf
+    logits = jnp.array([[1.0, 3, 2], [3, 3, 2], [1, 3, 2], [low, 0, low], [low, low, low]])
+    nll, right = scored(logits, jnp.array([1, 0, 2, 1, 0]))
+    assert right.tolist() == [True, False, False, True, False]
+    np.testing.assert_allclose(nll[:3], np.log(np.exp(logits[:3]).sum(-1)) - np.array([3, 3, 2]), rtol=1e-6)

@@ -302,3 +302,21 @@ def test_feature_maps_are_split_between_a_resnets_units():
     forward = devices.compile(partial(step.eval_step, model=RESNET, task=tasks.build("classify")))
     program = str(forward.trace(state_of_images(RESNET).eval_variables, devices.lay_out_batch(batch)).jaxpr)
     assert program.count("sharding_constraint[") == 2
+
+
+def test_an_initialisation_compiled_with_less_effort_has_the_same_bits():
+    draws = nn.initializers
+    kinds = (draws.normal(0.02), draws.truncated_normal(0.02), draws.xavier_uniform(), draws.lecun_normal())
+
+    def initial() -> list[jax.Array]:
+        return [draw(jax.random.key(i), (33, 65)) for i, draw in enumerate((*kinds, draws.orthogonal()))]
+
+    assert parallel._briefly(ALL) is None  # the tests optimise nothing
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        assert parallel._briefly(ALL) == parallel.RUNS_ONCE
+        whole, briefly = jax.jit(initial)(), Mesh(ALL[:1], 1).initialise(initial)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", True)
+    for one, other in zip(whole, briefly, strict=True):
+        np.testing.assert_array_equal(one, other)
