@@ -17,11 +17,14 @@ from errors import UserError
 from lookup import Depth, Rate, Size
 from models import sizes, variants
 from models.arrays import AnyArray
+from models.attention import Options
 from models.decoder import Cache, Decoder, follow
 from models.encoder import Activation, Encoder, Norm, Remat
 from models.kernel_choice import Kernel
 from models.masks import as_mask, causal_mask, padding_mask, segment_mask
-from models.positions import AddTokenPositions, TokenKind, positions_in_segments
+from models.positions import AddTokenPositions, RelativeBias, TokenKind, positions_in_segments
+
+BUCKETS, FURTHEST = 32, 128  # of distances: see RelativeBias
 
 
 class Model(nn.Module):
@@ -42,10 +45,12 @@ class Model(nn.Module):
       residual: whether each sub-layer's output is added to its input, or takes its place.
       scale: whether scores are divided by the root of the head size.
       causal: whether a target token sees only those before it. Without it, training shows the decoder its answer.
-      positions: see AddTokenPositions of models/positions.py.
+      positions: see AddTokenPositions of models/positions.py; or those that self-attention alone sees: "rotary", see
+        Options of models/attention.py, or "relative", see RelativeBias of models/positions.py, with T5's buckets.
       max_length: the number of learned positions; sinusoids have no end.
       tie: "all": source, target and output layer share one matrix (section 3.4) | "target": target and output |
-        "none". Embeddings are multiplied by sqrt(D).
+        "none".
+      scale_embeddings: whether embeddings are multiplied by sqrt(D), as in the paper (section 3.4).
       output_bias: whether the output layer has a bias, as Marian's has; the paper's has none.
       dropout: on the output of each sub-layer and on embeddings with positions (section 5.4).
       attention_dropout: on attention weights, where the paper has none and its later code has.
@@ -71,9 +76,10 @@ class Model(nn.Module):
     residual: bool = True
     scale: bool = True
     causal: bool = True
-    positions: TokenKind = "sinusoid_1d"
+    positions: TokenKind | Literal["rotary", "relative"] = "sinusoid_1d"
     max_length: Size = 256
     tie: Literal["all", "target", "none"] = "all"
+    scale_embeddings: bool = True
     output_bias: bool = False
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.0
@@ -115,8 +121,18 @@ class Model(nn.Module):
             )
         if self.output_bias:
             self.bias = self.param("logits_bias", nn.initializers.zeros, (self.outputs,))
-        self.source_positions = AddTokenPositions(self.positions, self.max_length)
-        self.target_positions = AddTokenPositions(self.positions, self.max_length)
+        added: TokenKind = "none" if self.positions == "rotary" or self.positions == "relative" else self.positions
+        self.source_positions = AddTokenPositions(added, self.max_length)
+        self.target_positions = AddTokenPositions(added, self.max_length)
+        if self.positions == "relative":
+            relative = partial(
+                RelativeBias,
+                size.heads,
+                buckets=BUCKETS,
+                furthest=FURTHEST,
+                embedding_init=nn.initializers.normal(size.width**-0.5),
+            )
+            self.encoder_relative, self.decoder_relative = relative(both_sides=True), relative(both_sides=False)
         layers: dict[str, Any] = dict(  # arguments of Encoder and Decoder
             heads=size.heads,
             mlp_dim=size.mlp_dim,
@@ -130,6 +146,7 @@ class Model(nn.Module):
             residual=self.residual,
             scale=self.scale,
             activation=self.activation,
+            options=Options(distances="rotary" if self.positions == "rotary" else "none"),
             remat=self.remat,
             kernel=self.kernel,
             dtype=dtype,
@@ -161,8 +178,9 @@ class Model(nn.Module):
         if source_segment is not None and target_segment is not None:
             self_mask &= segment_mask(target_segment, target_segment)
             cross_mask = segment_mask(target_segment, source_segment)
-        x = self._embed(self.embedding, self.target_positions, inputs, target_segment, train)
-        return self._logits(self.decoder(x, memory, self_mask, cross_mask, train=train))
+        x, length = self._embed(self.embedding, self.target_positions, inputs, target_segment, train), inputs.shape[1]
+        bias = self.decoder_relative(length, length) if self.positions == "relative" else None
+        return self._logits(self.decoder(x, memory, self_mask, cross_mask, bias, train=train))
 
     def encode(
         self, source: Int[AnyArray, "B S"], source_segment: Int[AnyArray, "B S"] | None = None, *, train: bool
@@ -170,8 +188,9 @@ class Model(nn.Module):
         """The source as the decoder sees it."""
         mask = padding_mask(source != 0) if source_segment is None else segment_mask(source_segment, source_segment)
         embedding = self.embedding if self.tie == "all" else self.source_embedding
-        x = self._embed(embedding, self.source_positions, source, source_segment, train)
-        return self.encoder(x, mask, train=train)
+        x, length = self._embed(embedding, self.source_positions, source, source_segment, train), source.shape[1]
+        bias = self.encoder_relative(length, length) if self.positions == "relative" else None
+        return self.encoder(x, mask, bias, train=train)
 
     def start(self, source: Int[AnyArray, "B S"], *, beams: int, length: int) -> Cache:
         """The cache that `step` begins with.
@@ -199,10 +218,13 @@ class Model(nn.Module):
           cache: of `start` or of the step before.
         """
         index, length = cache["index"], cache["writer"].shape[2]
-        writer, mask = follow(cache["writer"], parents, index)
-        x = self.embedding(tokens) * self.size.width**0.5
-        x = self.target_positions(x, index[None, None], length)
-        x, layers = self.decoder.step(x, cache["layers"], index * tokens.shape[1], mask, cache["source_mask"])
+        (writer, mask), beams = follow(cache["writer"], parents, index), tokens.shape[1]
+        position = index[None, None]
+        x = self.target_positions(self._scaled(self.embedding(tokens)), position, length)
+        bias = None
+        if self.positions == "relative":
+            bias = jnp.repeat(self.decoder_relative.row(index, length), beams, axis=-1)  # K kept tokens at each place
+        x, layers = self.decoder.step(x, cache["layers"], index * beams, mask, cache["source_mask"], bias, position)
         return self._logits(x), cache | {"layers": layers, "index": index + 1, "writer": writer}
 
     def lens(self, x: Float[Array, "B T D"]) -> Float32[Array, "B T V"]:
@@ -218,8 +240,10 @@ class Model(nn.Module):
         train: bool,
     ) -> jax.Array:
         position = jnp.arange(tokens.shape[1])[None] if segment is None else positions_in_segments(segment)
-        x = embedding(tokens) * self.size.width**0.5
-        return self.drop(positions(x, position, tokens.shape[1]), deterministic=not train)
+        return self.drop(positions(self._scaled(embedding(tokens)), position, tokens.shape[1]), deterministic=not train)
+
+    def _scaled(self, x: jax.Array) -> jax.Array:
+        return x * self.size.width**0.5 if self.scale_embeddings else x
 
     def _logits(self, x: jax.Array) -> jax.Array:
         logits = (self.head(x) if self.tie == "none" else self.embedding.attend(x)).astype(jnp.float32)

@@ -15,7 +15,7 @@ import pytest
 import commands
 from analysis.studies import isoflop
 from errors import UserError
-from results import claims, equal_budget, rows, transfer, translation
+from results import claims, equal_budget, inside_vit, rows, transfer, translation
 from results.rows import (
     Claim,
     Computed,
@@ -25,6 +25,8 @@ from results.rows import (
     Verdict,
     attention,
     dense,
+    embeddings,
+    inside,
     judging,
     page,
     recurrence,
@@ -218,6 +220,10 @@ def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
     CHEAT = "no causal mask"
     assert of("no_positions", base=0.9, no_positions=0.1) == Verdict.HOLDS
     assert of("no_positions", 0.3, base=0.9, no_positions=0.8) == Verdict.DIRECTION
+    coded = dict(base=0.9, no_positions=0.1, learned_positions=0.9, rotary_positions=0.9)
+    assert of("order_positions", **coded, relative_positions=0.8) == Verdict.HOLDS
+    assert of("order_positions", 0.3, **coded, relative_positions=0.2) == Verdict.DIRECTION
+    assert of("order_positions", **coded, relative_positions=0.05) == Verdict.NOT
     assert of("no_mask", base=0.9, no_causal_mask=0.0) == Verdict.HOLDS
     assert of("no_mask", base=0.9, no_causal_mask=0.5) == Verdict.DIRECTION
     assert of("no_mask", base=0.0, no_causal_mask=0.1) == Verdict.NOT
@@ -237,6 +243,41 @@ def test_heads_hold_only_where_the_most_are_worse_too():
         Verdict.DIRECTION,
         Verdict.NOT,
     ]
+
+
+def test_the_verdicts_on_embeddings_and_smoothing_follow_bleu_and_the_loss():
+    def of(judge: Callable[[rows.Rows], Found], bleu: float, nll: float = 2.0, spread: float = 0.0) -> Verdict:
+        """Of a model without a part, where the whole one has 30 BLEU and a loss of 2.1."""
+        others = ("three matrices", "embeddings not scaled", "no smoothing")
+        points = {("base",): 30.0} | {(name,): bleu for name in others}
+        own = seeded("validation/bleu", points, "part", spread=spread, steps=1400, parameters=1e6)
+        for row in own:
+            row["validation/nll"] = (2.1 if row["part"] == "base" else nll) + 1e-3 * row["seed"]
+        return judge(own).verdict
+
+    assert [of(embeddings.judge_tying, bleu) for bleu in (29.0, 30.5, 31.5)] == [
+        Verdict.HOLDS,
+        Verdict.HOLDS,
+        Verdict.NOT,
+    ]
+    assert of(embeddings.judge_tying, 30.5, spread=1.0) == Verdict.DIRECTION, "noise does not exclude harm"
+    assert [of(embeddings.judge_scale, bleu) for bleu in (29.0, 30.5)] == [Verdict.HOLDS, Verdict.NOT]
+    assert of(embeddings.judge_scale, 29.0, spread=1.0) == Verdict.DIRECTION
+    assert of(embeddings.judge_smoothing, 29.0) == Verdict.HOLDS
+    assert of(embeddings.judge_smoothing, 29.0, spread=1.0) == Verdict.DIRECTION
+    assert of(embeddings.judge_smoothing, 30.5) == Verdict.NOT, "perplexity is worse, and BLEU too"
+    assert of(embeddings.judge_smoothing, 29.0, nll=2.2) == Verdict.NOT, "both are better"
+
+
+def test_a_class_token_is_better_with_length_only_where_the_gap_grows():
+    def of(short: float, long: float, spread: float = 0.0) -> Verdict:
+        points = {("token", 16.0): 0.9, ("token", 256.0): 0.8}
+        points |= {("mean", 16.0): 0.9 - short, ("mean", 256.0): 0.8 - long}
+        own = seeded("test/accuracy", points, "pooling", "length", spread=spread, steps=600)
+        return embeddings.judge_pooling(own).verdict
+
+    assert [of(0.0, 0.3), of(0.3, 0.1), of(0.0, 0.0), of(-0.2, -0.1)] == [Verdict.HOLDS, *[Verdict.NOT] * 3]
+    assert of(0.0, 0.1, spread=0.1) == Verdict.DIRECTION
 
 
 def test_learned_positions_are_alike_only_by_narrow_intervals():
@@ -374,7 +415,7 @@ def test_a_published_number_is_reached_by_the_mean_of_the_seeds_there_are():
 @pytest.mark.parametrize("how", translation.DECODINGS)
 def test_ways_to_decode_have_keys_that_there_are(how):
     flags = (flag for flag in translation.DECODINGS[how] if flag.startswith("--config."))
-    grid.read_config(how, ("--config=configs/transformer_multi30k.py:en-de+tiny", *flags))
+    grid.read_config(how, ("--config=configs/transformer_multi30k.py:en-de+tiny", *translation.SHORT, *flags))
 
 
 def test_more_pretraining_is_compared_by_seed_of_both_families():
@@ -390,12 +431,160 @@ def test_more_pretraining_is_compared_by_seed_of_both_families():
     assert ROWS["more_pretraining"].found().verdict == Verdict.OPEN, "the record is older"
 
 
+def test_stages_of_the_vit_are_compared_by_seed():
+    def of(judge: Callable[[rows.Numbers], Found], *gaps: list[float]) -> Verdict:
+        """Of accuracies that are by so much above those before them, by seed."""
+        names = ("from scratch", transfer.AFTER_NO_LABELS, "fine-tuned")
+        if len(gaps) == 1:
+            names = (transfer.AT_LOW, transfer.AT_HIGH)
+        accuracy = np.cumsum([[0.60, 0.65, 0.70], *gaps], axis=0).tolist()
+        return judge({"ViT": dict(zip(names, accuracy, strict=True))}).verdict
+
+    up, unsure, down = [0.02, 0.021, 0.022], [0.05, 0.01, -0.02], [-0.02, -0.021, -0.022]
+    assert of(vision.judge_supervised, up, up) == Verdict.HOLDS
+    assert of(vision.judge_supervised, up, unsure) == Verdict.DIRECTION
+    assert of(vision.judge_supervised, up, down) == of(vision.judge_supervised, down, up) == Verdict.NOT
+    assert [of(vision.judge_resolution, gap) for gap in (up, unsure, down)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+    assert ROWS["resolution"].found().verdict == Verdict.OPEN, "the record is older"
+
+
+@pytest.mark.parametrize("name", transfer.STAGES | transfer.OF_VIT)
+def test_a_stage_has_keys_that_there_are_and_begins_with_one_before_it(name):
+    stages = transfer.STAGES | transfer.OF_VIT
+    first, *flags = transfer.flags_of(stages[name], transfer.CONFIGS["ViT"], 0, Path("a.npz"), Path("b.npz"))
+    config = grid.read_config(name, (first, *flags))
+    assert config.data.name == ("a.npz" if stages[name].pre else "b.npz")
+    if after := stages[name].after:
+        assert [*stages].index(after) < [*stages].index(name)
+        assert stages[after].pre
+        assert config.init_from == str(transfer.workdir(transfer.CONFIGS["ViT"], 0, after))
+
+
+def inside_of(**numbers: list[object]) -> rows.Numbers:
+    """A record of three seeds: each number after training, and before it 0.3 or, with _ at its end, what is given."""
+    names = {
+        "variance": "variance of the first components",
+        "near": "similarity by nearness",
+        "along": "similarity along minus across",
+        "distance": "attention distance",
+        "pointing": "pointing",
+    }
+    runs = [
+        {"test/accuracy": 0.8}
+        | {
+            state: {"uniform distance": 30.0, "chance of pointing": 0.25}
+            | {names[key]: values[seed] for key, values in numbers.items()}
+            | ({names["pointing"]: 0.4 + seed / 100, names["variance"]: 0.4} if state == "untrained" else {})
+            for state in ("trained", "untrained")
+        }
+        for seed in range(3)
+    ]
+    return {"runs": runs, "commit": "c"}
+
+
+def test_the_verdicts_on_what_a_vit_has_learned_need_more_than_noise():
+    steady, noisy = [0.0, 0.001, 0.002], [-0.3, 0.05, 0.4]
+
+    def around(value: float, spread: list[float]) -> list[object]:
+        return [value + one for one in spread]
+
+    def of(judge: Callable[[rows.Numbers], Found], **numbers: list[object]) -> Verdict:
+        found = judge(inside_of(**numbers))
+        assert found.commits == ("c",)
+        assert found.figure.startswith("results/inside_vit/")
+        return found.verdict
+
+    for judge, key, values in (
+        (inside.judge_filters, "variance", (0.6, 0.45, 0.39)),  # before training 0.4; at least half is few
+        (inside.judge_pointing, "pointing", (0.6, 0.45, 0.39)),
+    ):
+        assert [of(judge, **{key: around(value, steady)}) for value in values] == [
+            Verdict.HOLDS,
+            Verdict.DIRECTION,
+            Verdict.NOT,
+        ]
+        assert of(judge, **{key: around(0.6, noisy)}) == Verdict.DIRECTION
+
+    def positions(near: list[object], along: list[object]) -> Verdict:
+        return of(inside.judge_positions, near=near, along=along)
+
+    up, down = around(0.3, steady), around(-0.3, steady)
+    assert [positions(up, up), positions(up, down), positions(down, up)] == [
+        Verdict.HOLDS,
+        Verdict.DIRECTION,
+        Verdict.NOT,
+    ]
+
+    def distance(first: float, last: float, spread: list[float]) -> Verdict:
+        layers = [[[10.0, first], [last + 10 * one, last]] for one in spread]
+        return of(inside.judge_distance, distance=layers)
+
+    assert distance(28.0, 29.0, steady) == Verdict.HOLDS
+    assert distance(20.0, 29.0, steady) == Verdict.DIRECTION, "no head of the first layer looks across the image"
+    assert distance(28.0, 20.0, noisy) == Verdict.DIRECTION
+    assert distance(28.0, 12.0, steady) == Verdict.NOT
+
+
+def test_the_pixels_of_a_garment_on_a_canvas_are_known():
+    images = np.random.default_rng(0).integers(0, 3, (20, 28, 28)).astype(np.uint8) * 50
+    canvases, masks = inside_vit.composed(images, np.random.default_rng(0))
+    assert canvases.shape == (20, 56, 56, 1)
+    for image, canvas, mask in zip(images, canvases[..., 0], masks, strict=True):
+        assert np.flatnonzero(mask).size == np.flatnonzero(image).size
+        np.testing.assert_array_equal(canvas[mask > 0], image[image > 0])
+    assert (canvases[..., 0] > 0).sum() > (masks > 0).sum(), "there are pieces of others"
+    np.testing.assert_array_equal(canvases, inside_vit.composed(images, np.random.default_rng(0))[0])
+
+
+def test_how_similar_positions_are_is_told_by_nearness_and_along_lines():
+    place = np.indices((8, 8)).reshape(2, -1).T
+    apart = np.hypot(*np.moveaxis(place[:, None] - place, -1, 0))
+    near, along = inside_vit.structure(-apart.reshape(8, 8, 8, 8))
+    assert (near, along) == (pytest.approx(1), pytest.approx(0))
+    line = (place[:, None] == place).any(-1).astype(float)
+    assert inside_vit.structure(line.reshape(8, 8, 8, 8))[1] == pytest.approx(1)
+
+
+def test_the_run_that_is_looked_into_has_keys_that_there_are():
+    config = grid.read_config("inside", (*inside_vit.FLAGS, "--config.data.name=a.npz"))
+    assert (config.model.positions, config.model.head) == ("learned", "token")
+
+
+def test_a_budget_of_its_own_is_judged_by_the_goal():
+    def of(*bleu: float) -> Found:
+        runs = {
+            f"multi30k de-en tiny, seed {seed}": {
+                "test/bleu": x,
+                "parameters": 1,
+                "minutes of training": 1,
+                "commit": "c",
+            }
+            for seed, x in enumerate(bleu)
+        }
+        evidence = ROWS["own_budget"].evidence
+        assert isinstance(evidence, Recorded)
+        return rows.judged(
+            runs | {f"{recurrence.ATTENDED}, 10 epochs": {"test/bleu": 40.79, "commit": "d"}}, evidence.judge
+        )
+
+    assert of().verdict == Verdict.OPEN
+    assert [of(41.6).verdict, of(41.4).verdict] == [Verdict.HOLDS, Verdict.NOT], "one seed has no interval"
+    assert of(41.3, 41.6, 41.4).verdict == Verdict.DIRECTION
+    assert "40.79" in of(41.6).why
+    assert of(41.6).commits == ("c", "d")
+
+
 def test_ways_to_decode_are_compared_by_seed():
     def of(*gaps: float) -> Found:
         usual, last = translation.USUAL, "5 beams, last"
         runs = {
-            f"multi30k en-de tiny, seed {seed}": {
+            f"multi30k en-de short, seed {seed}": {
                 "validation/bleu by decoding": {usual: 40.0 + seed, last: 40.0 + seed - gap},
+                "parameters": 1_200_000,
                 "commit": "c",
             }
             for seed, gap in enumerate(gaps)
@@ -550,6 +739,15 @@ def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
     assert "[1/2] alignment" in said.out
     assert "[2/2]" not in said.out
     assert said.err == "stopped by Ctrl-C.\n"
+
+
+def test_a_script_that_wrote_other_numbers_than_it_expected_has_a_verdict(monkeypatch, capsys):
+    monkeypatch.setattr(claims.record, "clean_provenance", dict)
+    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    claims.measure([ROWS["alignment"]], data_dir="")
+    out = capsys.readouterr().out
+    assert "ended with status 1: python results/alignment.py" in out
+    assert f"    {ROWS['alignment'].found().verdict}: sequences written backwards" in out
 
 
 def test_the_command_lists_its_rows():

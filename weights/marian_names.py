@@ -19,6 +19,7 @@ FIXED = {
     "norm_epsilon": 1e-5,
     "positions": "sinusoid_halves",
     "tie": "all",
+    "scale_embeddings": True,
     "residual": True,
     "scale": True,
     "causal": True,

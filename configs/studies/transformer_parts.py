@@ -1,6 +1,6 @@
 """What a Transformer is without one of its parts, by exact match of the sequences it writes backwards.
 
-python study.py --study=configs/studies/transformer_parts.py:tiny    offline, an hour and a half on two CPU cores
+python study.py --study=configs/studies/transformer_parts.py:tiny    offline, 39 runs, an hour on two CPU cores
 python study.py --study=configs/studies/transformer_parts.py         the whole recipe of configs/transformer_reverse.py
 """
 
@@ -13,6 +13,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "base": (),
     "no positions": ("model.positions=none",),
     "learned positions": ("model.positions=learned",),
+    "rotary positions": ("model.positions=rotary",),
+    "relative positions": ("model.positions=relative",),
     "no causal mask": ("model.causal=False",),
     "no residuals": ("model.residual=False",),
     "no LayerNorm": ("model.norm=none",),
@@ -29,7 +31,7 @@ VARIANTS = {"size": ("tiny",)}
 
 
 def get_config(size: str = "") -> ConfigDict:
-    """The study of a size: "tiny", three of ten epochs, or "" for all."""
+    """The study of a size: "tiny", sequences of up to 15 numbers and three epochs, or "" for 25 numbers and ten."""
     study = base.get_config(
         "Parts of a Transformer",
         "1706.03762, section 3",
@@ -39,9 +41,16 @@ def get_config(size: str = "") -> ConfigDict:
         "The paper has no such table. It says why each part is there: positions, since attention has no order; the "
         "mask, since no output may depend on later ones; the scale against saturated softmaxes."
     )
-    short = ("epochs=3.0", "evaluation.every_steps=0") if size else ()
+    # Half the tokens of shorter sequences: about as many of them in a batch, and as many steps.
+    fewer = (
+        "data.name=50,15",
+        "data.max_length=18",
+        "data.batch_tokens=2048",
+        "epochs=3.0",
+        "evaluation.every_steps=0",
+    )
     study.runs = tuple(
-        base.run("configs/transformer_reverse.py", *changes, *short, *base.ONE_CHECKPOINT, part=part)
+        base.run("configs/transformer_reverse.py", *changes, *(fewer if size else ()), *base.ONE_CHECKPOINT, part=part)
         for part, changes in PARTS.items()
         if not size or part not in LESS
     )

@@ -11,6 +11,8 @@ from results.rows import (
     Verdict,
     attention,
     dense,
+    embeddings,
+    inside,
     large,
     parts,
     published,
@@ -23,9 +25,9 @@ from results.rows import (
 
 PAGE: Path = ROOT / "docs" / "claims.md"
 PARTS = {
-    "Attention Is All You Need": (*attention.CLAIMS, *parts.CLAIMS, *sizes.CLAIMS),
+    "Attention Is All You Need": (*attention.CLAIMS, *parts.CLAIMS, *embeddings.CLAIMS, *sizes.CLAIMS),
     "Recurrence and attention": recurrence.CLAIMS,
-    "An Image is Worth 16x16 Words": (*vision.CLAIMS, *scaling.CLAIMS),
+    "An Image is Worth 16x16 Words": (*vision.CLAIMS, *inside.CLAIMS, *scaling.CLAIMS),
     "What came of ViT": dense.CLAIMS,
     "Other modalities, and without labels": unified.CLAIMS,
     "Small models that others published": published.CLAIMS,

@@ -6,9 +6,10 @@ from results import recorded
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
 from results.rows.judging import above, difference, least
 
-STUDY, MINUTES = "transformer_parts:tiny", 90
+STUDY, MINUTES = "transformer_parts:tiny", 60
+KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
 NOTHING = 0.01  # nats a token, of a decoder that is shown what it should say
-SETTING = "sequences of up to 25 numbers written backwards, three epochs, 3 seeds"
+SETTING = "sequences of up to 15 numbers written backwards, three epochs, 3 seeds"
 
 
 def _without(part: str, beside: str = "base", shown: str = "") -> Callable[[Rows], Found]:
@@ -45,6 +46,19 @@ def judge_mask(rows: Rows) -> Found:
     )
 
 
+def judge_order(rows: Rows) -> Found:
+    """With positions of each kind above without any."""
+    match = recorded.mean_by(rows, "part", metric="test/exact_match")
+    without, kinds = "no positions", {"sinusoids": "base"} | {kind: f"{kind} positions" for kind in KINDS}
+    shown = {without: match[without]} | {kind: match[part] for kind, part in kinds.items()}
+    return Found(
+        f"{SETTING}, exact match: "
+        + ", ".join(f"{name} {100 * mean:.1f} ± {100 * half:.1f} %" for name, (mean, half) in shown.items()),
+        least(*(above(match[part], match[without]) for part in kinds.values())),
+        "relative ones are T5's biases of distances; only self-attention sees these and rotary ones",
+    )
+
+
 def judge_norms(rows: Rows) -> Found:
     """Post-LN falls behind pre-LN with depth."""
     match = recorded.mean_by(rows, "part", metric="test/exact_match")
@@ -71,6 +85,12 @@ CLAIMS = (
         "Without positions attention has no order.",
         f"{PAPER}, section 3.5",
         _without("no positions", shown="learned positions"),
+    ),
+    _claim(
+        "order_positions",
+        "Sinusoids, learned, rotary and relative positions: each of them tells attention the order.",
+        f"{PAPER}, section 3.5; 2104.09864; 1910.10683",
+        judge_order,
     ),
     _claim(
         "no_mask",

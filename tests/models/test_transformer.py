@@ -19,6 +19,8 @@ TINY = dict(
 )
 UNSEEN = V - 1  # a token of no sentence here
 
+ROTARY, RELATIVE = dict(positions="rotary", head_dim=4), dict(positions="relative")
+
 SOURCE = np.random.default_rng(1).integers(1, UNSEEN, (B, S))
 SOURCE[1, 4:] = 0
 REAL = SOURCE != 0
@@ -121,6 +123,8 @@ def test_a_probe_sees_how_each_layer_attends_to_the_source_and_changes_no_logit(
         (1, dict(norm="pre", positions="learned", tie="none")),
         (K, dict(positions="learned", tie="target")),
         (K, dict(norm="pre")),
+        (K, ROTARY),
+        (K, RELATIVE),
     ],
     ids=str,
 )
@@ -171,7 +175,9 @@ def test_without_positions_the_order_of_the_source_means_nothing(whole):
     run, variables = whole(positions="none")
     turned = np.where(REAL, np.stack([np.concatenate([row[row != 0][::-1], row[row == 0]]) for row in SOURCE]), 0)
     close(run(variables, turned, INPUTS), run(variables, SOURCE, INPUTS))
-    assert np.abs(whole()[0](whole()[1], turned, INPUTS) - whole()[0](whole()[1], SOURCE, INPUTS)).max() > 1e-2
+    for arguments in ({}, ROTARY, RELATIVE):
+        run, variables = whole(**arguments)
+        assert np.abs(run(variables, turned, INPUTS) - run(variables, SOURCE, INPUTS)).max() > 1e-2, arguments
 
 
 def test_without_the_scale_scores_are_those_of_queries_that_are_larger_by_its_inverse(whole):
@@ -210,6 +216,15 @@ def test_sentences_in_one_row_get_the_logits_that_each_gets_alone(whole):
     first, second = run(variables, *ALONE)[:, :2]
     packed = run(variables, *PACKED, *SEGMENTS)
     close(packed[:, :4], np.stack([[*first, *second], [*second, *first]]))
+
+
+def test_without_their_scale_embeddings_are_those_of_a_table_that_is_larger_by_it(whole):
+    run, variables = whole(**SEPARATE, scale_embeddings=False)
+    larger = jax.tree_util.tree_map_with_path(
+        lambda path, x: x * D**0.5 if path[1].key in ("embedding", "source_embedding") else x,
+        variables,
+    )
+    close(run(larger, SOURCE, INPUTS), whole(**SEPARATE)[0](variables, SOURCE, INPUTS))
 
 
 def test_a_sentence_changes_nothing_of_another_in_its_row_and_junk_in_the_padding_nothing_at_all(whole):
