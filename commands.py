@@ -20,6 +20,7 @@ from lookup import Json
 
 FLAGS = flags.FLAGS
 LONGEST_NAME = 255  # bytes, of a file or folder
+NO_LENGTH = ("", "0", "0.0", "None")  # of a run: a key as it is set on a command line
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 NVIDIA = "/dev/nvidia0"
 ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this machine: GPUs, also under Windows, and TPUs
@@ -273,7 +274,7 @@ def _parse(argv: list[str], default_config: str) -> list[str]:
             f"--config={file}: this command takes the config of the run in --workdir; change a key of it by "
             "--config.KEY=VALUE."
         )
-    if _value(argv, "config.steps").strip("0") and _value(argv, "config.epochs").strip("0."):
+    if all(_value(argv, f"config.{length}") not in NO_LENGTH for length in ("steps", "epochs")):
         raise UserError("both --config.steps and --config.epochs are given: choose one.")
     config, argv = _study(argv) if kind == "study" else _config(argv, default_config)
     _check_keys(kind, config, argv)
