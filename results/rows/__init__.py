@@ -185,6 +185,7 @@ class Studied:
       minutes: about how long it takes on two cores.
       kept: the folder of results/ where a second size of a study is kept; "" for the study's name.
       data: see Evidence.
+      at_once: runs at a time, each on its own cores: small models do not fill two. 1 where time is measured.
     """
 
     study: str
@@ -192,6 +193,7 @@ class Studied:
     minutes: int
     kept: str = ""
     data: str = ""
+    at_once: int = 2
 
     @property
     def folder(self) -> Path:
@@ -212,8 +214,9 @@ class Studied:
         """See Evidence."""
         del name
         where = " --config.data.data_dir=DIR" * bool(self.data)
+        together = f" --study.at_once={self.at_once}" * (self.at_once > 1)
         # a page a run would be a third of the time of the smallest
-        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')} {NO_PAGES}{where}"
+        return f"python study.py --study=configs/studies/{self.study.replace(':', '.py:')} {NO_PAGES}{together}{where}"
 
     def found(self, name: str) -> Found:
         """See Evidence."""

@@ -6,7 +6,7 @@ from results import recorded
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
 from results.rows.judging import above, difference, least
 
-STUDY, MINUTES = "transformer_parts:tiny", 60
+STUDY, MINUTES = "transformer_parts:tiny", 40
 KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
 NOTHING = 0.01  # nats a token, of a decoder that is shown what it should say
 SETTING = "sequences of up to 15 numbers written backwards, three epochs, 3 seeds"
