@@ -218,18 +218,19 @@ def judge_positions(rows: Rows) -> Found:
 
 
 def judge_shape(rows: Rows) -> Found:
-    """Depth and smaller patches help more than width."""
-    found = accuracies(rows, "scaled", "to")
+    """Depth and smaller patches help more than width. Of each, the changes count that take more compute."""
+    (usual,) = {row["flops_per_example"] for row in rows if row["scaled"] == "base"}
+    found = accuracies([row for row in rows if row["flops_per_example"] >= usual], "scaled", "to")
     base = found["base", "as it is"]
     best = {
         name: max(mean for (scaled, _), mean in found.items() if scaled == name)
         for name in ("depth", "width", "MLP", "patch", "all")
     }
     return Found(
-        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds, base {base[0]:.1f} ± {base[1]:.1f} %; best "
-        "change of "
+        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds, base {base[0]:.1f} ± {base[1]:.1f} %; with "
+        "more "
         + ", ".join(f"{name} {in_points(difference(mean, base))}" for name, mean in best.items())
-        + " points",
+        + " points (of patch: smaller)",
         least(above(best["depth"], best["width"]), above(best["patch"], best["width"])),
     )
 
