@@ -15,7 +15,7 @@ from data import captions, fingerprint, sources
 from data.captions import Simplify
 from data.order import Tensor, tensorflow
 from data.pipelines import images, ragged
-from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread
+from data.pipelines.base import Batch, Change, Known, Section, Spec, Split, Unread, of_rows
 from data.pipelines.ragged import Vocabulary
 from data.sources import Example, Source, synthetic
 from data.tokenizer import Reader
@@ -168,6 +168,12 @@ class Pipeline(images.Pipeline):
         image, mask = ((1, *self.image_shape), "float32"), ((1,), "float32")
         return {"image": image, "tokens": ((1, self.max_length), "int32"), "mask": mask}
 
+    @property
+    def shapes(self) -> list[tuple[float, Spec]]:
+        """All batches have one shape; those of a set of classes have each image's label too."""
+        plain = self.source == "synthetic" or self._captioned(self.train_split)
+        return [(1.0, of_rows(self.spec if plain else self.spec | {"label": ((1,), "int32")}, self.batch_size))]
+
     def most(self, split: str) -> int:
         """M, the most captions that an image of a split has."""
         if not self._captioned(split):
@@ -222,7 +228,8 @@ class Pipeline(images.Pipeline):
         there = ragged.from_files(self.tokenizer, self.learned)
         sizes: dict[str, int | None] = {"outputs": there[0].size if there else self.vocabulary_size}
         epoch = examples / self.batch_size if examples else None
-        return Unread(sizes, self.spec, self.shapes, epoch, ("a full vocabulary",))
+        shapes = [(1.0, of_rows(self.spec, self.batch_size))]
+        return Unread(sizes, self.spec, shapes, epoch, ("a full vocabulary",))
 
     # Batches.
 

@@ -248,6 +248,7 @@ def test_held_out_letters_and_marks_are_seen_and_never_together():
 def test_names_of_classes_are_captions():
     data = pipeline("cyrillic", source="glyph_names", image_size=32, eval_splits=("test[:50]",), max_length=12)
     batch = next(data.train_batches(3))
+    assert data.shapes == [(1.0, {name: (x.shape, str(x.dtype)) for name, x in batch.items()})]
     assert [data.decode(row) for row in batch["tokens"]] == [data.classes[i] for i in batch["label"]]
     for batch in data.eval_batches("test[:50]"):
         for tokens, label, index in zip(batch["tokens"], batch["label"], batch["index"], strict=True):
