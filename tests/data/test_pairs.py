@@ -297,8 +297,8 @@ def test_a_batch_of_sentences_says_what_it_cuts_and_does_not_know(folder):
     assert decoded == ["q1 mond see", "", "q2 ⁇", " ".join(["wald"] * 11)]
     assert [int((row == EOS).sum()) for row in batch["source"]] == [1] * 4
     assert len(notes) == 2
-    assert notes[0].startswith("1 tokens that are not in the vocabulary in: 'q2 neu'")
-    assert notes[1].startswith("cut from 21 to max_length=12 tokens: 'wald wald")
+    assert notes[0].startswith("cut from 21 to max_length=12 tokens: 'wald wald")
+    assert notes[1].startswith("1 tokens that are not in the vocabulary in: 'q2 neu'")
     empty, notes = pipeline.read([""])
     assert (empty["source"].tolist(), notes) == ([[EOS] + [PAD] * 7], [])
 

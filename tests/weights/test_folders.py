@@ -71,7 +71,7 @@ def test_a_folder_is_its_weights_and_what_config_json_says(marian, parts):
         "name": "transformer",
         **dict(width=16, depth=2, mlp_dim=24, heads=2, tie="all", output_bias=True),
         **dict(norm="post", norm_epsilon=1e-5, positions="sinusoid_halves", activation="swish"),
-        **dict(residual=True, scale=True, causal=True),
+        **dict(residual=True, scale=True, causal=True, scale_embeddings=True),
     }
     assert found.vocabulary == {"embedding/embedding": 0, "logits_bias": 0}
 
