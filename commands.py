@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
 
@@ -347,18 +347,15 @@ def _value(argv: list[str], name: str) -> str:
 
 
 def _key_of(flag: str, kind: str, config: ConfigDict) -> str:
-    """What to say of a flag that is not known, and that a key of the config is called; "" if none is."""
+    """An error line for an unknown flag that is the name of a key of the config; "" if no key has this name."""
+    from flax.traverse_util import flatten_dict
 
-    def keys(section: ConfigDict, name: str) -> Iterator[str]:
-        for key, value in section.items():
-            yield from keys(value, f"{name}.{key}") if isinstance(value, ConfigDict) else [f"{name}.{key}"]
-
-    called = [key for key in keys(config, f"--{kind}") if key.endswith(f".{flag}")]
-    return f"--{flag} is not a flag: did you mean {min(called, key=len)}=...?" if called else ""
+    called = [key for key in flatten_dict(config.to_dict(), sep=".") if key.rpartition(".")[2] == flag]
+    return f"--{flag} is not a flag: did you mean --{kind}.{min(called, key=len)}=...?" if called else ""
 
 
 def _numbers(message: str) -> str:
-    """A message of absl, in which a text that is no number is called so in Python's words."""
+    """An error line of absl, in plain English where it quotes Python on a text that is not a number."""
     message = re.sub(r"invalid literal for int\(\) with base 10: '.*'", "should be a whole number", message)
     return re.sub(r"could not convert string to float: '.*'", "should be a number", message)
 

@@ -24,7 +24,7 @@ from experiment.run import Run, abstract
 from experiment.settings import Experiment
 from input_pipeline import Feed, Pipeline
 from lookup import Section
-from training import bucket_checkpoints, checkpoint, optim, parallel, step
+from training import backend, bucket_checkpoints, checkpoint, optim, parallel, step
 
 Builder = Callable[[Section, Feed], Pipeline]
 TEXTS = ("vocabulary", "source_vocabulary")  # by which models of texts are sized
@@ -139,7 +139,7 @@ def _check_without(config: ConfigDict, workdir: Path, known: Record | None, pipe
     """
     if jax.distributed.is_initialized():  # the other hosts have theirs
         return
-    with parallel.cpu_instead() as devices:
+    with backend.cpu_instead() as devices:
         elsewhere = ConfigDict(config.to_dict() | {"parallel": {}})
         run = build(elsewhere, workdir, known, devices=devices, pipeline_of=pipeline_of)
         if known is None:

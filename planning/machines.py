@@ -186,9 +186,9 @@ def described() -> list[str]:
 
 def _here() -> Machine:
     """This machine."""
-    from training import flops, parallel
+    from training import backend, flops
 
-    devices = parallel.present()
+    devices = backend.present()
     statistics = (devices[0].memory_stats() or {}) if devices[0].platform != "cpu" else {}
     memory = statistics.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
     platform = {"gpu": "cuda"}.get(devices[0].platform, devices[0].platform)

@@ -12,7 +12,7 @@ import experiment
 from errors import NoDevice, UserError, explained
 from tests.commandline import command
 from tests.conftest import tiny
-from training import parallel
+from training import backend
 
 LACK = "RESOURCE_EXHAUSTED: Out of memory allocating 289281592768 bytes."
 
@@ -74,7 +74,7 @@ def without_device(monkeypatch) -> None:
 
     cpu = tuple(jax.devices())[:1]
     monkeypatch.setattr(jax, "devices", devices)
-    monkeypatch.setattr(parallel, "cpu_instead", instead)
+    monkeypatch.setattr(backend, "cpu_instead", instead)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_a_missing_device_is_told_after_the_mistakes_of_the_config(changes, mess
     "changes", [{"model.heads": -1}, {"optim.name": "adamm"}, {"checkpoint.keep_last": 0}, {"data.batch_size": 0}]
 )
 def test_keys_are_checked_before_a_device_is_opened(changes, monkeypatch):
-    monkeypatch.setattr(parallel, "present", lambda: pytest.fail("the devices were opened"))
+    monkeypatch.setattr(backend, "present", lambda: pytest.fail("the devices were opened"))
     with pytest.raises(UserError, match=next(iter(changes))):
         experiment.build(tiny(**changes), Path("nowhere"))

@@ -3,8 +3,7 @@
 A run has `Devices`: Mesh, one program over all devices of all hosts, or Pmap, one program a device.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
@@ -14,12 +13,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.experimental import mesh_utils, multihost_utils
-from jax.extend.backend import clear_backends
 from jax.sharding import NamedSharding, PartitionSpec
 from pydantic import NonNegativeInt, PositiveInt
 
-from errors import UserError, explained
-from training import sharding
+from errors import UserError
+from training import backend, sharding
 from training.sharding import Rule
 from training.trees import Batch, PyTree, Shapes
 
@@ -139,31 +137,6 @@ class Devices(Protocol):
         """Of the global batch that `put` has brought here."""
 
 
-def present() -> tuple[jax.Device, ...]:
-    """The devices of all hosts.
-
-    Raises:
-      NoDevice: there is none of the kind that JAX_PLATFORMS asks for.
-    """
-    try:
-        return tuple(jax.devices())
-    except (RuntimeError, AssertionError) as error:  # which one, and whether it says anything, depends on the kind
-        kind = jax.config.values["jax_platforms"]
-        raise explained(RuntimeError(str(error) or f"Unable to initialize backend {kind!r}: not installed")) from None
-
-
-@contextmanager
-def cpu_instead() -> Iterator[tuple[jax.Device, ...]]:
-    """The CPU, where `present` finds no device. Afterwards JAX is as it was."""
-    platforms = jax.config.values["jax_platforms"]
-    jax.config.update("jax_platforms", "cpu")
-    try:
-        yield tuple(jax.devices())[:1]
-    finally:
-        jax.config.update("jax_platforms", platforms)
-        clear_backends()
-
-
 def make(
     mode: Literal["auto", "pmap", "mesh"] = "auto",
     *,
@@ -187,7 +160,7 @@ def make(
     Raises:
       UserError: a mesh that is not of so many devices, or pmap with a split model; or there is no device.
     """
-    devices = tuple(devices or present())
+    devices = tuple(devices or backend.present())
     count, split = len(devices), fsdp * tensor
     if mode == "pmap" or (mode == "auto" and count > 1 and split == 1 and not rules and data in (0, count)):
         if split > 1 or rules or data not in (0, count):

@@ -340,7 +340,7 @@ class Base(Generic[Opened, S]):
 
     @property
     def buffer(self) -> int:
-        """Records that a set is shuffled with which can only be streamed."""
+        """Records in the shuffle buffer of a set that can only be streamed."""
         raise NotImplementedError
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:

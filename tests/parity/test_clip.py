@@ -127,7 +127,7 @@ def test_transformers(torch, measured, tmp_path, form, options):
 
 def test_the_tokenizer_of_a_clip(tmp_path):
     """CLIP's byte-level BPE with word ends, by a small tokenizer.json."""
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed: make test-parity")
     from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
     from tokenizers import models as kinds
 
@@ -154,7 +154,7 @@ def test_the_tokenizer_of_a_clip(tmp_path):
 
 
 def test_the_tokenizer_of_a_siglip(tmp_path):
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed: make test-parity")
     import sentencepiece
 
     (tmp_path / "texts").write_text("a photo of a cat\na photo of two dogs\nthe dog is running\n" * 5)

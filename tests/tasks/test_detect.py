@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pycocotools import coco, cocoeval
 from scipy.optimize import linear_sum_assignment
 
 from errors import UserError
@@ -145,7 +146,6 @@ def test_noised_boxes_are_judged_by_their_own_truth():
 
 def test_ap_is_the_tools_own(tmp_path, capsys):
     """Rows of two uneven batches against a file of COCO's, read by the tool. Areas are those of outlines."""
-    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
     rng, n, size = np.random.default_rng(0), 12, np.array([120, 180])
     labels = np.where(np.arange(M) < rng.integers(0, M + 1, (n, 1)), rng.integers(0, C, (n, M)), -1)
     low = rng.uniform(0, 0.5, (n, M, 2))
