@@ -13,8 +13,13 @@ CACHE = Path(__file__).parents[1] / ".cache"
 gc.set_threshold(50_000, 10, 10)  # as commands.begin
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["NPROC"] = "16"  # with fewer threads than devices, steps that wait for one another can deadlock
-# Compiles faster; later versions do not have it, and end at a flag that they do not know.
-QUICK = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
+# Compiles faster; later versions may not have them, and end at a flag that they do not know.
+QUICK = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE "
+    "--xla_cpu_parallel_codegen_split_count=1"  # a program is compiled as one: what many threads add is work
+    if version("jaxlib").startswith("0.10.")
+    else ""
+)
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {QUICK}"
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # programs that run for milliseconds: compiling is the cost
 os.environ["TFDS_DATA_DIR"] = str(CACHE / "tfds")

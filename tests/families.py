@@ -31,7 +31,7 @@ IMAGES = {
     "data.mean": (0.5,),
     "data.std": (0.5,),
     "data.batch_size": 32,
-    "data.eval_batch_size": 96,
+    "data.eval_batch_size": 48,
     "data.eval_splits": ("test[:96]",),
     "data.augment.shift": 0.1,
     "data.augment.rotate": 0.0,
@@ -80,7 +80,7 @@ CLIPS = {
     "data.mean": (0.5,),
     "data.std": (0.5,),
     "data.batch_size": 32,
-    "data.eval_batch_size": 96,
+    "data.eval_batch_size": 48,
     "data.eval_splits": ("test[:96]",),
     **{f"data.augment.{key}": 0.0 for key in ("rotate", "zoom", "shear", "shift")},
 }

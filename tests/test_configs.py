@@ -50,13 +50,13 @@ def load(name: str, variant: str | None = None, small: bool = False):
     return configs.load(":".join(filter(None, [f"configs/{name}.py", variant, "debug" * small])))
 
 
-OWN = [name for name in NAMES if load(name).recipe]  # see tests/test_own_data.py
-REAL = [name for name in NAMES if name not in OWN]
+KIND = {name: "own" if config.recipe else config.data.kind for name in NAMES for config in [load(name)]}
+REAL = [name for name in NAMES if KIND[name] != "own"]  # the others: see tests/test_own_data.py
 KINDS = ("images", "class_images", "boxes", "views", "image_texts")
-IMAGES = [name for name in REAL if load(name).data.kind in KINDS]
-CLIPS = [name for name in REAL if load(name).data.kind == "clips"]
-MASKS = [name for name in REAL if load(name).data.kind == "masks"]
-CAPTIONS = [name for name in REAL if load(name).data.kind == "captions"]
+IMAGES = [name for name in REAL if KIND[name] in KINDS]
+CLIPS = [name for name in REAL if KIND[name] == "clips"]
+MASKS = [name for name in REAL if KIND[name] == "masks"]
+CAPTIONS = [name for name in REAL if KIND[name] == "captions"]
 TEXTS = [name for name in REAL if name not in (*IMAGES, *CLIPS, *MASKS, *CAPTIONS)]
 
 

@@ -15,8 +15,7 @@ import experiment
 from data.pipelines import images
 from errors import UserError
 from tasks import classify
-from tests.conftest import tiny
-from tests.test_train import rows, states_equal
+from tests.test_train import rows, states_equal, tiny
 from train import train
 from training import log
 

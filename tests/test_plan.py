@@ -3,8 +3,6 @@
 import importlib.util
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from data import presence
 from errors import UserError
 from experiment import config as configs
 from planning import checks, cycles, estimate, fit, machines, page, programs
+from tests.commandline import command
 from tests.conftest import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -245,9 +244,7 @@ def test_a_machine_that_cannot_be_compiled_for_is_one_line(name, message, monkey
 
 
 def test_the_command_ends_with_2_at_an_unknown_topology():
-    done = subprocess.run(
-        [sys.executable, "plan.py", "--topology=v5e-17"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = command("plan.py", "--topology=v5e-17")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --topology='v5e-17' is not a machine: did you mean 'v5e-16'?")
     assert done.stderr.count("\n") == 1

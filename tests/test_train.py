@@ -14,18 +14,24 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 import commands
 import experiment
 from data.pipelines import images
 from errors import UserError
 from experiment import restore, resume, scoring
-from tests.conftest import tiny
+from tests import conftest
 from train import main, train
 from training import lock, log
 
 ROOT = Path(__file__).parents[1]
 CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.9}
+
+
+def tiny(**changes: object) -> ConfigDict:
+    """The tests' run with one layer: the loop is the same with more."""
+    return conftest.tiny(**{"model.depth": 1} | changes)
 
 
 def states_equal(a: Path, b: Path, step: int) -> None:

@@ -43,6 +43,7 @@ def tiny(texts: Path, **changes: object) -> ConfigDict:
         "data.max_length": 8,
         "data.buckets": 2,
         "evaluation.every_steps": 0,
+        "evaluation.page": False,  # which takes longer than the training
         "log.peak_teraflops": 1.0,
         "parallel.mode": "mesh",
     }

@@ -1,8 +1,5 @@
 """visualize.py on the command line: all figures of a ViT and of a Transformer, and figures that cannot be drawn."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +15,17 @@ from analysis.subject import Subject
 from errors import UserError
 from experiment import config as configs
 from experiment import restore, resume
+from tests.commandline import Done
+from tests.commandline import command as typed
 from tests.conftest import tiny
 from training.log import Log
 
-ROOT = Path(__file__).parents[2]
 OF_CLASSES = {"calibration", "confusion", "mistakes"}
 OF_IMAGES = OF_CLASSES | {"curves", "distance", "filters", "heads", "positions", "rollout", "segments", "token_layers"}
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    line = [sys.executable, "visualize.py", *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}, capture_output=True, text=True)
+def command(*arguments: object) -> Done:
+    return typed("visualize.py", *arguments)
 
 
 def subject(workdir: Path, **changes: object) -> Subject:

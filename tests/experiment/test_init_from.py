@@ -45,6 +45,14 @@ def saved(first) -> dict[str, np.ndarray]:
     return flat(run.devices.get_state(state).ema)
 
 
+def made(config, workdir: Path) -> None:
+    """A run with the weights that it begins with as its last checkpoint."""
+    run = experiment.build(config, workdir)
+    resume.start(run)
+    with run.checkpoints as checkpoints:
+        checkpoints.save(run.steps, run.devices.get_state(run.initialise()), run.record)
+
+
 def fitted(saved: dict[str, np.ndarray], workdir: Path, **changes) -> dict[str, np.ndarray]:
     """The same for another config, without a run."""
     config = tiny(**{"model.head": "token", "model.positions": "learned"} | changes)
@@ -203,14 +211,14 @@ def test_a_soup_is_the_mean_of_runs_of_one_model(first, saved, workdir):
     config = restore.saved_config(first)
     config.seed = 1
     config.step.ema_decay = 0.0
-    train(config, workdir)
+    made(config, workdir)
     _, other, _ = restore.load(workdir)
     run, state, _ = restore.load(first, soup=[str(workdir)])
     params, theirs = flat(run.devices.get_state(state).eval_params), flat(run.devices.get_state(other).params)
     for name, value in params.items():
         np.testing.assert_allclose(value, (saved[name] + theirs[name]) / 2, rtol=1e-6, atol=1e-7)
     config.model.depth = 1
-    train(config, workdir / "shallow")
+    made(config, workdir / "shallow")
     with pytest.raises(UserError, match=r"--soup: .*shallow is of another model: encoder/block_01/.* is absent there"):
         restore.load(first, soup=[str(workdir / "shallow")])
 
@@ -232,11 +240,10 @@ def test_a_model_is_scored_at_another_resolution(first, saved, mode):
     assert 0 < scores["test/accuracy"] < 1
 
 
-def test_words_keep_their_embeddings_only_with_their_tokenizer(workdir, tmp_path, capsys):
-    pre = COMMON | FAMILIES["bert"] | {"steps": 1, "optim.warmup_steps": 0}
-    train(configs.load("configs/vit_digits.py", pre), tmp_path / "pre")
+def test_words_keep_their_embeddings_only_with_their_tokenizer(workdir, untrained, capsys):
+    pre = str(untrained("bert"))
     model = {key: value for key, value in FAMILIES["bert"].items() if key.startswith("model.")}
-    tuned = COMMON | FAMILIES["classifier"] | {"init_from": str(tmp_path / "pre"), "data.begin": True}
+    tuned = COMMON | FAMILIES["classifier"] | {"init_from": pre, "data.begin": True}
     tuned = {key: value for key, value in tuned.items() if not key.startswith("model.")} | model
     tuned |= {"model.head": "sentence", "init_fresh": ("head/.*", "pooler/.*", "words.*")}
 
@@ -245,11 +252,11 @@ def test_words_keep_their_embeddings_only_with_their_tokenizer(workdir, tmp_path
         assert resume.start(run) == 0
         return flat(run.devices.get_state(run.initialise()).params)
 
-    params = started(**{"data.tokenizer": str(tmp_path / "pre")})
-    saved, _ = init_from.read(str(tmp_path / "pre"))
+    params = started(**{"data.tokenizer": pre})
+    saved, _ = init_from.read(pre)
     for name in params.keys() & saved.keys():
         np.testing.assert_array_equal(params[name], saved[name], err_msg=name)
     assert params.keys() - saved.keys() == {f"{part}/{x}" for part in ("head", "pooler") for x in ("kernel", "bias")}
     capsys.readouterr()
-    with pytest.raises(UserError, match=r"another tokenizer than config.data.*Take --config.data.tokenizer=.*pre, or"):
+    with pytest.raises(UserError, match=r"another tokenizer than config.data.*Take --config.data.tokenizer=.*bert, or"):
         started()

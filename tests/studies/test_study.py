@@ -7,8 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from tests.commandline import Done
+from tests.commandline import command as typed
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -33,10 +37,10 @@ def get_config(which="all"):
 """
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    environment = os.environ | {"XLA_FLAGS": ""}
-    done = [sys.executable, "study.py", *map(str, arguments)]
-    return subprocess.run(done, cwd=ROOT, env=environment, capture_output=True, text=True)
+def command(*arguments: object) -> Done:
+    """study.py; the runs that it starts are processes of their own, of one device."""
+    with mock.patch.dict(os.environ, XLA_FLAGS=""):
+        return typed("study.py", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def study(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(study) -> tuple[Path, subprocess.CompletedProcess]:
+def ran(study) -> tuple[Path, Done]:
     folder = study.parent / "out"
     return folder, command(f"--study={study}", f"--workdir={folder}")
 
