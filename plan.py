@@ -55,8 +55,7 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
       UserError: anything in the config that cannot be, on that machine or at all.
     """
     config, notes = _compilable(config, machine)
-    build, data = _builder(config, workdir, machine)
-    run = build({})
+    run, build, data = _builder(config, workdir, machine)
     batch = programs.largest(run.pipeline.shapes)
     say(f"Compiling the step for {machine.name} ...")
     program = programs.compiled(run, machine, batch)
@@ -142,8 +141,9 @@ def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[
 
 def _builder(
     config: ConfigDict, workdir: Path, machine: Machine
-) -> tuple[Callable[[fit.Changes], experiment.Run], Part]:
-    """What builds the run with changes to its config, and what is known of the data set. One that is here is read."""
+) -> tuple[experiment.Run, Callable[[fit.Changes], experiment.Run], Part]:
+    """The run, what builds it with changes to its config, and what is known of the data set. One that is here is
+    read."""
     section = config.data
     found = presence.look(section.source, section.name, section.data_dir, section.get("label", "label"))
     pipeline_of = input_pipeline.build if found.here else unread.pipeline(found.classes)
@@ -153,15 +153,15 @@ def _builder(
         changed.update_from_flattened_dict(changes)
         return experiment.build(changed, workdir, devices=machine.devices, pipeline_of=pipeline_of)
 
+    run = build({})
     if not found.here:
         lines = [f"{section.name} is NOT HERE (looked in {found.where}): planned from config.data"]
-        return build, {"here": False, "where": found.where, "lines": [*lines, *build({}).pipeline.describe()]}
-    run = build({})
+        return run, build, {"here": False, "where": found.where, "lines": [*lines, *run.pipeline.describe()]}
     run.pipeline.check()
     begun = time.perf_counter()
     next(iter(run.pipeline.train_batches(0)))
     read = f"read a first batch in {time.perf_counter() - begun:.1f} s"
-    return build, {"here": True, "where": found.where, "lines": [*run.pipeline.describe(), read]}
+    return run, build, {"here": True, "where": found.where, "lines": [*run.pipeline.describe(), read]}
 
 
 def main(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ Of training:     [--with=RUN2,RUN3]: curves, gradients by token or BLEU by lengt
 Pictures and their arrays (.npz) go to RUN/figures, or to --out=FOLDER."""
 
 import sys
+from functools import partial
 
 import commands
 
@@ -50,11 +51,11 @@ def main(arguments: list[str]) -> None:
     for name in figures:
         if name not in known:
             raise UserError(f"there is no {name!r} in {drawing.FIGURES.replace('.', '/')}/: {nearest(name, known)}")
+    run = restore.parts(config, workdir)
+    load = partial(restore.load, workdir, config, flags.step, average=flags.average, soup=flags.soup, run=run)
     subject = Subject(
-        run=restore.parts(config, workdir),
-        restore=lambda: (
-            restore.load(workdir, config, flags.step, average=flags.average, soup=flags.soup)[1].eval_variables
-        ),
+        run=run,
+        restore=lambda: load()[1].eval_variables,
         image_files=tuple(flags.images),
         sentences=tuple(flags.sentence),
         word=flags.word,

@@ -43,6 +43,7 @@ def load(
     average: int = 1,
     soup: Sequence[str] = (),
     form: prepared.Weights = "float32",
+    run: Run | None = None,
 ) -> tuple[Run, step.State, int]:
     """A trained run: its parts, its state, and the step of that state.
 
@@ -54,6 +55,7 @@ def load(
       average: the weights are the mean of so many checkpoints, up to that one (1706.03762, section 6.1).
       soup: workdirs of other runs of the same model; the weights are the mean of all these runs' (2203.05482).
       form: of the matrices that decoding multiplies by: see models/prepared.py.
+      run: what `parts` made of `config`, so that it is not built twice.
 
     Raises:
       UserError: there is no such run or checkpoint, or something does not fit.
@@ -69,7 +71,7 @@ def load(
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
         return _resized(config, size, workdir, which, from_data, average, soup, form)
-    run = parts(config, workdir)
+    run = run or parts(config, workdir)
     if form != run.weights:
         run = replace(run, weights=form)
         prepared.wanted(run.model, form)

@@ -13,7 +13,7 @@ import numpy as np
 from experiment import Run
 from planning import cycles
 from planning.machines import Machine
-from planning.programs import Batch, Program
+from planning.programs import Batch, Program, mesh
 from training import flops
 
 EFFICIENCY = 0.4  # share of the peak that XLA's programs of Transformers reach, if nothing better is known
@@ -52,7 +52,8 @@ def step_time(run: Run, machine: Machine, batch: Batch, program: Program) -> Est
 
     The time of sending between devices is added in full, though the compiler may overlap some of it with arithmetic.
     """
-    arithmetic = flops.forward(run.train_step, run.abstract_state, batch)
+    laid_out = mesh(run).lay_out_batch(batch)  # as it was compiled, so that it is not traced again
+    arithmetic = flops.forward(run.train_step, run.abstract_state, laid_out)
     cost = cycles.cost(program.text)
     sending = cost.sent / machine.chip.link
     if cost.cycles and machine.chip.clock:

@@ -261,8 +261,7 @@ def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path)
     config = configs.load("configs/vit_cifar10.py:debug")
     config.steps, config.epochs = 0, 3.0
     config.data.data_dir = str(tmp_path)
-    build, data = plan._builder(config, tmp_path, machine)
-    run = build({})
+    run, _, data = plan._builder(config, tmp_path, machine)
     assert not data["here"]
     assert "NOT HERE" in data["lines"][0]
     assert run.pipeline.sizes == {"outputs": 10}
@@ -274,7 +273,7 @@ def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path)
 def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_path):
     config = configs.load("configs/transformer_wmt14.py:base:debug")
     config.data.data_dir = str(tmp_path)
-    build, _ = plan._builder(config, tmp_path, machine)
+    _, build, _ = plan._builder(config, tmp_path, machine)
     run = build({"step.accumulate": 2})
     assert run.pipeline.sizes == {"outputs": 300, "source_vocabulary": None}
     rows = 512 // 64 // (8 * 2) or 1
