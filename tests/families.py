@@ -400,7 +400,7 @@ FAMILIES: dict[str, dict[str, object]] = {
         "model.heads": 2,
         "model.max_length": 16,
         "task.name": "language_model",
-        "task.length": 20,
+        "task.length": 10,  # with a short prompt no more than the 16 that the model has learned
         "data.kind": "documents",
         "data.source": "files",
         "data.name": f"{TEXTS}/train.x",

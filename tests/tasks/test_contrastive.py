@@ -1,6 +1,6 @@
 """Contrastive losses against loops over pairs, in chunks, over devices; retrieval and zero-shot by loops."""
 
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -119,12 +119,18 @@ class Towers(nn.Module):
         return Embedded(image / norm(image), text / norm(text), jnp.exp(scale), jnp.zeros(()))
 
 
-def trained(devices, task, batches=3):
-    """Sums and parameters after a few steps."""
+@cache
+def begun(task) -> tuple[dict, step.State]:
+    """What a step is made of, and the state before the first one."""
     optimiser, _ = optim.make(name="sgd", learning_rate=0.1, total_steps=20, schedule="constant")
     parts = dict(model=Towers(), task=task, optimiser=optimiser, seed=0)
     like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch().items()}
-    state = jax.device_get(jax.jit(partial(step.initialise, batch=like, ema=False, **parts))())
+    return parts, jax.device_get(jax.jit(partial(step.initialise, batch=like, ema=False, **parts))())
+
+
+def trained(devices, task, batches=3):
+    """Sums and parameters after a few steps."""
+    parts, state = begun(task)
     function = devices.compile_train(partial(step.train_step, accumulate=1, ema_decay=0.0, **parts), state)
     state = devices.put_state(state)
     for _ in range(batches):

@@ -58,12 +58,15 @@ def test_bits_per_byte_are_of_the_text():
     assert found == pytest.approx({"perplexity": math.exp(2), "bits_per_byte": 200 / math.log(2) / 400})
 
 
+whole_text = jax.jit(partial(MODEL.apply, train=False))
+
+
 def again(variables, prompt: list[int], length: int) -> list[int]:
     """The likeliest continuation, with the whole text read anew for every token."""
-    read, text = jax.jit(partial(MODEL.apply, train=False)), list(prompt)
+    text = list(prompt)
     for _ in range(length):
         padded = np.pad(text, (0, CONTEXT - len(text)))[None]
-        text.append(int(read(variables, padded)[0, len(text) - 1].argmax()))
+        text.append(int(whole_text(variables, padded)[0, len(text) - 1].argmax()))
     return text[len(prompt) :]
 
 
@@ -121,9 +124,10 @@ def test_a_continuation_beyond_what_was_trained_is_told(settings, line):
 def test_a_stream_is_the_prediction_token_by_token(variables, apply, length, temperature):
     """Within the model's context and beyond it."""
     task, key = Task(length=length, temperature=temperature, top_k=5), KEYS[:1]
+    predict = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))
     for prompt in PROMPTS:
         batch = {"tokens": jnp.asarray(prompt[None])}
-        whole = jax.jit(partial(task.predict, partial(MODEL.apply, variables)))(batch, key)["tokens"][0]
+        whole = predict(batch, key)["tokens"][0]
         rows = list(task.stream(apply, batch, key))
         assert [len(row["tokens"]) for row in rows] == [*range(length + 1)]
         np.testing.assert_array_equal(rows[-1]["tokens"], whole)

@@ -1,6 +1,6 @@
 """The memory of a step: at least its arguments, counted by hand, and nothing compiled a second time."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -19,8 +19,9 @@ BATCH = {
 }
 
 
-def build(devices, **sizes):
-    """The compiled step, the state and the batch on the devices. sizes: of the model."""
+@cache
+def begun(**sizes) -> tuple[dict, step.State]:
+    """What a step is made of, and the state before the first one. sizes: of the model."""
     optimiser, _ = optim.make(name="adamw", total_steps=10)
     parts = dict(
         model=Model(10, **dict(width=16, depth=1, mlp_dim=32, heads=2, patch=4, head="gap") | sizes),
@@ -29,7 +30,12 @@ def build(devices, **sizes):
         seed=0,
     )
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in BATCH.items()}
-    state = jax.jit(partial(step.initialise, batch=shapes, ema=False, **parts))()
+    return parts, jax.device_get(jax.jit(partial(step.initialise, batch=shapes, ema=False, **parts))())
+
+
+def build(devices, **sizes):
+    """The compiled step, the state and the batch on the devices."""
+    parts, state = begun(**sizes)
     train_step = devices.compile_train(partial(step.train_step, accumulate=1, ema_decay=0.0, **parts), state)
     return train_step, devices.put_state(state), devices.put(BATCH)
 
