@@ -237,7 +237,7 @@ def test_a_run_killed_while_it_saves_ends_where_the_uninterrupted_one_does(tmp_p
     flags = [f"--config.{key}.every_steps=4" for key in ("checkpoint", "log")]
     flags += ["--config.steps=16", "--config.optim.warmup_steps=5", "--config.data.eval_splits=('test[:64]',)"]
     flags += ["--config.checkpoint.keep_best=", "--config.model.depth=1", "--config.evaluation.page=False"]
-    environment = os.environ | {"XLA_FLAGS": ""}
+    environment = os.environ | {"XLA_FLAGS": conftest.QUICK}
 
     def command(workdir: Path) -> list[str]:
         return [

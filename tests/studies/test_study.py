@@ -13,6 +13,7 @@ import pytest
 
 from tests.commandline import Done
 from tests.commandline import command as typed
+from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -39,7 +40,7 @@ def get_config(which="all"):
 
 def command(*arguments: object) -> Done:
     """study.py; the runs that it starts are processes of their own, of one device."""
-    with mock.patch.dict(os.environ, XLA_FLAGS=""):
+    with mock.patch.dict(os.environ, XLA_FLAGS=QUICK):
         return typed("study.py", *arguments)
 
 
