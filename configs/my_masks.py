@@ -3,8 +3,8 @@
     python train.py --config=configs/my_masks.py --config.data.name=FOLDER
 
 FOLDER has train/images and train/labels (and val, test), images/train and labels/train, or just images and labels; and
-a classes.txt. `labels` may be called `masks` or `annotations`. A label image has a class's number, 0, 1, 2 ..., for each
-pixel, and 255 for no class; or it is black and white (0 and 255) for two classes. A run says what it chose. With
+a classes.txt. `labels` may be called `masks` or `annotations`. A label image has a class's number, 0, 1, 2 ..., for
+each pixel, and 255 for no class; or it is black and white (0 and 255) for two classes. A run says what it chose. With
 --config.init_from=WORKDIR_OR_FOLDER it is fine-tuned; a ViT's weights, or DINOv2's, become a Segmenter's.
 """
 

@@ -343,6 +343,7 @@ def test_numbers_that_label_images_skip_are_said(tmp_path):
     assert (survey.classes, survey.keys["ignored"]) == (3, (255,))
     assert "such as 1, have no pixel" in survey.notes[-1]
     assert '--config.data.label_numbers="(0, 2)"' in survey.notes[-1]
+    assert surveys.of("masks", section | {"label_numbers": (0, 2, 255)}).keys["ignored"] == ()
     assert surveys.of("masks", section | {"label_numbers": (0, 2)}).keys["class_names"] == ("class 0", "class 2")
 
 

@@ -24,8 +24,8 @@ WITHOUT, ALONE = "images without a label image", "label images without an image"
 
 class Source(Indexed):
     """NAME/SPLIT/images/x.jpg with NAME/SPLIT/labels/x.png; or NAME/images/SPLIT and NAME/labels/SPLIT, as ADE20K has
-    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME; or, for the split "all", NAME/images
-    and NAME/labels. `labels` may be `annotations` or `masks`. Or as Pascal VOC: NAME/JPEGImages and
+    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME; or, for the split "all",
+    NAME/images and NAME/labels. `labels` may be `annotations` or `masks`. Or as Pascal VOC: NAME/JPEGImages and
     NAME/SegmentationClass, of a split the names that NAME/ImageSets/Segmentation/SPLIT.txt lists.
 
     An image and a label image belong together by their path without its suffix; where no two do, without `_mask`,

@@ -16,8 +16,8 @@ LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names")
 
 class Source(box_files.Source):
     """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels, or NAME/SPLIT
-    with both; for the split "all", NAME/images with NAME/labels, or NAME with both. A line is a class's number, and x, y
-    of the middle, width and height as shares of the image; or x, y of each corner of an outline, whose box is taken.
+    with both; for the split "all", NAME/images with NAME/labels, or NAME with both. A line is a class's number, and x,
+    y of the middle, width and height as shares of the image; or x, y of each corner of an outline, whose box is taken.
     Names of classes are in data.yaml, classes.txt or obj.names. An image without a text file has no boxes.
     """
 

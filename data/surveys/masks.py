@@ -36,13 +36,13 @@ def survey(section: Section) -> Survey:
     lines += told
     pixels = _pixels(train, section.get("label_channel", -1))
     there = names = section.get("class_names") or classes(path)
-    if not names and _soft(pixels):
+    if not names and "label_numbers" not in section and _soft(pixels):
         raise UserError(
             f"{path}: its label images are black and white with grey in between, which would be {len(pixels)} classes: "
             "save them with 0 and 255 alone (by ImageMagick: mogrify -threshold 50% FILES)."
         )
-    first, void = section.get("first_class", 0), section.get("ignored", (VOID,))
-    own = section.get("label_numbers", ())
+    first, own = section.get("first_class", 0), section.get("label_numbers", ())
+    void = section.get("ignored", () if VOID in own else (VOID,))
     if not own and "ignored" not in section and not first and sorted(pixels) == [*WHITE] and len(names) in (0, 2):
         own, void, names = WHITE, (), names or ("black", "white")
         keys["label_numbers"] = own
