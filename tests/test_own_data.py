@@ -422,10 +422,9 @@ def test_boxes_are_found_by_the_form_of_their_files(source, folder, tmp_path):
 
 def test_text_files_beside_their_images_are_yolos(tmp_path):
     for split in ("train", "valid"):
-        folder = images(tmp_path / split, 6) / "cat"
-        for path in folder.glob("*.*"):
-            path.rename(tmp_path / split / path.name)
-            (tmp_path / split / path.name).with_suffix(".txt").write_text("0 0.5 0.5 0.2 0.2\n")
+        for path in list(images(tmp_path / split, 3).rglob("*.*")):
+            moved = path.rename(tmp_path / split / f"{path.parent.name}{path.name}")
+            moved.with_suffix(".txt").write_text("0 0.5 0.5 0.2 0.2\n")
         (tmp_path / split / "classes.txt").write_text("thing\n")
     (tmp_path / "classes.txt").write_text("thing\n")
     both, one = (surveys.of("boxes", {"name": str(tmp_path / name)}) for name in ("", "train"))

@@ -123,7 +123,20 @@ class Pipeline(Pictures):
             )
 
     def named(self, source: Source) -> tuple[str, ...]:
-        """See Labelled: those of the config, or else of the source."""
+        """See Labelled: those of the config, or else of the source.
+
+        Raises:
+          UserError: nothing names them, or config.data.label_numbers is of more or fewer classes.
+        """
+        names = self._named(source)
+        if self.label_numbers and len(self.label_numbers) != len(names):
+            raise UserError(
+                f"config.data.label_numbers={self.label_numbers} are {len(self.label_numbers)} numbers, for "
+                f"{len(names)} classes ({', '.join(names[:FEW])}): one for each, in their order."
+            )
+        return names
+
+    def _named(self, source: Source) -> tuple[str, ...]:
         if self.class_names:
             return self.class_names
         feature = source.features[self.label_map]
@@ -138,16 +151,7 @@ class Pipeline(Pictures):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """What label images have for each of the classes.
-
-        Raises:
-          UserError: config.data.label_numbers says it of more or fewer classes.
-        """
-        if self.label_numbers and len(self.label_numbers) != len(self.classes):
-            raise UserError(
-                f"config.data.label_numbers={self.label_numbers} are {len(self.label_numbers)} numbers, for "
-                f"{len(self.classes)} classes ({', '.join(self.classes[:FEW])}): one for each, in their order."
-            )
+        """What label images have for each of the classes."""
         return self.label_numbers or tuple(range(self.first_class, self.first_class + len(self.classes)))
 
     @property
