@@ -17,7 +17,6 @@ from errors import UserError
 from lookup import Key, Pattern, Section, Steps, Value
 from training import layerwise, optimisers
 from training.optimisers import CORES, RATES, RENAMED, SCHEDULE_FREE
-from training.optimisers import names as names
 from training.trees import PyTree, matched
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
