@@ -1,6 +1,6 @@
 """One step of training, one of evaluation: pure functions of (state, batch)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -117,6 +117,7 @@ class State:
 
 
 def initialise(
+    init_params: Mapping[str, jax.Array] | None = None,
     *,
     model: nn.Module,
     task: Task,
@@ -128,10 +129,13 @@ def initialise(
     """The state before the first step.
 
     Args:
+      init_params: parameters that are not drawn, by path. The optimiser begins with them too: some keep a copy.
       batch: shapes and dtypes of one. The model is called as the task calls it: if the task calls several methods, it
         has the parameters of all.
     """
-    collections = unflatten_dict(_variables(model, task, batch, seed))
+    variables = _variables(model, task, batch, seed)
+    variables |= {("params", *name.split("/")): x for name, x in (init_params or {}).items()}
+    collections = unflatten_dict(variables)
     params = collections.pop("params")
     average = jax.tree.map(jnp.copy, params) if ema else {}
     return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual(), collections)
