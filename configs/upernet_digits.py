@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
             strides=(2, 4, 8),
             width=32,
             scales=(1, 2, 3),
+            norm="layer",
             logits="pixels",
             dropout=0.0,
         ),

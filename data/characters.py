@@ -21,12 +21,13 @@ class Characters:
 
     `model`: the bytes to store. `size`: V, the number of ids. `digest`: a name for the model's content, 16 hexadecimal
     digits. `special`: whether the ids of models/tokens.py come first; without them ids begin at 0, no text has an end
-    of its own, and a character that is not in the alphabet is an error. `order`, `lacks`, `mask`: see Reader of
-    data/tokenizer.py.
+    of its own, and a character that is not in the alphabet is an error. `order`, `lacks`, `mask`, `between`: see Reader
+    of data/tokenizer.py.
     """
 
     order: np.ndarray | None = None
     mask: int | None = None
+    between = 1
 
     def __init__(self, model: bytes):
         try:

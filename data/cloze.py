@@ -52,7 +52,8 @@ def hide(
       key: a number, and one for each row, int64 (b,): what is hidden depends on these alone.
       share: of the ordinary tokens.
       most: M.
-      words: whether the tokens of a word are hidden together. A word that would exceed the share ends the choice.
+      words: whether the tokens of a word are hidden together. A word that would exceed the share ends the choice, even
+        where it is the first.
 
     Returns:
       tokens int32 (b, T), as the model sees them; place int32 (b, M), where the hidden ones are, in order and 0 after

@@ -56,6 +56,7 @@ class Published:
       order: int32 (V,), the file's id of each of ours.
       lacks: the roles that the file does not have, of pad, unknown, bos and eos.
       mask: our id of the token that stands for a masked one, or None.
+      between: how many ends stand between the two texts of a pair.
     """
 
     def __init__(self, model: bytes):
@@ -66,6 +67,7 @@ class Published:
             self._engine: Engine = Sentencepiece(text, *more) if kind == "sentencepiece" else Tokenizers(text)
             ids = self._engine.vocabulary.values()
             self.size = max(int(content["size"]), max(ids) + 1)
+            self.between = int(content.get("between", 1))
             if min(ids) < 0 or any(not 0 <= i < self.size for i in special.values()):
                 raise ValueError(f"an id is not within its {self.size:,}")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -121,8 +123,10 @@ def read(path: Path | str) -> tuple[Published, ...]:
     try:
         folder = path if path.is_dir() else path.parent
         made = _of_folder(path) if path.is_dir() else _of_file(path)
-        size = _json(folder / "config.json").get("vocab_size", 0)
+        model = _json(folder / "config.json")
+        size = model.get("vocab_size", 0)
         said = {"size": size} if isinstance(size, int) and size else {}
+        said |= {"between": 2} if model.get("model_type") == "roberta" else {}
         return tuple(Published(json.dumps({"size": 0} | one | said, sort_keys=True).encode()) for one in made)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -35,6 +35,7 @@ class Reader(Protocol):
       order: of a tokenizer from elsewhere, int32 (V,), its own id of each of ours; None where they are the same.
       lacks: those of "pad", "unknown", "bos" and "eos" for which there is no id.
       mask: the id of the token that stands for a hidden one; None where there is none.
+      between: how many EOS stand between the two texts of a pair: RoBERTa was trained with two.
     """
 
     model: bytes
@@ -42,6 +43,7 @@ class Reader(Protocol):
     digest: str
     lacks: tuple[str, ...]
     mask: int | None
+    between: int
 
     @property
     def order(self) -> np.ndarray | None:
@@ -71,6 +73,7 @@ class Tokenizer:
 
     order: np.ndarray | None = None
     lacks: tuple[str, ...] = ()
+    between = 1
 
     def __init__(self, model: bytes):
         self._processor = sentencepiece.SentencePieceProcessor()

@@ -3,6 +3,7 @@ weights, or a file of them, FILE:ROWSxCOLUMNS where its positions are of a grid 
 as its token embedding.
 
 Parameters that match config.init_fresh begin anew (the head, which is zero); the other model may have them or not.
+Where a task's outputs are tokens, by default none does: the output layer is a part of what was learned.
 Position embeddings are resized to this run's images. Every other parameter must be in the source, with the same shape.
 A published ViT or Swin becomes the trunk of a dense model (UPerNet, DETR); its other parts begin anew.
 The head of a model that learns without labels (DINO, MAE), which is derived from another, is left out.
@@ -23,6 +24,7 @@ import weights as published
 from errors import UserError
 from experiment import record, restore
 from experiment.run import Run
+from experiment.settings import Experiment
 from input_pipeline import Reader
 from lookup import Section
 from weights import transplant, word_vectors
@@ -40,7 +42,7 @@ def weights(run: Run) -> tuple[Weights, str]:
     Raises:
       UserError: the source is not there, or is of another model: the line names the first parameter that differs.
     """
-    source, fresh = run.config["init_from"], tuple(run.config["init_fresh"])
+    source, fresh = run.config["init_from"], anew(run)
     check(source)
     path, detail = parts(source)
     if path.suffix in word_vectors.SUFFIXES:
@@ -69,6 +71,12 @@ def weights(run: Run) -> tuple[Weights, str]:
     if flags:
         notes.append(f"note: these weights saw data made ready in another way: {' '.join(flags)}")
     return taken, " ".join([line, *notes])
+
+
+def anew(run: Run) -> tuple[str, ...]:
+    """config.init_fresh. Its default is what classes and pixels are told by, which an output layer of tokens is not."""
+    patterns = tuple(run.config["init_fresh"])
+    return () if run.task.spells and patterns == Experiment.init_fresh else patterns
 
 
 def of_trunk(

@@ -121,7 +121,7 @@ class Experiment:
         published weights as it is downloaded; or word vectors for its token embedding, a .txt, .vec or .bin file of
         word2vec or GloVe.
       init_fresh: patterns over parameter paths that are not taken over: they begin anew, or only the other model has
-        them.
+        them. The default is for heads of classes and of pixels; with it, a model that writes tokens keeps its own.
       model: its `name` is a file of models/.
       task: its `name` is a file of tasks/.
       data: its `kind` is a file of data/pipelines/.

@@ -15,7 +15,7 @@ def spans() -> list[Result]:
     tuned, scratch = (found[start]["mean"] for start in ("fine-tuned", "from scratch"))
     text = (
         "Multi30k, German to English by 3,000 pairs, after filling in hidden spans of 58,000 sentences that are not "
-        f"paired, validation split, equal steps, 3 seeds: {tuned:.1f} BLEU, from scratch {scratch:.1f}"
+        f"paired, test2016, equal steps, 3 seeds: {tuned:.1f} BLEU, from scratch {scratch:.1f}"
     )
     row, note = "configs/t5_pretrain.py", ", by [t5.py](results/t5.py)"
     return [Result("t5_pretrain", text, "", "t5.json", (found["commit"],), row, note)]

@@ -130,6 +130,24 @@ def test_a_run_begins_with_a_folder_and_its_tokenizer(opus, tmp_path):
         experiment.build(config, tmp_path / "run", {"tokenizers": {}})
 
 
+def test_a_model_that_writes_begins_with_the_output_layer_too(drawn, tmp_path):  # noqa: F811
+    (tmp_path / "tokenizer").mkdir()
+    t5(tmp_path / "tokenizer")
+    (reader,) = data.published.read(tmp_path / "tokenizer")
+    params, model = drawn(name="t5", version="1.1", outputs=reader.size)
+    others = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    weights.write_folder(tmp_path / "t5", params, model, others=others)
+    size = {f"model.{key}": value for key, value in weights.read(tmp_path / "t5").model.items()}
+    size |= {"init_from": str(tmp_path / "t5"), "steps": 5, "optim.warmup_steps": 0}
+
+    def taken(**changes):
+        config = configs.load("configs/transformer_opus.py", size | changes)
+        return init_from.weights(experiment.build(config, tmp_path / "run", {"tokenizers": {}}))[0]
+
+    np.testing.assert_array_equal(taken()["head/kernel"], params["head/kernel"][:, reader.order])
+    assert "head/kernel" not in taken(init_fresh=("head/.*",))
+
+
 def test_windows_are_as_long_as_a_published_model_has_positions(drawn, tmp_path):  # noqa: F811
     params, model = drawn(name="gpt", outputs=40)
     weights.write_folder(tmp_path / "gpt2", params, model)

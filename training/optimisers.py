@@ -63,6 +63,7 @@ def _adamw(
     eps_root: NonNegativeFloat = 0.0,
     mu_dtype: DType | None = None,
     nesterov: bool = False,
+    multiply_by_parameter_scale: bool = False,
 ) -> optax.GradientTransformation:
     """Adam without its learning rate and decay (1412.6980, 1711.05101).
 
@@ -73,8 +74,11 @@ def _adamw(
       eps_root: added within the square root.
       mu_dtype: of the first moment; None for the parameters'.
       nesterov: whether the momentum is Nesterov's.
+      multiply_by_parameter_scale: whether the learning rate is relative to a parameter's root mean square, as
+        Adafactor's may be and T5 needs (2309.02373).
     """
-    return optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+    adam = optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+    return optax.chain(adam, optax.scale_by_param_block_rms()) if multiply_by_parameter_scale else adam
 
 
 def _sgd(

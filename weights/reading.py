@@ -77,6 +77,9 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     arrays, said = files.read(path)
     arrays, prefix = schemes.without_prefix(schemes.respelled(arrays))
     table = schemes.table(arrays, beside.tables(path))
+    for name, original in table.copies.items():  # MADLAD-400's T5 has its embedding as the decoder's alone
+        if name in arrays:
+            arrays.setdefault(original, arrays[name])
     known, unknown = table.by_theirs(arrays)
     if not table.recognises(arrays):
         raise UserError(

@@ -106,6 +106,9 @@ def curve(
     )
 
 
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+
+
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
     """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
     axes.set(xlabel=literal(label(x)), ylabel=literal(label(y)))
@@ -114,8 +117,9 @@ def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> No
     if "y" in log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+    names = axes.get_legend_handles_labels()[1]
+    if legend and names:  # beside the axes where it would cover what is drawn
+        axes.legend(fontsize=8, **(BESIDE if len(names) > 4 else {}))
 
 
 LABELS = {

@@ -97,6 +97,7 @@ class Pipeline(Base[list[str], Text]):
 
     item: ClassVar[str] = "a prompt"
     learned: ClassVar[tuple[str, ...]] = ("char", "byte", "bpe", "unigram")
+    strides: ClassVar[bool] = True  # whether windows of an evaluation may overlap, each token scored in one of them
 
     def __post_init__(self) -> None:
         check_batch(self.batch_size, self.feed)
@@ -109,6 +110,11 @@ class Pipeline(Base[list[str], Text]):
             raise UserError(
                 f"config.data.eval_stride={self.eval_stride} would leave tokens out: it is at most "
                 f"config.data.length={self.length}."
+            )
+        if 0 < self.eval_stride < self.length and not self.strides:
+            raise UserError(
+                f"config.data.eval_stride={self.eval_stride} is for language models: here overlapping windows would "
+                "score a text several times. Leave it 0."
             )
         make = Characters if self.tokenizer in ("char", "byte") else Tokenizer
         self._trained = ragged.trained(self.feed.known, self.feed.folder, self.tokenizer, self.learned, make)

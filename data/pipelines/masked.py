@@ -115,6 +115,7 @@ class Pipeline(documents.Pipeline):
 
     item: ClassVar[str] = f"a text with {MASK}"
     learned: ClassVar[tuple[str, ...]] = ("bpe", "unigram")
+    strides: ClassVar[bool] = False
 
     @property
     def symbols(self) -> tuple[str, ...]:

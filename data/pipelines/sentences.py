@@ -26,7 +26,7 @@ from data.sources import Example
 from data.text import table
 from data.tokenizer import Reader
 from errors import UserError, nearest, shown
-from models.tokens import BOS
+from models.tokens import BOS, EOS
 
 
 def debug(section: Section) -> dict[str, int]:
@@ -220,7 +220,8 @@ class Pipeline(Ragged[Texts, _Split]):
         ids = [np.concatenate([begin, one]) for one in self.text_tokenizer.encode(texts)]
         if second is None:
             return ids, {"tokens": ragged.cut(ids, self.max_length)}
-        others = self.text_tokenizer.encode(second)
+        more = np.full(self.text_tokenizer.between - 1, EOS, np.int32)
+        others = [np.concatenate([more, one]) for one in self.text_tokenizer.encode(second)]
         whole = [np.concatenate(pair) for pair in zip(ids, others, strict=True)]
         cut = [_shared(*pair, self.max_length) for pair in zip(ids, others, strict=True)]
         types = [np.repeat(np.array([0, 1], np.int32), [len(a), len(b)]) for a, b in cut]

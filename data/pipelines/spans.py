@@ -49,6 +49,7 @@ class Pipeline(documents.Pipeline):
     sentinels: Size = 100
 
     item: ClassVar[str] = "a text with <extra_id_0>, <extra_id_1> ... for what is to be filled in"
+    strides: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

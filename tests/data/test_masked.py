@@ -210,6 +210,7 @@ def test_a_persons_masks_stand_for_words(folder):
         ({"tokenizer": "char"}, "config.data.tokenizer='char' is no file or folder"),
         ({"masked": 0.0}, "config.data.masked=0.0 should be greater than 0"),
         ({"length": 4}, "config.data.length=4 is too short to hide anything"),
+        ({"eval_stride": 8}, "config.data.eval_stride=8 is for language models"),
         ({"next_sentence": True, "train_split": "validation", "vocabulary_size": 290}, "needs two or more"),
     ],
 )

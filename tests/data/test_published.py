@@ -12,7 +12,7 @@ import pytest
 import tokenizers as library
 from babel import Locale, localedata
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from data import published
 from data.pipelines import documents, pairs, sentences
@@ -144,6 +144,24 @@ def test_wordpiece_begins_and_ends_as_berts_sentences_do(tmp_path, lower):
         squeezed = unicodedata.normalize("NFKD", text.lower()) if lower else text
         squeezed = "".join(c for c in squeezed if not unicodedata.combining(c) or not lower)
         assert tok.decode([BOS, *ids, PAD]).replace(" ", "") == squeezed.replace(" ", "")
+
+
+def test_a_pair_of_texts_is_as_its_model_was_trained(tmp_path):
+    """[CLS] A [SEP] B [SEP] of BERT; <s> A </s></s> B </s> of RoBERTa."""
+    bert, roberta = tmp_path / "bert", tmp_path / "roberta"
+    bert.mkdir()
+    roberta.mkdir()
+    tokenizer = bytes_bpe()
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
+    end, begin = (("</s>", tokenizer.token_to_id("</s>")), ("<s>", tokenizer.token_to_id("<s>")))
+    tokenizer.post_processor = processors.RobertaProcessing(end, begin)
+    tokenizer.save(str(roberta / "tokenizer.json"))
+    for folder, theirs in ((bert, write_wordpiece(bert)), (roberta, tokenizer)):
+        (folder / "config.json").write_text(json.dumps({"model_type": folder.name}))
+        made = sentences.Pipeline(tokenizer=str(folder), fields=("one", "two"), begin=True, **SENTENCES)
+        batch, _ = made.read(["\t".join(TEXTS[1::2])])
+        tokens = batch["tokens"][0][batch["tokens"][0] != PAD]
+        assert made.text_tokenizer.order[tokens].tolist() == theirs.encode(*TEXTS[1::2]).ids
 
 
 def test_marian_has_two_with_one_vocabulary(tmp_path):

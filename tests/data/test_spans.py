@@ -250,6 +250,7 @@ def test_a_figure_shows_any_text_and_spells_sentinels(folder):
         ({"special": False}, "special=False leaves no ids"),
         ({"document_mask": True}, "document_mask"),
         ({"length": 1}, "length=1 leaves nothing to hide"),
+        ({"eval_stride": 1}, "config.data.eval_stride=1 is for language models"),
         ({"sentinels": 1}, "has 2 hidden spans, for which 1 sentinels are too few: raise config.data.sentinels"),
         ({"hidden": 1.0}, "config.data.hidden=1.0"),
         ({"span": 0.5}, "config.data.span=0.5"),

@@ -119,9 +119,16 @@ def today(name: str) -> optax.GradientTransformation:
     )
 
 
-def test_adafactor_by_the_size_of_parameters_is_that_of_optax():
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("adafactor", optax.adafactor(0.02, multiply_by_parameter_scale=True)),
+        ("adamw", optax.chain(optax.scale_by_adam(), optax.scale_by_param_block_rms(), optax.scale(-0.02))),
+    ],
+)
+def test_rates_by_the_size_of_parameters_are_those_of_optax(name, theirs):
     ours, _ = optim.make(
-        name="adafactor",
+        name=name,
         learning_rate=0.02,
         total_steps=10,
         schedule="constant",
@@ -129,7 +136,6 @@ def test_adafactor_by_the_size_of_parameters_is_that_of_optax():
         clip_norm=0.0,
         multiply_by_parameter_scale=True,
     )
-    theirs = optax.adafactor(0.02, multiply_by_parameter_scale=True)
     (found, _), (expected, _) = after(ours), after(theirs)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), found, expected)
 

@@ -72,6 +72,14 @@ def test_copies_of_the_embedding_and_what_old_files_have_more_of_are_left_out(fo
     assert weights.flat(found.params).keys() == params.keys()
 
 
+def test_an_embedding_that_stands_only_as_its_copy_is_read(folder):
+    params, path = folder(version="1.1")
+    changed(path, **{"shared.weight": None, "decoder.embed_tokens.weight": params["embedding/embedding"]})
+    found = weights.flat(weights.read(path).params)
+    np.testing.assert_array_equal(found["embedding/embedding"], params["embedding/embedding"])
+    np.testing.assert_array_equal(found["head/kernel"], params["head/kernel"])
+
+
 @pytest.mark.parametrize("name", ["lm_head.weight", "decoder.embed_tokens.weight"])
 def test_a_head_or_a_stack_that_is_not_tied_is_refused(folder, name):
     params, path = folder()
