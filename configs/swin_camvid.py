@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
             name="upernet",
             trunk=dict(name="swin", width=32, depths=(2, 2, 2, 2), head_dim=16, patch=4, stochastic_depth=0.1),
             width=32,
+            norm="layer",
         ),
         task=dict(name="segment", class_weights=WEIGHTS, dice=0.5),
         data=dict(

@@ -22,7 +22,7 @@ FORMS = {
     "top_left": "x, y, width, height",
     "middle": "x, y of the middle, width, height",
 }
-FRACTION = 1.5  # the largest number of boxes that are shares of the image's sides
+FRACTION = 1.5  # the largest number of most boxes, where they are shares of the image's sides
 MOSTLY = 0.95  # of the boxes that must lie within their images for a form to be theirs
 SLACK = 1.02  # of a side, by which a box may reach beyond the image and count as within
 
@@ -52,8 +52,9 @@ class Source(Indexed):
     """Examples have `image`, the bytes of a file, and `objects`: `bbox` (n, 4), `label` (n,), `is_crowd` (n,),
     `area` (n,), 0 where it is not known; and `size` (2,), height and width of the image as the files say, or 0.
 
-    Images that are missing are left out, and counted. Numbers are told by themselves: of boxes that are all shares of 1
-    or all pixels, whatever the format says; and by which corner they stand, where they fit their images in one way.
+    Images that are missing are left out, and counted. Classes of one name are one. Numbers are told by themselves: of
+    boxes that are shares of 1 or pixels, as most of them are, whatever the format says; and by which corner they stand,
+    where they fit their images in one way.
     """
 
     def __init__(
@@ -84,7 +85,8 @@ class Source(Indexed):
         if not classes:
             raise UserError(f"{what}, split {split!r}: its {len(boxes):,} boxes have no class with a name.")
         counts = np.array([len(one.boxes) for one in there])
-        shares = bool(np.abs(boxes[np.isfinite(boxes).all(1)]).max(initial=0) <= FRACTION)
+        largest = np.abs(boxes[np.isfinite(boxes).all(1)]).max(1)
+        shares = bool(np.median(largest) <= FRACTION) if len(largest) else True  # one wrong box changes no other
         sizes = np.repeat([(1, 1) if shares else _size(one) for one in there], counts, axis=0).reshape(-1, 2)
         found, told = corners(boxes, sizes, form)
         notes += [f"{what}: {line}" for line in told]
@@ -94,7 +96,17 @@ class Source(Indexed):
             notes.append(f"{what}: the boxes are {units[not shares]}, not {units[shares]}, and read as such.")
         self._boxes, self._counts = found.astype(np.float32), counts
         self._starts = np.cumsum(counts) - counts
-        self._labels = np.array([label for one in there for label in one.labels], np.int64)
+        labels = np.array([label for one in there for label in one.labels], np.int64)
+        names = tuple(dict.fromkeys(classes))
+        if len(names) < len(classes):
+            double = next(name for name in names if classes.count(name) > 1)
+            notes.append(f"{what}: {len(classes)} classes have {len(names)} names: those called {double!r} are one.")
+            same = np.array([names.index(name) for name in classes])
+            labels = np.where(labels >= 0, same[np.maximum(labels, 0)], -1)
+            # Exports have the name of the whole set first, as a class of its own: the number of the last one stays.
+            by_name = dict(zip(classes, numbers, strict=False))
+            classes, numbers = names, tuple(by_name.values())
+        self._labels = labels
         self._ignored = np.array([ignored for one in there for ignored in one.ignored], bool)
         self._areas = np.array([x for one in there for x in one.areas or [0.0] * len(one.boxes)], np.float32)
         self._sizes = np.array([one.size for one in there], np.int32)

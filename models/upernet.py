@@ -16,11 +16,13 @@ from pydantic import PositiveInt
 from lookup import Rate, Size
 from models import residual
 from models.arrays import AnyArray
+from models.encoder import layer_norm
 from models.kernel_choice import Kernel
 from models.segmenter import enlarged
 from models.trunks import Trunk
 
 NORMAL = nn.initializers.normal(0.01)
+Norm = Literal["batch", "group", "layer"]
 
 
 class Model(nn.Module):
@@ -32,7 +34,10 @@ class Model(nn.Module):
       strides: of the maps that are used, the last one's pooled.
       width: of the pyramid.
       scales: rows and columns that the last map is pooled to.
-      norm: "batch" as published, by the statistics of a batch, or "group", which does not depend on the batch.
+      norm: "batch" as published, by the statistics of a batch; or independent of it, "group", over the whole map, or
+        "layer", over the channels of each place (as in 2203.16527). Groups have two channels where the width is 32 or
+        64: they leave only a sign of what is pooled to one place, and make what is nowhere in an image as large as what
+        is there. Take "layer" or "batch" then.
       logits: "interpolated" from those of the finest map, as published, or of all "pixels" of each of its places, which
         the last layer gives (1609.05158): for what is only a few pixels wide.
       dropout: before the last layer, of whole maps.
@@ -45,7 +50,7 @@ class Model(nn.Module):
     strides: tuple[PositiveInt, ...] = (4, 8, 16, 32)
     width: Size = 512
     scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
-    norm: Literal["batch", "group"] = "group"
+    norm: Norm = "group"
     logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1
     kernel: Kernel = "auto"
@@ -94,13 +99,15 @@ class Convolution(nn.Module):
 
     width: int
     size: int
-    norm: Literal["batch", "group"]
+    norm: Norm
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "B R C D"], train: bool) -> Float[Array, "B R C E"]:
         """A map of the same rows and columns."""
         x = residual.convolution(self.width, self.size, 1, self.dtype, "conv")(x)
+        if self.norm == "layer":
+            return nn.relu(layer_norm(self.dtype, "norm", residual.EPSILON)(x))
         return nn.relu(residual.norm_layer(self.norm, self.width, train, self.dtype, "norm")(x))
 
 

@@ -75,7 +75,8 @@ class Task(tasks.Task):
 
         Args:
           apply: image (b, height, width, channels), tokens (b, T) -> models/clip.py's Embedded.
-          batch: image, tokens int32 (b, T) or, where the first of M captions is taken, (b, M, T); mask float (b,).
+          batch: image, tokens int32 (b, T) or, where the first of M captions is taken, (b, M, T); mask float (b,);
+            given (b, M) in evaluation, 0 where there is no caption: an image without one weighs nothing.
 
         Returns:
           loss in nats; image_accuracy and text_accuracy: how often an image's own text is the likeliest of the batch,
@@ -83,7 +84,8 @@ class Task(tasks.Task):
         """
         del train
         tokens, mask = batch["tokens"], batch["mask"]
-        tokens = tokens[:, 0] if tokens.ndim == 3 else tokens
+        if tokens.ndim == 3:
+            tokens, mask = tokens[:, 0], mask * batch["given"][:, 0]
         image, text, scale, bias = embedded(apply(batch["image"], tokens))
         own = Columns(image, text, jnp.concatenate([named(tokens), _bits(image)], axis=-1), mask)
         alike = scale * jnp.sum(image * text, axis=-1) + bias

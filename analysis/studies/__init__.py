@@ -106,6 +106,9 @@ def curve(
     )
 
 
+MOST = 4  # lines of a legend that stands within the axes
+
+
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
     """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
     axes.set(xlabel=literal(label(x)), ylabel=literal(label(y)))
@@ -114,7 +117,10 @@ def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> No
     if "y" in log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
-    if legend and axes.get_legend_handles_labels()[0]:
+    names = axes.get_legend_handles_labels()[1]
+    if legend and len(names) > MOST:  # it would cover what is drawn
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    elif legend and names:
         axes.legend(fontsize=8)
 
 

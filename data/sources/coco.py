@@ -30,6 +30,9 @@ class Source(box_files.Source):
         whole = _read(path)
         categories = sorted(whole["categories"], key=lambda one: (isinstance(one["id"], str), one["id"]))
         place = {str(one["id"]): number for number, one in enumerate(categories)}  # some tools write ids as texts
+        if len(place) < len(categories):
+            double = next(one["id"] for i, one in enumerate(categories) if place[str(one["id"])] != i)
+            raise UserError(f"{shown(str(path))} has two categories of the id {double}: give each its own.")
         folders = (path.parent, *(root / f"{one}{year}" for one in names(stem(split)) for year in ("", "2017", "2014")))
         folders += (root / "images", root)
         images: dict[str, box_files.Labelled] = {}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from analysis.studies import plus_minus
 from results import recorded
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
 from results.rows.judging import above, difference, least
 
-STUDY, MINUTES = "transformer_parts:tiny", 40
+STUDY, MINUTES = "transformer_parts:tiny", 80
 KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
 NOTHING = 0.01  # nats a token, of a decoder that is shown what it should say
 SETTING = "sequences of up to 15 numbers written backwards, three epochs, 3 seeds"
@@ -20,7 +21,7 @@ def _without(part: str, beside: str = "base", shown: str = "") -> Callable[[Rows
         named = [name for name in (beside, part, shown) if name in match]
         return Found(
             f"{SETTING}, exact match: "
-            + ", ".join(f"{name} {100 * match[name][0]:.1f} ± {100 * match[name][1]:.1f} %" for name in named),
+            + ", ".join(f"{name} {plus_minus(*match[name], 'exact_match')}" for name in named),
             above(match[beside], match[part]),
         )
 
@@ -37,8 +38,7 @@ def judge_mask(rows: Rows) -> Found:
     worse = above(match["base"], match[name])
     return Found(
         f"{SETTING}: training loss {loss[name][0]:.4f} without the mask, {loss['base'][0]:.4f} with it; exact match of "
-        f"what is written {100 * match[name][0]:.1f} ± {100 * match[name][1]:.1f} and {100 * match['base'][0]:.1f} ± "
-        f"{100 * match['base'][1]:.1f} %",
+        f"what is written {plus_minus(*match[name], 'exact_match')} and {plus_minus(*match['base'], 'exact_match')}",
         verdict(
             worse is Verdict.HOLDS and loss[name][0] < NOTHING and match[name][0] < 0.1 * match["base"][0],
             worse is not Verdict.NOT,
@@ -53,7 +53,7 @@ def judge_order(rows: Rows) -> Found:
     shown = {without: match[without]} | {kind: match[part] for kind, part in kinds.items()}
     return Found(
         f"{SETTING}, exact match: "
-        + ", ".join(f"{name} {100 * mean:.1f} ± {100 * half:.1f} %" for name, (mean, half) in shown.items()),
+        + ", ".join(f"{name} {plus_minus(*found, 'exact_match')}" for name, found in shown.items()),
         least(*(above(match[part], match[without]) for part in kinds.values())),
         "relative ones are T5's biases of distances; only self-attention sees these and rotary ones",
     )

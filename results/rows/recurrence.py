@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis import fits
 from analysis.figures.gradients import of_batch
+from analysis.studies import plus_minus
 from models import classifier, recurrent
 from models.cells import RecurrentInit
 from results import equal_budget, recorded
@@ -176,8 +177,8 @@ def judge_gates(rows: Rows) -> Found:
     opened = {cell: max(shown[f"{cell} {bias:g}"] for bias in BIASES[1:]) for cell in ("lstm", "gru")}
     gains = {cell: above(best, shown[f"{cell} 0"]) for cell, best in opened.items()}
     return Found(
-        f"first of {longest:.0f} symbols, test accuracy in % (chance: 12.5), 600 steps, 3 seeds: "
-        + ", ".join(f"{name} {100 * mean:.0f} ± {100 * half:.0f}" for name, (mean, half) in shown.items()),
+        f"first of {longest:.0f} symbols, test accuracy (chance: 12.5 %), 600 steps, 3 seeds: "
+        + ", ".join(f"{name} {plus_minus(*found, 'accuracy')}" for name, found in shown.items()),
         gains["lstm"],
         "the number after a cell is its gates' bias" + "; of a GRU it is not so" * (gains["gru"] is Verdict.NOT),
     )

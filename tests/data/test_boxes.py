@@ -159,6 +159,8 @@ def test_crowds_are_left_out_of_training_and_ignored_in_evaluation(root):
         (voc, dict(order=("xmax", "ymax", "xmin", "ymin")), "corners in the other order; they are turned"),
         (voc, dict(box=(0.25, 0.25, 0.45, 0.75)), "the boxes are shares of the image's sides, not pixels"),
         (yolo, dict(lines=dict.fromkeys(SIZE, "0 14 10 8 10")), "the boxes are pixels, not shares"),
+        (yolo, dict(lines={"a": "0 320 0.5 0.2 0.2"}), "of 3 boxes, left out are 1 of no area"),
+        (yolo, dict(names="names: [box, box]"), "2 classes have 1 names: those called 'box' are one"),
         (yolo, dict(lines={"a": "0 0.5 0.5 0.2"}), "left out: 1 lines that are no box (a.txt, line 1)"),
         (yolo, dict(lines={"a": "3 0.5 0.5 0.2 0.2"}), "1 of an unknown class"),
         (yolo, dict(lines={"a": "0 0.1 0.2 0.5 0.2 0.3 0.4 0.5"}), "left out: 1 lines that are no box"),
@@ -168,6 +170,19 @@ def test_crowds_are_left_out_of_training_and_ignored_in_evaluation(root):
 def test_another_form_is_told_from_the_numbers(root, layout, arguments, note):
     pipeline = layout(root, **arguments)
     assert any(note in line for line in pipeline.describe()), pipeline.describe()
+
+
+def test_categories_of_one_name_are_one_class_and_of_one_id_are_refused(root):
+    """As exports have them whose first category is the set itself."""
+    boxes = [("a", [10, 5, 8, 10], 7), ("b", [10, 5, 8, 10], 9), ("c", [10, 5, 8, 10], 8)]
+    categories = [{"id": i, "name": name} for i, name in ((7, "box"), (8, "bag"), (9, "box"))]
+    pipeline = coco(root, boxes, categories=categories)
+    assert (pipeline.classes, pipeline.numbers) == (("box", "bag"), (9, 8))
+    assert any("3 classes have 2 names: those called 'box' are one." in line for line in pipeline.describe())
+    (batch,) = pipeline.eval_batches("train")
+    np.testing.assert_array_equal(batch["labels"][:3, 0], [0, 0, 1])
+    with pytest.raises(UserError, match="has two categories of the id 7: give each its own"):
+        coco(root, categories=[*categories, {"id": 7, "name": "bin"}]).describe()
 
 
 @pytest.mark.parametrize(

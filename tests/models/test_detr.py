@@ -99,6 +99,11 @@ def test_boxes_overlap_as_areas_do():
     np.testing.assert_allclose(iou, [1 / 3, 0, 1], atol=1e-3)
     np.testing.assert_allclose(giou, [1 / 3, 0.08 - 1, 1], atol=1e-3)
     np.testing.assert_allclose(boxes.corners(boxes.centred(a)), a, atol=1e-6)
+    small = jnp.asarray([0.5, 0.5, 0.5 + 3 / 800, 0.5 + 3 / 1344])  # 3x3 pixels
+    np.testing.assert_allclose(boxes.overlap(small, small), 1, atol=1e-3)
+    nothing = jnp.zeros(4)
+    slope = jax.grad(lambda box: sum(boxes.overlap(box, nothing)))(nothing)
+    assert np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_logits_are_of_the_images_size_whatever_it_is(norm, logits):
         assert logits.shape == (*shape[:3], 5)
 
 
+@pytest.mark.parametrize("norm", ["layer", "batch", "group"])
+def test_what_is_pooled_to_one_place_is_more_than_signs_but_with_groups_of_two_channels(norm):
+    layer = upernet.Convolution(32, 1, norm, jnp.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(0, 10, (4, 1, 1, 16)), jnp.float32)
+    y, _ = jax.jit(lambda: layer.init_with_output(jax.random.key(0), x, True))()
+    signs = np.isclose(y, 0, atol=0.02) | np.isclose(y, 1, atol=0.02)
+    assert (signs.mean() > 0.95) == (norm == "group")
+
+
 def test_a_place_of_the_map_has_the_pixels_that_it_covers():
     image = np.random.default_rng(0).normal(size=(2, 6, 8, 3))
     places = image.reshape(2, 3, 2, 4, 2, 3).swapaxes(2, 3).reshape(2, 3, 4, 12)  # row by row of each place

@@ -80,6 +80,10 @@ def test_the_loss_is_that_of_loops_over_pairs(loss, repeats, chunk):
     assert (float(sums["image_accuracy"][0]), float(sums["text_accuracy"][0])) == (of_image, of_text)
     assert {float(weight) for _, weight in sums.values()} == {MASK.sum()}
     assert by_loops(Task(loss=loss))[0] != pytest.approx(by_loops(Task(loss=loss, repeats=False))[0], rel=1e-4)
+    # In evaluation an image without a caption weighs as little as padding.
+    given = {"tokens": jnp.asarray(TOKENS)[:, None], "given": jnp.asarray(MASK)[:, None], "mask": jnp.ones(B)}
+    evaluated = task.sums(Whole(), batch() | given, train=False)
+    np.testing.assert_allclose(evaluated["loss"], sums["loss"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
