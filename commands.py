@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
 
+if sys.platform == "win32":  # which has no fcntl, and what is imported next asks for it
+    print("error: this runs on Linux and macOS: on Windows, run it in WSL 2.", file=sys.stderr)
+    sys.exit(2)
+
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 

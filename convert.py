@@ -5,16 +5,18 @@
     python convert.py runs/vit_imagenet-B_16 vit.safetensors [--as=timm|huggingface] [--step=best]
     python convert.py runs/vit_imagenet-B_16 FOLDER                  that transformers opens
     python convert.py ViT-B_16.npz vit.safetensors [--as=huggingface]
+    python convert.py CHECKPOINT runs/vit                            of flax.nnx: an Orbax checkpoint of a public ViT
     python convert.py runs/vit_digits digits.stablehlo [--platforms=cpu,tpu] [--batch=8]      runs without this code
 
-FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names (.npz),
-timm's, open_clip's, Hugging Face's or (DiT) Facebook's. What a file holds is recognised by its names and shapes, and by
-config.json beside it. A run made of it can be scored, used, and started from (--config.init_from). The weights must fit
---config. Without it, the model is read from the weights and the rest from configs/vit_imagenet.py, or for Marian from
-configs/transformer_opus.py, for GPT-2 configs/gpt2.py, for DETR configs/detr_coco.py, for video
-configs/video_kinetics400.py, for CLIP and SigLIP configs/clip_coco.py and for DiT
-configs/dit_fashion_mnist.py:diffusion. Beams, ends of texts and sampling are as generation_config.json says, unless the
-command line sets them in config.task. A file is converted whole or not at all."""
+FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of published weights: Google's names
+(.npz), timm's, open_clip's, Hugging Face's, (DiT) Facebook's or (ViT) those of nnx, see docs/linen_and_nnx.md. What
+a file holds is recognised by its names and shapes, and by config.json beside it. A run made of it can be scored,
+used, and started from (--config.init_from). The weights must fit --config. Without it, the model is read from the
+weights and the rest from configs/vit_imagenet.py, or for Marian from configs/transformer_opus.py, for GPT-2
+configs/gpt2.py, for DETR configs/detr_coco.py, for video configs/video_kinetics400.py, for CLIP and SigLIP
+configs/clip_coco.py and for DiT configs/dit_fashion_mnist.py:diffusion. Beams, ends of texts and sampling are as
+generation_config.json says, unless the command line sets them in config.task. A file is converted whole or not at
+all."""
 
 import json
 import os
@@ -27,7 +29,7 @@ import commands
 if __name__ == "__main__":
     commands.begin()
     commands.config_flag("configs/FILE.py[:VARIANT] that the weights must fit; one key by --config.KEY=VALUE")
-    commands.flag("string", "as", None, "Names to write, as google, timm, huggingface (default: by suffix and model)")
+    commands.flag("string", "as", None, "Names to write: google, timm, huggingface, nnx (default: by suffix and model)")
     commands.flag("string", "classes", None, "File with the names of the classes, one a line, in the head's order")
     commands.flag("integer", "heads", None, "Attention heads, where a file does not show them", lower_bound=1)
     commands.flag("string", "step", "last", "Which checkpoint of a run: last, best or a step")

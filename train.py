@@ -176,16 +176,19 @@ def train_from(
                     live.metrics(step, metrics)
                     mishaps.judge(meter.bad())
 
-                paused, scores = time.perf_counter(), {}
                 saves, evaluates = bool(stop) or run.saves(step), last or (run.evaluates(step) and not stop)
+                scores = {}
                 if saves or evaluates:
                     mishaps.judge(meter.bad())  # no checkpoint comes after a bad step that is not known
-                if saves:
-                    save(step)
-                if evaluates:
-                    scores = evaluate(step, saves)
-                    stop = stop or interrupt.asked
-                meter.leave_out(time.perf_counter() - paused)
+                    paused = time.perf_counter()
+                    if saves:
+                        save(step)
+                    if evaluates:
+                        scores = evaluate(step, saves)
+                        if interrupt.asked and not saves:  # perhaps only now, while figures were drawn
+                            save(step)
+                        stop = stop or interrupt.asked
+                    meter.leave_out(time.perf_counter() - paused)
                 if stop:
                     live.say(f"{stop}: saving step {step:,} ...")
                     break

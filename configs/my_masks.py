@@ -3,8 +3,9 @@
     python train.py --config=configs/my_masks.py --config.data.name=FOLDER
 
 FOLDER has train/images and train/labels (and val, test), images/train and labels/train, or just images and labels; and
-a classes.txt. A run says what it chose. With --config.init_from=WORKDIR_OR_FOLDER it is fine-tuned; a ViT's weights, or
-DINOv2's, become a Segmenter's.
+a classes.txt. `labels` may be called `masks` or `annotations`. A label image has a class's number, 0, 1, 2 ..., for
+each pixel, and 255 for no class; or it is black and white (0 and 255) for two classes. A run says what it chose. With
+--config.init_from=WORKDIR_OR_FOLDER it is fine-tuned; a ViT's weights, or DINOv2's, become a Segmenter's.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ def get_config() -> ConfigDict:
     """The config: what is None follows from the data."""
     camvid = swin_camvid.get_config()
     where = base.open_keys("source", "train_split", "eval_splits", "mean", "std", "interpolation")
-    labels = base.open_keys("class_names", "ignored")
+    labels = base.open_keys("class_names", "ignored", "label_numbers")
     sizes = base.open_keys("batch_size", "image_size", "image_width")
     calendar = base.open_calendar()
     return base.config(

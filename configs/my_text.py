@@ -3,7 +3,9 @@
     python train.py --config=configs/my_text.py --config.data.name=FILE.txt
 
 A file, a folder of .txt files (its train.txt and validation.txt, if it has them), or a glob, "notes/**/*.md". A run
-says what it chose. With --config.init_from=WORKDIR_OR_FOLDER it is trained further: GPT-2.
+says what it chose. The tokens of a window of text (data.length) follow from the text's length, the machine and the
+model's max_length, and no token sees farther back than that (model.window). With
+--config.init_from=WORKDIR_OR_FOLDER it is trained further: GPT-2.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +15,7 @@ from configs import base
 
 def get_config() -> ConfigDict:
     """The config: what is None follows from the data."""
-    open_model = base.open_keys("width", "depth", "heads", "max_length", "dropout", "positions")
+    open_model = base.open_keys("width", "depth", "heads", "max_length", "dropout", "positions", "window")
     return base.config(
         recipe="documents",
         epochs=None,

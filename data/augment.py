@@ -125,9 +125,11 @@ def erase(image: tf.Tensor, draws: Draws, chance: float) -> tf.Tensor:
 
 def mix(batch: Batch, draws: Draws, mixup: float, cutmix: float) -> Batch:
     """Each image mixed with its neighbour in the batch (0 with 1, 2 with 3, ...), which keeps a mixture on one host.
+    Beside one that could not be read, an image stays as it is.
 
     Args:
-      batch: `image` float32 (b, height, width, channels) and `label` (b,), b even.
+      batch: `image` float32 (b, height, width, channels), `label` (b,) and `mask` (b,), 0 for what could not be read; b
+        even.
       mixup: alpha of the Beta distribution of the share (1710.09412). cutmix: the same of a pasted rectangle's area
         (1905.04899). 0 turns one off; with both, each image takes either with even chance.
 
@@ -142,9 +144,9 @@ def mix(batch: Batch, draws: Draws, mixup: float, cutmix: float) -> Batch:
     def column(x: tf.Tensor) -> tf.Tensor:
         return x[:, None, None, None]
 
-    share = tf.ones(rows)
+    share, alone = tf.ones(rows), other(batch["mask"]) == 0
     if mixup:
-        share = draws.beta(MIXUP, mixup)
+        share = tf.where(alone, 1.0, draws.beta(MIXUP, mixup))
         blended = column(share) * image + column(1 - share) * other(image)
     if cutmix:
         height, width = image.shape[1], image.shape[2]
@@ -152,7 +154,8 @@ def mix(batch: Batch, draws: Draws, mixup: float, cutmix: float) -> Batch:
         where = draws.uniform(BOX, 2)
         rows_in = _inside(where[:, 0], side, height)
         columns_in = _inside(where[:, 1], side, width)
-        box = tf.cast(rows_in[:, :, None] & columns_in[:, None, :], tf.float32)[..., None]
+        inside = rows_in[:, :, None] & columns_in[:, None, :] & ~alone[:, None, None]
+        box = tf.cast(inside, tf.float32)[..., None]
         pasted = image * (1 - box) + other(image) * box
         kept = 1 - tf.reduce_mean(box, axis=(1, 2, 3))
         if mixup:

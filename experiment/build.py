@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 import storage
+import tasks
 from errors import NoDevice, UserError
 from experiment.config import MOST_STEPS, check, plain
 from experiment.record import Record
@@ -52,7 +53,7 @@ def build(
     """
     whole = check(config)
     plain_config = plain(config)
-    task = lookup.call("config.task", lookup.find("tasks", "Task", whole.task.pop("name")), whole.task)
+    task = tasks.build(**whole.task)
     try:
         here = lookup.call("config.parallel", parallel.make, whole.parallel, devices=devices)
     except NoDevice:

@@ -70,7 +70,9 @@ def load(
         )
     size = {key: trained["data"][key] for key in ("image_size", "image_width") if key in trained.get("data", {})}
     if any(config.data[key] != value for key, value in size.items()):
-        return _resized(config, size, workdir, which, from_data, average, soup, form)
+        trained_config = config.copy_and_resolve_references()
+        trained_config.data.update(size)
+        return _resized(*load(workdir, trained_config, which, from_data, average, soup, form), config)
     run = run or parts(config, workdir)
     if form != run.weights:
         run = replace(run, weights=form)
@@ -114,25 +116,13 @@ def latest(workdir: Path) -> tuple[Run, Variables]:
     return run, state.eval_variables
 
 
-def _resized(
-    config: ConfigDict,
-    size: dict[str, int],
-    workdir: Path,
-    which: str,
-    from_data: bool,
-    average: int,
-    soup: Sequence[str],
-    form: prepared.Weights,
-) -> tuple[Run, step.State, int]:
-    """`load` for images of another size than `size`, which the model was trained on: learned positions are resized."""
-    trained = config.copy_and_resolve_references()
-    trained.data.update(size)
-    run, state, number = load(workdir, trained, which, from_data, average, soup, form)
+def _resized(run: Run, state: step.State, number: int, config: ConfigDict) -> tuple[Run, step.State, int]:
+    """The same for images of another size, that of the config: learned positions are resized."""
     state = jax.device_get(run.devices.get_state(step.evaluated(state)))
-    config.steps = trained.steps
-    resized = build(config, workdir, run.pipeline.known)
+    config.steps = run.steps
+    resized = replace(build(config, run.workdir, run.pipeline.known), weights=run.weights)
     saved = transplant.written_out(weights.flat(state.params))
-    taken, _ = transplant.fit(saved, resized.shapes(), (run.position_grid, resized.position_grid), str(workdir))
+    taken, _ = transplant.fit(saved, resized.shapes(), (run.position_grid, resized.position_grid), str(run.workdir))
     params = jax.tree.unflatten(jax.tree.structure(resized.abstract_state.params), list(taken.values()))
     return resized, resized.devices.put_state(replace(state, params=params)), number
 

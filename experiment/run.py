@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
@@ -140,7 +140,7 @@ class Run:
     # Its state.
 
     @cached_property
-    def _initialise(self) -> Callable[[], step.State]:
+    def _initialise(self) -> Callable[..., step.State]:
         function = partial(
             step.initialise,
             model=self.model,
@@ -159,14 +159,7 @@ class Run:
 
     def initialise(self) -> step.State:
         """The state before the first step, on the devices."""
-        state = self.devices.initialise(self._initialise)
-        if not self.init_params:
-            return state
-        state = self.devices.get_state(state)
-
-        leaves = [self.init_params.get(name, x) for name, x in by_name(state.params).items()]
-        params = jax.tree.unflatten(jax.tree.structure(state.params), leaves)
-        return self.devices.put_state(replace(state, params=params, ema=params if state.ema else {}))
+        return self.devices.initialise(self._initialise, self.init_params)
 
     def restore(self, number: int) -> step.State:
         """The saved state of a step, on the devices."""

@@ -145,7 +145,8 @@ class Model(nn.Module):
         """
         length = tokens.shape[1]
         self._check(length, f"a row of {length} tokens (config.data.length)")
-        mask, position = causal_mask(self.window), jnp.arange(length)[None]
+        mask = causal_mask(self.window if self.window < length else 0)  # a wider one hides nothing
+        position = jnp.arange(length)[None]
         if segment is not None:
             mask, position = mask & segment_mask(segment, segment), positions_in_segments(segment)
         x = self.drop(self._embed(tokens, position), deterministic=not train)

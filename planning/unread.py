@@ -1,10 +1,10 @@
 """A pipeline whose data set is not here: batches have the shapes that config.data gives."""
 
-import re
 from collections.abc import Callable
 from typing import cast
 
 import input_pipeline
+from data import slices
 from data.pipelines.base import Base, Feed, Section, Split
 from input_pipeline import Pipeline
 
@@ -26,13 +26,13 @@ def pipeline(classes: int | None) -> Callable[[Section, Feed], Pipeline]:
     def build(section: Section, feed: Feed) -> Pipeline:
         # The real one checks every key; nothing is read before it is asked for a batch.
         real = cast(Base[object, Split], input_pipeline.build(section, feed))
-        unread = real.unread(classes, _examples(real.name, real.train_split))
-        return cast(Pipeline, unread)  # a plan asks for no batch
+        chosen = section.get("train_examples", 0)  # of the kinds that can take a part
+        return cast(Pipeline, real.unread(classes, chosen or _examples(real.name, real.train_split)))  # without batches
 
     return build
 
 
 def _examples(name: str, split: str) -> int | None:
-    """Of "train", or of "train[1000:]"."""
-    part = re.fullmatch(r"train(?:\[(\d+):\])?", split)
-    return EXAMPLES[name] - int(part[1] or 0) if part and name in EXAMPLES else None
+    """Of "train" or a part of it, "train[1000:]"; None where nobody knows."""
+    known = name in EXAMPLES and slices.stem(split) == "train" and "+" not in split
+    return len(slices.made(split, {"train": EXAMPLES[name]}, name)) if known else None

@@ -75,8 +75,8 @@ class Task(tasks.Task):
 
         Args:
           apply: image (b, height, width, channels), tokens (b, T) -> models/clip.py's Embedded.
-          batch: image, tokens int32 (b, T) or, where the first of M captions is taken, (b, M, T); mask float (b,); given
-            (b, M) in evaluation, 0 where there is no caption: an image without one weighs nothing.
+          batch: image, tokens int32 (b, T) or, where the first of M captions is taken, (b, M, T); mask float (b,);
+            given (b, M) in evaluation, 0 where there is no caption: an image without one weighs nothing.
 
         Returns:
           loss in nats; image_accuracy and text_accuracy: how often an image's own text is the likeliest of the batch,

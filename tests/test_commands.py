@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,13 @@ def test_flags_that_cannot_be_are_one_line(arguments, message, tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_windows_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(commands.__file__)
+    assert capsys.readouterr().err == "error: this runs on Linux and macOS: on Windows, run it in WSL 2.\n"
 
 
 def test_help_says_the_variants():

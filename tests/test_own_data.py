@@ -283,10 +283,11 @@ def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
         ("boxes", lambda root: boxes(root) / "annotations.json", "is a file: name its folder, --config.data.name="),
         ("boxes", lambda root: boxes(root, categories=[]), "its 12 boxes have no class with a name"),
         ("boxes", lambda root: boxes(root, bbox=["2", None]), ": 12 annotations have no bbox"),
+        ("masks", lambda root: masks(root, (0,)), "only 0: there is nothing to tell apart. .*; of two classes, 0 and"),
         (
             "masks",
-            lambda root: masks(root, (0, 255)),
-            "only 0 and 255, which is no class: .* black and white has 0 and",
+            lambda root: masks(root, (0, 255) * 90 + tuple(range(9, 39))),
+            "white with grey in between.* 0 and 255",
         ),
         ("masks", lambda root: masks(root, (255, 255)), "only 255, which is no class"),
         ("pairs", lambda root: f"{texts(root / 't')}/a.de,{root}/t/a.de", "a.de twice"),
@@ -299,6 +300,51 @@ def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make
     with pytest.raises(UserError, match=message) as error:
         input_pipeline.survey({"kind": kind, "name": str(make(tmp_path))})
     assert "\n" not in str(error.value)
+
+
+def test_a_text_decides_how_long_its_windows_are_and_how_far_a_token_sees(tmp_path):
+    name = str(texts(tmp_path / "texts") / "book.txt")  # of 4,000 characters or so
+
+    def chosen(**given: object) -> tuple[int, int, int]:
+        changes = {"data.name": name, "step.accumulate": 1} | {key.replace("__", "."): x for key, x in given.items()}
+        config, lines = open_keys.resolve(configs.load("configs/my_text.py", changes), tmp_path / "run")
+        assert "window=" in "\n".join(lines) or "model__window" in given
+        return config.data.length, config.model.max_length, config.model.window
+
+    assert chosen() == (64, 64, 64)
+    assert chosen(model__max_length=16) == (16, 16, 16)
+    assert chosen(data__length=24, model__window=0) == (24, 24, 0)
+    Path(name).write_text("ein kurzer Text. " * 40)
+    assert chosen() == (30, 30, 30)  # of 612 characters that are trained on
+    assert chosen(data__tokenizer="byte") == chosen()
+
+
+def test_masks_in_black_and_white_are_two_classes(tmp_path):
+    """255 is a class where the label images have 0 and 255 alone, unless a key says otherwise."""
+    section = {"kind": "masks", "name": str(masks(tmp_path, (0, 255)))}
+    survey = surveys.of("masks", section)
+    expected = {"label_numbers": (0, 255), "ignored": (), "class_names": ("black", "white")}
+    assert expected.items() <= survey.keys.items()
+    assert survey.classes == 2
+    assert "If 255 is no class: --config.data.ignored=" in "\n".join(survey.notes)
+    for ignored in ({"ignored": (255,)}, {"first_class": 1}):
+        with pytest.raises(UserError, match="there is nothing to tell apart"):
+            surveys.of("masks", section | ignored)
+    (tmp_path / "classes.txt").write_text("street\ncar\n")
+    assert "255 is 'car'" in "\n".join(surveys.of("masks", section).notes)
+    (tmp_path / "classes.txt").write_text("street\ncar\nman\n")
+    with pytest.raises(UserError, match="only 0 and 255, which is no class"):
+        surveys.of("masks", section)
+
+
+def test_numbers_that_label_images_skip_are_said(tmp_path):
+    section = {"kind": "masks", "name": str(masks(tmp_path, (0, 2, 255)))}
+    survey = surveys.of("masks", section)
+    assert (survey.classes, survey.keys["ignored"]) == (3, (255,))
+    assert "such as 1, have no pixel" in survey.notes[-1]
+    assert '--config.data.label_numbers="(0, 2)"' in survey.notes[-1]
+    assert surveys.of("masks", section | {"label_numbers": (0, 2, 255)}).keys["ignored"] == ()
+    assert surveys.of("masks", section | {"label_numbers": (0, 2)}).keys["class_names"] == ("class 0", "class 2")
 
 
 def test_columns_of_a_part_of_a_table_belong_together(tmp_path):
@@ -345,31 +391,45 @@ def test_a_table_that_is_none_is_one_line(rows, message, tmp_path):
         text.labelled("table", str(tmp_path / "a.csv"), "train", "")
 
 
-@pytest.mark.parametrize("source", ["coco", "voc", "yolo"])
-def test_boxes_are_found_by_the_form_of_their_files(source, tmp_path):
+@pytest.mark.parametrize(
+    ("source", "folder"), [("coco", ""), ("voc", "Annotations"), ("voc", "annotations"), ("yolo", "labels")]
+)
+def test_boxes_are_found_by_the_form_of_their_files(source, folder, tmp_path):
     root = boxes(tmp_path)
     files = sorted((root / "images").rglob("*.*"))
     if source != "coco":
         (root / "annotations.json").unlink()
     if source == "voc":
-        (root / "Annotations").mkdir()
+        (root / folder).mkdir()
         for path in files[:6]:  # of one folder: VOC names images without theirs
             path.rename(root / "images" / path.name)
             box = "".join(
                 f"<{side}>{x}</{side}>" for side, x in zip(("xmin", "ymin", "xmax", "ymax"), (2, 2, 9, 9), strict=True)
             )
             thing = f"<object><name>thing</name><bndbox>{box}</bndbox></object>"
-            name = root / "Annotations" / f"{path.stem}.xml"
+            name = root / folder / f"{path.stem}.xml"
             name.write_text(f"<annotation><filename>{path.name}</filename>{thing}</annotation>")
     if source == "yolo":
         for path in files:
-            label = root / "labels" / path.relative_to(root / "images").with_suffix(".txt")
+            label = root / folder / path.relative_to(root / "images").with_suffix(".txt")
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text("0 0.5 0.5 0.2 0.2\n")
         (root / "classes.txt").write_text("thing\n")
     survey = surveys.of("boxes", {"name": str(root)})
     assert (survey.keys["source"], survey.classes, survey.length) == (source, 1, 1)
     assert survey.keys["train_split"].endswith("[:80%]")
+
+
+def test_text_files_beside_their_images_are_yolos(tmp_path):
+    for split in ("train", "valid"):
+        for path in list(images(tmp_path / split, 3).rglob("*.*")):
+            moved = path.rename(tmp_path / split / f"{path.parent.name}{path.name}")
+            moved.with_suffix(".txt").write_text("0 0.5 0.5 0.2 0.2\n")
+        (tmp_path / split / "classes.txt").write_text("thing\n")
+    (tmp_path / "classes.txt").write_text("thing\n")
+    both, one = (surveys.of("boxes", {"name": str(tmp_path / name)}) for name in ("", "train"))
+    assert (both.keys["source"], both.keys["eval_splits"], both.examples) == ("yolo", ("valid",), 6)
+    assert (one.keys["train_split"], one.examples) == ("all[:80%]", 5)
 
 
 def test_languages_are_told_by_the_names_of_files_and_columns(tmp_path):

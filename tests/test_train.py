@@ -23,7 +23,7 @@ from errors import UserError
 from experiment import restore, resume, scoring
 from tests import conftest
 from train import main, train
-from training import lock, log
+from training import lock, log, parallel
 
 ROOT = Path(__file__).parents[1]
 CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.9}
@@ -48,9 +48,14 @@ def rows(workdir: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """Six uninterrupted steps."""
+    """Six uninterrupted steps, by a clock that goes on by a second whenever the host waits for the sums of a step."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    train(tiny(**CHANGES), workdir)
+    fetch, waits = parallel.Mesh.fetch, []
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("train", "training.meter"):
+            patch.setattr(f"{module}.time", SimpleNamespace(perf_counter=lambda: float(len(waits))))
+        patch.setattr(parallel.Mesh, "fetch", lambda *arguments: fetch(*arguments, *waits.append(1) or ()))
+        train(tiny(**CHANGES), workdir)
     return workdir
 
 
@@ -68,6 +73,7 @@ def test_a_run_leaves_metrics_config_checkpoints_and_events(whole):
         "memory_gb",
     } <= figures[0].keys()
     assert {"test/loss", "test/accuracy"} <= figures[-1].keys()
+    assert [row["seconds"] for row in figures if "seconds" in row] == [2, 2, 2]  # of step 3 too, before its evaluation
     record = json.loads((whole / "config.json").read_text())
     assert record["optim"]["warmup_steps"] == 2
     assert record["versions"]["jax"] == jax.__version__
@@ -192,8 +198,17 @@ def test_what_a_nan_does_is_the_configs_choice(policy, workdir, monkeypatch, cap
         assert [row["train/nonfinite"] for row in log.read(workdir) if "train/nonfinite" in row] == [0, 0, 1, 0, 0, 0]
 
 
-def test_a_profile_is_written_when_asked_for(workdir):
-    train(tiny(**{"steps": 4, "profile.first_step": 2, "profile.steps": 1, "evaluation.every_steps": 0}), workdir)
+def test_a_run_that_a_signal_stops_while_figures_are_drawn_is_saved_and_so_is_its_profile(workdir, monkeypatch):
+    def drawn(run, state, step):
+        if state:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    monkeypatch.setattr("train.drawn", drawn)
+    changes = {"profile.first_step": 2, "profile.steps": 1, "checkpoint.every_steps": 0}
+    config = tiny(**changes, **{"evaluation.figures": ("samples",)})
+    assert train(config, workdir) is None
+    assert experiment.build(config, workdir).checkpoints.latest() == 3
     assert list((workdir / "profile").rglob("*.xplane.pb"))
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import shutil
 import sys
@@ -147,7 +148,8 @@ class Checkpoints:
     def _best(self, steps: Iterable[int]) -> int | None:
         """Of these steps; None where none has a score."""
         sign = 1 if self.keep_best_mode == "max" else -1
-        scores = {step: score for step in steps if (score := self._score(step)) is not None}
+        found = {step: score for step in steps if (score := self._score(step)) is not None}
+        scores = {step: score for step, score in found.items() if not math.isnan(score)}  # which compares with nothing
         return max(scores, key=lambda step: (sign * scores[step], step), default=None)
 
     def _score(self, step: int) -> float | None:
@@ -185,16 +187,17 @@ class Checkpoints:
         return (self.folder / str(step)).rename(target)
 
     def check_space(self, state: PyTree) -> None:
-        """Whether two more states would fit: one is written before an older one goes.
+        """Whether another state would fit; before the first, two: one is written before an older one goes.
 
         Raises:
           UserError: they would not.
         """
-        needed = 2 * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+        count = 1 if self.steps() else 2
+        needed = count * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
         existing = next(p for p in (self._here, *self._here.absolute().parents) if p.exists())
         if (free := shutil.disk_usage(existing).free) < needed:
             raise UserError(
-                f"no space left for checkpoints in {self._here}: two take {needed / 1e6:,.0f} MB and "
+                f"no space left for checkpoints in {self._here}: {count} would take {needed / 1e6:,.0f} MB and "
                 f"{free / 1e6:,.0f} MB are free. Free some, or choose another --workdir."
             )
 

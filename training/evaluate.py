@@ -1,5 +1,6 @@
 """Metrics of a whole split: sums over all batches, divided once."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
@@ -7,6 +8,8 @@ import numpy as np
 
 from training.trees import Batch, Sums, Totals, Variables
 
+# Steps queued on the device: enough to keep it busy, few enough for their batches to fit and to answer a signal soon.
+AHEAD = 2
 HostSums = Mapping[str, tuple[np.ndarray, np.ndarray]]  # Sums of one batch, fetched
 
 
@@ -17,8 +20,13 @@ def evaluate(
     batches: Iterable[Batch],
 ) -> Totals:
     """The task's sums over the examples of `batches` that are not padding. See `means` and the task's `summaries`."""
-    pending = [eval_step(variables, batch) for batch in batches]
-    return totals([fetch(sums) for sums in pending])
+    queued: deque[Sums] = deque()
+    fetched: list[HostSums] = []
+    for batch in batches:
+        queued.append(eval_step(variables, batch))
+        if len(queued) > AHEAD:
+            fetched.append(fetch(queued.popleft()))
+    return totals([*fetched, *map(fetch, queued)])
 
 
 def totals(sums: Sequence[HostSums]) -> Totals:

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 
 class Interrupt:
-    """Notes the first of the two signals while it is entered; a second Ctrl-C ends the process at once.
+    """Notes the first of the two signals while it is entered; a further Ctrl-C ends the process at once.
 
     Of several hosts, all note it at the same step, whichever one received it. JAX's coordination service handles
     SIGTERM there, so that only Ctrl-C is caught, and passed on as SIGTERM.
@@ -40,7 +40,7 @@ class Interrupt:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:  # SIGTERM may come several times, such as again from a launcher
             raise KeyboardInterrupt
         self.asked = signal.Signals(number).name
 

@@ -35,11 +35,12 @@ def scales(params: PyTree, decay: float, order: Sequence[str]) -> PyTree:
       UserError: a model without blocks in a row.
     """
     leaves = by_name(params)
-    layers = {name: layer(name) for name in leaves}
+    layers = {name: layer(name) for name in (*leaves, *order)}  # those that are not trained are not in `params`
     depths: dict[str, int] = {}  # of each stack of blocks, by the path of the module that holds it
     for name, found in layers.items():
         if found:
-            depth = leaves[name].shape[0] if found.number is None else found.number + 1
+            stacked = leaves[name].shape[0] if name in leaves else 0
+            depth = stacked if found.number is None else found.number + 1
             depths[found.before] = max(depth, depths.get(found.before, 0))
     if not depths:
         raise UserError("config.optim.layer_decay needs a model of blocks in a row, block_00 and on: set it to 1.")

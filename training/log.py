@@ -95,8 +95,7 @@ class Events:
         name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
         self._file = (folder / name).open("ab", buffering=0)
         self._event(file_version="brain.Event:2")
-        if start:
-            self._event(step=start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+        self._event(step=start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds scalars."""

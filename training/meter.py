@@ -9,10 +9,8 @@ from collections.abc import Callable
 
 import jax
 
-from training.evaluate import HostSums, means, totals
+from training.evaluate import AHEAD, HostSums, means, totals
 from training.trees import Sums
-
-AHEAD = 2  # steps that are queued on the device: enough to keep it busy, few enough to answer a signal soon
 
 
 class Meter:

@@ -17,7 +17,6 @@ from errors import UserError
 from lookup import Key, Pattern, Section, Steps, Value
 from training import layerwise, optimisers
 from training.optimisers import CORES, RATES, RENAMED, SCHEDULE_FREE
-from training.optimisers import names as names
 from training.trees import PyTree, matched
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
@@ -92,7 +91,7 @@ def make(
     Args:
       total_steps: of the run, for the schedule.
       frozen: patterns of parameter paths that are not trained and have no optimiser state.
-      order: what `layer_decay` asks of the model, see training/layerwise.py.
+      order: what `layer_decay` and `decay` ask of the model, see training/layerwise.py.
       **section: the keys of `Settings` and the optimiser's own.
 
     Raises:
@@ -142,7 +141,7 @@ def _chain(
     """Clipping, the optimiser, decay and layer-wise rates. Checkpoints hold the state of this chain, part by part."""
 
     def mask(params: PyTree) -> PyTree:
-        return decayed(params, settings.decay)
+        return decayed(params, settings.decay, order)
 
     clip = clipped(settings.clip_norm) if settings.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(strength, mask) if strength else optax.identity()
@@ -225,13 +224,16 @@ def _strength(settings: Settings, total_steps: int) -> float | Schedule:
     return lambda step: end - (end - begin) * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total_steps, 1.0))) / 2
 
 
-def decayed(params: PyTree, patterns: tuple[str, ...]) -> PyTree:
+def decayed(params: PyTree, patterns: tuple[str, ...], order: layerwise.Order = tuple) -> PyTree:
     """The tree of booleans that says which parameters decay.
+
+    Args:
+      order: paths of all parameters, of which those that are not trained are not in the tree.
 
     Raises:
       UserError: a pattern that matches no parameter.
     """
-    return matched(params, patterns, "config.optim.decay")
+    return matched(params, patterns, "config.optim.decay", order)
 
 
 def eval_params(opt_state: PyTree, params: PyTree) -> PyTree:

@@ -102,8 +102,8 @@ class Devices(Protocol):
     def lay_out(self, state: State) -> State:
         """The state's shapes -> ShapeDtypeStructs that say where each part belongs in a checkpoint."""
 
-    def initialise(self, function: Callable[[], State]) -> State:
-        """The state that `function` computes, on the devices."""
+    def initialise(self, function: Callable[..., State], *inputs: PyTree) -> State:
+        """The state that `function` computes of inputs from the host, on the devices."""
 
     def put_state(self, state: State) -> State:
         """A state from the host, one device or a checkpoint -> on the devices."""
@@ -264,10 +264,10 @@ class Mesh:
         sizes = {"fsdp": self.fsdp, "tensor": self.tensor}
         return jax.tree.map(partial(NamedSharding, self.mesh), sharding.specs(state, sizes, self.rules))
 
-    def initialise(self, function: Callable[[], State]) -> State:
+    def initialise(self, function: Callable[..., State], *inputs: PyTree) -> State:
         """The state that `function` computes; each device computes its part."""
-        shardings = self._shardings(jax.eval_shape(function))
-        return jax.jit(function, out_shardings=shardings, compiler_options=_briefly(self.devices))()
+        shardings = self._shardings(jax.eval_shape(function, *inputs))
+        return jax.jit(function, out_shardings=shardings, compiler_options=_briefly(self.devices))(*inputs)
 
     def put_state(self, state: State) -> State:
         """A state from the host, one device or a checkpoint (laid out as `lay_out` says) -> on the devices."""
@@ -389,9 +389,9 @@ class Pmap:
         """Shapes of the state, whole on every device."""
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._whole), state)
 
-    def initialise(self, function: Callable[[], State]) -> State:
+    def initialise(self, function: Callable[..., State], *inputs: PyTree) -> State:
         """The state, computed once and copied to every device of this host."""
-        return self.put_state(jax.jit(function, compiler_options=_briefly(self.devices))())
+        return self.put_state(jax.jit(function, compiler_options=_briefly(self.devices))(*inputs))
 
     def put_state(self, state: State) -> State:
         """A state -> a copy on every device of this host."""

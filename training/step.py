@@ -1,6 +1,6 @@
 """One step of training, one of evaluation: pure functions of (state, batch)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -117,6 +117,7 @@ class State:
 
 
 def initialise(
+    init_params: Mapping[str, jax.Array] | None = None,
     *,
     model: nn.Module,
     task: Task,
@@ -128,10 +129,13 @@ def initialise(
     """The state before the first step.
 
     Args:
+      init_params: parameters that are not drawn, by path. The optimiser begins with them too: some keep a copy.
       batch: shapes and dtypes of one. The model is called as the task calls it: if the task calls several methods, it
         has the parameters of all.
     """
-    collections = unflatten_dict(_variables(model, task, batch, seed))
+    variables = _variables(model, task, batch, seed)
+    variables |= {("params", *name.split("/")): x for name, x in (init_params or {}).items()}
+    collections = unflatten_dict(variables)
     params = collections.pop("params")
     average = jax.tree.map(jnp.copy, params) if ema else {}
     return State(jnp.zeros((), jnp.int32), params, optimiser.init(params), average, nothing_usual(), collections)
@@ -224,35 +228,9 @@ def train_step(
       The new state, and the task's sums together with grad_norm (before clipping), nonfinite and, where spikes are
       detected, spike, each with weight 1.
     """
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
-
-    def total(axis: Axis, whole: tuple[PyTree, PyTree, jax.Array], batch: Batch) -> tuple[PyTree, Sums, PyTree]:
-        """Gradient and sums, added over the micro-batches and then over the axis; and the collections afterwards."""
-
-        def summed_loss(
-            params: PyTree, collections: PyTree, batch: Batch, key: jax.Array
-        ) -> tuple[jax.Array, tuple[Sums, PyTree]]:
-            if frozen:  # what has no gradient need not be gone back through
-                stays = layerwise.frozen(params, frozen)
-                params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
-            variables = {"params": params, **collections}
-            also = dict(mutable=True, average=state.ema, step=state.step)
-            apply = Apply(model, variables, axis.gather, **also, train=True, rngs={"dropout": key})
-            sums = task.sums(apply, batch, train=True)
-            return sums["loss"][0], (sums, apply.collections)
-
-        params, collections, key = whole
-        gradient, key = jax.grad(summed_loss, has_aux=True), axis.fold(key)
-        if accumulate == 1:
-            grads, (sums, collections) = gradient(params, collections, batch, key)
-        else:
-            grads, sums, collections = _accumulated(gradient, params, collections, batch, key, accumulate)
-        return (*axis.sum((grads, sums)), axis.mean(collections))
-
-    def gradient_at(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
-        # The compiler would add over the devices in each micro-batch.
-        added = axis.each(total) if accumulate > 1 and axis.each else partial(total, axis)
-        return added((params, state.collections, key), batch)
+    gradient_at = _summed_gradient(
+        state, batch, axis, model=model, task=task, seed=seed, accumulate=accumulate, frozen=frozen
+    )
 
     def mean(grads: PyTree, sums: Sums) -> PyTree:
         weight = _weight(sums)
@@ -304,6 +282,52 @@ def train_step(
     if spike:
         sums["spike"] = (spiked.astype(jnp.float32), one)
     return replace(after, step=state.step + 1), sums
+
+
+def _summed_gradient(
+    state: State,
+    batch: Batch,
+    axis: Axis,
+    *,
+    model: nn.Module,
+    task: Task,
+    seed: int,
+    accumulate: int,
+    frozen: tuple[str, ...],
+) -> Callable[[PyTree], tuple[PyTree, Sums, PyTree]]:
+    """Parameters -> the gradient of the summed loss there and the task's sums, both added over micro-batches and
+    devices; and the collections afterwards. Args: see train_step."""
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+
+    def total(axis: Axis, whole: tuple[PyTree, PyTree, jax.Array], batch: Batch) -> tuple[PyTree, Sums, PyTree]:
+        """Gradient and sums, added over the micro-batches and then over the axis; and the collections afterwards."""
+
+        def summed_loss(
+            params: PyTree, collections: PyTree, batch: Batch, key: jax.Array
+        ) -> tuple[jax.Array, tuple[Sums, PyTree]]:
+            if frozen:  # what has no gradient need not be gone back through
+                stays = layerwise.frozen(params, frozen)
+                params = jax.tree.map(lambda x, s: jax.lax.stop_gradient(x) if s else x, params, stays)
+            variables = {"params": params, **collections}
+            also = dict(mutable=True, average=state.ema, step=state.step)
+            apply = Apply(model, variables, axis.gather, **also, train=True, rngs={"dropout": key})
+            sums = task.sums(apply, batch, train=True)
+            return sums["loss"][0], (sums, apply.collections)
+
+        params, collections, key = whole
+        gradient, key = jax.grad(summed_loss, has_aux=True), axis.fold(key)
+        if accumulate == 1:
+            grads, (sums, collections) = gradient(params, collections, batch, key)
+        else:
+            grads, sums, collections = _accumulated(gradient, params, collections, batch, key, accumulate)
+        return (*axis.sum((grads, sums)), axis.mean(collections))
+
+    def gradient_at(params: PyTree) -> tuple[PyTree, Sums, PyTree]:
+        # The compiler would add over the devices in each micro-batch.
+        added = axis.each(total) if accumulate > 1 and axis.each else partial(total, axis)
+        return added((params, state.collections, key), batch)
+
+    return gradient_at
 
 
 def averaging_decay(

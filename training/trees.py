@@ -1,7 +1,7 @@
 """Trees of arrays: what they are called in signatures, and their leaves by name."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -22,18 +22,23 @@ def by_name(tree: PyTree) -> dict[str, PyTree]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def matched(params: PyTree, patterns: Sequence[str], key: str) -> PyTree:
+def matched(params: PyTree, patterns: Sequence[str], key: str, every: Callable[[], Sequence[str]] = tuple) -> PyTree:
     """The tree of booleans that says which parameters' whole path one of the patterns matches.
 
     Args:
       key: the patterns' key, for the error line.
+      every: the paths of all parameters, where the tree may lack some.
 
     Raises:
       UserError: a pattern that matches no parameter.
     """
     names = list(by_name(params))
+
+    def fits(pattern: str, names: Sequence[str]) -> bool:
+        return any(re.fullmatch(pattern, name) for name in names)
+
     for pattern in patterns:
-        if not any(re.fullmatch(pattern, name) for name in names):
+        if not fits(pattern, names) and not fits(pattern, every()):
             raise UserError(f"{key}: {pattern!r} matches no parameter, such as {names[0]!r}.")
     leaves = [any(re.fullmatch(pattern, name) for pattern in patterns) for name in names]
     return jax.tree.unflatten(jax.tree.structure(params), leaves)

@@ -1,4 +1,5 @@
-"""Weights in files, .npz and .safetensors, as a flat dict name -> array; nothing in a file runs or leaves it."""
+"""Weights in files, .npz and .safetensors, and in Orbax checkpoints, as a flat dict name -> array; nothing in a file
+runs or leaves it."""
 
 import json
 import os
@@ -15,6 +16,7 @@ import safetensors.numpy
 
 from errors import UserError
 from lookup import Json
+from weights import checkpoints
 
 SUFFIXES = (".npz", ".safetensors")
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # of a folder
@@ -31,14 +33,19 @@ def is_published(folder: Path) -> bool:
     """Whether a folder holds weights as they are published, and not a run."""
     if not folder.is_dir() or (folder / "checkpoints").is_dir():
         return False
-    there = [path for path in home(folder).iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, *PICKLES)]
-    return bool(there or model_type(folder))
+    inner = home(folder)
+    there = [path for path in inner.iterdir() if path.suffix in SUFFIXES or path.name in (INDEX, *PICKLES)]
+    return bool(there or checkpoints.is_one(inner) or model_type(folder))
 
 
 def home(folder: Path) -> Path:
-    """Where in a folder the weights are: in that of the transformer, if it is a pipeline of diffusers."""
+    """Where in a folder the weights are: in that of the transformer, if it is a pipeline of diffusers; in that of the
+    state, if it is a step of Orbax's CheckpointManager."""
     inner = folder / TRANSFORMER
-    return inner if (inner / "config.json").is_file() else folder
+    if (inner / "config.json").is_file():
+        return inner
+    states = [] if checkpoints.is_one(folder) else [one for one in folder.iterdir() if checkpoints.is_one(one)]
+    return states[0] if len(states) == 1 else folder
 
 
 def model_type(path: Path) -> str:
@@ -67,6 +74,8 @@ def find(path: Path) -> Path:
     if not path.is_dir():
         return path
     path = home(path)
+    if checkpoints.is_one(path):
+        return path
     for name in (WHOLE, INDEX):
         if (path / name).is_file():
             return path / name
@@ -85,27 +94,20 @@ def find(path: Path) -> Path:
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a file, or of the parts that an index names, and the notes that a .safetensors file carries.
+    """The arrays of a file, of the parts that an index names, or of an Orbax checkpoint, and the notes that a
+    .safetensors file carries.
 
     Raises:
       UserError: there is no such file, it is not what its name says, it is damaged, or unsafe to read.
     """
     if path.name.endswith(".safetensors.index.json"):
         return _parts(path), {}
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in SUFFIXES and not checkpoints.is_one(path):
         raise UserError(
             f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they "
             "hold, and are not loaded: save them as .safetensors where you trust them."
         )
-    if not path.is_file():
-        raise UserError(f"there is no file {path}.")
-    try:
-        with path.open("rb") as file:
-            if file.read(len(POINTER)) == POINTER:
-                raise UserError(f"{path} is a pointer of Git LFS, not the file itself: fetch it with git lfs pull.")
-        arrays, notes = _npz(path) if path.suffix == ".npz" else _safetensors(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    arrays, notes = _file(path)
     # A buffer that older versions of transformers wrote: 0, 1, 2, ...
     arrays = {name: array for name, array in arrays.items() if name.split(".")[-1] != "position_ids"}
     if not arrays:
@@ -116,12 +118,28 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return arrays, notes
 
 
+def _file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    if checkpoints.is_one(path):
+        return checkpoints.read(path), {}
+    if not path.is_file():
+        raise UserError(f"there is no file {path}.")
+    try:
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise UserError(f"{path} is a pointer of Git LFS, not the file itself: fetch it with git lfs pull.")
+        return _npz(path) if path.suffix == ".npz" else _safetensors(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+
+
 def names(path: Path) -> list[str]:
-    """Those of the arrays in a file.
+    """Those of the arrays in a file or an Orbax checkpoint.
 
     Raises:
       UserError: it is damaged.
     """
+    if checkpoints.is_one(path):
+        return checkpoints.names(path)
     try:
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive:

@@ -18,7 +18,6 @@ ENCODER = f"encoder_{paths.BLOCK_PATTERN}"
 DECODER = f"decoder_{paths.BLOCK_PATTERN.replace('block:', 'layer:')}"  # there may be more or fewer
 PROJECTIONS = ("query", "key", "value")
 STATISTICS = ("scale", "bias", "mean", "variance")
-VARIANTS = {"50": "R50", "101": "R101"}
 
 
 def _unit(letters: str, index: Mapping[str, int]) -> str:

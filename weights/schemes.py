@@ -45,7 +45,8 @@ def configs_of(name: str) -> list[str]:
 def family(path: Path) -> Family | None:
     """What the names in a file are of; None where they do not show it."""
     try:
-        names = files.names(path) if path.suffix in files.SUFFIXES and path.is_file() else []
+        path = files.find(path)
+        names = files.names(path) if path.suffix in files.SUFFIXES or path.is_dir() else []
     except UserError:  # which reading the file says
         return None
     arrays = {name.replace("/encoderblock/", "/encoderblock_0/"): np.zeros(()) for name in names}  # see `respelled`

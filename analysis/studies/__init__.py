@@ -106,7 +106,7 @@ def curve(
     )
 
 
-BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+MOST = 4  # lines of a legend that stands within the axes
 
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
@@ -118,8 +118,10 @@ def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> No
         axes.set_yscale("log")
     axes.grid(alpha=0.3, which="both")
     names = axes.get_legend_handles_labels()[1]
-    if legend and names:  # beside the axes where it would cover what is drawn
-        axes.legend(fontsize=8, **(BESIDE if len(names) > 4 else {}))
+    if legend and len(names) > MOST:  # it would cover what is drawn
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    elif legend and names:
+        axes.legend(fontsize=8)
 
 
 LABELS = {

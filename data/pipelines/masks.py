@@ -76,6 +76,8 @@ class Pipeline(Pictures):
       label_map: which feature of the examples is the label map.
       class_names: of the classes 0, 1, ...; () for what the data set itself says: a folder's classes.txt.
       first_class: the number of the first class in the label images; lower ones are ignored: 1 where 0 is unlabelled.
+      label_numbers: what the label images have for each of the classes, (0, 255) of masks in black and white; () for
+        first_class, first_class + 1, ...
       ignored: numbers in the label images of what is ignored.
       label_channel: of label images in colour, the one that has the classes; −1 where none does.
       image_size: height that training images are cropped to, in pixels.
@@ -90,6 +92,7 @@ class Pipeline(Pictures):
     label_map: str = "mask"
     class_names: tuple[str, ...] = ()
     first_class: NonNegativeInt = 0
+    label_numbers: tuple[NonNegativeInt, ...] = ()
     ignored: tuple[NonNegativeInt, ...] = (255,)
     label_channel: Annotated[int, Interval(ge=-1, le=2)] = -1
     image_size: Pixels
@@ -108,9 +111,32 @@ class Pipeline(Pictures):
             raise UserError(f"config.data.augment.scales={(low, high)} should have the smaller factor first.")
         if len(set(self.class_names)) < len(self.class_names):
             raise UserError("config.data.class_names has a name twice.")
+        if len(set(self.label_numbers)) < len(self.label_numbers):
+            raise UserError(f"config.data.label_numbers={self.label_numbers} has a number twice.")
+        if self.label_numbers and self.first_class:
+            raise UserError("config.data.label_numbers says each class's number: leave config.data.first_class at 0.")
+        if both := [number for number in self.label_numbers if number in self.ignored]:
+            rest = tuple(number for number in self.ignored if number not in both)
+            raise UserError(
+                f"config.data.label_numbers has {both[0]}, which config.data.ignored leaves out: set "
+                f'--config.data.ignored="{rest}".'
+            )
 
     def named(self, source: Source) -> tuple[str, ...]:
-        """See Labelled: those of the config, or else of the source."""
+        """See Labelled: those of the config, or else of the source.
+
+        Raises:
+          UserError: nothing names them, or config.data.label_numbers is of more or fewer classes.
+        """
+        names = self._named(source)
+        if self.label_numbers and len(self.label_numbers) != len(names):
+            raise UserError(
+                f"config.data.label_numbers={self.label_numbers} are {len(self.label_numbers)} numbers, for "
+                f"{len(names)} classes ({', '.join(names[:FEW])}): one for each, in their order."
+            )
+        return names
+
+    def _named(self, source: Source) -> tuple[str, ...]:
         if self.class_names:
             return self.class_names
         feature = source.features[self.label_map]
@@ -126,7 +152,7 @@ class Pipeline(Pictures):
     @property
     def numbers(self) -> tuple[int, ...]:
         """What label images have for each of the classes."""
-        return tuple(range(self.first_class, self.first_class + len(self.classes)))
+        return self.label_numbers or tuple(range(self.first_class, self.first_class + len(self.classes)))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -200,6 +226,7 @@ class Pipeline(Pictures):
         from data import augment, label_maps
 
         settings, view = self.augment, self._view(self.image_shape if train else self.whole_shape)
+        numbers = self.numbers
 
         def training(example: Example, row: Example) -> Example:
             seed = tf.stack([tf.cast(self.feed.seed, tf.int64), row["position"]])
@@ -218,7 +245,12 @@ class Pipeline(Pictures):
             kept = label >= self.first_class
             for one in self.ignored:
                 kept &= label != one
-            return tf.where(kept, label - self.first_class, label_maps.IGNORED)
+            found = label - self.first_class
+            if self.label_numbers:
+                found = label + len(numbers)  # no class
+                for place, one in enumerate(numbers):
+                    found = tf.where(label == one, place, found)
+            return tf.where(kept, found, label_maps.IGNORED)
 
         return training if train else evaluation
 
@@ -252,11 +284,12 @@ class Pipeline(Pictures):
         rows = np.flatnonzero(highest >= len(self.classes))
         if not rows.size:
             return None
-        number = int(highest[rows[0]]) + self.first_class
-        last = len(self.classes) - 1 + self.first_class
+        numbers = self.numbers
+        number = int(highest[rows[0]]) + (-len(numbers) if self.label_numbers else self.first_class)
+        classes = ", ".join(map(str, numbers)) if self.label_numbers else f"{numbers[0]} to {numbers[-1]}"
         return int(rows[0]), (
-            f"has class {number} in its label image, and the {len(self.classes)} classes are {self.first_class} to "
-            f'{last}: name it as one, or leave such pixels out, --config.data.ignored="{(*self.ignored, number)}".'
+            f"has class {number} in its label image, and the {len(numbers)} classes are {classes}: name it as one, or "
+            f'leave such pixels out, --config.data.ignored="{(*self.ignored, number)}".'
         )
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:

@@ -1,6 +1,7 @@
 """Images, each with a label image of the same size: in folders, or by a list."""
 
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from data.text.files import lines
 from errors import UserError, shown
 
 LABELS = ("labels", "annotations", "masks")  # what the folder of label images can be called; that of images: "images"
+ENDING = re.compile(r"[-_](masks?|labels?|gt|seg|l)$", re.IGNORECASE)  # of a label image's name: photo1_mask.png
+VOC = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")  # images, label images, lists of names
 LISTS = (".csv", ".tsv", ".txt")
 CLASSES, ADE20K = "classes.txt", "objectInfo150.txt"
 WITHOUT, ALONE = "images without a label image", "label images without an image"
@@ -21,12 +24,13 @@ WITHOUT, ALONE = "images without a label image", "label images without an image"
 
 class Source(Indexed):
     """NAME/SPLIT/images/x.jpg with NAME/SPLIT/labels/x.png; or NAME/images/SPLIT and NAME/labels/SPLIT, as ADE20K has
-    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME; or, for the split
-    "all", NAME/images and NAME/labels. `labels` may be `annotations` or
-    `masks`.
+    them; or NAME/SPLIT.csv (.tsv, .txt) with two paths a line, which begin at NAME; or, for the split "all",
+    NAME/images and NAME/labels. `labels` may be `annotations` or `masks`. Or as Pascal VOC: NAME/JPEGImages and
+    NAME/SegmentationClass, of a split the names that NAME/ImageSets/Segmentation/SPLIT.txt lists.
 
-    An image and a label image belong together by their path without its suffix. Those that are alone are left out and
-    counted. NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
+    An image and a label image belong together by their path without its suffix; where no two do, without `_mask`,
+    `_label`, `_gt`, `_seg` or `_L` at the end of the label image's. Those that are alone are left out and counted.
+    NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
     """
 
     def __init__(
@@ -89,7 +93,11 @@ def classes(root: Path) -> tuple[str, ...]:
 
 
 def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]] | None:
-    """The pairs of NAME/SPLIT.csv, .tsv or .txt; None if there is none."""
+    """The pairs of NAME/SPLIT.csv, .tsv or .txt, or of VOC's list; None if there is none."""
+    for voc in (root / VOC[2] / f"{one}.txt" for one in names(stem(split))):
+        if voc.is_file():
+            listed = [line.strip() for line in lines(voc) if line.strip()]
+            return [(str(root / VOC[0] / f"{x}.jpg"), str(root / VOC[1] / f"{x}.png")) for x in listed], ()
     paths = [root / f"{one}{suffix}" for one in names(stem(split)) for suffix in LISTS]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -111,9 +119,12 @@ def _found(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ..
     """The pairs of a split's folders, and lines on what was left out."""
     images, labels = _folders(root, split)
     (pictures, others), (maps, more) = (listing.walk(folder, SUFFIXES) for folder in (images, labels))
+    stems = {_stem(path, images) for path in pictures}
+    alike = any(_stem(path, labels) in stems for path in maps)
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in maps:
-        by_stem[_stem(path, labels)].append(path)
+        name = _stem(path, labels)
+        by_stem[name if alike else ENDING.sub("", name)].append(path)
     if double := next((paths for paths in by_stem.values() if len(paths) > 1), None):
         raise UserError(f"{labels} has two label images for one image: {', '.join(map(os.path.basename, double))}.")
     left_out = others + more
@@ -125,7 +136,10 @@ def _found(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ..
             left_out.append((WITHOUT, path))
     left_out += [(ALONE, path) for paths in by_stem.values() for path in paths]
     if not pairs:
-        raise UserError(f"no image of {images} has a label image of the same name in {labels}.")
+        examples = [f" ({os.path.basename(paths[0])})" if paths else "" for paths in (pictures, maps)]
+        raise UserError(
+            f"no image of {images}{examples[0]} has a label image of the same name in {labels}{examples[1]}."
+        )
     return pairs, tuple(listing.said(left_out, shown(str(images.parent))))
 
 
@@ -134,7 +148,7 @@ def _folders(root: Path, split: str) -> tuple[Path, Path]:
     there, _ = listing.folders(root)
     called = named(stem(split), there)
     if called == "all" and not {"all"} & {*there, *listing.folders(root / "images")[0]}:
-        pair = [(root / "images", root / one) for one in LABELS]
+        pair = [*((root / "images", root / one) for one in LABELS), (root / VOC[0], root / VOC[1])]
     elif (root / called / "images").is_dir():
         parent = root / called
         pair = [(parent / "images", parent / one) for one in LABELS]

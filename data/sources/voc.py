@@ -10,10 +10,14 @@ from data.slices import names, stem
 from data.text.files import whole
 from errors import UserError, shown
 
+FILES = ("Annotations", "annotations", "labels")  # what the folder of XML files can be called
+PICTURES = ("JPEGImages", "images")  # and that of the images
+
 
 class Source(box_files.Source):
     """NAME/Annotations/*.xml of the images that NAME/ImageSets/Main/SPLIT.txt lists, in NAME/JPEGImages; or
     NAME/SPLIT/*.xml with the images beside them; or, for the split "all", all of NAME/Annotations, or of NAME.
+    `Annotations` may be `annotations` or `labels`, and `JPEGImages` may be `images`.
 
     Classes are the sorted names of the split's objects. Difficult ones are neither right nor wrong.
     """
@@ -51,9 +55,10 @@ class Source(box_files.Source):
 def _files(root: Path, split: str) -> tuple[list[Path], Path]:
     """The XML files of a split, and the folder of its images."""
     if split == "all" and not (root / "all").is_dir():
-        for folder, pictures in ((root / "Annotations", root / "JPEGImages"), (root, root)):
+        for folder in (*(root / one for one in FILES), root):
             if found := sorted(folder.glob("*.xml")):
-                return found, pictures if pictures.is_dir() else root / "images"
+                there = [root / one for one in PICTURES if (root / one).is_dir()]
+                return found, [*there, root][0] if folder != root else root
     for one in names(split):
         listed = root / "ImageSets" / "Main" / f"{one}.txt"
         if listed.is_file():

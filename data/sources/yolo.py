@@ -15,10 +15,10 @@ LISTS = ("data.yaml", "dataset.yaml", "data.yml", "classes.txt", "obj.names")
 
 
 class Source(box_files.Source):
-    """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels; for the split
-    "all", NAME/images with NAME/labels. A line is a class's number, and x, y of the middle, width and height as shares
-    of the image; or x, y of each corner of an outline, whose box is taken. Names of classes are in data.yaml,
-    classes.txt or obj.names. An image without a text file has no boxes.
+    """NAME/images/SPLIT/x.jpg with NAME/labels/SPLIT/x.txt, or NAME/SPLIT/images with NAME/SPLIT/labels, or NAME/SPLIT
+    with both; for the split "all", NAME/images with NAME/labels, or NAME with both. A line is a class's number, and x,
+    y of the middle, width and height as shares of the image; or x, y of each corner of an outline, whose box is taken.
+    Names of classes are in data.yaml, classes.txt or obj.names. An image without a text file has no boxes.
     """
 
     def __init__(
@@ -32,6 +32,8 @@ class Source(box_files.Source):
         root = listing.root(data_dir, name)
         pictures, labels = _folders(root, stem(split))
         paths, left_out = listing.walk(pictures, SUFFIXES)
+        if pictures == labels:
+            left_out = [(why, path) for why, path in left_out if not path.endswith(".txt")]
         if not paths:
             raise UserError(f"{pictures} holds no images.")
         classes = _classes(root)
@@ -95,7 +97,16 @@ def _folders(root: Path, split: str) -> tuple[Path, Path]:
         for pictures, labels in zip(inner, outer, strict=True):
             if pictures.is_dir():
                 return pictures, labels
+    for both in [root / one for one in names(split)] + [root] * (split == "all"):
+        if beside(both):
+            return both, both
     raise UserError(f"{root} has no folder images/{split} and no {split}/images.")
+
+
+def beside(folder: Path) -> bool:
+    """Whether images stand in this folder with their text files beside them."""
+    texts = {path.stem for path in folder.glob("*.txt")}
+    return any(path.suffix.lower() in SUFFIXES and path.stem in texts for path in folder.glob("*.*"))
 
 
 def _classes(root: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data import listing, sources
 from data.order import tensorflow
-from data.sources import Feature, Source
+from data.sources import Feature, Source, voc, yolo
 from data.surveys import Survey, place, splits, training
 from data.surveys.images import looked_at
 from errors import UserError
@@ -14,7 +14,8 @@ from lookup import Section
 
 EXPECTED = (
     "COCO: annotations/instances_train.json, train.json or train/_annotations.coco.json; Pascal VOC: ImageSets/Main/"
-    "train.txt, train/*.xml or Annotations/*.xml; YOLO: images/train and labels/train, or images and labels"
+    "train.txt, train/*.xml or Annotations/*.xml; YOLO: images/train and labels/train, images and "
+    "labels, or x.txt beside x.jpg"
 )
 
 
@@ -46,13 +47,15 @@ def _kind(path: Path) -> tuple[dict[str, str], str, str]:
         found = splits(names)
         return found, min(names), "coco"
     listed = {file.stem for file in path.glob("ImageSets/Main/*.txt")}
-    listed |= {one for one in folders if one != "Annotations" and any((path / one).glob("*.xml"))}
-    if listed or any(path.glob("Annotations/*.xml")) or any(path.glob("*.xml")):
+    listed |= {one for one in folders if one not in voc.FILES and any((path / one).glob("*.xml"))}
+    if listed or any(any((path / one).glob("*.xml")) for one in (*voc.FILES, ".")):
         return splits(listed), "all", "voc"
     if "images" in folders and "labels" in folders:
         return splits(listing.folders(path / "images")[0]), "all", "yolo"
     if "train" in (found := splits([one for one in folders if (path / one / "labels").is_dir()])):
         return found, "all", "yolo"
+    if "train" in (found := splits([one for one in folders if yolo.beside(path / one)])) or yolo.beside(path):
+        return found if "train" in found else {}, "all", "yolo"
     raise UserError(f"{path} has no boxes in a form that is known. Expected is {EXPECTED}.")
 
 

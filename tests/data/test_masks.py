@@ -146,6 +146,35 @@ def test_other_layouts_and_lists_are_the_same_set(whole, tmp_path):
     assert make(tmp_path, train_split="train[:40%]").steps_per_epoch == 1
 
 
+def test_names_with_an_ending_and_vocs_folders_are_the_same_set(whole, tmp_path):
+    shutil.copytree(whole / "train" / "images", tmp_path / "images")
+    for folder, ending in (("masks", "_mask"), ("SegmentationClass", "")):
+        (tmp_path / folder).mkdir()
+        for path in (whole / "train" / "labels").iterdir():
+            shutil.copy(path, tmp_path / folder / f"{path.stem}{ending}.png")
+    (tmp_path / "JPEGImages").mkdir()
+    for path in (tmp_path / "images").iterdir():  # PNG within, which decoders tell by its first bytes
+        shutil.copy(path, tmp_path / "JPEGImages" / f"{path.stem}.jpg")
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("".join(f"{n:02}\n" for n in range(10)))
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    expected = next(make(whole).train_batches(0))["label"]
+    for split in ("all", "train"):
+        np.testing.assert_array_equal(next(make(tmp_path, train_split=split).train_batches(0))["label"], expected)
+
+
+def test_label_images_may_have_any_number_for_each_class(whole, folder):
+    numbers = np.array([0, 128, 255, 7], np.uint8)
+    for path in folder.rglob("labels/*.png"):
+        Image.fromarray(numbers[np.asarray(Image.open(path))]).save(path)
+    pipeline = make(folder, label_numbers=(0, 128, 255), ignored=(7,))
+    assert pipeline.numbers == (0, 128, 255)
+    np.testing.assert_array_equal(next(pipeline.train_batches(0))["label"], next(make(whole).train_batches(0))["label"])
+    with pytest.raises(UserError, match=r'has class 7 in .* classes are 0, 128, 255: .*ignored="\(9, 7\)"'):
+        first(make(folder, label_numbers=(0, 128, 255), ignored=(9,)).train_batches(0), 3)
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB", "I;16", "LA"])
 def test_label_images_of_any_form_hold_the_same_numbers(mode, tmp_path):
     label = scene(0)
@@ -240,7 +269,7 @@ BAD = {
     "listed": r"cannot read .*99.png: .*No such file",
     "two": r"has two label images for one image: 07.bmp, 07.png",
     "none": r"has no split 'train': there should be train/images and train/labels",
-    "apart": r"no image of .*images has a label image of the same name in .*labels",
+    "apart": r"no image of .*images .00.png. has a label image of the same name in .*labels .label_00.png.",
     "names": r"have no names: set --config.data.class_names=.*classes.txt",
     "twice": r"classes.txt has the class 'sky' twice",
 }
@@ -288,6 +317,10 @@ def test_what_is_alone_is_left_out_and_counted(folder):
         (dict(mean=(0.5,)), "need one number a channel"),
         (dict(augmentation=dict(scales=(2.0, 1.0))), "smaller factor first"),
         (dict(class_names=("a", "a")), "has a name twice"),
+        (dict(label_numbers=(0, 0)), "has a number twice"),
+        (dict(label_numbers=(0, 1, 3)), r'has 3, which config.data.ignored leaves out: set .*ignored="\(\)"'),
+        (dict(label_numbers=(0, 1, 2), first_class=1), "leave config.data.first_class at 0"),
+        (dict(label_numbers=(0, 1)), r"are 2 numbers, for 3 classes \(sky, road, car\)"),
         (dict(label_map="masks"), "has no masks: did you mean 'mask'"),
         (dict(known={"classes": ["sky", "car"]}), "class 1 is 'road' there and 'car' here"),
     ],

@@ -286,6 +286,11 @@ def test_an_unreadable_image_is_skipped_with_weight_zero(damaged, folder):
     assert sum(float((b["mask"] == 0).sum()) for b in skipped) == 2  # two epochs of twelve
     for a, b in zip(skipped, whole, strict=True):
         np.testing.assert_array_equal(a["image"][a["mask"] > 0], b["image"][a["mask"] > 0])
+    mixed = first(make("folder", damaged, dict(mixup=1.0, cutmix=1.0), unreadable="skip").train_batches(0), 3)
+    for a, b in zip(mixed, whole, strict=True):  # with nothing that was not read
+        alone = a["mask"].reshape(-1, 2)[:, ::-1].ravel() == 0
+        assert (a["share"][alone] == 1).all()
+        np.testing.assert_array_equal(a["image"][alone], b["image"][alone])
 
 
 def test_an_unreadable_image_of_evaluation_is_counted_and_said(damaged):
@@ -521,6 +526,8 @@ def test_a_set_that_is_not_here_is_planned_by_its_config():
     assert planned.sizes == {"outputs": 1000}
     assert planned.shapes[0][1]["image"] == ((1000, 224, 224, 3), "float32")
     assert planned.steps_per_epoch == 1280.167
+    parts = [dict(train_split="train[:90%]"), dict(train_examples=5000), dict(train_split="train+validation[:50%]")]
+    assert [build(images_of | part, Feed()).epoch for part in parts] == [1153.05, 5.0, None]
     with pytest.raises(UserError, match="its number of classes is not known"):
         unread.pipeline(None)(images_of, Feed())
     pairs_of = dict(kind="pairs", source="tfds", name="wmt", languages=("de", "en"), batch_tokens=512, max_length=64)

@@ -62,7 +62,15 @@ def fitted(saved: dict[str, np.ndarray], workdir: Path, **changes) -> dict[str, 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_all_but_the_head_is_the_other_runs_average(first, saved, workdir, mode, capsys):
-    _, params = begun(first, workdir, **{"parallel.mode": mode})
+    free = {"optim.name": "schedule_free_sgd", "optim.schedule": "constant", "step.ema_decay": 0.9}
+    run, params = begun(first, workdir, **free, **{"parallel.mode": mode})
+    leaves = jax.tree.leaves(state := run.initialise())
+    # The first step is given all of it to write to, and so no array twice.
+    assert len({x.addressable_data(0).unsafe_buffer_pointer() for x in leaves}) == len(leaves)
+    state = run.devices.get_state(state)
+    optimisers = {name.partition("/z/")[2]: x for name, x in flat(state.opt_state).items() if "/z/" in name}
+    for copy in (optimisers, flat(state.ema)):
+        jax.tree.map(np.testing.assert_array_equal, copy, params)
     assert saved["head/kernel"].any()
     assert not params.pop("head/kernel").any()
     assert not params.pop("head/bias").any()

@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 import time
@@ -30,7 +31,7 @@ def laid_out(tree):
 
 
 def test_the_last_and_the_best_stay(tmp_path):
-    scores = {1: 0.5, 2: 0.9, 3: 0.7, 4: None, 5: 0.6, 6: 0.8}
+    scores = {0: math.nan, 1: 0.5, 2: 0.9, 3: 0.7, 4: None, 5: 0.6, 6: 0.8}
     save(tmp_path / "max", scores, keep_last=2, keep_best="test/accuracy")
     save(tmp_path / "min", scores, keep_last=2, keep_best="test/accuracy", keep_best_mode="min")
     highest = checkpoint.Checkpoints(tmp_path / "max", keep_last=2, keep_best="test/accuracy")
@@ -90,10 +91,13 @@ def test_another_models_state_is_refused_and_never_cast(tmp_path, params, messag
 
 
 def test_no_space_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    save(tmp_path / "begun", {1: None, 2: None})
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 40})())
-    with pytest.raises(UserError, match=r"no space left for checkpoints in .*two take 0 MB"):
+    with pytest.raises(UserError, match=r"no space left for checkpoints in .*2 would take 0 MB"):
         save(tmp_path / "new", {1: None})
     assert checkpoint.Checkpoints(tmp_path / "new").latest() is None
+    save(tmp_path / "begun", {3: None})  # whose 28 bytes there is room for
+    assert checkpoint.Checkpoints(tmp_path / "begun").latest() == 3
 
 
 def test_a_disk_that_fills_while_saving_says_what_is_safe(tmp_path):

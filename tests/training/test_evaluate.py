@@ -35,3 +35,15 @@ def test_it_goes_through_all_batches_and_none_gives_nothing():
     assert evaluate.means(evaluate.totals([])) == {}
     with pytest.raises(ValueError, match=r"structure|custom|keys"):
         evaluate.totals([SUMS[0], {"loss": SUMS[0]["loss"]}])
+
+
+def test_no_more_batches_are_on_the_devices_than_keep_them_busy():
+    begun: list[int] = []
+    waiting: list[int] = []
+
+    def fetch(sums: dict) -> dict:
+        waiting.append(len(begun) - len(waiting))
+        return sums
+
+    evaluate.evaluate(lambda variables, batch: begun.append(batch) or SUMS[0], fetch, {}, range(6))
+    assert waiting == [3, 3, 3, 3, 2, 1]

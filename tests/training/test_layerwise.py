@@ -147,6 +147,23 @@ def test_the_rates_reach_the_weights(params):
     assert float(after["head"]["kernel"][0]) == pytest.approx(0)
 
 
+def test_what_is_frozen_is_still_a_layer_and_still_a_parameter_that_decay_names():
+    def updates(*frozen: str) -> dict:
+        settings = dict(learning_rate=1.0, schedule="constant", momentum=0.0, clip_norm=0.0, weight_decay=0.1)
+        settings |= dict(layer_decay=0.5, decay=(".*/kernel", "positions/.*"))
+        order = lambda: list(flatten_dict(WRITTEN_OUT, sep="/"))  # noqa: E731
+        optimiser, _ = optim.make(name="sgd", total_steps=9, frozen=frozen, order=order, **settings)
+        return by_name(optimiser.update(WRITTEN_OUT, optimiser.init(WRITTEN_OUT), WRITTEN_OUT)[0])
+
+    whole, lower, head = updates(), updates("encoder/block_01/.*", "positions/.*"), updates("(?!head/).*")
+    for found, trained in ((lower, ("embedding/kernel", "encoder/block_00/mlp/kernel")), (head, ("head/kernel",))):
+        for name in trained:
+            np.testing.assert_array_equal(found[name], whole[name])
+    assert not lower["encoder/block_01/mlp/kernel"].any()
+    with pytest.raises(UserError, match=r"'position/.*' matches no parameter"):
+        optim.decayed({"head": ONE}, ("position/.*",), lambda: ["positions/embedding"])
+
+
 def test_a_model_without_blocks_has_no_layers():
     with pytest.raises(UserError, match="layer_decay needs a model of blocks in a row"):
         scales_of({"head": ONE})

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboardX.proto import event_pb2
 
 from errors import DiskFull, UserError
@@ -40,6 +41,10 @@ def test_a_run_that_goes_on_drops_what_it_will_write_again(tmp_path):
     with log.Log(tmp_path, 20) as writer:
         writer.write(30, {"train/loss": -1.0})
     assert [(row["step"], row["train/loss"]) for row in log.read(tmp_path)] == [(10, 10), (20, 20), (30, -1)]
+    with log.Log(tmp_path, 0) as writer:  # killed before its first checkpoint
+        writer.write(10, {"train/loss": -2.0})
+    curve = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("train/loss")
+    assert [(event.step, event.value) for event in curve] == [(10, -2)]
 
 
 def sums(loss: float, weight: float = 1.0, bad: float = 0.0, spike: float = 0.0):

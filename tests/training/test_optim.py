@@ -179,7 +179,7 @@ def descend(steps=20, frozen=(), **section):
     return params, optim.eval_params(state, params), state
 
 
-@pytest.mark.parametrize("name", optim.names())
+@pytest.mark.parametrize("name", optimisers.names())
 def test_every_optimiser_of_optax_goes_downhill_with_all_that_stands_around_it(name):
     rate = 1.0 if name in FREE else 0.02
     around = dict(weight_decay=1e-3, layer_decay=0.9, clip_norm=1.0, warmup_steps=2, order=lambda: list(by_name(TREE)))
@@ -195,9 +195,9 @@ def test_every_optimiser_of_optax_goes_downhill_with_all_that_stands_around_it(n
 
 def test_that_is_most_of_what_optax_has():
     assert {"lion", "lamb", "lars", "muon", "prodigy", "rmsprop", "sam", "schedule_free_adamw", "yogi"} <= {
-        *optim.names()
+        *optimisers.names()
     }
-    assert len(optim.names()) >= 40
+    assert len(optimisers.names()) >= 40
     for name in optimisers.REFUSED:
         with pytest.raises(UserError, match=f"config.optim.name='{name}' is not supported: "):
             optim.make(name=name, total_steps=10)
@@ -211,7 +211,7 @@ def test_every_key_is_listed_with_its_default_and_meaning():
     assert optim.keys("rmsprop")["decay_rate"].default == 0.9
     assert {"rho", "optimizer", "b1"} <= optim.keys("sam", "adamw").keys()
     assert "mask" not in optim.keys("lion")
-    for name in optim.names():
+    for name in optimisers.names():
         found = optim.keys(name)
         assert list(found)[:2] == ["name", "learning_rate"]
         assert set(optim.meanings(name)) <= set(found)

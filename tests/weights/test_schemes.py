@@ -14,7 +14,7 @@ from weights import changes, our_resnet, our_vit
 from weights.tables import spell
 
 ROOT = Path(__file__).parents[2]
-SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors"}
+SUFFIX = {"google": ".npz", "timm": ".safetensors", "huggingface": ".safetensors", "nnx": ".safetensors"}
 TEXT = ("transformer", "t5")
 ANY_IMAGE = ("resnet", "swin")
 SWIN = ({}, {"version": "2", "window": 8})
