@@ -17,7 +17,7 @@ from configs import base
 def get_config() -> ConfigDict:
     """The config."""
     return base.config(
-        steps=3600,
+        steps=3400,
         model=dict(
             name="upernet",
             trunk=dict(name="swin", width=24, depths=(2, 2, 2), head_dim=12, patch=4, window=6),
@@ -40,6 +40,6 @@ def get_config() -> ConfigDict:
             **base.grey(),
         ),
         optim=dict(learning_rate=3e-3, warmup_steps=200, weight_decay=0.05, clip_norm=1.0),
-        evaluation=dict(every_steps=900),
-        checkpoint=dict(every_steps=900, keep_best="validation/mean_iou"),
+        evaluation=dict(every_steps=850),
+        checkpoint=dict(every_steps=850, keep_best="validation/mean_iou"),
     )

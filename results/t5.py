@@ -31,7 +31,7 @@ TEXTS = RUNS / "texts"
 SEEDS, PAIRS = 3, 3000
 LANGUAGES = ("de", "en")
 STARTS = ("fine-tuned", "from scratch")
-RATES = (5e-3, 1e-2, 2e-2)  # relative to a matrix's size
+RATES = (4e-3, 1e-2, 2.5e-2)  # relative to the size of each matrix
 CHOSEN_BY = "validation/bleu"
 METRICS = (CHOSEN_BY, "test/bleu", "test/chrf", "test/loss")
 SIZE = [f"--config.model.{key}={value}" for key, value in (("width", 128), ("mlp_dim", 256), ("head_dim", 32))]

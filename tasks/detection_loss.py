@@ -145,7 +145,7 @@ def _judged(
         right = jnp.zeros_like(logits).at[rows, query, jnp.maximum(truth.labels, 0)].set(hit, mode="drop")
         p = jax.nn.sigmoid(logits)
         entropy = optax.sigmoid_binary_cross_entropy(logits, right)
-        if weights.quality:  # 2006.04388, equation 4
+        if weights.quality:  # 2006.04388, equation 4; "no" is weighed as in the focal loss
             share = jnp.where(right > 0, jnp.abs(right - p) ** GAMMA, (1 - ALPHA) * p**GAMMA)
         else:
             share = jnp.where(right > 0, ALPHA * (1 - p) ** GAMMA, (1 - ALPHA) * p**GAMMA)

@@ -107,10 +107,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             f"{path} is neither .npz nor .safetensors. PyTorch's .bin, .pt and .pth are pickles, which run what they "
             "hold, and are not loaded: save them as .safetensors where you trust them."
         )
-    if checkpoints.is_one(path):
-        arrays, notes = checkpoints.read(path), {}
-    else:
-        arrays, notes = _file(path)
+    arrays, notes = _file(path)
     # A buffer that older versions of transformers wrote: 0, 1, 2, ...
     arrays = {name: array for name, array in arrays.items() if name.split(".")[-1] != "position_ids"}
     if not arrays:
@@ -122,6 +119,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    if checkpoints.is_one(path):
+        return checkpoints.read(path), {}
     if not path.is_file():
         raise UserError(f"there is no file {path}.")
     try:

@@ -94,9 +94,9 @@ def classes(root: Path) -> tuple[str, ...]:
 
 def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]] | None:
     """The pairs of NAME/SPLIT.csv, .tsv or .txt, or of VOC's list; None if there is none."""
-    for path in (root / VOC[2] / f"{one}.txt" for one in names(stem(split))):
-        if path.is_file():
-            listed = [line.strip() for line in lines(path) if line.strip()]
+    for voc in (root / VOC[2] / f"{one}.txt" for one in names(stem(split))):
+        if voc.is_file():
+            listed = [line.strip() for line in lines(voc) if line.strip()]
             return [(str(root / VOC[0] / f"{x}.jpg"), str(root / VOC[1] / f"{x}.png")) for x in listed], ()
     paths = [root / f"{one}{suffix}" for one in names(stem(split)) for suffix in LISTS]
     path = next((path for path in paths if path.is_file()), None)
