@@ -528,6 +528,8 @@ def test_the_verdicts_on_what_a_vit_has_learned_need_more_than_noise():
     assert distance(20.0, 29.0, steady) == Verdict.DIRECTION, "no head of the first layer looks across the image"
     assert distance(28.0, 20.0, noisy) == Verdict.DIRECTION
     assert distance(28.0, 12.0, steady) == Verdict.NOT
+    slight = [[[27.6, 27.8], [27.9 + i / 100, 28.1]] for i in range(3)]
+    assert of(inside.judge_distance, distance=slight) == Verdict.DIRECTION, "all heads are next to uniform attention"
 
 
 def test_the_pixels_of_a_garment_on_a_canvas_are_known():

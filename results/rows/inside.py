@@ -11,7 +11,7 @@ from results.rows.judging import NONE, Mean, above, least
 
 PAPER = "2010.11929"
 FEW = 0.5  # of the filters' variance, in the first components
-FAR = 0.9  # of the distance of uniform attention
+FAR, CLEARLY = 0.9, 0.1  # of the distance of uniform attention
 OFTEN = 0.5  # of the images
 SETTING = (
     f"garments of Fashion-MNIST on canvases of {inside_vit.SIDE} pixels, 6 layers, 64 patches of 7 pixels, "
@@ -64,21 +64,23 @@ def judge_positions(found: Numbers) -> Found:
 
 
 def judge_distance(found: Numbers) -> Found:
-    """Heads of the last layer look farther than those of the first, and one of the first looks across the image."""
+    """Heads of the last layer look clearly farther than those of the first, of which one looks across the image."""
     distances = [np.array(of_seed) for of_seed in _of(found, "attention distance")]
     uniform = np.array(_of(found, "uniform distance"))
     by_layer = np.mean([layers.mean(1) for layers in distances], axis=0)
     growth = fits.interval([layers[-1].mean() - layers[0].mean() for layers in distances])
     first = np.array([layers[0] for layers in distances]) / uniform[:, None]
     deeper = above(growth, NONE)
+    clearly = deeper is Verdict.HOLDS and growth[0] >= CLEARLY * uniform.mean()  # all may be next to uniform
     return _found(
         found,
         "distance",
         f"mean attention distance by layer {', '.join(f'{value:.1f}' for value in by_layer)} pixels (of uniform "
         f"attention {uniform.mean():.1f}), from the first to the last {growth[0]:+.1f} ± {growth[1]:.1f}; heads of "
         f"the first layer {first.min(1).mean():.2f} to {first.max(1).mean():.2f} times as far as uniform attention",
-        verdict(deeper is Verdict.HOLDS and first.max(1).min() >= FAR, deeper is not Verdict.NOT),
-        f"across the image is: at least {FAR} times as far as uniform attention",
+        verdict(clearly and first.max(1).min() >= FAR, deeper is not Verdict.NOT),
+        f"farther is: by at least {CLEARLY} times the distance of uniform attention; across the image: at least {FAR} "
+        "times",
     )
 
 

@@ -159,7 +159,6 @@ def test_crowds_are_left_out_of_training_and_ignored_in_evaluation(root):
         (voc, dict(order=("xmax", "ymax", "xmin", "ymin")), "corners in the other order; they are turned"),
         (voc, dict(box=(0.25, 0.25, 0.45, 0.75)), "the boxes are shares of the image's sides, not pixels"),
         (yolo, dict(lines=dict.fromkeys(SIZE, "0 14 10 8 10")), "the boxes are pixels, not shares"),
-        (yolo, dict(lines={"a": "0 320 0.5 0.2 0.2"}), "of 3 boxes, left out are 1 of no area"),
         (yolo, dict(names="names: [box, box]"), "2 classes have 1 names: those called 'box' are one"),
         (yolo, dict(lines={"a": "0 0.5 0.5 0.2"}), "left out: 1 lines that are no box (a.txt, line 1)"),
         (yolo, dict(lines={"a": "3 0.5 0.5 0.2 0.2"}), "1 of an unknown class"),
@@ -201,6 +200,13 @@ def test_what_is_no_coco_file_is_one_line(root, file, message):
         (root / "train.json").write_text(file)
     with pytest.raises(UserError, match=message):
         sources.open("coco", str(root), "train")
+
+
+def test_one_wrong_number_changes_no_other_box(root):
+    pipeline = yolo(root, {"a": "0 320 0.5 0.2 0.2"})
+    assert any("of 3 boxes, left out are 1 of no area" in line for line in pipeline.describe())
+    (batch,) = pipeline.eval_batches("train")
+    np.testing.assert_allclose(batch["boxes"][1, 0], [5 / 40, 10 / 20, 15 / 40, 18 / 20], rtol=1e-5)
 
 
 def test_a_yolo_outline_is_the_box_around_it(root):
