@@ -45,7 +45,7 @@ def start(run: Run) -> int:
         saved = record.read(run.workdir)
         about["history"] = _history(run, begun, saved, about["data_fingerprint"])
         run.skipped_batches[:] = run.skipped_batches or saved.get("skipped_batches", [])
-    elif run.config["init_from"]:  # read before anything is written
+    elif run.config["init_from"] and not run.init_params:  # read once, and before anything is written
         params, note = init_from.weights(run)
         run.init_params.update(params)
         if hosts.primary():

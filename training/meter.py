@@ -82,17 +82,16 @@ class Meter:
         self._fetch_until(0)
         sums = self._fetched
         seconds = time.perf_counter() - self._since
-        done = sum(float(s["loss"][1]) for s in sums[self._untimed :])
-        rate = sum(self._flops[self._untimed :]) / seconds
         metrics = {f"train/{name}": value for name, value in means(totals(sums)).items()}
-        metrics |= {
-            f"{self.unit}_per_second": done / seconds,
-            "input_wait": (waited - self._waited) / seconds,
-            "teraflops_per_second": rate / 1e12,
-            "mfu": rate / self._peak,
-            "memory_gb": memory_bytes() / 1e9,
-            "seconds": seconds,
-        }
+        metrics |= {"memory_gb": memory_bytes() / 1e9, "seconds": seconds}
+        if timed := sums[self._untimed :]:  # none at the first step, which has no rate: it was compiled
+            rate = sum(self._flops[self._untimed :]) / seconds
+            metrics |= {
+                f"{self.unit}_per_second": sum(float(s["loss"][1]) for s in timed) / seconds,
+                "input_wait": (waited - self._waited) / seconds,
+                "teraflops_per_second": rate / 1e12,
+                "mfu": rate / self._peak,
+            }
         self._fetched, self._flops, self._since, self._waited, self._untimed = [], [], time.perf_counter(), waited, 0
         return metrics
 

@@ -35,20 +35,16 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _arrays(folder: Path, values: bool) -> dict[str, np.ndarray]:
-    import jax
     import orbax.checkpoint as ocp
 
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             tree = checkpointer.metadata(folder.absolute()).item_metadata.tree
             if values:  # as arrays of the host, whatever devices they were saved from
-                as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-                tree = checkpointer.restore(folder.absolute(), ocp.args.PyTreeRestore(restore_args=as_numpy))
+                as_numpy = dict.fromkeys(ocp.tree.to_flat_dict(tree), ocp.RestoreArgs(restore_type=np.ndarray))
+                arguments = ocp.args.PyTreeRestore(restore_args=ocp.tree.from_flat_dict(as_numpy, target=tree))
+                tree = checkpointer.restore(folder.absolute(), arguments)
     except Exception as error:  # Orbax and tensorstore raise anything
         raise UserError(f"cannot read the checkpoint {folder}: {' '.join(str(error).split())[:200]}.") from None
-    found = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        parts = [str(getattr(key, "key", getattr(key, "idx", key))) for key in path]
-        if RANDOM not in parts:
-            found[".".join(parts).removesuffix(VALUE)] = leaf
-    return found
+    leaves = ocp.tree.to_flat_dict(tree).items()
+    return {".".join(path).removesuffix(VALUE): leaf for path, leaf in leaves if RANDOM not in path}

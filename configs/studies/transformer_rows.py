@@ -1,6 +1,6 @@
 """What the sizes and the regularisation of a Transformer are worth, one change at a time (1706.03762, table 3 B to E).
 
-python study.py --study=configs/studies/transformer_rows.py:tiny    dates, offline, an hour on two CPU cores
+python study.py --study=configs/studies/transformer_rows.py:tiny    dates, offline, 75 minutes on two CPU cores
 python study.py --study=configs/studies/transformer_rows.py --launch=slurm   WMT14 English-German, accelerators
 """
 

@@ -73,7 +73,7 @@ def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
 
 
 def test_rates_leave_out_what_was_not_training(monkeypatch):
-    clock = iter([0.0, 10.0, 20.0, 20.0])
+    clock = iter([0.0, 10.0, 20.0, 20.0, 20.0, 21.0, 21.0])
     monkeypatch.setattr(meter_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     meter = Meter("target tokens", fetch=lambda x: x)  # at 0
     meter.add(1, sums(1.0, 100.0), 1000)
@@ -85,6 +85,8 @@ def test_rates_leave_out_what_was_not_training(monkeypatch):
     assert figures["target_tokens_per_second"] == pytest.approx(1.5)
     assert figures["mfu"] == pytest.approx(0.075)
     assert figures["input_wait"] == pytest.approx(0.25)
+    meter.start(waited=3.0, peak=100.0)
+    assert meter.read(waited=4.5).keys() == {"memory_gb", "seconds"}  # and not rates of 0
 
 
 def test_prefetch_keeps_order_and_carries_errors():

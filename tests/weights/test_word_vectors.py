@@ -82,6 +82,9 @@ def test_a_model_begins_with_the_vectors_of_the_words_that_it_knows(tmp_path, ca
     assert f"2 of {len(words)} tokens begin with the vectors of" in capsys.readouterr().out
     params = by_name(run.initialise().params)
     (name,) = run.init_params
+    taken = run.init_params[name]
+    resume.start(run)  # rolled back to its beginning, which is the same
+    assert run.init_params[name] is taken
     table, before = np.asarray(params[name]), np.asarray(fresh[name])
     others = ~np.isin(np.arange(len(words)), [5, 7])
     np.testing.assert_array_equal(table[others], before[others])
