@@ -102,7 +102,9 @@ def test_a_study_with_another_grid_in_its_folder_is_refused(ran, study):
 
 def test_submitit_runs_the_same_grid_into_the_same_table(study, tmp_path):
     arguments = (f"--study={study}:one", f"--workdir={tmp_path}")
-    done = command(*arguments, "--launch=local", "--launch_options=timeout_min=5")
+    submit = (sys.executable, "study.py", *arguments, "--launch=local", "--launch_options=timeout_min=5")
+    environment = os.environ | {"XLA_FLAGS": QUICK}  # a process of its own: submitit's closes files of pytest
+    done = subprocess.run(submit, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 runs submitted" in done.stdout
     until = time.monotonic() + 120
