@@ -228,7 +228,7 @@ def decayed(params: PyTree, patterns: tuple[str, ...], order: layerwise.Order = 
     """The tree of booleans that says which parameters decay.
 
     Args:
-      order: paths of all parameters, of which those that are not trained are not in the tree.
+      order: paths of all parameters; those that are not trained are not in the tree.
 
     Raises:
       UserError: a pattern that matches no parameter.

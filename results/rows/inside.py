@@ -64,7 +64,7 @@ def judge_positions(found: Numbers) -> Found:
 
 
 def judge_distance(found: Numbers) -> Found:
-    """Heads of the last layer look clearly farther than those of the first, of which one looks across the image."""
+    """Heads of the last layer look clearly farther than those of the first, and one of these looks across the image."""
     distances = [np.array(of_seed) for of_seed in _of(found, "attention distance")]
     uniform = np.array(_of(found, "uniform distance"))
     by_layer = np.mean([layers.mean(1) for layers in distances], axis=0)
