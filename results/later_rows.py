@@ -75,8 +75,13 @@ def dense() -> list[Result]:
     """Detectors and segmenters, once they are recorded: a line a config, of all its seeds."""
     names = {
         "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
-        "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing", ("AP", "AP50")),
-        "upernet_digits": ("segmentation", "upernet_digits", "digits on cluttered canvases", ("mean_iou",)),
+        "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing (time: from step 370)", ("AP", "AP50")),
+        "upernet_digits": (
+            "segmentation",
+            "upernet_digits",
+            "digits on cluttered canvases of 96 pixels",
+            ("mean_iou",),
+        ),
         "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
         "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
     }
