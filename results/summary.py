@@ -127,10 +127,16 @@ def sequences() -> list[Result]:
 def language() -> list[Result]:
     """Language models, and classifiers of sentences."""
     models, sst2, bert = map(read, ("language_model", "sst2", "bert"))
-    gpt, larger = models["shakespeare cpu"], models["shakespeare"]
-    modern = [models[f"modern cpu, seed {seed}"] for seed in range(3)]
-    losses = [run["validation/loss"] for run in modern]
-    python = models["python"]
+    small, modern = ([models[f"{form} cpu, seed {seed}"] for seed in range(3)] for form in ("shakespeare", "modern"))
+    larger, python = models["shakespeare"], models["python"]
+
+    def losses(runs: list[Record]) -> str:
+        """The mean of seeds, and each."""
+        found = [run["validation/loss"] for run in runs]
+        return (
+            f"validation loss **{np.mean(found):.3f}**, mean of 3 seeds ({', '.join(f'{loss:.3f}' for loss in found)})"
+        )
+
     return [
         Result(
             "gpt_python",
@@ -142,12 +148,11 @@ def language() -> list[Result]:
         ),
         Result(
             "gpt_shakespeare:cpu",
-            f"Tiny Shakespeare: validation loss **{gpt['validation/loss']:.3f}**, "
-            f"{gpt['validation/bits_per_byte']:.2f} bits per byte; on nanoGPT's validation "
-            f"text {gpt['validation+test/loss']:.3f} (nanoGPT: 1.88)",
-            f"{gpt['seconds of the whole command']:.0f} s",
+            f"Tiny Shakespeare: {losses(small)}; on nanoGPT's validation text "
+            f"{np.mean([run['validation+test/loss'] for run in small]):.3f} (nanoGPT: 1.88)",
+            f"{np.mean([run['seconds of the whole command'] for run in small]) / 60:.0f} minutes",
             "language_model.json",
-            (gpt["commit"],),
+            tuple(sorted({run["commit"] for run in small})),
             "configs/gpt_shakespeare.py:cpu",
         ),
         Result(
@@ -162,8 +167,7 @@ def language() -> list[Result]:
         ),
         Result(
             "gpt_modern:cpu",
-            f"Tiny Shakespeare: validation loss **{np.mean(losses):.3f}**, mean of 3 seeds "
-            f"({', '.join(f'{loss:.3f}' for loss in losses)})",
+            f"Tiny Shakespeare: {losses(modern)}",
             "",
             "language_model.json",
             (modern[0]["commit"],),
