@@ -88,6 +88,7 @@ def test_an_order_holds_beyond_its_interval_and_equality_within_a_margin():
     assert judging.alike([(90.0, 0.5), (90.5, 0.5)], 2.0) == Verdict.HOLDS
     assert judging.alike([(90.0, 20.0), (80.0, 5.0)], 2.0) == Verdict.DIRECTION, "noise is not equality"
     assert judging.alike([(90.0, 0.5), (80.0, 0.5)], 2.0) == Verdict.NOT
+    assert [judging.stated((85.12, half), ".1f", " %") for half in (0.31, float("nan"))] == ["85.1 ± 0.3 %", "85.1 %"]
     assert judging.least(Verdict.HOLDS, Verdict.DIRECTION) == Verdict.DIRECTION
     assert judging.least(Verdict.NOT, Verdict.HOLDS) == Verdict.NOT
 
@@ -563,6 +564,7 @@ def test_a_budget_of_its_own_is_judged_by_the_goal():
             f"multi30k de-en tiny, seed {seed}": {
                 "test/bleu": x,
                 "parameters": 1,
+                "steps": 1,
                 "minutes of training": 1,
                 "commit": "c",
             }

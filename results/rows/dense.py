@@ -2,7 +2,7 @@
 
 from results import recorded
 from results.rows import Claim, Found, Rows, Studied, verdict
-from results.rows.judging import above, least
+from results.rows.judging import above, least, percent, stated
 
 NOTHING, SOMETHING = 0.05, 0.5  # AP
 
@@ -11,15 +11,14 @@ def judge_swin(rows: Rows) -> Found:
     """Swin above both others."""
     found = recorded.mean_by(rows, "model")
     sizes = {row["model"]: (float(row["parameters"]), float(row["flops_per_example"])) for row in rows}
-    shown = ", ".join(
-        f"{name} {100 * mean:.2f} ± {100 * half:.2f} % ({sizes[name][0] / 1e3:.0f}k parameters, "
-        f"{sizes[name][1] / 1e6:.0f} MFLOP)"
-        for name, (mean, half) in found.items()
+    listed = ", ".join(
+        f"{name} {percent(mean, '.2f')} ({sizes[name][0] / 1e3:.0f}k parameters, {sizes[name][1] / 1e6:.0f} MFLOP)"
+        for name, mean in found.items()
     )
     swin = found.pop("Swin")
     steps = float(rows[0]["steps"])
     return Found(
-        f"Fashion-MNIST, test accuracy after {steps:,.0f} steps of 64, {len(rows) // 3} seeds: {shown}",
+        f"Fashion-MNIST, test accuracy after {steps:,.0f} steps of 64, {len(rows) // 3} seeds: {listed}",
         least(*(above(swin, other) for other in found.values())),
     )
 
@@ -27,11 +26,11 @@ def judge_swin(rows: Rows) -> Found:
 def judge_detr(rows: Rows) -> Found:
     """As published next to nothing is found, with the remedies most."""
     found = recorded.mean_by(rows, "part", metric="validation[:200]/AP")
-    shown = ", ".join(f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in found.items())
+    listed = ", ".join(f"{name} {stated(mean, '.3f')}" for name, mean in found.items())
     published, remedied = found["as published"][0], found["all"][0]
     epochs = float(rows[0]["examples_seen"]) / 2000
     return Found(
-        f"2,000 canvases of digits, {epochs:.0f} epochs, COCO's AP, {len(rows) // len(found)} seeds: {shown}",
+        f"2,000 canvases of digits, {epochs:.0f} epochs, COCO's AP, {len(rows) // len(found)} seeds: {listed}",
         verdict(published < NOTHING and remedied > SOMETHING, remedied > published + NOTHING),
         "" if published < NOTHING else "as published it learns as well",
     )

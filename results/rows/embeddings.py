@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from results import recorded
 from results.rows import Claim, Found, Rows, Studied
-from results.rows.judging import NONE, Mean, above, accuracies, difference, in_points, least, seeds_of
+from results.rows.judging import NONE, Mean, above, accuracies, difference, in_points, least, seeds_of, stated
 
 MARGIN = 1.0  # BLEU, by which one matrix may be worse than three and still do no harm
 MINUTES = 75
@@ -26,7 +26,7 @@ def _setting(rows: Rows) -> str:
 
 
 def _bleu(name: str, score: Mean) -> str:
-    return f"{name} {score[0]:.2f} ± {score[1]:.2f} BLEU"
+    return f"{name} {stated(score, '.2f')} BLEU"
 
 
 def judge_smoothing(rows: Rows) -> Found:
@@ -34,7 +34,7 @@ def judge_smoothing(rows: Rows) -> Found:
     bleu, loss = _scores(rows)
     worse, better = above(loss["base"], loss["no smoothing"]), above(bleu["base"], bleu["no smoothing"])
     shown = "; ".join(
-        f"{words}: perplexity {math.exp(loss[part][0]):.2f} (nll {loss[part][0]:.3f} ± {loss[part][1]:.3f}), "
+        f"{words}: perplexity {math.exp(loss[part][0]):.2f} (nll {stated(loss[part], '.3f')}), "
         + _bleu("", bleu[part]).strip()
         for part, words in (("base", "smoothing 0.1"), ("no smoothing", "none"))
     )

@@ -7,7 +7,7 @@ import numpy as np
 from analysis import fits
 from results import inside_vit
 from results.rows import Claim, Found, Numbers, Recorded, Verdict, verdict
-from results.rows.judging import NONE, Mean, above, least
+from results.rows.judging import NONE, Mean, above, in_points, least, percent, stated
 
 PAPER = "2010.11929"
 FEW = 0.5  # of the filters' variance, in the first components
@@ -41,8 +41,8 @@ def judge_filters(found: Numbers) -> Found:
     return _found(
         found,
         "filters",
-        f"the first {inside_vit.COMPONENTS} of 49 principal components of the filters hold {100 * after[0]:.1f} ± "
-        f"{100 * after[1]:.1f} % of their variance, before training {100 * before[0]:.1f} ± {100 * before[1]:.1f} %",
+        f"the first {inside_vit.COMPONENTS} of 49 principal components of the filters hold {percent(after)} of "
+        f"their variance, before training {percent(before)}",
         verdict(more is Verdict.HOLDS and after[0] >= FEW, more is not Verdict.NOT),
         f"low is: at least {100 * FEW:.0f} %",
     )
@@ -56,9 +56,9 @@ def judge_positions(found: Numbers) -> Found:
     return _found(
         found,
         "positions",
-        f"correlation of the similarity of two learned positions with their nearness {near[0]:.2f} ± {near[1]:.2f}, "
-        f"before training {before[0]:.2f} ± {before[1]:.2f}; 5 patches along a row or column {along[0]:+.3f} ± "
-        f"{along[1]:.3f} more similar than 3 by 4 patches across",
+        f"correlation of the similarity of two learned positions with their nearness {stated(near, '.2f')}, "
+        f"before training {stated(before, '.2f')}; 5 patches along a row or column {stated(along, '+.3f')} more "
+        "similar than 3 by 4 patches across",
         verdict(nearer is lines is Verdict.HOLDS, nearer is not Verdict.NOT),
     )
 
@@ -76,7 +76,7 @@ def judge_distance(found: Numbers) -> Found:
         found,
         "distance",
         f"mean attention distance by layer {', '.join(f'{value:.1f}' for value in by_layer)} pixels (of uniform "
-        f"attention {uniform.mean():.1f}), from the first to the last {growth[0]:+.1f} ± {growth[1]:.1f}; heads of "
+        f"attention {uniform.mean():.1f}), from the first to the last {in_points(growth)}; heads of "
         f"the first layer {first.min(1).mean():.2f} to {first.max(1).mean():.2f} times as far as uniform attention",
         verdict(clearly and first.max(1).min() >= FAR, deeper is not Verdict.NOT),
         f"farther is: by at least {CLEARLY} times the distance of uniform attention; across the image: at least {FAR} "
@@ -93,10 +93,9 @@ def judge_pointing(found: Numbers) -> Found:
     return _found(
         found,
         "rollout",
-        f"the patch that attention rollout weighs most has pixels of the garment in {100 * after[0]:.1f} ± "
-        f"{100 * after[1]:.1f} % of {inside_vit.IMAGES['test']:,} test images, before training in "
-        f"{100 * before[0]:.1f} ± {100 * before[1]:.1f} %, by chance in {100 * chance[0]:.1f} %; {accuracy:.1f} % are "
-        "classified right",
+        f"the patch that attention rollout weighs most has pixels of the garment in {percent(after)} of "
+        f"{inside_vit.IMAGES['test']:,} test images, before training in {percent(before)}, by chance in "
+        f"{100 * chance[0]:.1f} %; {accuracy:.1f} % are classified right",
         verdict(more is Verdict.HOLDS and after[0] >= OFTEN, more is not Verdict.NOT),
     )
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from analysis.studies import spread
 from lookup import Value
 from results import recorded
 from results.rows import Rows, Verdict, verdict
@@ -38,14 +39,26 @@ def least(*verdicts: Verdict) -> Verdict:
     return verdict(all(each is Verdict.HOLDS for each in verdicts), all(each is not Verdict.NOT for each in verdicts))
 
 
-def accuracies(rows: Rows, *labels: str) -> Means:
-    """The mean test accuracy and half its interval, in percent, by labels."""
-    return {key: (100 * mean, 100 * half) for key, (mean, half) in recorded.mean_by(rows, *labels).items()}
+def accuracies(rows: Rows, *labels: str, metric: str = "test/accuracy") -> Means:
+    """The mean of a share and half its interval, in percent, by labels."""
+    return {
+        key: (100 * mean, 100 * half) for key, (mean, half) in recorded.mean_by(rows, *labels, metric=metric).items()
+    }
+
+
+def stated(mean: Mean, form: str = ".1f", unit: str = "") -> str:
+    """A mean and half its interval, "85.1 ± 0.3 %"; of one seed, whose interval is not known, the mean alone."""
+    return spread(*mean, (-math.inf, math.inf), form, unit)
+
+
+def percent(mean: Mean, form: str = ".1f") -> str:
+    """The same of a share, in percent."""
+    return stated((100 * mean[0], 100 * mean[1]), form, " %")
 
 
 def in_points(gap: Mean) -> str:
-    """A difference in words."""
-    return f"{gap[0]:+.1f} ± {gap[1]:.1f}"
+    """A difference."""
+    return stated(gap, "+.1f")
 
 
 def seeds_of(rows: Rows) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from analysis.studies import plus_minus
 from results import recorded
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
-from results.rows.judging import above, difference, least
+from results.rows.judging import NONE, above, accuracies, difference, in_points, least
 
 STUDY, MINUTES = "transformer_parts:tiny", 80
 KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
@@ -61,15 +61,13 @@ def judge_order(rows: Rows) -> Found:
 
 def judge_norms(rows: Rows) -> Found:
     """Post-LN falls behind pre-LN with depth."""
-    match = recorded.mean_by(rows, "part", metric="test/exact_match")
-    shallow, deep = (
-        difference(match["base"], match["post-LN"]),
-        difference(match["6 layers"], match["6 layers, post-LN"]),
-    )
+    match = accuracies(rows, "part", metric="test/exact_match")
+    pairs = ("base", "post-LN"), ("6 layers", "6 layers, post-LN")
+    shallow, deep = (difference(match[pre], match[post]) for pre, post in pairs)
     return Found(
-        f"{SETTING}, exact match, pre-LN minus post-LN: {100 * shallow[0]:+.1f} ± {100 * shallow[1]:.1f} points with "
-        f"2 + 2 layers, {100 * deep[0]:+.1f} ± {100 * deep[1]:.1f} with 6 + 6",
-        least(above(deep, (0.0, 0.0)), above(deep, shallow)),
+        f"{SETTING}, exact match, pre-LN minus post-LN: {in_points(shallow)} points with 2 + 2 layers, "
+        f"{in_points(deep)} with 6 + 6",
+        least(above(deep, NONE), above(deep, shallow)),
         "warm-up and rate are those of pre-LN",
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from analysis import fits
 from results import translation
 from results.rows import Claim, Found, Numbers, Recorded, Verdict, recurrence, verdict
-from results.rows.judging import Mean, above, least
+from results.rows.judging import Mean, above, least, percent, stated
 
 CNN_RANDOM = 83.5  # accuracy, 1408.5882, table 2; of GLUE's validation split here, as its test labels are hidden
 FASHION = 92.3  # accuracy after 200 epochs
@@ -22,7 +22,7 @@ def judge_sst2(found: Numbers) -> Found:
     if any(name.startswith("seed ") for name in found):
         runs, (mean, half), seeds = _of_seeds(found, "seed ", "validation/accuracy")
         return Found(
-            f"GLUE, validation split, at the end: {100 * mean:.2f} ± {100 * half:.2f} %, {seeds}",
+            f"GLUE, validation split, at the end: {percent((mean, half), '.2f')}, {seeds}",
             _reaches((100 * mean, 100 * half), CNN_RANDOM),
             commits=_commits(runs),
         )
@@ -40,7 +40,7 @@ def judge_shakespeare(found: Numbers) -> Found:
     """As low as nanoGPT's."""
     runs, (mean, half), seeds = _of_seeds(found, GPT, "validation+test/loss")
     return Found(
-        f"{runs[0]['parameters']:,} parameters, {runs[0]['steps']:,} steps: {mean:.3f} ± {half:.3f} on nanoGPT's "
+        f"{runs[0]['parameters']:,} parameters, {runs[0]['steps']:,} steps: {stated((mean, half), '.3f')} on nanoGPT's "
         f"validation text, {seeds}",
         verdict(mean + half <= NANOGPT, mean <= NANOGPT),
         "at a higher learning rate",
@@ -52,8 +52,8 @@ def judge_modern(found: Numbers) -> Found:
     """Below GPT-2's form."""
     (gpts, gpt, _), (runs, modern, seeds) = (_of_seeds(found, form, "validation/loss") for form in (GPT, MODERN))
     return Found(
-        f"Tiny Shakespeare, validation loss {modern[0]:.3f} ± {modern[1]:.3f} ({runs[0]['parameters']:,} parameters), "
-        f"GPT-2's form {gpt[0]:.3f} ± {gpt[1]:.3f} ({gpts[0]['parameters']:,}); {seeds} each, equal steps, batches and "
+        f"Tiny Shakespeare, validation loss {stated(modern, '.3f')} ({runs[0]['parameters']:,} parameters), "
+        f"GPT-2's form {stated(gpt, '.3f')} ({gpts[0]['parameters']:,}); {seeds} each, equal steps, batches and "
         "arithmetic",
         above(gpt, modern),
         commits=_commits([*gpts, *runs]),
@@ -111,7 +111,7 @@ def judge_fashion(found: Numbers) -> Found:
     runs, (mean, half), seeds = _of_seeds(found, "seed ", "test/accuracy")
     minutes = sum(run["seconds of the whole command"] for run in runs) / 60 / len(runs)
     return Found(
-        f"test split, scored once: {100 * mean:.2f} ± {100 * half:.2f} %, {seeds}, {runs[0]['parameters']:,} "
+        f"test split, scored once: {percent((mean, half), '.2f')}, {seeds}, {runs[0]['parameters']:,} "
         f"parameters, 35 epochs, {minutes:.0f} minutes each",
         _reaches((100 * mean, 100 * half), FASHION),
         commits=_commits(runs),
@@ -123,7 +123,7 @@ def judge_own_budget(found: Numbers) -> Found:
     gru = recurrence.attended(found)
     runs, cased, seeds = _of_seeds(found, "multi30k de-en tiny, ", "test/bleu")
     return Found(
-        f"test2016, cased 13a, beam 5, mean of 10 checkpoints, {seeds}: {cased[0]:.2f} ± {cased[1]:.2f} BLEU, "
+        f"test2016, cased 13a, beam 5, mean of 10 checkpoints, {seeds}: {stated(cased, '.2f')} BLEU, "
         f"{runs[0]['parameters']:,} parameters, {runs[0]['steps']:,} steps of 4,096 tokens, "
         f"{sum(run['minutes of training'] for run in runs) / len(runs):.0f} minutes each",
         _reaches(cased, OWN_BUDGET),
@@ -137,8 +137,8 @@ def judge_small_translation(found: Numbers) -> Found:
     runs, caseless, seeds = _of_seeds(found, "multi30k en-de tiny, ", "test/bleu without case")
     cased = fits.interval([run["test/bleu"] for run in runs])
     return Found(
-        f"test2016, beam 5, mean of 10 checkpoints, {seeds}: {caseless[0]:.2f} ± {caseless[1]:.2f} BLEU without case, "
-        f"{cased[0]:.2f} ± {cased[1]:.2f} cased (13a), {runs[0]['parameters']:,} parameters, "
+        f"test2016, beam 5, mean of 10 checkpoints, {seeds}: {stated(caseless, '.2f')} BLEU without case, "
+        f"{stated(cased, '.2f')} cased (13a), {runs[0]['parameters']:,} parameters, "
         f"{sum(run['minutes of training'] for run in runs) / len(runs):.0f} minutes each",
         _reaches(caseless, SMALL_BLEU),
         "sacreBLEU's 13a on text as it is written, where the paper scores tokenised text",
@@ -157,7 +157,7 @@ def _decodings(found: Numbers, better: str, others: tuple[str, ...]) -> Found:
         f"Multi30k, English to German, validation split, cased 13a, {named[0]['parameters'] / 1e6:.1f}M parameters, "
         f"1,400 steps, {len(runs)} {'seeds' if len(runs) > 1 else 'seed'}: {better} "
         f"{np.mean([run[better] for run in runs]):.2f} BLEU; "
-        + ", ".join(f"above {how} by {gap:+.2f} ± {half:.2f}" for how, (gap, half) in gaps.items()),
+        + ", ".join(f"above {how} by {stated(gap, '+.2f')}" for how, gap in gaps.items()),
         least(*(above(gap, (0.0, 0.0)) for gap in gaps.values())),
         commits=_commits(named),
     )

@@ -18,7 +18,7 @@ from models import classifier, recurrent
 from models.cells import RecurrentInit
 from results import equal_budget, recorded
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, verdict
-from results.rows.judging import above, difference, least
+from results.rows.judging import above, difference, in_points, least, stated
 from tasks.classify import Task
 
 LENGTHS = (16, 64, 256, 512)
@@ -215,9 +215,7 @@ def judge_above_recurrence(found: Numbers) -> Found:
     transformer = bleu[equal_budget.TRANSFORMER]
     others = [mean for model, mean in bleu.items() if model != equal_budget.TRANSFORMER]
     shown = ", ".join(
-        f"{model} {mean:.2f}{f' ± {half:.2f}' if len(runs[model]) > 1 else ' (one seed)'} "
-        f"({runs[model][0]['parameters'] / 1e6:.2f}M)"
-        for model, (mean, half) in bleu.items()
+        f"{model} {stated(mean, '.2f')} ({runs[model][0]['parameters'] / 1e6:.2f}M)" for model, mean in bleu.items()
     )
     return Found(
         f"Multi30k, German to English, test2016, cased 13a, beam 5, equal batches, "
@@ -239,8 +237,7 @@ def judge_lengths(found: Numbers) -> Found:
     words = [f"{groups['begins'][end]} to {groups['ends'][end]} words" for end in (0, -1)]
     return Found(
         "Multi30k, German to English, validation split, one seed each, GRU with additive attention minus the same "
-        "without: "
-        + ", ".join(f"{of}: {gap:+.1f} ± {half:.1f} BLEU" for of, (gap, half) in zip(words, gaps, strict=True)),
+        "without: " + ", ".join(f"{of}: {in_points(gap)} BLEU" for of, gap in zip(words, gaps, strict=True)),
         least(above(gaps[1], (0.0, 0.0)), above(gaps[1], gaps[0])),
         "intervals by bootstrap over sentences",
         (groups["commit"],),

@@ -13,7 +13,7 @@ from configs import transformer_wmt14
 from models import transformer
 from results import recorded
 from results.rows import Claim, Computed, Found, Numbers, Rows, Studied, Verdict, verdict
-from results.rows.judging import Mean, above, alike, least
+from results.rows.judging import Mean, above, alike, least, stated
 from training import flops
 
 PAPER = "1706.03762"
@@ -142,7 +142,7 @@ def _losses(rows: Rows, label: str) -> dict[str, Mean]:
 
 
 def _listed(losses: dict[str, Mean]) -> str:
-    return ", ".join(f"{name} {mean:.3f} ± {half:.3f}" for name, (mean, half) in losses.items())
+    return ", ".join(f"{name} {stated(mean, '.3f')}" for name, mean in losses.items())
 
 
 def judge_heads(rows: Rows) -> Found:

@@ -10,7 +10,7 @@ from analysis import fits
 from models import resnet, sizes, vit
 from results import transfer
 from results.rows import Claim, Computed, Found, Numbers, Recorded, Rows, Studied, Verdict, verdict
-from results.rows.judging import NONE, Mean, above, accuracies, alike, difference, in_points, least, seeds_of
+from results.rows.judging import NONE, Mean, above, accuracies, alike, difference, in_points, least, seeds_of, stated
 from training import flops
 
 PAPER = "2010.11929"
@@ -190,7 +190,7 @@ def _best(label: str, other: str) -> Callable[[Rows], dict[object, tuple[float, 
 
 
 def _listed(scores: dict[object, tuple[float, float]]) -> str:
-    return ", ".join(f"{name} {mean:.1f} ± {half:.1f} %" for name, (mean, half) in scores.items())
+    return ", ".join(f"{name} {stated(mean, unit=' %')}" for name, mean in scores.items())
 
 
 def judge_head(rows: Rows) -> Found:
@@ -227,7 +227,7 @@ def judge_shape(rows: Rows) -> Found:
         for name in ("depth", "width", "MLP", "patch", "all")
     }
     return Found(
-        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds, base {base[0]:.1f} ± {base[1]:.1f} %; with "
+        f"digits, {rows[0]['steps']:,.0f} steps, {seeds_of(rows)} seeds, base {stated(base, unit=' %')}; with "
         "more "
         + ", ".join(f"{name} {in_points(difference(mean, base))}" for name, mean in best.items())
         + " points (of patch: smaller)",
