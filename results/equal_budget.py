@@ -1,15 +1,16 @@
-"""A Transformer against recurrent models at an equal budget: python results/equal_budget.py [--multi30k=FOLDER]
+"""A Transformer against recurrent models at an equal budget: python results/equal_budget.py [MODEL ...]
 
 Multi30k, German to English: all models see the same batches for as many steps and have about five million parameters.
 First each of SEARCHED is tried for three epochs with the same rates and dropouts; with the best of them by validation
 BLEU it is trained for ten epochs, three seeds, and scored on test2016. OTHERS have one seed, with the recipe of the GRU
-with additive attention. Writes results/equal_budget.json, an entry a run and one of BLEU by the length of the source,
-whose picture is results/equal_budget.png; what is recorded is not run again. Runs are
-kept in runs/equal_budget, from which a second start resumes. FOLDER: see configs/transformer_multi30k.py.
+with additive attention. Writes results/equal_budget.json, an entry a run, and results/equal_budget.png, BLEU by the
+length of the source.
+
+MODEL is a key of RUNS; without any, all are run, one after the other. What is recorded is not run again. Runs are kept
+in runs/equal_budget, from which a second start resumes. --multi30k: see configs/transformer_multi30k.py.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,15 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
+from analysis import picture  # noqa: E402
+from analysis.figures import bleu_by_length  # noqa: E402
+from errors import UserError  # noqa: E402
 from experiment import record  # noqa: E402
 from results import trained  # noqa: E402
 from training import log  # noqa: E402
 
 RECORD, PICTURE = ROOT / "results" / "equal_budget.json", ROOT / "results" / "equal_budget.png"
-LENGTHS = "BLEU by length of the source"
+LENGTHS = "by length of the source"  # of the first seed of each of SEARCHED
 TRANSFORMER, GRU, FIXED = "Transformer", "GRU, Bahdanau", "GRU, no attention"
 SEQ2SEQ = "configs/seq2seq_multi30k.py"
 SEARCHED = {
@@ -55,37 +59,42 @@ SHORT, LONG = "--config.epochs=3", "--config.epochs=10"
 EXPECTED = "the Transformer above every recurrence, and the GRU with attention above the one without"
 
 
-def main(multi30k: str) -> None:
+def main(names: list[str], multi30k: str) -> None:
     """Searches, trains and scores, and adds each run to the record."""
     about = record.clean_provenance()
-    best = {}
-    for model, config in SEARCHED.items():
-        for recipe, flags in RECIPES.items():
-            planned = trained.Planned(config, EXPECTED, 0, (), flags=(SHORT, *BUDGET, *flags))
-            run(searched(model, recipe), planned, multi30k, about)
-        best[model] = chosen(recorded(), model)
-    for model, config in RUNS.items():
-        recipe = best.get(model, best[GRU])
+    for model in commands.chosen(names, RUNS):
+        if model in SEARCHED:
+            for recipe, flags in RECIPES.items():
+                planned = trained.Planned(RUNS[model], EXPECTED, 0, (), flags=(SHORT, *BUDGET, *flags))
+                run(searched(model, recipe), planned, multi30k, about)
+        recipe = chosen(recorded(), model if model in SEARCHED else GRU)
         for seed in range(SEEDS if model in SEARCHED else 1):
-            planned = trained.Planned(config, EXPECTED, seed, ("test",), flags=(LONG, *BUDGET, *RECIPES[recipe]))
-            run(f"{model}, seed {seed}", planned, multi30k, about)
-        if model == [*SEARCHED][-1] and LENGTHS not in recorded():
-            RECORD.write_text(json.dumps(recorded() | {LENGTHS: by_length() | about}, indent=2) + "\n")
+            flags = (LONG, *BUDGET, *RECIPES[recipe])
+            planned = trained.Planned(RUNS[model], EXPECTED, seed, ("test",), flags=flags)
+            run(f"{model}, seed {seed}", planned, multi30k, about, lengths=model in SEARCHED and seed == 0)
+        draw(recorded())
 
 
-def by_length() -> record.Record:
-    """BLEU of the validation split by the words of the source, of the first seed of each of SEARCHED; keeps the
-    picture."""
-    first, *others = (trained.workdir_of(RECORD, f"{model}, seed 0") for model in SEARCHED)
-    out = first.parent / "figures"
-    command = ["visualize.py", f"--workdir={first}", f"--with={','.join(map(str, others))}", f"--out={out}"]
-    if status := subprocess.run([sys.executable, *command, "bleu_by_length"], cwd=ROOT).returncode:
+def by_length(workdir: Path) -> record.Record:
+    """BLEU of the validation split by the words of the source: the arrays of the figure of that name."""
+    out = workdir / "figures"
+    command = ["visualize.py", f"--workdir={workdir}", f"--out={out}", "bleu_by_length"]
+    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
         sys.exit(status)
-    shutil.copy(ROOT / out / "bleu_by_length.png", PICTURE)
-    with np.load(ROOT / out / "bleu_by_length.npz", allow_pickle=False) as arrays:
-        scores = zip(SEARCHED, arrays["bleu"].tolist(), arrays["half_interval"].tolist(), strict=True)
-        groups = {key: arrays[key].tolist() for key in ("begins", "ends", "sentences")}
-        return groups | {model: {"bleu": bleu, "half_interval": half} for model, bleu, half in scores}
+    with np.load(out / "bleu_by_length.npz", allow_pickle=False) as arrays:
+        own = {key: arrays[key][0].tolist() for key in ("bleu", "half_interval")}  # the only run
+        return {key: arrays[key].tolist() for key in ("begins", "ends", "sentences")} | own
+
+
+def draw(found: record.Record) -> None:
+    """The picture, once all of SEARCHED have been trained."""
+    lengths = {model: found.get(f"{model}, seed 0", {}).get(LENGTHS) for model in SEARCHED}
+    if not all(lengths.values()):
+        return
+    arrays = {key: np.array([of_model[key] for of_model in lengths.values()]) for key in ("bleu", "half_interval")}
+    arrays |= {key: np.array(lengths[GRU][key]) for key in ("begins", "ends", "sentences")}
+    arrays["names"] = np.array([*SEARCHED])
+    bleu_by_length.draw(arrays).savefig(PICTURE, dpi=picture.DPI)
 
 
 def searched(model: str, recipe: str) -> str:
@@ -94,7 +103,13 @@ def searched(model: str, recipe: str) -> str:
 
 
 def chosen(found: record.Record, model: str) -> str:
-    """The recipe with the best validation BLEU."""
+    """The recipe with the best validation BLEU.
+
+    Raises:
+      UserError: not all are recorded.
+    """
+    if not all(searched(model, recipe) in found for recipe in RECIPES):
+        raise UserError(f'the recipe is that of {model}: python results/equal_budget.py "{model}" finds it.')
     return max(RECIPES, key=lambda recipe: found[searched(model, recipe)]["validation/bleu"])
 
 
@@ -103,17 +118,20 @@ def recorded() -> record.Record:
     return json.loads(RECORD.read_text()) if RECORD.exists() else {}
 
 
-def run(name: str, planned: trained.Planned, multi30k: str, about: record.Record) -> None:
-    """Trains, unless it is recorded with these flags."""
+def run(name: str, planned: trained.Planned, multi30k: str, about: record.Record, lengths: bool = False) -> None:
+    """Trains, unless it is recorded with these flags. lengths: whether BLEU by the length of the source is measured."""
     before = recorded().get(name, {}).get("command", "").split()
-    if not {f"--config={planned.config}", *planned.flags} <= {*before}:
-        trained.keep(RECORD, name, planned, {"data.name": multi30k}, about, validated)
+    if {f"--config={planned.config}", *planned.flags} <= {*before}:
+        return
 
+    def more(workdir: Path) -> record.Record:
+        """The metrics of the validation split, at the end of training, and what is measured beside them."""
+        metrics = {key: value for key, value in log.read(workdir)[-1].items() if key.startswith("validation/")}
+        return metrics | ({LENGTHS: by_length(workdir)} if lengths else {})
 
-def validated(workdir: Path) -> record.Record:
-    """The metrics of the validation split, at the end of training."""
-    return {key: value for key, value in log.read(workdir)[-1].items() if key.startswith("validation/")}
+    trained.keep(RECORD, name, planned, {"data.name": multi30k}, about, more)
 
 
 if __name__ == "__main__":
-    commands.script(main, __doc__, multi30k=dict(default="multi30k"))
+    names = dict(nargs="*", metavar="MODEL")
+    commands.script(main, __doc__, names=names, multi30k=dict(default="multi30k"))

@@ -308,6 +308,9 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
         found = json.loads(path.read_text()) if path.exists() else {}
         entry = {"command": " ".join(("train.py", f"--config={planned.config}", *planned.flags)), "commit": "c"}
         entry |= {"validation/bleu": 30 + ("dropout=0.4" in " ".join(planned.flags)) * (GRU in name)}
+        workdir = tmp_path / "runs" / name
+        monkeypatch.setattr(equal_budget.log, "read", lambda workdir: [{"validation/bleu": entry["validation/bleu"]}])
+        entry |= more(workdir)
         bleu = 38 + 2 * ("configs/transformer" in planned.config) + planned.seed / 10
         found[name] = entry | {"test/bleu": bleu, "parameters": 5e6, "steps": 2830}
         path.write_text(json.dumps(found))
@@ -318,27 +321,29 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     monkeypatch.setattr(equal_budget.trained, "keep", keep)
 
     def draw(command: list[str], cwd: Path) -> subprocess.CompletedProcess:
-        (out,) = (tmp_path / flag.partition("=")[2] for flag in command if flag.startswith("--out="))
+        workdir, out = (Path(flag.partition("=")[2]) for flag in command[2:4])
         out.mkdir(parents=True)
-        (out / "bleu_by_length.png").write_bytes(b"")
-        bleu = [[40, 40], [40, 38], [35, 25]]  # of the Transformer, and of the GRU with attention and without
+        (bleu,) = (bleu for model, bleu in scores.items() if workdir.name == f"{model}, seed 0")
         groups = dict(begins=[1, 21], ends=[20, 40], sentences=[500, 500])
-        np.savez(out / "bleu_by_length.npz", bleu=bleu, half_interval=np.ones((3, 2)), **groups)
-        assert cwd == tmp_path
-        assert "--with=runs/equal_budget/GRU-Bahdanau-seed-0,runs/equal_budget/GRU-no-attention-seed-0" in command
+        np.savez(out / "bleu_by_length.npz", bleu=[bleu], half_interval=np.ones((1, 2)), **groups)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(equal_budget, "ROOT", tmp_path)
+    scores = {equal_budget.TRANSFORMER: [40, 40], GRU: [40, 38], equal_budget.FIXED: [35, 25]}
     monkeypatch.setattr(equal_budget, "PICTURE", tmp_path / "equal_budget.png")
     monkeypatch.setattr(equal_budget.subprocess, "run", draw)
-    equal_budget.main("multi30k")
+    with pytest.raises(UserError, match=r'equal_budget.py "GRU, Bahdanau" finds it'):
+        equal_budget.main(["LSTM, Bahdanau"], "multi30k")
+    equal_budget.main([GRU], "multi30k")
+    assert len(trained) == 4 + 3
+    assert not equal_budget.PICTURE.exists()
+    equal_budget.main([], "multi30k")
     assert len(trained) == 3 * 4 + 3 * 3 + 4
     final = {name: (flags, splits) for name, flags, splits in trained if not name.startswith("search")}
     assert "--config.model.dropout=0.4" in final[f"{GRU}, seed 2"][0]
     assert "--config.model.dropout=0.4" in final["LSTM, Bahdanau, seed 0"][0]
     assert "--config.model.dropout=0.2" in final["Transformer, seed 0"][0]
     assert {splits for _, splits in final.values()} == {("test",)}
-    equal_budget.main("multi30k")
+    equal_budget.main([], "multi30k")
     assert len(trained) == 25, "what is recorded is not run again"
     found = json.loads(equal_budget.RECORD.read_text())
     assert recurrence.judge_above_recurrence(found).verdict == Verdict.HOLDS
@@ -346,12 +351,13 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     assert recurrence.judge_above_recurrence(found).verdict == Verdict.DIRECTION
     found["RNN, Bahdanau, seed 0"]["test/bleu"] = 40.2
     assert recurrence.judge_above_recurrence(found).verdict == Verdict.NOT
-    lengths = found[equal_budget.LENGTHS]
+    assert equal_budget.PICTURE.exists()
     assert "21 to 40 words: +13.0 ± 1.4 BLEU" in recurrence.judge_lengths(found).measured
     assert recurrence.judge_lengths(found).verdict == Verdict.HOLDS
-    lengths[equal_budget.FIXED]["bleu"] = [34.0, 31.5]
+    lengths = found[f"{equal_budget.FIXED}, seed 0"][equal_budget.LENGTHS]
+    lengths["bleu"] = [34.0, 31.5]
     assert recurrence.judge_lengths(found).verdict == Verdict.DIRECTION, "+6 and +6.5"
-    lengths[equal_budget.FIXED]["bleu"] = [30.0, 31.5]
+    lengths["bleu"] = [30.0, 31.5]
     assert recurrence.judge_lengths(found).verdict == Verdict.NOT
 
 
