@@ -159,7 +159,8 @@ def _decodings(found: Numbers, better: str, others: tuple[str, ...]) -> Found:
         f"{np.mean([run[better] for run in runs]):.2f} BLEU; "
         + ", ".join(f"above {how} by {stated(gap, '+.2f')}" for how, gap in gaps.items()),
         least(*(above(gap, (0.0, 0.0)) for gap in gaps.values())),
-        commits=_commits(named),
+        ", ".join(f"{how}: not told apart" for how, (gap, half) in gaps.items() if abs(gap) <= half),
+        _commits(named),
     )
 
 
