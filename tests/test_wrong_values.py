@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import lookup
 from errors import UserError
 from experiment import config as configs
 from experiment import config_file, teacher
@@ -41,19 +40,7 @@ def whole(name: str, family: str = "") -> configs.ConfigDict:
 @functools.cache
 def keys(name: str, family: str = "") -> dict[str, type]:
     """Every key of a config, with the type that the command line reads it as."""
-    config, found = whole(name, family), {}
-    for section, of_section in configs.sections(config):
-        for key, (hint, _) in of_section.items():
-            here = f"{section}.{key}".lstrip(".")
-            inner = lookup.keys(hint) if isinstance(_value(config, here), configs.ConfigDict) else {}
-            found |= {f"{here}.{k}": configs.plain_type(v.hint) for k, v in inner.items()}
-            if not inner:
-                found[here] = configs.plain_type(hint)
-    return found
-
-
-def _value(config: configs.ConfigDict, key: str) -> object:
-    return functools.reduce(lambda here, part: here[part], key.split("."), config)
+    return {key: configs.plain_type(of_key.hint) for key, of_key in configs.every_key(whole(name, family)).items()}
 
 
 def changed(config: configs.ConfigDict, changes: dict[str, Any]) -> configs.ConfigDict:

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from errors import UserError
+from errors import UserError, closest_keys
 from experiment import config as configs
 from experiment import config_file
 from experiment.settings import Experiment
@@ -47,13 +47,53 @@ def test_what_is_chosen_decides_which_keys_there_are():
         ("configs/vit_finetune.py:cars+B/16", {}, "cars.B/16: there is no task 'cars': There is: cifar10"),
         (DIGITS, {"optim.momentum": 0.9}, "config.optim.momentum is not a setting"),
         (DIGITS, {"optim.optimizer": "sgd"}, "config.optim.optimizer is not a setting"),
-        (DIGITS, {"model.widht": 3}, "config.model.widht is not a setting: did you mean 'width'"),
-        (DIGITS, {"modle.width": 3}, "config.modle is not a setting: did you mean 'model'"),
+        (DIGITS, {"model.widht": 3}, "config.model.widht is not a setting: did you mean config.model.width\\?"),
+        (DIGITS, {"modle.width": 3}, "config.modle.width is not a setting: did you mean config.model.width\\?"),
     ],
 )
 def test_a_mistake_is_one_line(name, changes, line):
     with pytest.raises(UserError, match=line):
         configs.load(name, changes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("log_every_steps", "log.every_steps"),
+        ("every_steps", "steps log.every_steps checkpoint.every_steps evaluation.every_steps"),
+        ("checkpoint.steps", "checkpoint.every_steps profile.steps steps"),
+        ("eval_every_steps", "evaluation.every_steps"),
+        ("learning_rate", "optim.learning_rate"),
+        ("optimizer.learning_rat", "optim.learning_rate"),
+        ("optim.lr", "optim.learning_rate"),
+        ("data.mixup", "data.augment.mixup"),
+        ("data.Mix_Up", "data.augment.mixup"),
+        ("data.augmnt.flip", "data.augment.flip"),
+        ("data.trian_split", "data.train_split"),  # and not that of evaluation.fewshot
+        ("model.num_heads", "model.heads"),
+        ("wandb", ""),
+    ],
+)
+def test_an_unknown_key_is_told_the_nearest_of_any_section(wrong, right):
+    keys = configs.every_key(configs.load(DIGITS))
+    assert closest_keys(wrong, keys) == right.split()
+    assert set(right.split()) <= keys.keys()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "line"),
+    [
+        ("", "log_every_steps", r"log_every_steps is not a setting: did you mean config.log.every_steps\? There"),
+        ("", "optimiser", r"config.optimiser is not a setting: did you mean config.optim\? There is: checkpoint, data"),
+        ("data", "mixup", r"data.mixup is not a setting: did you mean config.data.augment.mixup\? There is: anti"),
+    ],
+)
+def test_a_config_file_is_told_the_nearest_key_of_any_section(section, key, line):
+    config = configs.load(DIGITS)
+    with config.unlocked():
+        (config[section] if section else config)[key] = 3
+    with pytest.raises(UserError, match=line):
+        configs.check(config)
 
 
 def test_the_small_form_of_a_model_stands_beside_it():
