@@ -18,6 +18,7 @@ from PIL import Image
 
 import commands
 import predict
+import tasks
 from tasks import Answer
 from tests.commandline import ROOT, command
 from tests.conftest import tiny
@@ -123,6 +124,13 @@ def test_flags_that_cannot_be_are_one_line(arguments, message, tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_task_that_answers_nothing_is_one_line(trained, monkeypatch):
+    monkeypatch.setattr("tasks.classify.Task.predict", tasks.Task.predict)
+    done = command("predict.py", f"--workdir={trained}", ROOT / "docs" / "digit.png")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: tasks/classify.py has no `predict`, which is needed to answer.\n"
 
 
 def test_windows_is_one_line(monkeypatch, capsys):
