@@ -231,6 +231,18 @@ def _mistake(error: BaseException) -> int:
     return 2
 
 
+def flags_alone(arguments: list[str]) -> None:
+    """That a command line has flags alone.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if arguments:
+        word, kind = arguments[0], "study" if "study" in _own else "config"
+        flag = word if "=" in word else f"{kind}={word}"
+        raise UserError(f"{word!r} is not a flag: did you mean --{flag}? See --help.")
+
+
 def config_name() -> str:
     """The file and variant of --config or --study: configs/vit_imagenet.py:B/16"""
     return _config_name

@@ -48,7 +48,8 @@ def trained(tmp_path_factory) -> Path:
         (["train.py", "--config.steps=9", "--config.epochs=3"], "both --config.steps and --config.epochs are given"),
         (["train.py", "--config.optim.name=adamW"], "did you mean 'adamw'"),
         (["predict.py", "--workdir=x", "--config=configs/vit_digits.py"], "takes the config of the run in --workdir"),
-        (["train.py", "configs/vit_digits.py"], "is not a flag"),
+        (["train.py", "configs/gpt2.py:small"], "is not a flag: did you mean --config=configs/gpt2.py:small? See"),
+        (["plan.py", "config.steps=3"], "is not a flag: did you mean --config.steps=3? See --help."),
         (
             ["train.py", "--config=configs/vit_finetune.py:cars+B/16"],
             "cars+B/16: there is no task 'cars'",
@@ -155,6 +156,8 @@ def test_an_unknown_study_size_or_key_is_one_line():
             ["--study=configs/studies/vit_shape.py", "--study.seedz=3"],
             "study.seedz is not a setting: did you mean study.seeds?",
         ),
+        (["--study", "vit_head"], "there is no study vit_head: did you mean 'configs/studies/vit_head.py'"),
+        (["--study=configs/studies/vit_head.py:tiny", "x"], "'x' is not a flag: did you mean --study=x?"),
         (["--study", "configs/studies/vit_shap.py"], "there is no study configs/studies/vit_shap.py: did you mean"),
         ([], "--study=configs/studies/FILE.py[:VARIANT] says which study"),
     ):
