@@ -106,7 +106,8 @@ def check(config: ConfigDict) -> Experiment:
 
 
 def choose(config: ConfigDict, key: str, name: str) -> None:
-    """Chooses another model, task, kind of data or optimiser, in place. Keys that it does not have are dropped.
+    """Chooses another model, task, kind of data or optimiser, in place. What it cannot have is dropped: keys that it
+    does not know, and values that it does not allow.
 
     Args:
       key: one of CHOICES.
@@ -118,12 +119,22 @@ def choose(config: ConfigDict, key: str, name: str) -> None:
         there = _keys(section, here)
         if key not in there:
             raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
-        for lost in set(here) - set(there):
-            del here[lost]
+        for other in [other for other in here if not _takes(there, other, here[other])]:
+            del here[other]
         for name, (hint, _) in there.items():  # a section within, which the other kind may have too, with other keys
             if dataclasses.is_dataclass(hint) and isinstance(here.get(name), ConfigDict):
                 for lost in set(here[name]) - set(lookup.keys(typing.cast(Reader, hint))):
                     del here[name][lost]
+
+
+def _takes(keys: Keys, name: str, value: Value) -> bool:
+    """Whether a section of these keys can have a value. Sections within, and what is left open, are not looked at."""
+    try:
+        if name in keys and value is not None and not isinstance(value, ConfigDict):
+            lookup.checked_value(name, keys[name].hint, value)
+    except UserError:
+        return False
+    return name in keys
 
 
 def shrink(config: ConfigDict) -> ConfigDict:

@@ -26,6 +26,12 @@ def test_what_is_chosen_decides_which_keys_there_are():
     sam = configs.load(DIGITS, {"optim.name": "sam", "optim.optimizer": "adamw", "optim.b1": 0.8})
     assert (sam.optim.b1, sam.optim.rho) == (0.8, 0.05)
     assert "momentum" not in sam.optim
+
+
+def test_what_another_model_cannot_have_is_dropped():
+    config = configs.load(DIGITS, {"model.name": "transformer"})
+    assert (config.model.width, config.model.positions) == (48, "sinusoid_1d")  # and not "sinusoid_2d", of images
+    assert configs.load(DIGITS, {"data.kind": "class_images"}).data.augment.rotate == 10.0
     config = configs.load(DIGITS, {"model.name": "resnet", "model.depths": (1, 1)})
     assert "patch" not in config.model
 
@@ -34,6 +40,8 @@ def test_what_is_chosen_decides_which_keys_there_are():
     ("name", "changes", "line"),
     [
         ("configs/vit_digit.py", {}, "there is no config configs/vit_digit.py: did you mean 'configs/vit_digits.py'"),
+        ("vit_digits", {}, "there is no config vit_digits: did you mean 'configs/vit_digits.py'"),
+        ("here/gpt2.yaml", {}, "there is no config here/gpt2.yaml: did you mean 'configs/gpt2.py'"),
         (f"{DIGITS}:B/16", {}, "configs/vit_digits.py has no variants, except :debug"),
         (f"{DIGITS}:dbug", {}, "configs/vit_digits.py has no variants, except :debug"),
         ("configs/vit_fashion_mnist.py:hybird", {}, "no variant 'hybird': did you mean 'hybrid'"),
