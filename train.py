@@ -221,6 +221,7 @@ def introduction(run: experiment.Run, start: int) -> str:
             *run.pipeline.describe(),
             *run.settings.describe(),
             *run.attention,
+            *run.unkept(),
             f"{len(devices)} x {devices[0].device_kind} by {run.devices}.",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
