@@ -30,8 +30,11 @@ NAMED = {
     "task": ("name", "tasks", "Task"),
     "data": ("kind", "data.pipelines", "Pipeline"),
 }
-# The keys that decide which other keys there are.
-CHOICES = (*(f"{section}.{key}" for section, (key, _, _) in NAMED.items()), "optim.name", "optim.optimizer")
+# The keys that decide which other keys there are, or what these are where they are left out.
+CHOICES = (
+    *(f"{section}.{key}" for section, (key, _, _) in NAMED.items()),
+    *("optim.name", "optim.optimizer", "model.variant"),
+)
 SMALL = {  # what `:debug` changes, whatever the model and the data
     "steps": 4,
     "optim.warmup_steps": 1,
@@ -107,7 +110,8 @@ def check(config: ConfigDict) -> Experiment:
 
 def choose(config: ConfigDict, key: str, name: str) -> None:
     """Chooses another model, task, kind of data or optimiser, in place. What it cannot have is dropped: keys that it
-    does not know, and values that it does not allow.
+    does not know, and values that it does not allow. A variant of a model takes the place of the sizes of a config
+    that has none.
 
     Args:
       key: one of CHOICES.
@@ -115,12 +119,14 @@ def choose(config: ConfigDict, key: str, name: str) -> None:
     section, key = key.split(".")
     with config.unlocked():
         here = _section(config, section)
+        own_sizes = key == "variant" and name and not here.get(key)
         here[key] = name
         there = _keys(section, here)
         if key not in there:
             raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
-        for other in [other for other in here if not _takes(there, other, here[other])]:
-            del here[other]
+        for other in set(here) - {key}:
+            if not _takes(there, other, here[other]) or (own_sizes and there[other].default is None):
+                del here[other]
         for name, (hint, _) in there.items():  # a section within, which the other kind may have too, with other keys
             if dataclasses.is_dataclass(hint) and isinstance(here.get(name), ConfigDict):
                 for lost in set(here[name]) - set(lookup.keys(typing.cast(Reader, hint))):

@@ -9,6 +9,8 @@ from errors import UserError, closest_keys
 from experiment import config as configs
 from experiment import config_file
 from experiment.settings import Experiment
+from models import vit
+from models.variants import Sizes
 
 DIGITS = "configs/vit_digits.py"
 
@@ -26,6 +28,19 @@ def test_what_is_chosen_decides_which_keys_there_are():
     sam = configs.load(DIGITS, {"optim.name": "sam", "optim.optimizer": "adamw", "optim.b1": 0.8})
     assert (sam.optim.b1, sam.optim.rho) == (0.8, 0.05)
     assert "momentum" not in sam.optim
+
+
+def test_a_variant_takes_the_place_of_the_sizes_of_a_config_without_one():
+    chosen = configs.load(DIGITS, {"model.variant": "S/16", "model.patch": 2}).model
+    assert (chosen.width, chosen.depth, chosen.patch, chosen.head) == (None, None, 2, "gap")
+    assert vit.Model(10, chosen.variant, patch=chosen.patch).size == (Sizes(384, 12, 1536, 6), 2)
+    mixer = configs.load(DIGITS, {"model.name": "mixer", "model.variant": "S/16"}).model
+    assert (mixer.variant, mixer.width, mixer.depth) == ("S/16", None, None)
+    kept = configs.load("configs/dinov2_probe.py:cifar10+v2-S/14", {"model.variant": "B/14"}).model
+    assert kept.position_grid is not None  # published weights have it
+    assert configs.load(DIGITS, {"model.variant": ""}).model.width == 48
+    with pytest.raises(UserError, match=r"config.model.variant=3 should be a valid string"):
+        configs.check(configs.load(DIGITS, {"model.variant": 3}))
 
 
 def test_what_another_model_cannot_have_is_dropped():
