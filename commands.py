@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import functools
 import gc
 import os
 import re
@@ -19,7 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import storage
-from errors import DiskFull, ServiceError, UserError, explained, nearest
+from errors import DiskFull, ServiceError, UserError, closest_keys, explained, nearest
 from lookup import Json
 
 FLAGS = flags.FLAGS
@@ -230,6 +231,18 @@ def _mistake(error: BaseException) -> int:
     return 2
 
 
+def flags_alone(arguments: list[str]) -> None:
+    """That a command line has flags alone.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if arguments:
+        word, kind = arguments[0], "study" if "study" in _own else "config"
+        flag = word if "=" in word else f"{kind}={word}"
+        raise UserError(f"{word!r} is not a flag: did you mean --{flag}? See --help.")
+
+
 def config_name() -> str:
     """The file and variant of --config or --study: configs/vit_imagenet.py:B/16"""
     return _config_name
@@ -288,7 +301,7 @@ def _parse(argv: list[str], default_config: str) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"{_key_of(error.flagname, kind, config) or _one_line(error)} See --help.") from None
     except flags.Error as error:
-        raise UserError(f"{_numbers(_one_line(error))} See --help.") from None
+        raise UserError(f"{_plain(_one_line(error))} See --help.") from None
     except (AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError, RecursionError) as error:
         raise UserError(f"{kind}: {_one_line(error)}") from None
 
@@ -336,12 +349,19 @@ def _study(argv: list[str]) -> tuple[ConfigDict, list[str]]:
 
 
 def _check_keys(kind: str, config: ConfigDict, argv: list[str]) -> None:
-    """That every --config.KEY or --study.KEY exists."""
+    """That every --config.KEY or --study.KEY exists, and is one value."""
     from experiment.config import check_key
 
     for argument in argv:
-        if argument.startswith((f"--{kind}.", f"--no{kind}.")):
-            check_key(config, argument.partition(".")[2].partition("=")[0], kind)
+        if not argument.startswith((f"--{kind}.", f"--no{kind}.")):
+            continue
+        key, _, value = argument.partition(".")[2].partition("=")
+        check_key(config, key, kind)
+        section = functools.reduce(ConfigDict.__getitem__, key.split("."), config)
+        if isinstance(section, ConfigDict) and not value.startswith("{"):
+            keys = f"set one of {', '.join(section)}."
+            mend = f"did you mean --{kind}.{key}.name={value}?" if "name" in section else keys
+            raise UserError(f"{kind}.{key} is a section with keys of its own: {mend}")
 
 
 def _value(argv: list[str], name: str) -> str:
@@ -351,17 +371,18 @@ def _value(argv: list[str], name: str) -> str:
 
 
 def _key_of(flag: str, kind: str, config: ConfigDict) -> str:
-    """An error line for an unknown flag that is the name of a key of the config; "" if no key has this name."""
+    """An error line for an unknown flag that can stand for a key of the config; "" if it can for none."""
     from flax.traverse_util import flatten_dict
 
-    called = [key for key in flatten_dict(config.to_dict(), sep=".") if key.rpartition(".")[2] == flag]
-    return f"--{flag} is not a flag: did you mean --{kind}.{min(called, key=len)}=...?" if called else ""
+    called = " or ".join(f"--{kind}.{key}=..." for key in closest_keys(flag, flatten_dict(config.to_dict(), sep=".")))
+    return f"--{flag} is not a flag: did you mean {called}?" if called else ""
 
 
-def _numbers(message: str) -> str:
-    """An error line of absl, in plain English where it quotes Python on a text that is not a number."""
+def _plain(message: str) -> str:
+    """An error line of absl, in plain English where it quotes Python on a text of another type."""
     message = re.sub(r"invalid literal for int\(\) with base 10: '.*'", "should be a whole number", message)
-    return re.sub(r"could not convert string to float: '.*'", "should be a number", message)
+    message = re.sub(r"could not convert string to float: '.*'", "should be a number", message)
+    return re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "should be True or False", message)
 
 
 def _one_line(error: BaseException) -> str:

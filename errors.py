@@ -29,6 +29,7 @@ class NoDevice(UserError):
 
 
 MOST_NAMED = 60  # names that a line lists
+MOST_PROPOSED = 4  # keys that it proposes for an unknown one
 ROOT = os.path.dirname(os.path.abspath(__file__))
 # What a disk, a mount or the rights of a file can be at fault for.
 OF_FILES = {
@@ -106,8 +107,47 @@ def nearest(name: str, known: Iterable[str]) -> str:
     lower = {one.lower(): one for one in known}
     close = difflib.get_close_matches(str(name).lower(), lower, n=1)
     hint = f"did you mean {lower[close[0]]!r}? " if close else ""
+    return hint + _all(known)
+
+
+def nearest_key(wrong: str, keys: Iterable[str], beside: Iterable[str], path: str = "config") -> str:
+    """The same of an unknown key of a config, which may be meant for another section: config.log.every_steps for
+    log_every_steps.
+
+    Args:
+      wrong: the whole key, "data.mixup".
+      keys: all whole keys.
+      beside: the names that there are in its place, which are listed.
+      path: what the keys are of, "config" or "study".
+    """
+    close = " or ".join(f"{path}.{key}" for key in closest_keys(wrong, keys))
+    return (f"did you mean {close}? " if close else "") + _all(sorted(beside))
+
+
+def closest_keys(wrong: str, keys: Iterable[str]) -> list[str]:
+    """The keys that an unknown one may stand for, by its name, its spelling or its initials: data.augment.mixup for
+    data.mixup, optim.learning_rate for lr."""
+    wrong, keys = wrong.lower(), sorted(keys)
+    section, _, name = wrong.rpartition(".")
+    names = {key: key.rpartition(".")[2].lower() for key in keys}
+
+    def closest(to: str, spelled: dict[str, str], cutoff: float) -> list[str]:
+        return [key for key in spelled if spelled[key] in difflib.get_close_matches(to, spelled.values(), 1, cutoff)]
+
+    found = closest(name, {key: names[key] for key in keys if key.rpartition(".")[0] == section}, 0.6)
+    if same := [key for key in keys if names[key] == name]:
+        found += sorted(same, key=lambda key: -difflib.SequenceMatcher(None, wrong, key).ratio())
+    elif whole := closest(wrong.replace(".", "_"), {key: key.replace(".", "_").lower() for key in keys}, 0.82):
+        found = whole
+    else:
+        found += closest(name, names, 0.85)
+        found += [key for key in keys if "".join(word[:1] for word in names[key].split("_")) == name]
+    return list(dict.fromkeys(found))[:MOST_PROPOSED]
+
+
+def _all(known: list[str]) -> str:
     more = f", and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
-    return f"{hint}There is: {', '.join(known[:MOST_NAMED]) or 'nothing'}{more}."
+    return f"There is: {', '.join(known[:MOST_NAMED]) or 'nothing'}{more}."
 
 
 def shown(text: str) -> str:

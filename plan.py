@@ -166,8 +166,7 @@ def _builder(
 
 def main(arguments: list[str]) -> int:
     """Prints the page and writes the plan: 0 if the run fits, 1 if it does not."""
-    if arguments:
-        raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --topology=.... See --help.")
+    commands.flags_alone(arguments)
     chosen = commands.FLAGS
     workdir = commands.workdir()
     if not commands.config_given() and (workdir / record.FILE).exists():

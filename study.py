@@ -34,8 +34,7 @@ def main(arguments: list[str]) -> int:
     """Runs or submits the study, or collects its runs."""
     flags = commands.FLAGS
     changes = [argument for argument in arguments if argument.startswith("--config.")]
-    if wrong := [argument for argument in arguments if argument not in changes]:
-        raise UserError(f"{wrong[0]!r} is not a flag. See --help.")
+    commands.flags_alone([argument for argument in arguments if argument not in changes])
     study = grid.read(flags.study)
     jobs = grid.jobs(study, changes)
     report.check(study)

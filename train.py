@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 import experiment
 import input_pipeline
-from errors import UserError, command, module
+from errors import command, module
 from experiment import init_from, open_keys, resume, scoring, teacher
 from experiment.config import plain
 from training import flops, hosts
@@ -221,6 +221,7 @@ def introduction(run: experiment.Run, start: int) -> str:
             *run.pipeline.describe(),
             *run.settings.describe(),
             *run.attention,
+            *run.unkept(),
             f"{len(devices)} x {devices[0].device_kind} by {run.devices}.",
             f"Continues from step {start:,} in {run.workdir}." if start else f"A new run in {run.workdir}.",
         ]
@@ -265,8 +266,7 @@ def following(run: experiment.Run) -> list[tuple[str, list[str]]]:
 
 def main(arguments: list[str]) -> int:
     """The command: 0, or --stopped_status for a run that a signal stopped."""
-    if arguments:
-        raise UserError(f"{arguments[0]!r} is not a flag: write --config=... and --workdir=.... See --help.")
+    commands.flags_alone(arguments)
     scores = train(commands.FLAGS.config, commands.workdir())
     return 0 if scores is not None else commands.FLAGS.stopped_status
 

@@ -5,6 +5,7 @@ fit is a UserError before any device is touched. A ConfigDict travels no further
 """
 
 import inspect
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,14 +122,14 @@ def _check_sizes(model: lookup.Reader, config: Section, sizes: Collection[str]) 
       UserError: it is a model for data of another kind.
     """
     keys = lookup.keys(model)
-    lacks = [size for size in sizes if size not in keys]
     needed = [key for key, found in keys.items() if found.default is inspect.Parameter.empty]
-    lacks += [size for size in TEXTS if size in needed and size not in sizes]
-    if lacks:
+    wrong = [f"its class has no field `{size}`" for size in sizes if size not in keys]
+    wrong += [f"such data have no {size}" for size in TEXTS if size in needed and size not in sizes]
+    if wrong:
         weights = f", and config.init_from={source} has such weights" if (source := config.get("init_from")) else ""
         raise UserError(
             f"config.model.name={config['model']['name']!r} is no model for config.data.kind="
-            f"{config['data']['kind']!r}{weights}: take one for such data."
+            f"{config['data']['kind']!r}{weights}: take one for such data ({wrong[0]})."
         )
 
 
@@ -168,14 +169,23 @@ def _check_inputs(run: Run) -> None:
 
 @contextmanager
 def _fitting() -> Iterator[None]:
-    """An error while a model is traced says that data, model and task do not fit one another."""
+    """An error while a model is traced says that data, model and task do not fit one another, and where."""
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise UserError(
-            f"config.model, config.task and config.data do not fit one another: {type(error).__name__}: {reason}"
+            f"config.model, config.task and config.data do not fit one another: {reason}{_place(error)}"
         ) from error
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of a model or a task that an error passed: " (models/vit.py:103)"; "" where it passed none."""
+    root = Path(__file__).parents[1]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).parent in (root / "models", root / "tasks"):
+            return f" ({Path(frame.filename).relative_to(root)}:{frame.lineno})"
+    return ""
 
 
 def _of_others(feed: Feed) -> Feed:

@@ -11,12 +11,13 @@ import types
 import typing
 from collections.abc import Iterator
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 import input_pipeline
 import lookup
-from errors import UserError, nearest
+from errors import UserError, nearest, nearest_key
 from experiment import config_file
 from experiment.record import Record
 from experiment.settings import Experiment
@@ -29,8 +30,11 @@ NAMED = {
     "task": ("name", "tasks", "Task"),
     "data": ("kind", "data.pipelines", "Pipeline"),
 }
-# The keys that decide which other keys there are.
-CHOICES = (*(f"{section}.{key}" for section, (key, _, _) in NAMED.items()), "optim.name", "optim.optimizer")
+# The keys that decide which other keys there are, or what these are where they are left out.
+CHOICES = (
+    *(f"{section}.{key}" for section, (key, _, _) in NAMED.items()),
+    *("optim.name", "optim.optimizer", "model.variant"),
+)
 SMALL = {  # what `:debug` changes, whatever the model and the data
     "steps": 4,
     "optim.warmup_steps": 1,
@@ -91,16 +95,23 @@ def check(config: ConfigDict) -> Experiment:
       UserError: a key, a type, a value or a combination of them that cannot be on any machine.
     """
     found = plain(complete(config))
+    top = lookup.keys(Experiment)
+    known = [*every_key(found), *top]
     for section, keys in sections(found):
-        here = found[section] if section else {key: found[key] for key in keys if key in found}
-        lookup.check_keys(f"config.{section}".rstrip("."), keys, here)
+        here, there = (found[section], keys) if section else (found, top)
+        if wrong := next((f"{section}.{key}".lstrip(".") for key in here if key not in there), ""):
+            raise UserError(f"config.{wrong} is not a setting: {nearest_key(wrong, known, there)}")
+        of_section = {key: value for key, value in here.items() if key in keys}
+        lookup.check_keys(f"config.{section}".rstrip("."), keys, of_section)
     whole = lookup.call("config", Experiment, found)
     optim.make(**whole.optim, total_steps=whole.steps or MOST_STEPS, frozen=whole.step.frozen)
     return whole
 
 
 def choose(config: ConfigDict, key: str, name: str) -> None:
-    """Chooses another model, task, kind of data or optimiser, in place. Keys that it does not have are dropped.
+    """Chooses another model, task, kind of data or optimiser, in place. What it cannot have is dropped: keys that it
+    does not know, and values that it does not allow. A variant of a model takes the place of the sizes of a config
+    that has none.
 
     Args:
       key: one of CHOICES.
@@ -108,16 +119,28 @@ def choose(config: ConfigDict, key: str, name: str) -> None:
     section, key = key.split(".")
     with config.unlocked():
         here = _section(config, section)
+        own_sizes = key == "variant" and name and not here.get(key)
         here[key] = name
         there = _keys(section, here)
         if key not in there:
             raise UserError(f"config.{section}.{key} is not a setting: {nearest(key, there)}")
-        for lost in set(here) - set(there):
-            del here[lost]
+        for other in set(here) - {key}:
+            if not _takes(there, other, here[other]) or (own_sizes and there[other].default is None):
+                del here[other]
         for name, (hint, _) in there.items():  # a section within, which the other kind may have too, with other keys
             if dataclasses.is_dataclass(hint) and isinstance(here.get(name), ConfigDict):
                 for lost in set(here[name]) - set(lookup.keys(typing.cast(Reader, hint))):
                     del here[name][lost]
+
+
+def _takes(keys: Keys, name: str, value: Value) -> bool:
+    """Whether a section of these keys can have a value. Sections within, and what is left open, are not looked at."""
+    try:
+        if name in keys and value is not None and not isinstance(value, ConfigDict):
+            lookup.checked_value(name, keys[name].hint, value)
+    except UserError:
+        return False
+    return name in keys
 
 
 def shrink(config: ConfigDict) -> ConfigDict:
@@ -144,21 +167,34 @@ def sections(config: Section) -> Iterator[tuple[str, Keys]]:
         yield section, _keys(section, config.get(section) or {})
 
 
-def check_key(config: ConfigDict, dotted: str, path: str = "config") -> None:
+def every_key(config: Section) -> Keys:
+    """The keys of a config by their whole names: "steps", "data.augment.flip"."""
+    found: Keys = {}
+    for section, keys in sections(config):
+        for name, key in keys.items():
+            whole = f"{section}.{name}".lstrip(".")
+            found |= {f"{whole}.{one}": of_one for one, of_one in inner(key)[0].items()} or {whole: key}
+    return found
+
+
+def check_key(config: ConfigDict, whole: str, path: str = "config") -> None:
     """That a whole config has a key.
 
     Args:
+      whole: its whole name.
       path: the flag that gives it: "config" or "study".
 
     Raises:
-      UserError: it does not; the line names the nearest key of that section.
+      UserError: it does not; the line names the nearest keys.
     """
-    here = config
-    for part in dotted.split("."):
-        if not isinstance(here, ConfigDict) or part not in here:
-            there = list(here) if isinstance(here, ConfigDict) else []
-            raise UserError(f"{path}.{part} is not a setting: {nearest(part, there)}")
-        here, path = here[part], f"{path}.{part}"
+    here, wrong = config, f"{path}.{whole} is not a setting"
+    for place, part in enumerate(parts := whole.split(".")):
+        if not isinstance(here, ConfigDict):
+            raise UserError(f"{wrong}: {'.'.join([path, *parts[:place]])} is one value, without keys of its own.")
+        if part not in here:
+            known = [*flatten_dict(config.to_dict(), sep="."), *config]
+            raise UserError(f"{wrong}: {nearest_key(whole, known, here, path)}")
+        here = here[part]
 
 
 def describe(config: ConfigDict) -> list[str]:

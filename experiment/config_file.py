@@ -72,7 +72,7 @@ def _find(flag: str, folder: str, path: str) -> Path:
         )
     except OSError as error:
         what = f"cannot read {path} ({error.strerror})"
-    raise UserError(f"{what}: {nearest(path, files(folder))}")
+    raise UserError(f"{what}: {nearest(f'{folder}/{here.stem}.py', files(folder))}")
 
 
 def _module(file: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 B batch, D width.
 """
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -179,6 +180,19 @@ class Run:
     def saves(self, step: int) -> bool:
         """Whether a checkpoint follows a step."""
         return self._due(step, self.checkpoints.every_steps)
+
+    def unkept(self) -> list[str]:
+        """A line for a person where checkpoint.keep_best cannot look at all evaluations, as not all are of saved
+        steps."""
+        every, saved = self.evaluation.every_steps, self.checkpoints.every_steps
+        both = math.lcm(every, saved)  # 0 if one of them is only at the end
+        if not self.checkpoints.keep_best or not every or both == every:
+            return []
+        which = f"those of every {both:,} steps and the last" if 0 < both < self.steps else "the last"
+        return [
+            f"Of the evaluations, config.checkpoint.keep_best sees only {which}, whose steps are saved; all by "
+            f"--config.checkpoint.every_steps={every}."
+        ]
 
     def _due(self, step: int, every: int) -> bool:
         """Whether what is done every so many steps and at the end is done now. every: 0 for only at the end."""

@@ -190,8 +190,11 @@ class Task:
           apply: apply(*inputs, train=False), or a method of the model: apply(..., method="step").
           batch: only `inputs` for a user's examples; all of it in evaluation.
           key: (B,), for tasks that draw: each row's own, so that no row depends on the others.
+
+        Raises:
+          UserError: the task does not say what a model predicts.
         """
-        raise NotImplementedError
+        raise self._lacks("predict")
 
     def notes(self, model: nn.Module, batch: Mapping[str, np.ndarray]) -> Sequence[str]:
         """Lines for a person on what the model cannot do as it was trained to, before it predicts.
@@ -260,8 +263,14 @@ class Task:
         Args:
           data: the run's pipeline, which knows the names of classes, the tokenizer and how images were normalised.
           most: how many alternatives are named.
+
+        Raises:
+          UserError: the task does not say how a row is read.
         """
-        raise NotImplementedError
+        raise self._lacks("answer")
+
+    def _lacks(self, method: str) -> UserError:
+        return UserError(f"{type(self).__module__.replace('.', '/')}.py has no `{method}`, which is needed to answer.")
 
 
 def returned(output: PyTree, what: str, *shapes: tuple[int | None, ...]) -> PyTree:

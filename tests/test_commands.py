@@ -18,6 +18,7 @@ from PIL import Image
 
 import commands
 import predict
+import tasks
 from tasks import Answer
 from tests.commandline import ROOT, command
 from tests.conftest import tiny
@@ -35,16 +36,20 @@ def trained(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train.py", "--config.optim.learning_rat=1"], "did you mean 'learning_rate'"),
+        (["train.py", "--config.optim.learning_rat=1"], "did you mean config.optim.learning_rate?"),
         (["train.py", "--config.optim.learning_rate=fast"], "--config.optim.learning_rate=fast: should be a number."),
         (["train.py", "--config=configs/vit_digit.py"], "did you mean 'configs/vit_digits.py'"),
         (["train.py", "--workdr=x"], "Did you mean: workdir"),
+        (["train.py", "--model.dept=3"], "--model.dept is not a flag: did you mean --config.model.depth=...?"),
+        (["train.py", "--config.log_every_steps=9"], "did you mean config.log.every_steps? There is: checkpoint"),
+        (["train.py", "--config.data.augment.flip=yes"], "--config.data.augment.flip=yes: should be True or False."),
         (["train.py", "--epochs=3"], "--epochs is not a flag: did you mean --config.epochs=...?"),
         (["train.py", "--config.data.batch_size=all"], "--config.data.batch_size=all: should be a whole number."),
         (["train.py", "--config.steps=9", "--config.epochs=3"], "both --config.steps and --config.epochs are given"),
         (["train.py", "--config.optim.name=adamW"], "did you mean 'adamw'"),
         (["predict.py", "--workdir=x", "--config=configs/vit_digits.py"], "takes the config of the run in --workdir"),
-        (["train.py", "configs/vit_digits.py"], "is not a flag"),
+        (["train.py", "configs/gpt2.py:small"], "is not a flag: did you mean --config=configs/gpt2.py:small? See"),
+        (["plan.py", "config.steps=3"], "is not a flag: did you mean --config.steps=3? See --help."),
         (
             ["train.py", "--config=configs/vit_finetune.py:cars+B/16"],
             "cars+B/16: there is no task 'cars'",
@@ -103,10 +108,14 @@ def test_a_space_does_for_the_sign_between_a_flag_and_its_value(given, read):
             ["--config=configs/resnet_digits.py", "--config.model.depth=3"],
             "config.model.depth is not a setting: did you",
         ),
-        (["--config.model.depth.x=3"], "config.model.depth.x is not a setting"),
+        (["--config.model.depth.x=3"], "config.model.depth.x is not a setting: config.model.depth is one value"),
         (["--config.=3"], "config. is not a setting"),
-        (["--config.model=3"], "is not a dict"),
-        (["--noconfig.model.scam"], "config.model.scam is not a setting: did you mean 'scan'"),
+        (
+            ["--config.model=vit"],
+            "config.model is a section with keys of its own: did you mean --config.model.name=vit",
+        ),
+        (["--config.log=3"], "config.log is a section with keys of its own: set one of every_steps"),
+        (["--noconfig.model.scam"], "config.model.scam is not a setting: did you mean config.model.scan?"),
         (["--config.seed=18446744073709551616"], "config.seed=18446744073709551616 should be a number of at most"),
         (["--config.model.depth=1000000000"], "config.model.depth=1000000000 should be less than or equal to 1000"),
     ],
@@ -116,6 +125,13 @@ def test_flags_that_cannot_be_are_one_line(arguments, message, tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_task_that_answers_nothing_is_one_line(trained, monkeypatch):
+    monkeypatch.setattr("tasks.classify.Task.predict", tasks.Task.predict)
+    done = command("predict.py", f"--workdir={trained}", ROOT / "docs" / "digit.png")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: tasks/classify.py has no `predict`, which is needed to answer.\n"
 
 
 def test_windows_is_one_line(monkeypatch, capsys):
@@ -138,8 +154,10 @@ def test_an_unknown_study_size_or_key_is_one_line():
         (["--study=configs/studies/vit_shape.py:tinny"], "no size 'tinny': did you mean 'tiny'"),
         (
             ["--study=configs/studies/vit_shape.py", "--study.seedz=3"],
-            "study.seedz is not a setting: did you mean 'seeds'",
+            "study.seedz is not a setting: did you mean study.seeds?",
         ),
+        (["--study", "vit_head"], "there is no study vit_head: did you mean 'configs/studies/vit_head.py'"),
+        (["--study=configs/studies/vit_head.py:tiny", "x"], "'x' is not a flag: did you mean --study=x?"),
         (["--study", "configs/studies/vit_shap.py"], "there is no study configs/studies/vit_shap.py: did you mean"),
         ([], "--study=configs/studies/FILE.py[:VARIANT] says which study"),
     ):

@@ -22,7 +22,7 @@ from data.pipelines import images
 from errors import UserError
 from experiment import restore, resume, scoring
 from tests import conftest
-from train import main, train
+from train import introduction, main, train
 from training import lock, log, parallel
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +32,27 @@ CHANGES = {"data.augment.mixup": 0.2, "model.dropout": 0.1, "step.ema_decay": 0.
 def tiny(**changes: object) -> ConfigDict:
     """The tests' run with one layer: the loop is the same with more."""
     return conftest.tiny(**{"model.depth": 1} | changes)
+
+
+@pytest.mark.parametrize(
+    ("every", "saved", "best", "seen"),
+    [
+        (1, 2, "test/accuracy", "those of every 2 steps and the last"),
+        (3, 2, "test/accuracy", "the last,"),  # 6 steps
+        (1, 0, "test/accuracy", "the last,"),
+        (2, 1, "test/accuracy", ""),
+        (0, 4, "test/accuracy", ""),
+        (3, 2, "", ""),
+    ],
+)
+def test_evaluations_that_keep_best_cannot_see_are_told(every, saved, best, seen, workdir):
+    keys = {"evaluation.every_steps": every, "checkpoint.every_steps": saved, "checkpoint.keep_best": best}
+    run = experiment.build(tiny(**keys), workdir)
+    said = [line for line in introduction(run, 0).splitlines() if "keep_best" in line]
+    assert bool(said) == bool(seen)
+    for line in said:
+        assert f"sees only {seen}" in line
+        assert line.endswith(f"--config.checkpoint.every_steps={every}.")
 
 
 def states_equal(a: Path, b: Path, step: int) -> None:

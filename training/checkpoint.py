@@ -40,7 +40,8 @@ class Checkpoints:
       primary: of several hosts, the one that writes manifests, looks for damage, reports it and moves it aside.
       every_steps: steps between checkpoints; 0 saves at the end only.
       keep_last: how many of the newest stay.
-      keep_best: a metric of the evaluation, "test/accuracy", whose best checkpoint stays as well; "" for none.
+      keep_best: a metric of the evaluation, "test/accuracy", whose best checkpoint stays as well; "" for none. Only
+        steps that are both saved and evaluated have it.
       keep_best_mode: whether the best is the highest or the lowest.
       damaged: whether a damaged checkpoint is passed over for the one before it, or ends the command.
     """

@@ -13,6 +13,7 @@ import numpy as np
 
 import lookup
 from data.order import Dataset, Tensor
+from data.slices import made, stem
 from errors import UserError, nearest
 
 Kind: TypeAlias = Literal["image", "clip", "label", "text", "boxes", "array"]
@@ -107,6 +108,32 @@ class Indexed:
     def in_order(self, host: int, hosts: int) -> Dataset:
         """Never called: the source is read by index."""
         raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """An example by its place."""
+        return f"example {index}"
+
+
+class Made(Indexed):
+    """The base of sources that make each example from its number alone: `_first` + i of split number `_number`.
+
+    Args:
+      split: "train", or a part of one.
+      sizes: examples of each whole split.
+      what: the set's name in errors.
+
+    Raises:
+      UserError: there is no such split.
+    """
+
+    def __init__(self, split: str, sizes: Mapping[str, int], what: str) -> None:
+        numbers = made(split, sizes, what)
+        self._what, self._split = what, stem(split)
+        self._first, self._number, self.size = numbers.start, list(sizes).index(self._split), len(numbers)
+
+    def describe(self, index: int) -> str:
+        """An example by its place in the whole split."""
+        return f"example {self._first + index} of {self._what}, {self._split}"
 
 
 def open(

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from data.order import Tensor, tensorflow, uniform
-from data.slices import made, stem
-from data.sources import Example, Feature, Features, Indexed, chosen
+from data.sources import Example, Feature, Features, Made, chosen
 from errors import UserError
 
 SIZES = {"train": 1_000_000, "validation": 1_000, "test": 1_000}
@@ -30,7 +29,7 @@ THRESHOLD = 0.35  # ink, of the brightest 1, from which a pixel belongs to a dig
 PER_DIGIT = 5 + 2 * TRIALS  # random numbers: which, side, aspect, angle, brightness, and two a place
 
 
-class Source(Indexed):
+class Source(Made):
     """`name` is the canvas's side in pixels. Examples have `image` uint8 (side, side, 1), `objects` with `bbox` float32
     (n, 4) and `label` (n,), n from 1 to MOST, and `mask`, a label map uint8 (side, side): 0 background, 1 + label.
 
@@ -45,12 +44,12 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        numbers = made(split, SIZES, "canvases")
+        super().__init__(split, SIZES, "canvases")
         if not name.isdigit() or not LEAST <= int(name) <= LARGEST:
             raise UserError(
                 f"config.data.name={name!r}: canvases is named by its side in pixels, from {LEAST} to {LARGEST}."
             )
-        self._side, self._split, self._first, self.size = int(name), stem(split), numbers.start, len(numbers)
+        self._side = int(name)
         there: Features = {
             "image": Feature("image", (self._side, self._side, 1)),
             "objects": {"bbox": Feature("boxes", (None, 4)), "label": Feature("label", (None,), CLASSES)},
@@ -65,8 +64,7 @@ class Source(Indexed):
         with tf.init_scope():
             digits, labels, fields = tf.constant(digits), tf.constant(labels), tf.constant(noise(self._side))
         count = MOST * PER_DIGIT + SCRAPS * 7 + CELLS**2 + 2
-        number = list(SIZES).index(self._split)
-        draws = uniform(number, index[:, None] + self._first, tf.range(count, dtype=tf.int64)[None])
+        draws = uniform(self._number, index[:, None] + self._first, tf.range(count, dtype=tf.int64)[None])
         of_digits, of_scraps, cells, rest = tf.split(draws, [MOST * PER_DIGIT, SCRAPS * 7, CELLS**2, 2], axis=1)
         of_digits = tf.reshape(of_digits, (-1, MOST, PER_DIGIT))
         which = tf.cast(of_digits[..., 0] * float(len(labels)), tf.int32)
@@ -94,10 +92,6 @@ class Source(Indexed):
         objects = {name: tf.boolean_mask(raw[name], raw["there"]) for name in ("bbox", "label")}
         example = {"image": raw["image"], "objects": objects, "mask": raw["mask"]}
         return {name: example[name] for name in self.features}
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {self._first + index} of canvases, {self._split}"
 
     def _background(self, digits: Tensor, scraps: Tensor, cells: Tensor) -> Tensor:
         """Smooth noise with quarters of digits on it: float32 (b, side, side)."""

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.order import Tensor, tensorflow
-from data.slices import made, stem
-from data.sources import Example, Feature, Features, Indexed, glyphs
+from data.sources import Example, Feature, Features, Made, glyphs
 from errors import UserError, nearest
 
 SIDE, CANVAS = 32, 40  # pixels of an image, and of what it shows of a character's picture
@@ -31,7 +30,7 @@ class Letters(NamedTuple):
     held_out: tuple[str, ...]
 
 
-class Source(Indexed):
+class Source(Made):
     """`name` is a script or several, "latin" or "latin+greek". Examples have `image` and `label`, whose classes are
     Unicode's names, in small letters.
 
@@ -52,12 +51,11 @@ class Source(Indexed):
                 raise UserError(
                     f"config.data.name={name!r}: glyph_names is named by scripts: {nearest(script, SCRIPTS)}"
                 )
-        numbers = made(split, SIZES, "glyph_names")
+        super().__init__(split, SIZES, "glyph_names")
         found = letters(scripts)
-        self._characters = found.held_out if stem(split) == "test" else found.seen
+        self._characters = found.held_out if self._split == "test" else found.seen
         if not self._characters:
             raise UserError(f"config.data.name={name!r}: no combination of these letters can be held out: add latin.")
-        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         names = tuple(unicodedata.name(one).lower() for one in self._characters)
         self.features: Features = {"image": Feature("image", (SIDE, SIDE, 1)), "label": Feature("label", (), names)}
         self.notes = (f"{name}: {len(found.seen)} letters are learned from, and {len(found.held_out)} are held out.",)
@@ -66,17 +64,12 @@ class Source(Indexed):
         """Each is of character i modulo C, of one of its faces, changed."""
         tf = tensorflow()
         index = index + self._first
-        number = list(SIZES).index(self._split)
-        image = glyphs.drawn(self._characters, index, number, SIDE, CANVAS)
+        image = glyphs.drawn(self._characters, index, self._number, SIDE, CANVAS)
         return {"image": image, "label": tf.math.floormod(index, len(self._characters))}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """See Labelled."""
         return (self._first + np.arange(self.size)) % len(self._characters)
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {self._first + index} of glyph_names, {self._split}"
 
 
 @cache

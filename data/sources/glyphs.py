@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from data.order import Tensor, tensorflow
-from data.slices import made, stem
-from data.sources import Example, Feature, Features, Indexed
+from data.sources import Example, Feature, Features, Made
 from errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ LEAST = 12  # faces that a class has
 ROTATION, SHEAR, ZOOM, SHIFT = np.deg2rad(15.0), 0.2, 0.25, 0.1  # the most either way; SHIFT of the side
 
 
-class Source(Indexed):
+class Source(Made):
     """`name` is the number of classes: the characters that most faces have, first.
 
     Of characters that look the same, such as the Latin and the Greek A, only the first is a class.
@@ -38,12 +37,11 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        numbers = made(split, SIZES, "glyphs")
+        super().__init__(split, SIZES, "glyphs")
         most = len(characters())
         if not name.isdigit() or not 1 < int(name) <= most:
             raise UserError(f"config.data.name={name!r}: glyphs is named by its number of classes, from 2 to {most:,}.")
         self._names = characters()[: int(name)]
-        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         self.features: Features = {
             "image": Feature("image", (SIDE, SIDE, 1)),
             "label": Feature("label", (), self._names),
@@ -52,16 +50,12 @@ class Source(Indexed):
     def read(self, index: Tensor) -> Example:
         """Each is of class i modulo C, of one of its faces, changed."""
         index = index + self._first
-        image = drawn(self._names, index, list(SIZES).index(self._split), SIDE, CANVAS)
+        image = drawn(self._names, index, self._number, SIDE, CANVAS)
         return {"image": image, "label": index % len(self._names)}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """See Labelled."""
         return (self._first + np.arange(self.size)) % len(self._names)
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {self._first + index} of glyphs, {self._split}"
 
 
 def drawn(names: tuple[str, ...], index: Tensor, stream: int, side: int, shown: int) -> Tensor:

@@ -7,8 +7,7 @@ Clip i of a split is composed from i alone, by tfds.video.moving_sequence. Digit
 import numpy as np
 
 from data.order import Tensor, tensorflow, uniform
-from data.slices import made, stem
-from data.sources import Example, Feature, Features, Indexed, canvases, chosen
+from data.sources import Example, Feature, Features, Made, canvases, chosen
 from errors import UserError
 
 SIZES = {"train": 100_000, "validation": 2_000, "test": 2_000}
@@ -20,7 +19,7 @@ WAY = (0.5, 0.9)  # least and most of the free way that a digit goes, which ends
 NOISE = 0.05  # the brightest of each pixel's noise, so that frames differ in more than the digit
 
 
-class Source(Indexed):
+class Source(Made):
     """`name` is the side of a frame in pixels, the number of frames and what is asked: "32,8,direction".
 
     Examples have `clip` uint8 (frames, side, side, 1) and `label`.
@@ -34,7 +33,7 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        numbers = made(split, SIZES, "moving_digits")
+        super().__init__(split, SIZES, "moving_digits")
         side, frames, asked = [*name.split(","), "", ""][:3]
         if not (side.isdigit() and frames.isdigit()) or asked not in ASKED:
             raise UserError(
@@ -45,7 +44,6 @@ class Source(Indexed):
             if not low <= number <= high:
                 raise UserError(f"config.data.name={name!r}: {what} should be from {low} to {high}.")
         self._side, self._frames, self._asked = int(side), int(frames), asked
-        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         both = tuple(f"{digit} {direction}" for digit in canvases.CLASSES for direction in DIRECTIONS)
         names = {"digit": canvases.CLASSES, "direction": DIRECTIONS, "both": both}[asked]
         there: Features = {
@@ -60,8 +58,7 @@ class Source(Indexed):
         digits, labels = canvases.of_split(self._split)
         with tf.init_scope():
             digits, labels = tf.constant(digits), tf.constant(labels)
-        number = list(SIZES).index(self._split)
-        draws = uniform(number, index[:, None] + self._first, tf.range(5, dtype=tf.int64)[None])
+        draws = uniform(self._number, index[:, None] + self._first, tf.range(5, dtype=tf.int64)[None])
         which = tf.cast(draws[:, 0] * float(len(labels)), tf.int32)
         direction = tf.cast(draws[:, 1] * len(DIRECTIONS), tf.int64)
         return {
@@ -99,7 +96,3 @@ class Source(Indexed):
         label["both"] = raw["of"] * len(DIRECTIONS) + raw["direction"]
         example = {"clip": clip, "label": label[self._asked]}
         return {name: example[name] for name in self.features}
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {self._first + index} of moving_digits, {self._split}"

@@ -5,8 +5,7 @@ Example i of a split is composed from i alone. Digits of one split are in no oth
 """
 
 from data.order import Tensor, tensorflow, uniform
-from data.slices import made, stem
-from data.sources import Example, Feature, Features, Indexed, canvases, chosen
+from data.sources import Example, Feature, Features, Made, canvases, chosen
 from errors import UserError
 
 SIZES = {"train": 200_000, "validation": 2_000, "test": 2_000}
@@ -18,7 +17,7 @@ ASKED = ("which", "fits")
 NOISE = 0.08  # the brightest of each pixel's noise
 
 
-class Source(Indexed):
+class Source(Made):
     """`name` is the side of the canvas in pixels and what is asked: "24,which" or "24,fits".
 
     Examples have `image` uint8 (side, side, 1), `text` and `label`. "which": the text is "which digit is at the top
@@ -35,7 +34,7 @@ class Source(Indexed):
         memory_limit_mb: int = 0,
         wanted: tuple[str, ...] | None = None,
     ):
-        numbers = made(split, SIZES, "questions")
+        super().__init__(split, SIZES, "questions")
         side, _, asked = name.partition(",")
         if not side.isdigit() or not LEAST <= int(side) <= LARGEST or asked not in ASKED:
             raise UserError(
@@ -43,7 +42,6 @@ class Source(Indexed):
                 f"what is asked ({', '.join(ASKED)}): 24,which."
             )
         self._side, self._asked = int(side), asked
-        self._split, self._first, self.size = stem(split), numbers.start, len(numbers)
         classes = canvases.CLASSES if asked == "which" else ("no", "yes")
         words = " ".join(sentence for one in ASKED for sentence in _sentences(one)).split()
         there: Features = {
@@ -60,9 +58,8 @@ class Source(Indexed):
         with tf.init_scope():
             digits, labels = tf.constant(digits), tf.constant(labels)
             sentences = tf.constant(_sentences(self._asked))
-        number = list(SIZES).index(self._split)
         place = index[:, None] + self._first
-        draws = uniform(number, place, tf.range(15, dtype=tf.int64)[None])
+        draws = uniform(self._number, place, tf.range(15, dtype=tf.int64)[None])
         which = tf.cast(draws[:, :4] * float(len(labels)), tf.int32)
         label = tf.gather(labels, which)  # (b, 4)
         corner = tf.cast(draws[:, 12] * 4, tf.int64)
@@ -71,7 +68,7 @@ class Source(Indexed):
         other = (there + 1 + tf.cast(draws[:, 13] * 9, tf.int64)) % 10
         fits = draws[:, 14] < 0.5
         said = tf.where(fits, there, other) if self._asked == "fits" else tf.zeros_like(there)
-        pixels = uniform(len(SIZES) + number, place, tf.range(self._side**2, dtype=tf.int64)[None])
+        pixels = uniform(len(SIZES) + self._number, place, tf.range(self._side**2, dtype=tf.int64)[None])
         drawn = self._drawn(tf.gather(digits, which), draws[:, 4:12])
         image = tf.minimum(drawn + NOISE * tf.reshape(pixels, tf.shape(drawn)), 1.0)
         example = {
@@ -90,10 +87,6 @@ class Source(Indexed):
         offset += tf.constant([[0, 0], [0, half], [half, 0], [half, half]])
         rows, columns = (tf.one_hot(offset[..., axis, None] + tf.range(SIDE), self._side) for axis in (0, 1))
         return tf.einsum("bnij,bnir,bnjc->brc", pictures, rows, columns)
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {self._first + index} of questions, {self._split}"
 
 
 def _sentences(asked: str) -> list[str]:

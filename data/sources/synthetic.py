@@ -64,7 +64,3 @@ class Source(Indexed):
     def read(self, index: object) -> Example:
         """Not by index."""
         raise NotImplementedError
-
-    def describe(self, index: int) -> str:
-        """An example by its place."""
-        return f"example {index}"

@@ -217,3 +217,29 @@ def test_a_set_that_another_process_has_prepared_meanwhile_is_read(tmp_path, mon
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", twice)
     assert sources.open("tfds", "digits", "train", str(tmp_path), 1024).size == 1437
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("canvases", "32"),
+        ("glyphs", "12"),
+        ("glyph_names", "latin"),
+        ("moving_digits", "24,4,both"),
+        ("questions", "24,fits"),
+    ],
+)
+def test_a_part_of_a_made_split_has_its_examples_by_the_same_names(source, name):
+    whole, part = (sources.open(source, name, split) for split in ("test", "test[10:14]"))
+    assert (part.size, part.describe(2)) == (4, whole.describe(12)) == (4, f"example 12 of {source}, test")
+    theirs, ours = whole.read(tf.constant([12], tf.int64)), part.read(tf.constant([2], tf.int64))
+    assert theirs.keys() == ours.keys()
+    for entry in ours:
+        np.testing.assert_array_equal(ours[entry], theirs[entry])
+
+
+def test_a_source_need_not_name_its_examples():
+    class Own(sources.Indexed):
+        size = 3
+
+    assert Own().describe(2) == "example 2"

@@ -5,10 +5,12 @@ import inspect
 
 import pytest
 
-from errors import UserError
+from errors import UserError, closest_keys
 from experiment import config as configs
 from experiment import config_file
 from experiment.settings import Experiment
+from models import vit
+from models.variants import Sizes
 
 DIGITS = "configs/vit_digits.py"
 
@@ -26,6 +28,25 @@ def test_what_is_chosen_decides_which_keys_there_are():
     sam = configs.load(DIGITS, {"optim.name": "sam", "optim.optimizer": "adamw", "optim.b1": 0.8})
     assert (sam.optim.b1, sam.optim.rho) == (0.8, 0.05)
     assert "momentum" not in sam.optim
+
+
+def test_a_variant_takes_the_place_of_the_sizes_of_a_config_without_one():
+    chosen = configs.load(DIGITS, {"model.variant": "S/16", "model.patch": 2}).model
+    assert (chosen.width, chosen.depth, chosen.patch, chosen.head) == (None, None, 2, "gap")
+    assert vit.Model(10, chosen.variant, patch=chosen.patch).size == (Sizes(384, 12, 1536, 6), 2)
+    mixer = configs.load(DIGITS, {"model.name": "mixer", "model.variant": "S/16"}).model
+    assert (mixer.variant, mixer.width, mixer.depth) == ("S/16", None, None)
+    kept = configs.load("configs/dinov2_probe.py:cifar10+v2-S/14", {"model.variant": "B/14"}).model
+    assert kept.position_grid is not None  # published weights have it
+    assert configs.load(DIGITS, {"model.variant": ""}).model.width == 48
+    with pytest.raises(UserError, match=r"config.model.variant=3 should be a valid string"):
+        configs.check(configs.load(DIGITS, {"model.variant": 3}))
+
+
+def test_what_another_model_cannot_have_is_dropped():
+    config = configs.load(DIGITS, {"model.name": "transformer"})
+    assert (config.model.width, config.model.positions) == (48, "sinusoid_1d")  # and not "sinusoid_2d", of images
+    assert configs.load(DIGITS, {"data.kind": "class_images"}).data.augment.rotate == 10.0
     config = configs.load(DIGITS, {"model.name": "resnet", "model.depths": (1, 1)})
     assert "patch" not in config.model
 
@@ -34,6 +55,8 @@ def test_what_is_chosen_decides_which_keys_there_are():
     ("name", "changes", "line"),
     [
         ("configs/vit_digit.py", {}, "there is no config configs/vit_digit.py: did you mean 'configs/vit_digits.py'"),
+        ("vit_digits", {}, "there is no config vit_digits: did you mean 'configs/vit_digits.py'"),
+        ("here/gpt2.yaml", {}, "there is no config here/gpt2.yaml: did you mean 'configs/gpt2.py'"),
         (f"{DIGITS}:B/16", {}, "configs/vit_digits.py has no variants, except :debug"),
         (f"{DIGITS}:dbug", {}, "configs/vit_digits.py has no variants, except :debug"),
         ("configs/vit_fashion_mnist.py:hybird", {}, "no variant 'hybird': did you mean 'hybrid'"),
@@ -47,13 +70,53 @@ def test_what_is_chosen_decides_which_keys_there_are():
         ("configs/vit_finetune.py:cars+B/16", {}, "cars.B/16: there is no task 'cars': There is: cifar10"),
         (DIGITS, {"optim.momentum": 0.9}, "config.optim.momentum is not a setting"),
         (DIGITS, {"optim.optimizer": "sgd"}, "config.optim.optimizer is not a setting"),
-        (DIGITS, {"model.widht": 3}, "config.model.widht is not a setting: did you mean 'width'"),
-        (DIGITS, {"modle.width": 3}, "config.modle is not a setting: did you mean 'model'"),
+        (DIGITS, {"model.widht": 3}, "config.model.widht is not a setting: did you mean config.model.width\\?"),
+        (DIGITS, {"modle.width": 3}, "config.modle.width is not a setting: did you mean config.model.width\\?"),
     ],
 )
 def test_a_mistake_is_one_line(name, changes, line):
     with pytest.raises(UserError, match=line):
         configs.load(name, changes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("log_every_steps", "log.every_steps"),
+        ("every_steps", "steps log.every_steps checkpoint.every_steps evaluation.every_steps"),
+        ("checkpoint.steps", "checkpoint.every_steps profile.steps steps"),
+        ("eval_every_steps", "evaluation.every_steps"),
+        ("learning_rate", "optim.learning_rate"),
+        ("optimizer.learning_rat", "optim.learning_rate"),
+        ("optim.lr", "optim.learning_rate"),
+        ("data.mixup", "data.augment.mixup"),
+        ("data.Mix_Up", "data.augment.mixup"),
+        ("data.augmnt.flip", "data.augment.flip"),
+        ("data.trian_split", "data.train_split"),  # and not that of evaluation.fewshot
+        ("model.num_heads", "model.heads"),
+        ("wandb", ""),
+    ],
+)
+def test_an_unknown_key_is_told_the_nearest_of_any_section(wrong, right):
+    keys = configs.every_key(configs.load(DIGITS))
+    assert closest_keys(wrong, keys) == right.split()
+    assert set(right.split()) <= keys.keys()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "line"),
+    [
+        ("", "log_every_steps", r"log_every_steps is not a setting: did you mean config.log.every_steps\? There"),
+        ("", "optimiser", r"config.optimiser is not a setting: did you mean config.optim\? There is: checkpoint, data"),
+        ("data", "mixup", r"data.mixup is not a setting: did you mean config.data.augment.mixup\? There is: anti"),
+    ],
+)
+def test_a_config_file_is_told_the_nearest_key_of_any_section(section, key, line):
+    config = configs.load(DIGITS)
+    with config.unlocked():
+        (config[section] if section else config)[key] = 3
+    with pytest.raises(UserError, match=line):
+        configs.check(config)
 
 
 def test_the_small_form_of_a_model_stands_beside_it():
