@@ -231,7 +231,7 @@ def _wordpiece(path: Path) -> str:
     """BERT's: words and their continuations, which begin with ##."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    words = path.read_text("utf-8").splitlines()
+    words = path.read_text("utf-8").removesuffix("\n").split("\n")  # some are what str.splitlines breaks at
     if len(set(words)) < len(words) or "[UNK]" not in words:
         raise ValueError("it is not a list of different words, one a line, with [UNK] among them")
     plain = [word for word in words if not re.fullmatch(r"\[.*\]", word)]

@@ -146,6 +146,15 @@ def test_wordpiece_begins_and_ends_as_berts_sentences_do(tmp_path, lower):
         assert tok.decode([BOS, *ids, PAD]).replace(" ", "") == squeezed.replace(" ", "")
 
 
+def test_characters_that_end_a_line_elsewhere_are_words_of_a_vocabulary(tmp_path):
+    write_wordpiece(tmp_path)
+    words = (tmp_path / "vocab.txt").read_text("utf-8").split("\n")[:-1]
+    words[70:70] = ["\u2028", "\x85", "\x1c"]  # whole lines, which texts from the web bring into a vocabulary
+    (tmp_path / "vocab.txt").write_text("\r\n".join(words) + "\r\n", "utf-8", newline="")
+    tok = one(tmp_path)
+    assert [tok.pieces([i])[0] for i in np.argsort(tok.order)] == words
+
+
 def test_a_pair_of_texts_is_as_its_model_was_trained(tmp_path):
     """[CLS] A [SEP] B [SEP] of BERT; <s> A </s></s> B </s> of RoBERTa."""
     bert, roberta = tmp_path / "bert", tmp_path / "roberta"
