@@ -21,6 +21,7 @@ Arrays = dict[str, np.ndarray]
 DPI = 130
 WHITE = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t", "\r": " "})  # as tokenizers write it
 BYTE = re.compile(r"<0x([0-7][0-9A-F])>")  # that is a character by itself
+LETTERS = 16  # of a token as a label; of a longer one the first are shown
 SIDE = 224  # pixels that a picture is at least about as high as
 
 
@@ -49,9 +50,10 @@ def spelled(piece: object) -> str:
 
 
 def token(piece: object) -> str:
-    """A token as a label, without the space before a word."""
+    """A token as a label, without the space before a word and no longer than LETTERS."""
     text = spelled(piece)
-    return literal(text.strip(" ") or "␣" * len(text))
+    text = text.strip(" ") or "␣" * len(text)
+    return literal(text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…")
 
 
 def name_rows(axes: Axes, tokens: Iterable[object], size: float) -> None:

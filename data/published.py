@@ -40,6 +40,7 @@ SPELLED = {
     "mask": ("<mask>", "[MASK]"),
 }
 FORMATS = "sentencepiece's .model, tokenizer.json, vocab.json with merges.txt, or vocab.txt"
+FEWEST = 0.5  # of the rows of an embedding that stand for a token: the others fill it up to a round number
 EXTRA = 100  # sentinels that transformers gives a T5 after its pieces, the first one's id the last
 
 
@@ -52,6 +53,7 @@ class Published:
     Attributes:
       model: the bytes to store: what the files say, as one JSON.
       size: V.
+      tokens: how many of these ids stand for something.
       digest: a name for the model's content, 16 hexadecimal digits.
       order: int32 (V,), the file's id of each of ours.
       lacks: the roles that the file does not have, of pad, unknown, bos and eos.
@@ -82,6 +84,7 @@ class Published:
         self.order = np.array([*first, *others], np.int32)
         self._ours = np.argsort(self.order).astype(np.int32)
         self._pieces = {i: piece for piece, i in self._engine.vocabulary.items()}
+        self.tokens = len(self._pieces)
         self.mask: int | None = int(self._ours[special["mask"]]) if "mask" in special else None
         self.model = model
         self.digest = digest_of(model)
@@ -126,8 +129,14 @@ def read(path: Path | str) -> tuple[Published, ...]:
         model = _json(folder / "config.json")
         size = model.get("vocab_size", 0)
         said = {"size": size} if isinstance(size, int) and size else {}
-        said |= {"between": 2} if model.get("model_type") == "roberta" else {}
-        return tuple(Published(json.dumps({"size": 0} | one | said, sort_keys=True).encode()) for one in made)
+        more = {"between": 2} if model.get("model_type") == "roberta" else {}
+        found = tuple(Published(json.dumps({"size": 0} | one | said | more, sort_keys=True).encode()) for one in made)
+        if said and (fewest := min(one.tokens for one in found)) < size * FEWEST:
+            raise UserError(
+                f"the tokenizer has {fewest:,} tokens, and config.json beside it says vocab_size={size:,}: it is "
+                "another model's. Put that of this one there."
+            )
+        return found
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
@@ -231,7 +240,7 @@ def _wordpiece(path: Path) -> str:
     """BERT's: words and their continuations, which begin with ##."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    words = path.read_text("utf-8").splitlines()
+    words = path.read_text("utf-8").removesuffix("\n").split("\n")  # some are what str.splitlines breaks at
     if len(set(words)) < len(words) or "[UNK]" not in words:
         raise ValueError("it is not a list of different words, one a line, with [UNK] among them")
     plain = [word for word in words if not re.fullmatch(r"\[.*\]", word)]

@@ -153,9 +153,10 @@ class Tokenizer:
                     f"these texts are too few for a {kind} tokenizer of size={size}: it can have {most[1]} at most."
                 ) from None
             if least := re.search(r"smaller than required_chars. \d+ vs (\d+)", str(error)):
+                covered = "" if exact else f", or a coverage below {coverage}"  # where the share is a key
                 raise UserError(
                     f"a {kind} tokenizer of size={size} cannot hold these texts' alphabet: it needs {least[1]} at "
-                    f"least, or a coverage below {coverage}."
+                    f"least{covered}."
                 ) from None
             raise UserError(f"no {kind} tokenizer of size={size} can be learned: {reason(error)}.") from None
         return cls(model.getvalue())

@@ -90,11 +90,13 @@ class Model(nn.Module):
         return positive, jnp.einsum("bsd,bskd->bsk", v, self.context(drawn)), pairs
 
     def similarity(self, tokens: Int[AnyArray, "B S"]) -> Float32[Array, "B V"]:
-        """The cosine of every word's v with the mean of those of each sentence's words."""
+        """The cosine of every word's v with the sum of those of each sentence's words, all of length 1, as word2vec's
+        distance.c has it: a long vector counts no more than a short one."""
         table = self.embedding.embedding
         table /= jnp.maximum(jnp.linalg.norm(table, axis=-1, keepdims=True), 1e-9)
-        mean = jnp.sum(self.embedding(tokens), axis=1, where=(tokens > EOS)[..., None])
-        return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-9) @ table.T
+        tokens = jnp.asarray(tokens)
+        total = jnp.sum(table[tokens], axis=1, where=(tokens > EOS)[..., None])
+        return total / jnp.maximum(jnp.linalg.norm(total, axis=-1, keepdims=True), 1e-9) @ table.T
 
     def _draw(
         self, key: jax.Array, tokens: Int[AnyArray, "*B S"], counts: Float[Array, " V"]

@@ -312,9 +312,10 @@ def measured() -> list[list[str]]:
         ),
         *changed_hosts(),
         row(
-            f"published weights of ViT, DeiT, hybrids, BiT, Mixer: {len(parity['rows'])} models with random weights "
-            "against timm, transformers and Google's code (`make test-parity`)",
-            f"logits at most **{max(row['largest error'] for row in parity['rows']):.1e}** apart",
+            "published weights of BERT, RoBERTa, GPT-2, T5, Marian, ViT, DeiT, hybrids, BiT, Mixer, Swin, DETR, DINO, "
+            f"DiT, CLIP, SigLIP, ViViT, TimeSformer, VideoMAE: {len(parity['rows'])} models with random weights "
+            "against transformers, timm, diffusers and their authors' code (`make test-parity`)",
+            f"outputs at most **{max(row['largest error'] for row in parity['rows']):.1e}** apart",
             "parity",
             parity,
         ),

@@ -48,7 +48,7 @@ class Task(tasks.Task):
         }
 
     def predict(self, apply: Apply, batch: Batch, key: jax.Array) -> Rows:
-        """`similarity` float (B, V), the cosine of each word with the mean of the `tokens` int (B, S)."""
+        """`similarity` float (B, V), the cosine of each word with the `tokens` int (B, S)."""
         del key
         return {"tokens": batch["tokens"], "similarity": apply(batch["tokens"], method="similarity")}
 

@@ -1,7 +1,7 @@
 """The names of transformers' BERT and RoBERTa: the bare models (BertModel), for masked words (BertForMaskedLM,
 BertForPreTraining, RobertaForMaskedLM), and for the classes of sentences and of tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from weights import our_bert
@@ -52,12 +52,23 @@ def _encoder(prefix: str) -> tuple[Row, ...]:
 
 
 POOLER = linear("pooler", "pooler.dense")
-UNUSED = {r"roberta\.pooler\.dense\.(weight|bias)": "no head uses this pooler"}
+NO_USE = "no head uses this pooler"
+UNUSED = {r"roberta\.pooler\.dense\.(weight|bias)": NO_USE}
+
+
+def _surplus(names: Collection[str], architecture: str) -> dict[str, str]:
+    """The pooler of a model that tells tokens apart, or finds masked words alone: until 2020 transformers gave every
+    BERT one."""
+    words = architecture.endswith("ForMaskedLM") and "cls.seq_relationship.weight" not in names
+    unused = words or architecture.endswith("ForTokenClassification")
+    return {name: NO_USE for name in names if unused and name.startswith("bert.pooler.")}
 
 
 def _bert(rows: tuple[Row, ...], optional: tuple[str, ...], copies: Mapping[str, str]) -> Table:
     settings, fixed = {"activation": "gelu", "norm_epsilon": 1e-12}, {"first_position": 0}
-    return Table("huggingface", our_bert.FAMILY, settings, ELSEWHERE, rows, optional, {}, fixed, copies)
+    return Table(
+        "huggingface", our_bert.FAMILY, settings, ELSEWHERE, rows, optional, {}, fixed, copies, surplus=_surplus
+    )
 
 
 def _roberta(

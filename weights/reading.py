@@ -80,6 +80,8 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     for name, original in table.copies.items():  # MADLAD-400's T5 has its embedding as the decoder's alone
         if name in arrays:
             arrays.setdefault(original, arrays[name])
+    surplus = table.surplus(arrays, files.architecture(path))
+    arrays = {name: array for name, array in arrays.items() if name not in surplus}
     known, unknown = table.by_theirs(arrays)
     if not table.recognises(arrays):
         raise UserError(
@@ -146,7 +148,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
         moves=moves(places, arrays, params),
         vocabulary=vocabulary(table, places),
         data=prepared | table.data(arrays) | neighbour.data,
-        left_out=left_out,
+        left_out={**surplus, **left_out},
         notes=(
             *neighbour.notes,
             *told,

@@ -69,6 +69,7 @@ class Table:
       never: values of keys of config.model that the other project has no form for.
       derived: (their arrays by name, config.model; nothing where a file is read) -> those that they have as well.
       data: their arrays by name -> keys of config.data that these show.
+      surplus: (their names, the class that config.json names) -> those that this model has no use for, and why.
     """
 
     scheme: str
@@ -83,6 +84,7 @@ class Table:
     never: Settings = field(default_factory=dict)
     derived: Callable[[Mapping[str, np.ndarray], Settings], Mapping[str, np.ndarray]] = lambda arrays, model: {}
     data: Callable[[Mapping[str, np.ndarray]], Settings] = lambda arrays: {}
+    surplus: Callable[[Collection[str], str], Mapping[str, str]] = lambda names, architecture: {}
 
     @cached_property
     def _theirs(self) -> list[tuple[re.Pattern[str], Row]]:

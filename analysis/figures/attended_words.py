@@ -34,7 +34,7 @@ def arrays(subject: Subject) -> Arrays:
     if subject.word:
         places = [(stack, place) for stack in found if len(place := places_of(subject.word, stack.tokens))]
         if not places:
-            words = [picture.token(piece) for stack in found for piece in stack.tokens]
+            words = [picture.spelled(piece).strip() for stack in found for piece in stack.tokens]
             raise UserError(f"--word={subject.word}: the sentence has no such word: {nearest(subject.word, words)}")
         stack, place = places[0]
     return {
@@ -81,7 +81,7 @@ def draw(arrays: Arrays) -> Figure:
     if depth * heads <= HEADS:
         rows = {f"layer {i + 1}, head {j + 1}": weights[i, j] for i in range(depth) for j in range(heads)}
     pieces = [str(piece) for piece in arrays["tokens"]]
-    labels, first, last = window([picture.spelled(piece) for piece in pieces], int(places[0]))
+    labels, first, last = window(spaced([picture.spelled(piece) for piece in pieces]), int(places[0]))
     ends = np.cumsum([0, *map(len, labels)])
     letter = 0.62 * SIZE / 72
     word = "".join(picture.spelled(pieces[i]) for i in places).strip()
@@ -113,6 +113,13 @@ def draw(arrays: Arrays) -> Figure:
         "each row from 0 (white) to its own largest weight (blue)\nframed: the word itself", fontsize="small"
     )
     return figure
+
+
+def spaced(labels: list[str]) -> list[str]:
+    """Labels with a space before each word: WordPiece marks by ## what goes on, and not what begins."""
+    if any(label.startswith(" ") for label in labels) or max(map(len, labels)) == 1:
+        return labels
+    return [label if i == 0 or label.startswith("##") else f" {label}" for i, label in enumerate(labels)]
 
 
 def window(labels: list[str], place: int) -> tuple[list[str], int, int]:

@@ -125,6 +125,11 @@ class Pipeline(Base[list[str], Text]):
         return self.special and not {"bos", "eos"} & set(self.text_tokenizer.lacks)
 
     @property
+    def _ends(self) -> bool:
+        """Whether every document ends with EOS, of a vocabulary that has one."""
+        return True
+
+    @property
     def symbols(self) -> tuple[str, ...]:
         """How a subword tokenizer spells what stands for hidden tokens."""
         return ()
@@ -213,6 +218,8 @@ class Pipeline(Base[list[str], Text]):
         """A split as one long row of tokens, and its windows."""
         documents = self.opened(split)
         ids = self.text_tokenizer.encode(documents)
+        if not self._ends and "eos" not in self.text_tokenizer.lacks:
+            ids = [one[:-1] for one in ids]
         begin = [BOS] if self._begins else []
         starts = np.cumsum([0] + [len(i) + len(begin) for i in ids])[:-1]
         dtype = np.min_scalar_type(self.text_tokenizer.size) if self.text_tokenizer.size < 2**16 else np.dtype(np.int32)

@@ -298,8 +298,8 @@ def _numbers(values: Sequence[str | float], what: str) -> np.ndarray:
             found.append(math.nan)
         if not math.isfinite(found[-1]):
             raise UserError(
-                f"{what}: example {i} has the label {value!r}, which is no number: take config.data.numbers=False and "
-                "config.task.name=classify for classes."
+                f"{what}: example {i} has the label {value!r}, which is no number: mend it or leave the example out; "
+                "for classes take config.data.numbers=False and config.task.name=classify."
             )
     return np.array(found)
 

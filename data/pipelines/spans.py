@@ -74,6 +74,11 @@ class Pipeline(documents.Pipeline):
         return tuple(map(SENTINEL.format, range(self.sentinels)))
 
     @property
+    def _ends(self) -> bool:
+        """Where there is a BOS to put in its place: EOS ends sources and targets and nothing else."""
+        return self._begins
+
+    @property
     def _lengths(self) -> spans.Lengths:
         return spans.lengths(self.length, self.hidden, self.span)
 
@@ -137,7 +142,7 @@ class Pipeline(documents.Pipeline):
         count = tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
         key = (2 * self.feed.seed + 1, batch["position"]) if train else (0, batch["index"])
         tokens = tf.ensure_shape(batch["tokens"], (rows, self.length))
-        if self._begins:  # a text's end and the next one's beginning look alike: EOS ends targets and nothing else
+        if self._begins:  # a text's end and the next one's beginning look alike
             tokens = tf.where(tokens == EOS, BOS, tokens)
         made = spans.hide(tokens, count, key, self.hidden, self.span, self._sentinels)
         return {name: tf.ensure_shape(x, (rows, x.shape[1])) for name, x in zip(self.spec, made, strict=True)}

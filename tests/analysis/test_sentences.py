@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import models
-from analysis import sentences
+from analysis import picture, sentences
 from analysis.figures import alignment, attended_words, head_roles, logit_lens, sentence_heads, sentence_rollout
 from analysis.figures.rollout import rollout
 from analysis.page import explorer
@@ -198,6 +198,23 @@ def test_a_row_of_words_holds_those_about_the_chosen_one():
     assert first < 20 < last
     assert sum(map(len, shown)) <= attended_words.LETTERS < sum(map(len, shown)) + 9
     assert attended_words.window(["a", "b"], 0) == (["a", "b"], 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["[CLS]", "the", "dog", "##s"], ["[CLS]", " the", " dog", "##s"]),
+        ([" the", "m"], [" the", "m"]),
+        (["a", "b"], ["a", "b"]),  # characters
+    ],
+)
+def test_words_stand_apart_whatever_the_tokenizer_marks(labels, shown):
+    assert attended_words.spaced(labels) == shown
+
+
+def test_a_long_token_leaves_room_for_the_others():
+    assert picture.token("▁Donaudampfschifffahrt") == "Donaudampfschif…"
+    assert (picture.token("▁$5"), picture.token("▁" * 3)) == (r"\$5", "␣␣␣")
 
 
 def test_the_map_of_a_long_sentence_has_smaller_tokens_and_says_what_it_leaves_out():

@@ -340,6 +340,7 @@ def test_a_tfds_text_in_three_splits_is_nanogpts_two(folder, tmp_path):
         (dict(batch_size=0), "config.data.batch_size=0 should be greater than 0"),
         (dict(batch_size=20, divisor=8, accumulate=2), r"8 devices x 2 .*try --config.data.batch_size=16"),
         (dict(tokenizer="bpe", special=False), "config.data.special=False is for the tokenizers 'char' and 'byte'"),
+        (dict(tokenizer="bpe", vocabulary_size=9), r"config.data.vocabulary_size=9 .*: it needs \d+ at least\.$"),
         (dict(length=1000), r"config.data.length=1000 needs 1,001 or more"),
         (dict(eval_stride=9), "config.data.eval_stride=9 would leave tokens out: it is at most config.data.length=8"),
         (dict(source="a.b"), "there is no 'a.b' in data/text/"),

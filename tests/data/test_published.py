@@ -146,6 +146,15 @@ def test_wordpiece_begins_and_ends_as_berts_sentences_do(tmp_path, lower):
         assert tok.decode([BOS, *ids, PAD]).replace(" ", "") == squeezed.replace(" ", "")
 
 
+def test_characters_that_end_a_line_elsewhere_are_words_of_a_vocabulary(tmp_path):
+    write_wordpiece(tmp_path)
+    words = (tmp_path / "vocab.txt").read_text("utf-8").split("\n")[:-1]
+    words[70:70] = ["\u2028", "\x85", "\x1c"]  # whole lines, which texts from the web bring into a vocabulary
+    (tmp_path / "vocab.txt").write_text("\r\n".join(words) + "\r\n", "utf-8", newline="")
+    tok = one(tmp_path)
+    assert [tok.pieces([i])[0] for i in np.argsort(tok.order)] == words
+
+
 def test_a_pair_of_texts_is_as_its_model_was_trained(tmp_path):
     """[CLS] A [SEP] B [SEP] of BERT; <s> A </s></s> B </s> of RoBERTa."""
     bert, roberta = tmp_path / "bert", tmp_path / "roberta"
@@ -288,6 +297,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     refused(tmp_path / "tokenizer.json", "is no tokenizer, or a damaged one", b"\xff\xfe")
     refused(tmp_path / "vocab.txt", "list of different words, one a line, with .UNK. among them", b"a\na\n[UNK]\n")
     refused(tmp_path / "vocab.txt", "is no tokenizer, or a damaged one", b"[UNK]\n\xff\n")
+    write_wordpiece(tmp_path / "empty")
+    (tmp_path / "empty" / "config.json").write_text('{"vocab_size": 1000}')
+    refused(tmp_path / "empty", r"the tokenizer has \d+ tokens, and config.json beside it says vocab_size=1,000")
     refused(tmp_path / "nothing.model", "cannot read .*nothing.model: No such file")
     (tmp_path / "tokenizer_config.json").write_text("[]")
     refused(tmp_path / "vocab.json", "tokenizer_config.json is no JSON object")

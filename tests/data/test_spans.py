@@ -223,6 +223,17 @@ def test_a_published_tokenizers_own_sentinels_are_taken(folder, tmp_path):
         _ = make(folder, **changes | {"length": 200, "sentinels": 10}).sizes
 
 
+def test_only_the_ends_of_both_sides_are_ends_whatever_the_tokenizer(tmp_path):
+    """T5's own has no beginning of a text: texts follow one another without a token between."""
+    for number in range(20):
+        (tmp_path / f"{number:02}.txt").write_text(f"{number} is not {number + 1}.\n")
+    write_model(tmp_path, ["<extra_id_1>", "<extra_id_0>"])
+    for tokenizer in (str(tmp_path), "char"):
+        for batch in first(make(tmp_path, tokenizer=tokenizer, length=12).train_batches(0), 4):
+            for side in (batch["source"], batch["target"]):
+                assert ((side == EOS).sum(1) == 1).all()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

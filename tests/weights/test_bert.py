@@ -115,6 +115,17 @@ def test_a_tied_head_is_left_out_and_one_of_its_own_is_refused(drawn, tmp_path, 
         weights.read(path)
 
 
+@pytest.mark.parametrize("form", ["BertForTokenClassification", "BertForMaskedLM"])
+def test_a_pooler_that_no_head_uses_is_left_out(drawn, tmp_path, form):
+    """Models that were published before transformers 4 have one: most of those that find named entities."""
+    pooler = {"bert.pooler.dense.weight": np.ones((16, 16), np.float32), "bert.pooler.dense.bias": np.ones(16)}
+    config = dict(model_type="bert", architectures=[form], num_attention_heads=2, hidden_size=16)
+    params, path = rewritten(drawn, tmp_path, form, lambda arrays: arrays | pooler, config)
+    found = weights.read(path)
+    same(weights.flat(found.params), params)
+    assert (found.model["head"], found.left_out.keys()) == (FORMS[form][1]["head"], pooler.keys())
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_what_config_json_lacks_is_as_transformers_takes_it(drawn, tmp_path, kind):
     config = dict(model_type=kind, num_attention_heads=2, hidden_size=16)
