@@ -140,6 +140,19 @@ def check_keys(section: str, known: Mapping[str, Key], arguments: Section) -> di
     Raises:
       UserError: see `call`.
     """
+    checked = check_set(section, known, arguments)
+    for name, key in known.items():
+        if key.default is inspect.Parameter.empty and name not in arguments:
+            raise UserError(f"{section}.{name} is not set: add it to the config.")
+    return checked
+
+
+def check_set(section: str, known: Mapping[str, Key], arguments: Section) -> dict[str, Value]:
+    """The same where keys that must be set may still be open.
+
+    Raises:
+      UserError: see `call`.
+    """
     checked = {}
     for name, value in arguments.items():
         if name not in known:
@@ -147,9 +160,6 @@ def check_keys(section: str, known: Mapping[str, Key], arguments: Section) -> di
         if wrong := _impossible(value):
             raise UserError(f"{section}.{name}={value!r} {wrong}.")
         checked[name] = checked_value(f"{section}.{name}", known[name].hint, value)
-    for name, key in known.items():
-        if key.default is inspect.Parameter.empty and name not in arguments:
-            raise UserError(f"{section}.{name} is not set: add it to the config.")
     return checked
 
 

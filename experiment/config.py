@@ -101,11 +101,21 @@ def check(config: ConfigDict) -> Experiment:
         here, there = (found[section], keys) if section else (found, top)
         if wrong := next((f"{section}.{key}".lstrip(".") for key in here if key not in there), ""):
             raise UserError(f"config.{wrong} is not a setting: {nearest_key(wrong, known, there)}")
-        of_section = {key: value for key, value in here.items() if key in keys}
-        lookup.check_keys(f"config.{section}".rstrip("."), keys, of_section)
+        lookup.check_keys(_called(section), keys, _within(found, section, keys))
     whole = lookup.call("config", Experiment, found)
     optim.make(**whole.optim, total_steps=whole.steps or MOST_STEPS, frozen=whole.step.frozen)
     return whole
+
+
+def check_set(config: ConfigDict) -> None:
+    """Type and range of the keys that are set, before what is open (None) follows from them.
+
+    Raises:
+      UserError: see `check`.
+    """
+    found = plain(config)
+    for section, keys in sections(found):
+        lookup.check_set(_called(section), keys, _within(found, section, keys))
 
 
 def choose(config: ConfigDict, key: str, name: str) -> None:
@@ -240,6 +250,15 @@ def _section(config: ConfigDict, section: str, path: str = "config") -> ConfigDi
     if not isinstance(here, ConfigDict):
         raise UserError(f"{path}.{section}={here!r} should be a section with keys of its own.")
     return here
+
+
+def _called(section: str) -> str:
+    return f"config.{section}".rstrip(".")
+
+
+def _within(config: Section, section: str, keys: Keys) -> Section:
+    """A section of a plain config; "" is the top, without the sections."""
+    return config.get(section, {}) if section else {key: config[key] for key in keys if key in config}
 
 
 def _is_section(hint: Hint) -> bool:

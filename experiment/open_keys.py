@@ -51,6 +51,7 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
             )
         _fill(config, flatten_dict({key: value for key, value in saved.items() if key in config}, sep="."))
         return _closed(config), []
+    configs.check_set(config)
     choose = lookup.find("experiment.recipes", "choose", config.recipe)
     given = configs.plain(config)
     survey = input_pipeline.survey(given["data"])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on SLURM, one task per node with all GPUs of the node. In the folder of train.py:
 #   sbatch --nodes=2 --gpus-per-node=8 --cpus-per-task=64 --time=24:00:00 launch/slurm.sh --config=... --workdir=...
-#   bash launch/slurm.sh --dry-run --config=...    prints what a job would run
+#   bash launch/slurm.sh --dry-run --config=...    prints what a job would run; SLURM gives NODES and JOB
 #
 # SLURM sends SIGTERM to the tasks before the time limit, and at a preemption with grace time. All tasks then save and
 # exit with status 75, and the job is requeued under the same job ID. After a crash the same command runs again on the
@@ -46,7 +46,7 @@ esac
 
 command=(
   # A failed task must not kill the others while they save: train.py ends them itself.
-  srun --ntasks="${SLURM_JOB_NUM_NODES:-1}" --ntasks-per-node=1 --kill-on-bad-exit=0 "${inside[@]}"
+  srun --ntasks="${SLURM_JOB_NUM_NODES:-NODES}" --ntasks-per-node=1 --kill-on-bad-exit=0 "${inside[@]}"
   "${python[@]}" train.py "$@" --stopped_status=75
 )
 if [[ $dry ]]; then

@@ -164,7 +164,11 @@ class Task(tasks.Task):
         ]
         heads = [f"{score:7.2%}  {name}" for name, score in zip(names, scores, strict=True)]
         lines = [f"  {head}  at {', '.join(f'{x:.0f}' for x in box)}" for head, box in zip(heads, bounds, strict=True)]
-        text = "\n".join(lines) or f"  nothing of at least {self.threshold:.0%} (config.task.threshold)"
+        if not lines:
+            best = int(row["score"].argmax())
+            most_likely = f"at most {row['score'][best]:.2%}, {data.classes[int(row['label'][best])]}"
+            lines = [f"  nothing of at least {self.threshold:.0%} (config.task.threshold): {most_likely}"]
+        text = "\n".join(lines)
         picture = None
         if "image" in row:
             image, extent = data.picture(row["image"]), row["extent"]

@@ -70,14 +70,16 @@ def boxes(root: Path, bbox: object = (2, 2, 9, 9), **changes: object) -> Path:
     return root
 
 
-def masks(root: Path, numbers: tuple[int, ...] = (0, 1, 2)) -> Path:
-    """Images and label images, without splits or names of classes."""
+def masks(root: Path, numbers: tuple[int, ...] = (0, 1, 2), names: str = "") -> Path:
+    """Images and label images, without splits."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
     for i in range(10):
         labels = np.array(numbers, np.uint8)[np.random.default_rng(i).integers(0, len(numbers), (40, 48))]
         Image.fromarray(labels).save(root / "labels" / f"{i}.png")
         Image.fromarray(np.repeat(labels[..., None] * 80, 3, 2)).save(root / "images" / f"{i}.jpg")
+    if names:
+        (root / "classes.txt").write_text(names)
     return root
 
 
@@ -111,6 +113,15 @@ def test_every_config_of_own_data_takes_its_steps(name, tmp_path):
     assert run.steps == 4
     best = run.config["checkpoint"]["keep_best"]
     assert best.rpartition("/")[0] in run.pipeline.eval_splits
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_is_set_is_checked_before_the_rest_follows_from_it(name, tmp_path):
+    size = "data.batch_tokens" if name == "my_translation" else "data.batch_size"
+    for key, value in {size: 0, "epochs": -1.0, "steps": -5, "optim.warmup_steps": -1}.items():
+        config = configs.load(f"configs/{name}.py", {"data.name": str(tmp_path), key: value})
+        with pytest.raises(UserError, match=rf"config\.{key}={value} should be greater than"):
+            open_keys.resolve(config, tmp_path / "run")
 
 
 def test_from_photos_to_answers_in_two_commands(tmp_path):
@@ -290,6 +301,8 @@ def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
             "white with grey in between.* 0 and 255",
         ),
         ("masks", lambda root: masks(root, (255, 255)), "only 255, which is no class"),
+        ("masks", lambda root: masks(root, (0, 1, 2), "sky\n"), "numbers 0, 1, 2, of which 0 has a name: give each a"),
+        ("images", lambda root: masks(root, (0, 1)), r"label images \(--config=configs/my_masks.py\) or with boxes"),
         ("pairs", lambda root: f"{texts(root / 't')}/a.de,{root}/t/a.de", "a.de twice"),
         ("pairs", lambda root: written(root / "a.tsv", "a\tb\tc\n" * 9), "Others: --config.data.languages="),
         ("sentences", lambda root: written(root / "a.csv", "text,label\nä,b\n", "utf-16"), "iconv -f utf-16"),

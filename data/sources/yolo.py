@@ -125,6 +125,9 @@ def _classes(root: Path) -> tuple[str, ...]:
         if isinstance(found, dict) and sorted(found) == list(range(len(found))):
             found = [found[number] for number in range(len(found))]
         if not isinstance(found, list) or not found:
-            raise UserError(f"{path} should have `names`, a list of the classes.")
+            raise UserError(f"{path} should have the classes as `names`, such as names: [cat, dog].")
         return tuple(map(str, found))
-    raise UserError(f"{root} has no {', '.join(LISTS[:1])} with the names of its classes, and no classes.txt.")
+    raise UserError(
+        f"{root} has no data.yaml with the names of its classes: write them into {root / 'classes.txt'}, a line each, "
+        "number 0 first."
+    )

@@ -10,6 +10,7 @@ from data import appearance, image_file, listing, sources
 from data.batches import reason
 from data.order import tensorflow
 from data.sources import Labelled, Source
+from data.sources.label_images import LABELS
 from data.surveys import Survey, among, in_use, place, sample, splits, training
 from errors import UserError, shown
 from lookup import Section, Value
@@ -28,6 +29,11 @@ def survey(section: Section) -> Survey:
     train, keys, lines = training(section, found, whole, partial(_opened, section, source), lambda train: train.size)
     keys["source"] = source
     classes = sources.classes(train)
+    if "images" in classes and {*classes} <= {"images", *LABELS}:
+        raise UserError(
+            f"{path} has no folders of classes, but images with label images (--config=configs/my_masks.py) or with "
+            f"boxes (--config=configs/my_boxes.py). Expected is {EXPECTED}."
+        )
     if isinstance(train, Labelled) and (labels := train.labels()) is not None:
         lines += in_use(labels.tolist(), classes, path, EXPECTED)
     (height, width), look, told = looked_at(train)

@@ -61,6 +61,12 @@ def survey(section: Section) -> Survey:
         keys["class_names"] = names
         lines += (f"The classes have no names: write them into {path / 'classes.txt'}, a line each, from 0 on.",)
     numbers = own or tuple(range(first, first + len(names)))
+    if len(named := [number for number in learned if number in numbers]) < 2:
+        raise UserError(
+            f"{path}: its label images have the numbers {', '.join(map(str, learned))}, of which "
+            f"{', '.join(map(str, named)) or 'none'} has a name: give each a line in {path / 'classes.txt'}, "
+            f"that of {first} first."
+        )
     if not there and (absent := [number for number in numbers if number not in pixels]):
         lines += (
             f"{len(absent)} of the {len(numbers)} classes, such as {absent[0]}, have no pixel in the label images that "

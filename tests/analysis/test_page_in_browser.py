@@ -103,7 +103,6 @@ def show(browser, tmp_path):
     def show(text: str, **look: object) -> "sync.Page":
         (tmp_path / "page.html").write_text(text)
         tab = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | look))
-        tab.set_default_timeout(3000)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or said.append(request.url))

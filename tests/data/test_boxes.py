@@ -224,6 +224,14 @@ def test_a_yolo_outline_is_the_box_around_it(root):
         make("yolo", root).describe()
 
 
+def test_classes_of_yolo_without_names_are_one_line(root):
+    with pytest.raises(UserError, match=r"data.yaml should have the classes as `names`, such as names: \[cat, dog\]"):
+        yolo(root, names="nc: 1").describe()
+    (root / "data.yaml").unlink()
+    with pytest.raises(UserError, match=r"has no data.yaml .*: write them into .*classes.txt, a line each"):
+        make("yolo", root).describe()
+
+
 def test_boxes_of_an_image_that_its_exif_turns_are_one_line(root):
     coco(root)
     path = root / "images" / "train" / "a.png"

@@ -194,6 +194,13 @@ def test_slurm_gives_a_task_all_gpus_of_its_node(project):
     assert (project.fakes / "environment").read_text().split() == ["0,1,2,3", "16"]
 
 
+def test_slurm_outside_of_a_job_says_that_the_job_gives_the_number_of_nodes(project):
+    assert project.run(f"launch/slurm.sh --dry-run {TRAIN}").stdout.splitlines() == [
+        f"{SRUN.replace('--ntasks=2', '--ntasks=NODES')} {TRAIN} --stopped_status=75",
+        "scontrol requeue JOB  # if that ends with status 75",
+    ]
+
+
 @pytest.mark.parametrize(
     ("image", "inside", "python"),
     [

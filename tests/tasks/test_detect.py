@@ -227,6 +227,9 @@ def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
     assert first["category_id"] == Data.numbers[int(rows["label"][0, 0])]
     assert first["bbox"][2] == pytest.approx(100 * float(rows["box"][0, 0, 3] - rows["box"][0, 0, 1]), abs=0.02)
     assert answer.picture.shape[2] == 3
+    nothing = Task(threshold=1.0).answer({name: np.asarray(x[0]) for name, x in rows.items()}, Data)
+    likeliest = f"at most {float(rows['score'][0, 0]):.2%}, {first['category']}"
+    assert nothing.text == f"  nothing of at least 100% (config.task.threshold): {likeliest}"
     evaluated = Task(threshold=0.6).predict(lambda *_, train: found, batch, jax.random.key(0))
     row = {name: np.asarray(x[0]) for name, x in (evaluated | {name: batch[name] for name in Task.pictured}).items()}
     picture = Task(threshold=0.6).answer(row, Data).picture
