@@ -64,8 +64,8 @@ def main(names: list[str], multi30k: str) -> None:
     about = record.clean_provenance()
     for model in commands.chosen(names, RUNS):
         if model in SEARCHED:
-            for recipe, flags in RECIPES.items():
-                planned = trained.Planned(RUNS[model], EXPECTED, 0, (), flags=(SHORT, *BUDGET, *flags))
+            for recipe, tried in RECIPES.items():
+                planned = trained.Planned(RUNS[model], EXPECTED, 0, (), flags=(SHORT, *BUDGET, *tried))
                 run(searched(model, recipe), planned, multi30k, about)
         recipe = chosen(recorded(), model if model in SEARCHED else GRU)
         for seed in range(SEEDS if model in SEARCHED else 1):
