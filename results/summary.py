@@ -107,12 +107,6 @@ def sequences() -> list[Result]:
         ),
         translation("multi30k en-de", "transformer_multi30k:en-de", multi30k, "test2016, English to German"),
         translation(
-            "multi30k de-en, 7 epochs",
-            "transformer_multi30k:de-en",
-            multi30k,
-            "German to English, an earlier recipe and 7 epochs",
-        ),
-        translation(
             "multi30k de-en gru+bahdanau, 10 epochs",
             "seq2seq_multi30k:gru+bahdanau",
             seq2seq,

@@ -85,12 +85,12 @@ def main(names: list[str], multi30k: str) -> None:
         config, scoring, expected, *flags = RUNS[name]
         workdir = ROOT / "runs" / "translation" / name.replace(",", "").replace(" ", "-")
         data = [f"--config.data.name={multi30k}"] if "multi30k" in name else []
-        command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *data, *flags]
-        print(f"{name}: python {' '.join(command)}", flush=True)
-        minutes = trained.spent(workdir, command)
+        command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *flags]
+        print(f"{name}: python {' '.join([*command, *data])}", flush=True)
+        minutes = trained.spent(workdir, [*command, *data])
         saved, test = record.read(workdir), evaluate(workdir, "--split=test", *scoring)
         run: Row = {
-            "command": f"python {' '.join(command)}",
+            "command": " ".join(["python", *command, *["--config.data.name=FOLDER"] * len(data)]),
             "scored by": " ".join(["python evaluate.py --split=test", *scoring]),
             "expected": expected,
             "minutes of training": round(minutes, 1),
