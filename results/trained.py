@@ -33,7 +33,7 @@ def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record
 
 def spent(workdir: Path, command: list[str]) -> float:
     """Trains, and returns the minutes it took with those of earlier starts. A finished run takes no more."""
-    clock = workdir.with_suffix(".minutes")
+    clock = workdir.with_name(f"{workdir.name}.minutes")
     before = float(clock.read_text()) if clock.exists() else 0.0
     begun = time.perf_counter()
     if grid.progress(workdir) == 1:

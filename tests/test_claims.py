@@ -29,6 +29,7 @@ from results.rows import (
     inside,
     judging,
     page,
+    published,
     recurrence,
     scaling,
     sizes,
@@ -588,6 +589,15 @@ def test_a_budget_of_its_own_is_judged_by_the_goal():
     assert of(41.4, 41.6, 41.6).verdict == Verdict.HOLDS
     assert "40.79" in of(41.6).why
     assert of(41.6).commits == ("c", "d")
+
+
+def test_filling_in_spans_first_is_compared_with_from_scratch():
+    def of(*tuned: float) -> Verdict:
+        found = {"fine-tuned": {"test/bleu": tuned}, "from scratch": {"test/bleu": [14.6, 14.7, 14.0]}, "commit": "c"}
+        return published.judge_spans(found).verdict
+
+    verdicts = [of(23.7, 24.1, 23.5), of(13.0, 18.0, 16.0), of(13.0, 14.0, 14.2)]
+    assert verdicts == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
 
 
 def test_ways_to_decode_are_compared_by_seed():

@@ -97,13 +97,14 @@ def test_the_runs_of_every_script_have_configs(name):
 
 
 def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
-    workdir, begun = tmp_path / "run", iter((0.0, 90.0, 200.0))
-    (tmp_path / "run").mkdir()
+    workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
+    begun = iter((0.0, 90.0, 200.0))
+    workdir.mkdir()
     (workdir / "metrics.jsonl").write_text('{"train/loss": 1, "seconds": 2}\n{"validation/loss": 3}\n')
     monkeypatch.setattr(trained, "ROOT", tmp_path)
-    monkeypatch.setattr(trained.grid, "progress", lambda workdir: float(workdir.with_suffix(".minutes").exists()))
+    monkeypatch.setattr(trained.grid, "progress", lambda workdir: float(clock.exists()))
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
     monkeypatch.setattr(trained.subprocess, "run", lambda command, cwd: subprocess.CompletedProcess(command, 0))
-    runs = [trained.run(Path("run"), ["--config=c.py"], ["--config.data.data_dir=D"]) for _ in range(2)]
-    command = "python train.py --config=c.py --workdir=run"
+    runs = [trained.run(Path(workdir.name), ["--config=c.py"], ["--config.data.data_dir=D"]) for _ in range(2)]
+    command = f"python train.py --config=c.py --workdir={workdir.name}"
     assert runs == [{"command": command, "minutes": 1.5, "validation/loss": 3}] * 2
