@@ -297,7 +297,7 @@ CLAIMS = (
     ),
     Claim(
         "hidden_spans",
-        "Learning to fill in hidden spans first, an encoder-decoder translates better from few pairs than from scratch.",
+        "Learning to fill in hidden spans first, an encoder-decoder translates better by few pairs than from scratch.",
         "1910.10683, section 3.2",
         "",
         Recorded(
