@@ -129,7 +129,8 @@ class Made(Indexed):
     def __init__(self, split: str, sizes: Mapping[str, int], what: str) -> None:
         numbers = made(split, sizes, what)
         self._what, self._split = what, stem(split)
-        self._first, self._number, self.size = numbers.start, list(sizes).index(self._split), len(numbers)
+        # `list` may be the source of that name here
+        self._first, self._number, self.size = numbers.start, [*sizes].index(self._split), len(numbers)
 
     def describe(self, index: int) -> str:
         """An example by its place in the whole split."""
