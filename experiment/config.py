@@ -96,10 +96,10 @@ def check(config: ConfigDict) -> Experiment:
     """
     found = plain(complete(config))
     top = lookup.keys(Experiment)
-    known = [*every_key(found), *top]
     for section, keys in sections(found):
         here, there = (found[section], keys) if section else (found, top)
         if wrong := next((f"{section}.{key}".lstrip(".") for key in here if key not in there), ""):
+            known = [*every_key(found), *top]
             raise UserError(f"config.{wrong} is not a setting: {nearest_key(wrong, known, there)}")
         lookup.check_keys(_called(section), keys, _within(found, section, keys))
     whole = lookup.call("config", Experiment, found)
