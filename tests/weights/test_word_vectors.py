@@ -13,6 +13,9 @@ from tests.families import COMMON, FAMILIES
 from training.trees import by_name
 from weights import word_vectors
 
+# gensim counts the lines of a text without a first line in a file that it leaves open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
 VECTORS = {"a": [1.0, 2.0, 3.0], "Ünï": [-1.5, 0.25, 1e-3], "b": [0.0, -4.0, 0.5]}
 TEXT = "3 3\n" + "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in VECTORS.items())
 BINARY = b"3 3\n" + b"".join(word.encode() + b" " + struct.pack("<3f", *x) + b"\n" for word, x in VECTORS.items())
@@ -35,28 +38,30 @@ def test_the_words_that_are_wanted_are_read_from_every_format(name, tmp_path):
         np.testing.assert_allclose(vector, VECTORS[word])
 
 
-def test_what_is_written_is_read_and_a_word_may_have_spaces(tmp_path):
+def test_what_is_written_is_read(tmp_path):
     vectors = {word: np.array(vector, np.float32) for word, vector in VECTORS.items()}
     word_vectors.write(tmp_path / "own.vec", vectors)
     found = word_vectors.read(tmp_path / "own.vec", vectors)
     for word, vector in vectors.items():
-        np.testing.assert_allclose(found[word], vector, rtol=1e-5)
+        np.testing.assert_array_equal(found[word], vector)
     with pytest.raises(UserError, match="'a b' has white space in it"):
         word_vectors.write(tmp_path / "other.vec", {"a b": vectors["a"]})
-    (tmp_path / "glove.txt").write_text("a 1 2 3\nat name 4 5 6\n")
-    assert word_vectors.read(tmp_path / "glove.txt", {"at name"})["at name"].tolist() == [4, 5, 6]
+    with pytest.raises(UserError, match=r"cannot write .*: No such file"):
+        word_vectors.write(tmp_path / "none" / "own.vec", vectors)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.txt", b"2 3\na 1 2 3\nb 1 2\n", "line 3 has 2 numbers after its word and not 3"),
-        ("x.txt", b"a 1 2 x\n", "line 1 is not a word and 3 numbers"),
-        ("x.txt", b"", "no vector for any token"),
+        ("x.txt", b"2 3\na 1 2 3\nb 1 2\n", r"text format, or was not fetched whole: could not broadcast"),
+        ("x.txt", b"2 3\na 1 2 3\n", r"text format, or was not fetched whole: unexpected end of input"),
+        ("x.txt", b"a 1 2 3\na@b c 4 5 6\n", r"Leave out lines whose word has a space: awk 'NF <= 4' .*x.txt"),
+        ("x.txt", b"", "it is empty"),
         ("x.txt", b"z 1 2\n", "no vector for any token"),
-        ("x.bin", BINARY[:-9], "ends within word 3 of 3: fetch it again"),
-        ("x.bin", b"PK\x03\x04", "not in word2vec's binary format"),
-        ("x.bin", b"3 999999999\n", "not in word2vec's binary format"),
+        ("x.bin", BINARY[:-9], "binary format, or was not fetched whole: unexpected end of input"),
+        ("x.bin", b"PK\x03\x04", "it does not begin with a line"),
+        ("x.bin", b"3 999999999\n", "binary format, or was not fetched whole"),
+        ("x.bin", b"99999999999999 3\n", "too little memory for what its first line claims"),
     ],
 )
 def test_a_file_that_is_no_such_file_is_said(name, content, message, tmp_path):
