@@ -213,11 +213,11 @@ def written(run: experiment.Run, step: int) -> list[str]:
 
 def introduction(run: experiment.Run, start: int) -> str:
     """What is about to be trained, on what."""
-    devices = jax.devices()
+    devices, flop = jax.devices(), run.mean_step_flops()
+    flops = f"{flop / 1e9:,.1f} GFLOP" if flop >= 1e8 else f"{flop / 1e6:,.1f} MFLOP"
     return "\n".join(
         [
-            f"{run.config['model']['name']} with {run.parameters():,} parameters, {run.mean_step_flops() / 1e9:,.1f} "
-            "GFLOP a step.",
+            f"{run.config['model']['name']} with {run.parameters():,} parameters, {flops} a step.",
             *run.pipeline.describe(),
             *run.settings.describe(),
             *run.attention,

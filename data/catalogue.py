@@ -1,6 +1,7 @@
 """Sets of TensorFlow Datasets by name: of the catalogue, prepared in data_dir, or a builder of data/builders/."""
 
 import importlib
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,11 @@ def prepared(name: str, data_dir: str) -> Tfds:
     """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
+        if data_dir and "://" not in data_dir and not Path(data_dir).expanduser().is_dir():  # which TFDS would make
+            raise UserError(
+                f"config.data.data_dir={data_dir}: there is no such folder. Name the one that holds {name}, or "
+                f"download into this one: mkdir -p {shlex.quote(data_dir)}"
+            )
         try:
             builder.download_and_prepare()
         except Exception as error:  # TFDS raises what the download raises: anything

@@ -435,6 +435,13 @@ def test_images_of_other_numbers_than_0_to_255_are_refused(tmp_path):
         make("tfds", "depths", data_dir=str(tmp_path)).train  # noqa: B018
 
 
+def test_a_mistyped_data_dir_is_said_before_anything_is_made_or_fetched(tmp_path):
+    folder = tmp_path / "mistyped dir"
+    with pytest.raises(UserError, match=r"no such folder. Name the one that holds blobs, or .*: mkdir -p '/"):
+        make("tfds", "blobs", data_dir=str(folder)).train  # noqa: B018
+    assert not folder.exists()
+
+
 def test_hosts_that_stream_share_the_examples(blobs):
     settings = dict(data_dir=str(blobs / "tfrecord"), memory_limit_mb=0, hosts=2)
     hosts = [make("tfds", "blobs", host=h, **settings) for h in range(2)]
