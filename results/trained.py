@@ -32,17 +32,17 @@ def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record
 
 
 def spent(workdir: Path, command: list[str]) -> float:
-    """Trains, and returns the minutes it took with those of earlier starts. A finished run takes no more."""
-    clock = workdir.with_name(f"{workdir.name}.minutes")
-    before = float(clock.read_text()) if clock.exists() else 0.0
+    """Trains, unless this command has finished; returns the minutes it took, with those of earlier starts."""
+    clock, words = workdir.with_name(f"{workdir.name}.minutes"), shlex.join(command)
+    before, _, last = clock.read_text().partition("\n") if clock.exists() else ("0", "", "")
+    if last == words and grid.progress(workdir) == 1:
+        return float(before)
     begun = time.perf_counter()
-    if grid.progress(workdir) == 1:
-        return before
     if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
         sys.exit(status)
-    minutes = before + (time.perf_counter() - begun) / 60
+    minutes = float(before) + (time.perf_counter() - begun) / 60
     clock.parent.mkdir(parents=True, exist_ok=True)
-    clock.write_text(str(minutes))
+    clock.write_text(f"{minutes}\n{words}")
     return minutes
 
 

@@ -98,7 +98,7 @@ def test_the_runs_of_every_script_have_configs(name):
 
 def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
-    begun = iter((0.0, 90.0, 200.0))
+    begun = iter((0.0, 90.0, 200.0, 230.0))
     workdir.mkdir()
     (workdir / "metrics.jsonl").write_text('{"train/loss": 1, "seconds": 2}\n{"validation/loss": 3}\n')
     monkeypatch.setattr(trained, "ROOT", tmp_path)
@@ -108,3 +108,5 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     runs = [trained.run(Path(workdir.name), ["--config=c.py"], ["--config.data.data_dir=D"]) for _ in range(2)]
     command = f"python train.py --config=c.py --workdir={workdir.name}"
     assert runs == [{"command": command, "minutes": 1.5, "validation/loss": 3}] * 2
+    longer = trained.run(Path(workdir.name), ["--config=c.py", "--config.steps=9"], [])  # which the run goes on to
+    assert longer["minutes"] == 2.0
