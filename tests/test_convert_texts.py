@@ -12,7 +12,7 @@ import experiment
 import weights
 from errors import UserError
 from experiment import config as configs
-from experiment import init_from
+from experiment import init_from, open_keys
 from tests import commandline
 from tests.data.test_published import (
     TEXTS,
@@ -23,6 +23,7 @@ from tests.data.test_published import (
     write_wordpiece,
 )
 from tests.test_convert import command, contents, load
+from tests.test_own_data import texts
 from tests.weights.conftest import drawn  # noqa: F401
 
 
@@ -208,6 +209,36 @@ def test_a_folder_becomes_a_run_that_answers(drawn, tmp_path, files, settings, t
     done = commandline.command("predict.py", f"--workdir={tmp_path / 'run'}", text)
     assert (done.returncode, done.stdout.strip() != "") == (0, True), done.stderr
     assert all(name in done.stdout for name in classes)
+
+
+OWN = {  # a text's, and what the model computes with, which is not what my_*.py has from scratch
+    "gpt": ("my_text", "book.txt", gpt_2, {"activation": "gelu_tanh"}),
+    "bert": ("my_sentences", "table.csv", bert, {"activation": "gelu", "norm_epsilon": 1e-12, "max_length": 32}),
+    "t5": ("my_translation", "a.de,a.en", t5, {"version": "1.0"}),
+    "transformer": ("my_translation", "a.de,a.en", write_marian, {"norm": "post", "activation": "swish"}),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_run_on_own_data_has_the_form_of_the_folder_that_it_begins_with(drawn, tmp_path, name):  # noqa: F811
+    config, files, write, form = OWN[name]
+    (tmp_path / "tokenizer").mkdir()
+    write(tmp_path / "tokenizer")
+    size = data.published.read(tmp_path / "tokenizer")[0].size
+    params, model = drawn(name=name, outputs=size, **form | ({"vocabulary": size} if name == "bert" else {}))
+    others = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    weights.write_folder(tmp_path / "folder", params, model, others=others)
+    root = texts(tmp_path / "texts")
+    names = ",".join(str(root / one) for one in files.split(","))
+    given = {"data.name": names, "init_from": str(tmp_path / "folder"), "parallel.mode": "mesh", "step.accumulate": 1}
+    if config == "my_translation":
+        given["data.max_length"] = 200  # of tokens that are hardly more than letters
+    resolved, _ = open_keys.resolve(configs.load(f"configs/{config}.py", given), tmp_path / "run")
+    assert {key: resolved.model[key] for key in form} == form
+    run = experiment.build(resolved, tmp_path / "run")
+    taken, _ = init_from.weights(run)
+    assert set(params) - taken.keys() <= {"pooler/kernel", "pooler/bias", "head/kernel", "head/bias"}
+    assert getattr(run.task, "start", "pad") == "pad"
 
 
 def test_a_bert_that_does_not_say_what_it_is_for_is_told_the_configs_of_berts(drawn, tmp_path):  # noqa: F811
