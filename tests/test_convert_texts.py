@@ -255,6 +255,29 @@ def test_a_bert_that_does_not_say_what_it_is_for_is_told_the_configs_of_berts(dr
         )
 
 
+def test_a_bert_that_says_a_number_goes_there_and_back(drawn, tmp_path):  # noqa: F811
+    """Published ones say it as it is; a run's own, which learned it standardised, is written so that it does."""
+    (tmp_path / "tokenizer").mkdir()
+    bert(tmp_path / "tokenizer")
+    (reader,) = data.published.read(tmp_path / "tokenizer")
+    params, model = drawn(name="bert", outputs=1, vocabulary=reader.size, max_length=32)
+    others = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    weights.write_folder(tmp_path / "folder", params, model, others=others)
+    said = json.loads((tmp_path / "folder" / "config.json").read_text())
+    assert (said["problem_type"], said["id2label"]) == ("regression", {"0": "LABEL_0"})  # transformers: two by default
+    done = command(tmp_path / "folder", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    params, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    assert (run.config["task"]["name"], run.pipeline.known["deviation"]) == ("regress", 1.0)
+    convert.export(params, model, run, tmp_path / "again", None)
+    assert contents(tmp_path / "again" / "model.safetensors") == contents(tmp_path / "folder" / "model.safetensors")
+    run.pipeline.moments = (3.0, 2.0)
+    head = params["head"]["kernel"], params["head"]["bias"]
+    scaled = convert.in_own_unit(params, run)["head"]
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    np.testing.assert_allclose(x @ scaled["kernel"] + scaled["bias"], 2 * (x @ head[0] + head[1]) + 3, rtol=1e-5)
+
+
 def test_folders_that_lack_something_are_one_line(opus, tmp_path):
     found = weights.read(opus)
     (tmp_path / "part").mkdir()
