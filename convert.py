@@ -38,6 +38,7 @@ if __name__ == "__main__":
     commands.flag("integer", "average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 import experiment
@@ -90,7 +91,8 @@ def main(arguments: list[str]) -> None:
         config = config_of(found, flags.config, given, copy)
         compares = found.channels and found.vocabulary and not found.classes  # images with texts: it tells none apart
         named = not compares and (found.classes or found.channels)
-        classes = class_names(found, flags.classes) if named else [] if compares else None
+        numbers = config.data.get("numbers", False)
+        classes = class_names(found, flags.classes) if named and not numbers else [] if compares else None
         notes = written_as(config, copy if copy.is_dir() else copy.parent)
         with storage.written(target) as made:
             item = make_run(found, config, classes, source, made)
@@ -141,7 +143,17 @@ def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, R
     print(f"{workdir}: step {number:,}{', the moving average' if state.ema else ''}")
     settings = {field: getattr(run.model, field) for field in run.model.__dataclass_fields__}
     clip = run.pipeline.spec.get("clip", ((), ""))[0][1:]
-    return jax.device_get(state.eval_params), settings | {"name": name, "grid": run.position_grid, "clip": clip}, run
+    params = in_own_unit(jax.device_get(state.eval_params), run)
+    return params, settings | {"name": name, "grid": run.position_grid, "clip": clip}, run
+
+
+def in_own_unit(params: PyTree, run: Run) -> PyTree:
+    """The parameters that say a number as it is in the data, and not standardised: tasks/regress.py."""
+    if "deviation" not in run.pipeline.known:
+        return params
+    mean, deviation = (np.float32(run.pipeline.known[key]) for key in ("mean", "deviation"))
+    head = params["head"]
+    return params | {"head": {"kernel": head["kernel"] * deviation, "bias": head["bias"] * deviation + mean}}
 
 
 def export(params: PyTree, model: Settings, run: Run | None, target: Path, scheme: str | None) -> None:
@@ -249,6 +261,9 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
                 f"{', '.join(weights.configs_of(found.model['name']))}."
             )
         config.model = ConfigDict(found.model)
+        if found.classes == 1 and config.data.kind == "sentences":  # which it cannot tell from others
+            config.data.numbers = True
+            configs.choose(config, "task.name", "regress")
         configs.complete(config)
         if positions := config.model.get("max_length") if "length" in config.data else None:
             config.data.length = min(config.data.length, positions)
@@ -305,13 +320,15 @@ def make_run(found: weights.Weights, config: ConfigDict, classes: list[str] | No
     """A workdir that holds the weights as the last checkpoint of a run; it is there whole or not at all.
 
     Args:
-      classes: names of them; None for a model that tells none apart.
+      classes: names of them; None for a model that tells none apart. One that says a number says it as it is.
 
     Returns:
       what the run takes, for a person.
     """
     fresh = workdir.with_name(f".{workdir.name}.{os.getpid()}")
-    run = experiment.build(config, fresh, {"tokenizers": {}} | ({} if classes is None else {"classes": classes}))
+    numbers = {"mean": 0.0, "deviation": 1.0} if config.data.get("numbers", False) else {}
+    named = {} if classes is None else {"classes": classes}
+    run = experiment.build(config, fresh, {"tokenizers": {}} | numbers | named)
     numbered = weights.nested(init_from.numbered(run, found, str(source)))
     if differs := weights.mismatch(found, run.abstract_state.params):
         raise UserError(f"{source} does not fit: {differs}.")

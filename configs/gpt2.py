@@ -27,5 +27,5 @@ def get_config(size: str = "small") -> ConfigDict:
         evaluation=dict(every_steps=200),
         checkpoint=dict(every_steps=200, keep_best="validation/loss", keep_best_mode="min"),
     )
-    config.data.tokenizer = config.get_ref("init_from")
+    config.data.tokenizer = config.get_oneway_ref("init_from")
     return config

@@ -16,10 +16,11 @@ from configs import base
 def get_config() -> ConfigDict:
     """The config: what is None follows from the data."""
     open_model = base.open_keys("width", "depth", "heads", "max_length", "dropout", "positions", "window")
+    form = base.open_keys("use_bias", "qk_norm", "norm_kind", "activation")
     return base.config(
         recipe="documents",
         epochs=None,
-        model=dict(name="gpt", use_bias=False, qk_norm=True, norm_kind="rms", activation="swiglu", **open_model),
+        model=dict(name="gpt", **open_model, **form),
         task=dict(name="language_model"),
         data=dict(
             kind="documents",

@@ -18,8 +18,8 @@ def get_config() -> ConfigDict:
     return base.config(
         recipe="pairs",
         epochs=None,
-        model=dict(name="transformer", norm="pre", **base.open_keys("width", "depth", "mlp_dim", "heads", "dropout")),
-        task=dict(name="translate"),
+        model=dict(name="transformer", **base.open_keys("norm", "width", "depth", "mlp_dim", "heads", "dropout")),
+        task=dict(name="translate", **base.open_keys("start")),
         data=dict(kind="pairs", **text, **base.open_keys("tokenizer", "vocabulary_size", "buckets")),
         optim=dict(b2=0.98, **base.open_keys("learning_rate", "warmup_steps")),
         **base.open_calendar(),

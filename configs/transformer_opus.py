@@ -41,5 +41,5 @@ def get_config(languages: str = "de-en") -> ConfigDict:
         evaluation=dict(every_steps=200),
         checkpoint=dict(every_steps=200),
     )
-    config.data.tokenizer = config.get_ref("init_from")
+    config.data.tokenizer = config.get_oneway_ref("init_from")
     return config

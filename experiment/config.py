@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator
 
 from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 import input_pipeline
@@ -160,10 +160,11 @@ def shrink(config: ConfigDict) -> ConfigDict:
     for section, (key, package, _) in NAMED.items():
         module = importlib.import_module(f"{package}.{config[section][key]}")
         here, source = config[section], config.get_ref("init_from")
-        following = [key for key, value in here.items(preserve_field_references=True) if value is source]
+        raw = here.items(preserve_field_references=True)
+        following = [key for key, value in raw if isinstance(value, FieldReference) and value.get() == source.get()]
         config[section] = ConfigDict(here.to_dict())  # no key follows one of another section any more
         for key in following:
-            config[section][key] = source
+            config[section][key] = config.get_oneway_ref("init_from")
         if debug := getattr(module, "debug", None):
             config[section].update(debug(config[section].to_dict()))
     return complete(config)

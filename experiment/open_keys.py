@@ -59,6 +59,7 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     changes = {f"data.{key}": value for key, value in survey.keys.items()}
     changes |= choose(survey, Given(given), machine, start)
     if start and not _derived(name := changes.get("model.name", config.model.name), config.model.name):
+        _forget_defaults(config.model)
         configs.choose(config, "model.name", name)
         configs.complete(config)
     filled = _fill(config, hosts.shared("recipe", changes), start.model if start else {})
@@ -72,6 +73,14 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
 def _derived(name: str, own: str) -> bool:
     """Whether a model is the run's own, or learns without labels what that begins with, as DINO does for a ViT."""
     return issubclass(*(lookup.find("models", "Model", one) for one in (name, own)))
+
+
+def _forget_defaults(model: ConfigDict) -> None:
+    """Takes away, in place, what a model has by default: another one, which has keys of these names, has its own."""
+    for key, (_, default) in lookup.keys(lookup.find("models", "Model", model.name)).items():
+        if key in model and model[key] == default:
+            with model.unlocked():
+                del model[key]
 
 
 def _closed(config: ConfigDict) -> ConfigDict:
@@ -142,7 +151,8 @@ def beginning(source: str) -> Start | None:
         data = {key: saved["data"][key] for key in init_from.IMAGES if key in saved["data"]}
         if "tokenizer" in saved["data"]:
             data["tokenizer"] = str(path)
-        return Start(saved["model"], data, saved.get("parameters", 0))
+        task = {key: saved["task"][key] for key in ("start",) if key in saved["task"]}
+        return Start(saved["model"], data, task, saved.get("parameters", 0))
     if not init_from.published_weights(path):
         return None
     found = weights.read(path)
@@ -152,7 +162,8 @@ def beginning(source: str) -> Start | None:
     if found.channels:
         data |= dict.fromkeys(("mean", "std"), (0.5,) * found.channels)
         data |= {key: found.data[key] for key in init_from.IMAGES if key in found.data}
-    return Start(dict(found.model), data, sum(x.size for x in weights.flat(found.params).values()), found.side)
+    task = {"start": "pad"}  # of Marian and T5
+    return Start(dict(found.model), data, task, sum(x.size for x in weights.flat(found.params).values()), found.side)
 
 
 def micro_batches(run: Run, machine: Machine) -> int:

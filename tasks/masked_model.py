@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import tasks
+from errors import UserError
 from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals
 
 FOLLOWING = (None, 2)  # the shape of what a model says of pairs
@@ -59,6 +60,11 @@ class Task(tasks.Task):
             tasks.returned(words, "logits of the hidden tokens", (*target.shape, None))
             nll, right = tasks.scored(words, target)
             return {"loss": (jnp.sum(nll * mask), weight), "accuracy": (jnp.sum(right * mask), weight)}
+        if not isinstance(logits, tuple):
+            raise UserError(
+                "config.data.next_sentence=True makes pairs of texts, and the model does not say whether the second "
+                "follows the first: set --config.model.next_sentence=True."
+            )
         words, following = tasks.returned(
             logits, "logits of the hidden tokens and of the next sentence", (*target.shape, None), FOLLOWING
         )

@@ -600,6 +600,21 @@ def test_filling_in_spans_first_is_compared_with_from_scratch():
     assert verdicts == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
 
 
+def test_filling_in_words_first_says_for_how_many_seeds_it_is_worse():
+    def of(*few: float) -> Found:
+        def runs(*tuned: float) -> dict:
+            starts = {"fine-tuned": tuned, "from scratch": (0.7, 0.7, 0.7)}
+            return {name: {"validation/accuracy": x, "mean": sum(x) / len(x)} for name, x in starts.items()}
+
+        return published.judge_bert({"all labels": runs(0.8, 0.8, 0.8), "2,000 labels": runs(*few)})
+
+    assert of(0.8, 0.8, 0.8).verdict == Verdict.HOLDS
+    assert (of(0.6, 0.6, 0.6).verdict, of(0.6, 0.6, 0.6).why.split("; ")[1:]) == (
+        Verdict.DIRECTION,
+        ["better for 0 of 3 seeds with 2,000 labels"],
+    )
+
+
 def test_ways_to_decode_are_compared_by_seed():
     def of(*gaps: float) -> Found:
         usual, last = translation.USUAL, "5 beams, last"

@@ -12,7 +12,7 @@ import experiment
 import weights
 from errors import UserError
 from experiment import config as configs
-from experiment import init_from
+from experiment import init_from, open_keys
 from tests import commandline
 from tests.data.test_published import (
     TEXTS,
@@ -23,6 +23,7 @@ from tests.data.test_published import (
     write_wordpiece,
 )
 from tests.test_convert import command, contents, load
+from tests.test_own_data import texts
 from tests.weights.conftest import drawn  # noqa: F401
 
 
@@ -210,6 +211,36 @@ def test_a_folder_becomes_a_run_that_answers(drawn, tmp_path, files, settings, t
     assert all(name in done.stdout for name in classes)
 
 
+OWN = {  # a text's, and what the model computes with, which is not what my_*.py has from scratch
+    "gpt": ("my_text", "book.txt", gpt_2, {"activation": "gelu_tanh"}),
+    "bert": ("my_sentences", "table.csv", bert, {"activation": "gelu", "norm_epsilon": 1e-12, "max_length": 32}),
+    "t5": ("my_translation", "a.de,a.en", t5, {"version": "1.0"}),
+    "transformer": ("my_translation", "a.de,a.en", write_marian, {"norm": "post", "activation": "swish"}),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_run_on_own_data_has_the_form_of_the_folder_that_it_begins_with(drawn, tmp_path, name):  # noqa: F811
+    config, files, write, form = OWN[name]
+    (tmp_path / "tokenizer").mkdir()
+    write(tmp_path / "tokenizer")
+    size = data.published.read(tmp_path / "tokenizer")[0].size
+    params, model = drawn(name=name, outputs=size, **form | ({"vocabulary": size} if name == "bert" else {}))
+    others = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    weights.write_folder(tmp_path / "folder", params, model, others=others)
+    root = texts(tmp_path / "texts")
+    names = ",".join(str(root / one) for one in files.split(","))
+    given = {"data.name": names, "init_from": str(tmp_path / "folder"), "parallel.mode": "mesh", "step.accumulate": 1}
+    if config == "my_translation":
+        given["data.max_length"] = 200  # of tokens that are hardly more than letters
+    resolved, _ = open_keys.resolve(configs.load(f"configs/{config}.py", given), tmp_path / "run")
+    assert {key: resolved.model[key] for key in form} == form
+    run = experiment.build(resolved, tmp_path / "run")
+    taken, _ = init_from.weights(run)
+    assert set(params) - taken.keys() <= {"pooler/kernel", "pooler/bias", "head/kernel", "head/bias"}
+    assert getattr(run.task, "start", "pad") == "pad"
+
+
 def test_a_bert_that_does_not_say_what_it_is_for_is_told_the_configs_of_berts(drawn, tmp_path):  # noqa: F811
     params, model = drawn(name="bert", outputs=0)
     weights.write_folder(tmp_path / "bert", params, model)
@@ -222,6 +253,29 @@ def test_a_bert_that_does_not_say_what_it_is_for_is_told_the_configs_of_berts(dr
             "which reads text: give a --config for its data, such as configs/bert_pretrain.py, "
             "configs/bert_finetune.py, configs/bert_finetune.py:conll+Tiny.\n"
         )
+
+
+def test_a_bert_that_says_a_number_goes_there_and_back(drawn, tmp_path):  # noqa: F811
+    """Published ones say it as it is; a run's own, which learned it standardised, is written so that it does."""
+    (tmp_path / "tokenizer").mkdir()
+    bert(tmp_path / "tokenizer")
+    (reader,) = data.published.read(tmp_path / "tokenizer")
+    params, model = drawn(name="bert", outputs=1, vocabulary=reader.size, max_length=32)
+    others = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    weights.write_folder(tmp_path / "folder", params, model, others=others)
+    said = json.loads((tmp_path / "folder" / "config.json").read_text())
+    assert (said["problem_type"], said["id2label"]) == ("regression", {"0": "LABEL_0"})  # transformers: two by default
+    done = command(tmp_path / "folder", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    params, model, run = convert.of_run(tmp_path / "run", "last", 1)
+    assert (run.config["task"]["name"], run.pipeline.known["deviation"]) == ("regress", 1.0)
+    convert.export(params, model, run, tmp_path / "again", None)
+    assert contents(tmp_path / "again" / "model.safetensors") == contents(tmp_path / "folder" / "model.safetensors")
+    run.pipeline.moments = (3.0, 2.0)
+    head = params["head"]["kernel"], params["head"]["bias"]
+    scaled = convert.in_own_unit(params, run)["head"]
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    np.testing.assert_allclose(x @ scaled["kernel"] + scaled["bias"], 2 * (x @ head[0] + head[1]) + 3, rtol=1e-5)
 
 
 def test_folders_that_lack_something_are_one_line(opus, tmp_path):

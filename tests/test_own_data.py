@@ -251,7 +251,7 @@ def test_a_small_memory_splits_the_batch(tmp_path):
 def test_a_run_begins_with_the_model_of_its_weights(tmp_path, monkeypatch):
     model = {"name": "resnet", "depths": [1, 1], "width": 8, "root": "cifar"}
     monkeypatch.setattr(open_keys.init_from, "check", lambda source: None)
-    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(model, {"interpolation": "bicubic"}, 1000))
+    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(model, {"interpolation": "bicubic"}))
     config = configs.load("configs/my_images.py", {"data.name": str(images(tmp_path)), "init_from": "runs/x"})
     config, lines = open_keys.resolve(config, tmp_path / "run")
     assert (config.model.name, config.model.depths, config.model.root) == ("resnet", (1, 1), "cifar")
@@ -266,7 +266,7 @@ def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
     """Of MAE, whose decoder is another one; images are as wide and high as the data's, in whole patches."""
     size = {"width": 8, "depth": 1, "mlp_dim": 8, "heads": 2, "patch": 14, "decoder_depth": 8}
     shown = {"image_size": 224, "mean": (0.1, 0.2, 0.3), "std": (0.5,) * 3}
-    start = open_keys.Start({"name": "mae", **size}, shown, 1000, side=14)
+    start = open_keys.Start({"name": "mae", **size}, shown, parameters=1000, side=14)
     monkeypatch.setattr(open_keys, "beginning", lambda _: start)
     config = configs.load("configs/my_masks.py", {"data.name": str(masks(tmp_path / "masks")), "init_from": "folder"})
     config, _ = open_keys.resolve(config, tmp_path / "run")

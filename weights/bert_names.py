@@ -135,6 +135,7 @@ def _read(config: Json) -> Beside:
 
 
 def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
+    number = sizes.get("C") == 1  # what it says is no class
     head = {
         "words": "ForPreTraining" if model["next_sentence"] else "ForMaskedLM",
         "sentence": "ForSequenceClassification" if "C" in sizes else "Model",
@@ -149,7 +150,8 @@ def _write(kind: str, model: Settings, names: Sequence[str], sizes: Mapping[str,
         "layer_norm_eps": model["norm_epsilon"],
         "hidden_dropout_prob": model["dropout"],
         "attention_probs_dropout_prob": model["attention_dropout"],
-        **(labels(names) if names else {}),
+        **(labels(names or ["LABEL_0"]) if names or number else {}),
+        **({"problem_type": "regression"} if number else {}),
         **model.get("special", {}),
     }
 

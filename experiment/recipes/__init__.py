@@ -43,20 +43,22 @@ class Start:
     Attributes:
       model: the keys of config.model that they decide.
       data: those of config.data: image_size, tokenizer.
+      task: those of config.task: start.
       parameters: how many there are.
       side: by which published ones ask that a side of an image divides, in pixels; 0 of a run's, whose images say it.
     """
 
     model: dict[str, Value]
     data: dict[str, Value] = field(default_factory=dict)
+    task: dict[str, Value] = field(default_factory=dict)
     parameters: int = 0
     side: int = 0
 
     @property
     def keys(self) -> dict[str, Value]:
         """All of them, as keys of a config."""
-        data = {f"data.{key}": value for key, value in self.data.items()}
-        return data | {f"model.{key}": value for key, value in self.model.items()}
+        sections = {"data": self.data, "task": self.task, "model": self.model}
+        return {f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()}
 
 
 class Given:

@@ -12,6 +12,7 @@ PASSES = 30  # over the text, at most
 PIECES = {"char": 1.0, "byte": 1.0}  # tokens of a character, or more
 SUBWORD = 0.3
 DROPOUT = {True: 0.2, False: 0.0}
+FORM = {"positions": "rotary", "use_bias": False, "qk_norm": True, "norm_kind": "rms", "activation": "swiglu"}
 
 
 def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) -> dict[str, Value]:
@@ -36,5 +37,5 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     width = given.get("model.width", width)
     model = {"width": width, "depth": depth, "heads": heads(width, 64 if on else 32), "max_length": length}
     # What it writes may be longer than a window of text: no token sees farther back than it has learned to.
-    model |= {"dropout": DROPOUT[on], "positions": "rotary", "window": length}
+    model |= {"dropout": DROPOUT[on], "window": length} | FORM
     return changes | {f"model.{key}": value for key, value in model.items()}

@@ -16,7 +16,7 @@ LONGEST = 256  # tokens
 def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) -> dict[str, Value]:
     """See experiment/recipes."""
     on = machine.accelerator
-    longest = min(LONGEST, -(-int(PIECES * survey.length + 2) // 8) * 8)
+    longest = given.get("data.max_length", min(LONGEST, -(-int(PIECES * survey.length + 2) // 8) * 8))
     few = survey.examples * survey.size[0] * PIECES / 40  # so that an epoch has 40 batches
     tokens = max(longest, min(TOKENS[on], 2 ** int(few).bit_length())) * (machine.divisor if on else 1)
     tokens = given.get("data.batch_tokens", max(tokens, longest * machine.divisor))
@@ -35,4 +35,5 @@ def choose(survey: Survey, given: Given, machine: Machine, start: Start | None) 
     width, depth = (512, 6) if on and large else (256, 3) if on or large else (128, 2)
     width = given.get("model.width", width)
     model = {"width": width, "depth": depth, "mlp_dim": 2 * width, "heads": heads(width, 64), "dropout": 0.2}
-    return changes | {f"model.{key}": value for key, value in model.items()}
+    changes |= {f"model.{key}": value for key, value in model.items()}
+    return changes | {"model.norm": "pre", "task.start": "bos"}

@@ -63,15 +63,16 @@ def judge_modern(found: Numbers) -> Found:
 def judge_bert(found: Numbers) -> Found:
     """Pre-trained above from scratch for every seed, with all labels and with few."""
     parts = ("all labels", "2,000 labels")
-    won = [
-        all(
+    better = [
+        [
             tuned > scratch
             for tuned, scratch in zip(
                 *(found[part][start]["validation/accuracy"] for start in ("fine-tuned", "from scratch")), strict=True
             )
-        )
+        ]
         for part in parts
     ]
+    won = list(map(all, better))
     shown = "; ".join(
         f"{part}: {100 * found[part]['fine-tuned']['mean']:.1f} % fine-tuned, "
         f"{100 * found[part]['from scratch']['mean']:.1f} % from scratch"
@@ -81,7 +82,11 @@ def judge_bert(found: Numbers) -> Found:
         f"BERT-Tiny, SST-2, validation split, 3 seeds, equal steps, {shown}",
         verdict(all(won), any(won)),
         "pre-trained for 3,000 steps on the phrases of SST-2 itself, without their labels"
-        + ("" if all(won) else f"; not better for every seed with {parts[won.index(False)]}"),
+        + "".join(
+            f"; better for {sum(seeds)} of {len(seeds)} seeds with {part}"
+            for part, seeds in zip(parts, better, strict=True)
+            if not all(seeds)
+        ),
     )
 
 

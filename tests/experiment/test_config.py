@@ -128,6 +128,14 @@ def test_the_small_form_of_a_model_stands_beside_it():
     assert config.data.image_size <= 32
 
 
+@pytest.mark.parametrize("name", ["gpt2.py:small", "gpt2.py:small:debug", "transformer_opus.py"])
+def test_a_tokenizer_from_elsewhere_leaves_the_weights_where_they_are(name):
+    first = {"init_from": "FOLDER", "data.tokenizer": "OTHER"}
+    for changes in (first, dict(reversed(first.items()))):
+        config = configs.load(f"configs/{name}", changes)
+        assert (config.init_from, config.data.tokenizer) == ("FOLDER", "OTHER")
+
+
 def test_every_key_has_a_meaning():
     for line in configs.describe(configs.load(DIGITS)):
         flag, _, meaning = line.strip().partition("  ")

@@ -47,6 +47,12 @@ def test_a_model_of_another_kind_is_named():
         Task().sums(lambda *inputs, **options: jnp.zeros((B, V)), BATCH, True)
 
 
+def test_pairs_ask_for_a_model_that_tells_them_apart():
+    pairs = BATCH | {"unrelated": jnp.zeros(B, jnp.int32)}
+    with pytest.raises(UserError, match=r"set --config\.model\.next_sentence=True"):
+        Task().sums(lambda *inputs, **options: jnp.zeros((B, M, V)), pairs, True)
+
+
 def test_an_answer_names_the_likeliest_tokens_of_each_mask():
     class Data:
         def pieces(self, entry, ids):
