@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from errors import UserError
 from models.boxes import Detections
+from tasks.assignment import assignment
 from tasks.average_precision import NAMES, Metrics
 from tasks.detect import Task
 from tasks.detection_loss import FIRST, Truth, matching
@@ -132,6 +133,17 @@ def test_matching_is_scipys(queries):
     assert (query[np.asarray(labels) < 0] == queries).all()
     assert [len(set(row[row < queries])) for row in query] == [min(4, queries), 2, 0]
     assert FIRST > 20  # any difference of costs
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 9), (7, 7), (30, 40)])
+def test_an_assignment_is_scipys_of_the_rows_that_are_there(shape):
+    rng, (rows, columns) = np.random.default_rng(0), shape
+    cost = rng.normal(size=(6, *shape)).astype(np.float32)
+    there = rng.random((6, rows)) < np.array([0, 0.2, 0.5, 0.8, 1, 1])[:, None]
+    found = np.asarray(jax.jit(jax.vmap(assignment))(cost, there))
+    for mine, one, kept in zip(found, cost, there, strict=True):
+        np.testing.assert_array_equal(mine[kept], linear_sum_assignment(one[kept])[1])
+        assert (mine[~kept] == columns).all()
 
 
 def test_noised_boxes_are_judged_by_their_own_truth():
