@@ -138,6 +138,17 @@ class Task(tasks.Task):
         ]
         return 1 - float(np.mean(found))
 
+    def mistake(self, row: Mapping[str, np.ndarray], data: Data) -> str:
+        """Which class is taken for which at the most pixels, of those that are not ignored; "" where all are right.
+        data: with `classes`."""
+        label, predicted = row["label"], row["predicted"]
+        wrong = (label >= 0) & (label != predicted)
+        if not wrong.any():
+            return ""
+        pairs, counts = np.unique(np.stack([predicted[wrong], label[wrong]]), axis=1, return_counts=True)
+        said, true = (data.classes[int(number)] for number in pairs[:, counts.argmax()])
+        return f"{said} for {true} at {counts.max() / (label >= 0).sum():.1%} of the pixels"
+
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """Shares of the classes; the image beside its coloured map with a legend, and of a row with `label` the true
         map after it; as JSON, each class's pixels in COCO's run lengths, of a row with `original` in the pixels of the

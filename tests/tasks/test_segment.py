@@ -149,6 +149,23 @@ def test_an_answer_is_shares_a_picture_and_run_lengths():
     assert Task().error(
         {"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}
     ) == pytest.approx(1 - (6 / 9 + 0) / 2)
+    wrong = {"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}
+    assert Task().mistake(wrong, DATA) == "sky for red car at 33.3% of the pixels"
+    assert Task().mistake({"predicted": predicted, "label": predicted}, DATA) == ""
+
+
+def test_the_background_is_not_painted():
+    image, label = DRAW.random((4, 6, 3)), np.array([[0, 1, 1, 0, -1, 2]] * 4)
+    names = {0: "Background", 1: "cat", 2: "dog"}
+    picture = label_picture.beside(image, [label], names, 3)
+    scale, frame = label_picture.HIGH // 4, label_picture.FRAME
+    seen = picture[: 4 * scale : scale, 6 * scale + frame : 12 * scale + frame : scale]
+    np.testing.assert_array_equal(seen[label == 0], image[label == 0])
+    assert (np.abs(seen - image).max(-1) > 0.01)[label != 0].all()
+    colours = label_picture.colours(3)
+    for name, colour, there in zip(names.values(), colours, (False, True, True), strict=True):
+        in_legend = (np.abs(picture[:, 12 * scale + 2 * frame :] - colour).max(-1) < 0.01).any()
+        assert in_legend == there, name
 
 
 def test_classes_have_colours_of_their_own():
