@@ -79,3 +79,9 @@ def run_lengths(mask: Bool[np.ndarray, "H W"]) -> list[int]:
     flat = np.concatenate([[0], mask.T.reshape(-1).astype(np.int8)])
     ends = np.flatnonzero(np.diff(flat))
     return np.diff(np.concatenate([[0], ends, [mask.size]])).tolist()
+
+
+def bounds(mask: Bool[np.ndarray, "H W"]) -> list[int]:
+    """The box around a mask as COCO has it: left, top, width and height in pixels."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]

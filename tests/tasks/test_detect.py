@@ -214,7 +214,7 @@ def test_an_images_error_counts_what_is_missing_and_what_is_wrong():
     assert task.error(row | {"score": 0 * row["score"], "labels": row["labels"] * 0 - 1}) == 0
 
 
-def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
+def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them(tmp_path):
     found, truth, labels = example(False)
     batch = batch_of(truth, labels)
     user = {name: batch[name] for name in ("image", "extent", "size")}
@@ -239,6 +239,14 @@ def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
     assert first["category_id"] == Data.numbers[int(rows["label"][0, 0])]
     assert first["bbox"][2] == pytest.approx(100 * float(rows["box"][0, 0, 3] - rows["box"][0, 0, 1]), abs=0.02)
     assert answer.picture.shape[2] == 3
+    (tmp_path / "0.json").write_text(json.dumps(answer.file("a.jpg")))
+    read = coco.COCO(str(tmp_path / "0.json"))
+    (image,) = read.loadImgs(read.getImgIds())
+    assert image == {"id": 1, "file_name": "a.jpg", "height": 100, "width": 100}
+    assert read.getCatIds() == [*Data.numbers]
+    for one, other in zip(read.loadAnns(read.getAnnIds()), answer.data["detections"], strict=True):
+        assert {name: one[name] for name in ("bbox", "category_id", "score")}.items() <= other.items()
+        assert one["area"] == pytest.approx(one["bbox"][2] * one["bbox"][3], abs=0.01)
     nothing = Task(threshold=1.0).answer({name: np.asarray(x[0]) for name, x in rows.items()}, Data)
     likeliest = f"at most {float(rows['score'][0, 0]):.2%}, {first['category']}"
     assert nothing.text == f"  nothing of at least 100% (config.task.threshold): {likeliest}"
