@@ -206,12 +206,13 @@ def grown(answers: Iterable[Answer], item: str, as_json: bool) -> tuple[Answer, 
 
 def show(item: str, answer: Answer, as_json: bool, path: Path, printed: str = "") -> None:
     """Prints an answer, or the rest of it where a part is printed already. Its picture, if it has one, goes to `path`,
-    and its data as JSON beside it."""
+    and JSON beside it: a COCO file of what was found in an image, else the answer's data."""
     if answer.picture is not None:
         from analysis import picture
 
         picture.write(answer.picture, path)
-        path.with_suffix(".json").write_text(json.dumps({"input": item} | answer.data, ensure_ascii=False) + "\n")
+        beside = answer.file(item) if answer.file else {"input": item} | answer.data
+        path.with_suffix(".json").write_text(json.dumps(beside, ensure_ascii=False) + "\n")
     where = {"picture": str(path)} if answer.picture is not None else {}
     if as_json:
         print(json.dumps({"input": item} | answer.data | where, ensure_ascii=False), flush=True)

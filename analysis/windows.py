@@ -44,8 +44,13 @@ def lacks(subject: Subject) -> str:
 
 def layers(subject: Subject, images: Float[np.ndarray, "B height width channels"]) -> list[Layer]:
     """All layers, of one forward pass, not in training."""
-    _, probes = subject.probed(images)
-    model = subject.run.model
+    run, model = subject.run, subject.run.model
+    # What a detector reads beside images, how much of each is no padding, comes after its trunk: any value will do.
+    inputs = [
+        images if name == "image" else np.ones((len(images), *run.pipeline.spec[name][0][1:]), np.float32)
+        for name in run.task.inputs
+    ]
+    _, probes = subject.probed(*inputs)
     settings = model if isinstance(model, swin.Model) else model.trunk
     found = []
     for path in sorted(probes):

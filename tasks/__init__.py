@@ -91,12 +91,14 @@ class Answer:
       data: the same as JSON.
       picture: (height, width, 3) in [0, 1], where a picture says more than text.
       choice: the class that is chosen, where one is.
+      file: the name of what was asked about -> the JSON that is written beside the picture; None for `data`.
     """
 
     text: str
     data: dict[str, object] = field(default_factory=dict)
     picture: np.ndarray | None = None
     choice: str = ""
+    file: Callable[[str], dict[str, object]] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ B batch, Q queries, C classes, K detections.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from errors import UserError
 from lookup import Probability
 from models import boxes as geometry
 from models.boxes import Detections
-from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums
+from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, coco_file
 from tasks.average_precision import Metrics, pixels
 from tasks.detection_loss import Truth, Weights, losses
 
@@ -149,9 +149,9 @@ class Task(tasks.Task):
         return int(right), int((free & ~ignored).sum()), int(kept.sum() - right - passed)
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The detections of at least `threshold`, as COCO has them, and a picture of them; of a row with `boxes` the
-        true ones beside it. data: with `classes`, `numbers` (of the classes, as the data set's files have them) and
-        `picture`."""
+        """The detections of at least `threshold`, as COCO has them, a file that is COCO's, and a picture of them; of a
+        row with `boxes` the true ones beside it. data: with `classes`, `numbers` (of the classes, as the data set's
+        files have them) and `picture`."""
         del most
         kept = np.flatnonzero(row["score"] >= self.threshold)
         bounds = [[round(x, 2) for x in pixels(row["box"][i], row["size"].tolist())] for i in kept]
@@ -181,7 +181,14 @@ class Task(tasks.Task):
                 truth = drawn(image, extent, row["boxes"][true], row["labels"][true], called, least)
                 picture = np.concatenate([picture, np.ones((len(picture), GAP, 3), np.float32), truth], axis=1)
         height, width = row["size"].tolist()
-        return Answer(text, {"height": height, "width": width, "detections": found}, picture)
+        of_coco = [
+            {"category_id": one["category_id"], "bbox": box, "area": round(box[2] * box[3], 2), "score": one["score"]}
+            for one, box in zip(found, bounds, strict=True)
+        ]
+        file = partial(
+            coco_file.of_image, size=(height, width), found=of_coco, classes=data.classes, numbers=data.numbers
+        )
+        return Answer(text, {"height": height, "width": width, "detections": found}, picture, file=file)
 
 
 def _detections(found: object) -> Detections:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from models import boxes as geometry
 from models.boxes import Detections
+from tasks.assignment import assignment
 
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss (1708.02002)
 FIRST = 100.0  # by how much a real box's cost is less than that of what fills up, so that it is matched first
@@ -104,12 +105,16 @@ def matching(
     # A matching of what is not a number would never end.
     cost = jax.lax.stop_gradient(jnp.nan_to_num(cost, nan=0.0, posinf=1e4, neginf=-1e4))
 
-    # Within the compiled step: for up to 30 boxes quicker than scipy's by a callback, and it runs on any device.
-    def of_image(cost: jax.Array) -> jax.Array:
-        row, column = optax.assignment.hungarian_algorithm(cost)
-        return jnp.full(cost.shape[0], cost.shape[1], jnp.int32).at[row].set(column)
+    # Within the compiled step, which runs on any device. Measured on a CPU core, 48 matchings with 100 queries: of up
+    # to 7 boxes it takes 2 ms, by scipy in a callback 20 ms, by optax 800 ms; of up to 60 boxes 98 ms, by scipy 20 ms.
+    def of_image(cost: jax.Array, there: jax.Array) -> jax.Array:
+        count, queries = cost.shape
+        if count <= queries:
+            return assignment(cost, there)
+        of_query = assignment(cost.T, jnp.ones(queries, bool))
+        return jnp.full(count, queries).at[of_query].set(jnp.arange(queries))
 
-    return jnp.where(truth.there, jax.vmap(of_image)(cost), logits.shape[1])
+    return jnp.where(truth.there, jax.vmap(of_image)(cost, truth.there), logits.shape[1])
 
 
 def _judged(

@@ -13,6 +13,7 @@ HIGH = 224  # pixels that a picture is at least about as high as
 SHARE = 0.7  # of a class's colour in what is laid over an image
 ROW, FRAME = 14, 4  # pixels of a line of the legend, and around things
 GREY = 0.5  # of what is ignored
+UNPAINTED = ("background", "void", "unlabelled", "unlabeled", "ignored")  # names of what is no thing in an image
 
 
 def colours(count: int) -> Float[np.ndarray, "count 3"]:
@@ -33,18 +34,23 @@ def coloured(label: Int[np.ndarray, "H W"], count: int) -> Float[np.ndarray, "H 
 def beside(
     image: Float[np.ndarray, "H W 3"], labels: Sequence[Int[np.ndarray, "H W"]], names: Mapping[int, str], count: int
 ) -> Float[np.ndarray, "height width 3"]:
-    """The image, then each of its label maps laid over it, then a legend.
+    """The image, then each of its label maps laid over it, then a legend. Where a class is called background the image
+    is seen as it is.
 
     Args:
       names: of the classes in the legend, by number.
       count: of classes.
     """
     scale = max(1, HIGH // image.shape[0])
-    maps = [(1 - SHARE) * image.mean(-1, keepdims=True) + SHARE * coloured(label, count) for label in labels]
+    plain = [number for number, name in names.items() if name.lower() in UNPAINTED]
+    maps = []
+    for label in labels:
+        painted = (1 - SHARE) * image.mean(-1, keepdims=True) + SHARE * coloured(label, count)
+        maps.append(np.where(np.isin(label, plain)[..., None], image, painted))
     parts = [part.repeat(scale, 0).repeat(scale, 1) for part in (image, *maps)]
     gap = np.ones((parts[0].shape[0], FRAME, 3))
     whole = np.concatenate([x for part in parts for x in (part, gap)], axis=1)
-    key = legend(names, colours(count))
+    key = legend({number: name for number, name in names.items() if number not in plain}, colours(count))
     height = max(len(whole), len(key))
     return np.concatenate([_high(whole, height), _high(key, height)], axis=1)
 
@@ -73,3 +79,9 @@ def run_lengths(mask: Bool[np.ndarray, "H W"]) -> list[int]:
     flat = np.concatenate([[0], mask.T.reshape(-1).astype(np.int8)])
     ends = np.flatnonzero(np.diff(flat))
     return np.diff(np.concatenate([[0], ends, [mask.size]])).tolist()
+
+
+def bounds(mask: Bool[np.ndarray, "H W"]) -> list[int]:
+    """The box around a mask as COCO has it: left, top, width and height in pixels."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]

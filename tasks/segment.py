@@ -5,6 +5,7 @@ B batch, H and W pixels, C classes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 import tasks
 from errors import UserError
 from lookup import Probability
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals, windows
-from tasks.label_picture import beside, run_lengths
+from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals, coco_file, windows
+from tasks.label_picture import beside, bounds, run_lengths
 
 BESIDE = ("image", "size", "label", "original")
 
@@ -138,10 +139,22 @@ class Task(tasks.Task):
         ]
         return 1 - float(np.mean(found))
 
+    def mistake(self, row: Mapping[str, np.ndarray], data: Data) -> str:
+        """Which class is taken for which at the most pixels, of those that are not ignored; "" where all are right.
+        data: with `classes`."""
+        label, predicted = row["label"], row["predicted"]
+        wrong = (label >= 0) & (label != predicted)
+        if not wrong.any():
+            return ""
+        pairs, counts = np.unique(np.stack([predicted[wrong], label[wrong]]), axis=1, return_counts=True)
+        said, true = (data.classes[int(number)] for number in pairs[:, counts.argmax()])
+        return f"{said} for {true} at {counts.max() / (label >= 0).sum():.1%} of the pixels"
+
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
         """Shares of the classes; the image beside its coloured map with a legend, and of a row with `label` the true
         map after it; as JSON, each class's pixels in COCO's run lengths, of a row with `original` in the pixels of the
-        image as it was. data: with `classes`, `numbers` (of the classes, in label images) and `picture`."""
+        image as it was; and a file that is COCO's. data: with `classes`, `numbers` (of the classes, in label images)
+        and `picture`."""
         height, width = row["size"] if "size" in row else row["predicted"].shape
         seen = row["predicted"][:height, :width]
         predicted = _resized(seen, row["original"]) if "original" in row else seen
@@ -160,7 +173,15 @@ class Task(tasks.Task):
         picture = tasks.coloured(data.picture(row["image"][:height, :width]))
         maps = [seen, *([row["label"][:height, :width]] if "label" in row else [])]
         names = {i: data.classes[i] for i in _in(*maps) if i >= 0}
-        return Answer("\n".join(lines), {"segments": segments}, beside(picture, maps, names, len(data.classes)))
+        of_coco = [
+            {name: one[name] for name in ("category_id", "area", "segmentation")} | {"bbox": bounds(predicted == i)}
+            for i, one in zip(order, segments, strict=True)
+        ]
+        file = partial(
+            coco_file.of_image, size=predicted.shape, found=of_coco, classes=data.classes, numbers=data.numbers
+        )
+        drawn = beside(picture, maps, names, len(data.classes))
+        return Answer("\n".join(lines), {"segments": segments}, drawn, file=file)
 
 
 def _resized(label: Int[np.ndarray, "H W"], size: Int[np.ndarray, "2"]) -> Int[np.ndarray, "height width"]:

@@ -360,6 +360,16 @@ def test_numbers_that_label_images_skip_are_said(tmp_path):
     assert surveys.of("masks", section | {"label_numbers": (0, 2)}).keys["class_names"] == ("class 0", "class 2")
 
 
+def test_names_that_may_begin_at_one_are_said(tmp_path):
+    section = {"kind": "masks", "name": str(masks(tmp_path, (1, 2, 3), "sky\nroad\ncar\n"))}
+    survey = surveys.of("masks", section)
+    assert "have 3, which no class is" in survey.notes[-1]
+    assert "If 'sky' is their number 1: --config.data.first_class=1." in survey.notes[-1]
+    survey = surveys.of("masks", section | {"first_class": 1})
+    assert survey.keys["ignored"] == (255,)
+    assert not any("no class is" in note for note in survey.notes)
+
+
 def test_columns_of_a_part_of_a_table_belong_together(tmp_path):
     rows = [f"{number},a text of {number} words,{number / 2}" for number in range(40)]
     (tmp_path / "a.csv").write_text("\n".join(["id,Text,Score", *rows]) + "\n")

@@ -20,6 +20,7 @@ VOC = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")  # images, l
 LISTS = (".csv", ".tsv", ".txt")
 CLASSES, ADE20K = "classes.txt", "objectInfo150.txt"
 WITHOUT, ALONE = "images without a label image", "label images without an image"
+MISSING = "pairs of which a file is missing"
 
 
 class Source(Indexed):
@@ -29,7 +30,8 @@ class Source(Indexed):
     NAME/SegmentationClass, of a split the names that NAME/ImageSets/Segmentation/SPLIT.txt lists.
 
     An image and a label image belong together by their path without its suffix; where no two do, without `_mask`,
-    `_label`, `_gt`, `_seg` or `_L` at the end of the label image's. Those that are alone are left out and counted.
+    `_label`, `_gt`, `_seg` or `_L` at the end of the label image's. Those that are alone, or of which a listed file is
+    missing, are left out and counted.
     NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
     """
 
@@ -97,7 +99,7 @@ def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, .
     for voc in (root / VOC[2] / f"{one}.txt" for one in names(stem(split))):
         if voc.is_file():
             listed = [line.strip() for line in lines(voc) if line.strip()]
-            return [(str(root / VOC[0] / f"{x}.jpg"), str(root / VOC[1] / f"{x}.png")) for x in listed], ()
+            return _there([(str(root / VOC[0] / f"{x}.jpg"), str(root / VOC[1] / f"{x}.png")) for x in listed], voc)
     paths = [root / f"{one}{suffix}" for one in names(stem(split)) for suffix in LISTS]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -110,9 +112,23 @@ def _listed(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, .
         if len(row) != 2 or not all(row):
             raise UserError(f"{path}, line {number}: it should be the paths of an image and its label image: {line!r}.")
         pairs.append((str(root / row[0]), str(root / row[1])))
+    return _there(pairs, path)
+
+
+def _there(pairs: list[tuple[str, str]], path: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """The pairs of a list of whose files both are there, and a line on the others.
+
+    Raises:
+      UserError: it lists none, or none is there.
+    """
     if not pairs:
         raise UserError(f"{path} is empty.")
-    return pairs, ()
+    missing = [[one for one in pair if not os.path.isfile(one)] for pair in pairs]
+    kept = [pair for pair, absent in zip(pairs, missing, strict=True) if not absent]
+    left_out = [(MISSING, absent[0]) for absent in missing if absent]
+    if not kept:
+        raise UserError(f"{path}: of none of its {len(pairs):,} pairs both files are there, such as {left_out[0][1]}.")
+    return kept, tuple(listing.said(left_out, shown(str(path))))
 
 
 def _found(root: Path, split: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:

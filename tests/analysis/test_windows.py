@@ -2,14 +2,18 @@
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from analysis import windows
 from analysis.figures import class_maps, distance, mistakes
 from analysis.figures import windows as figure
+from analysis.subject import Subject
 from experiment import scoring
-from models import swin
+from models import detr, swin
+from models.trunks import Trunk
+from tasks.detect import Task as Detect
 from tasks.segment import Task
 
 RNG = np.random.default_rng(0)
@@ -41,6 +45,23 @@ def test_distance_within_windows_is_that_of_pixels_of_the_map(grid, shifted):
     assert queries == 2 * np.prod(grid)
     np.testing.assert_allclose(found, total / queries, rtol=1e-5)
     assert uniform == pytest.approx(even / queries)
+
+
+def test_a_detectors_trunk_has_windows_too():
+    trunk = Trunk(name="swin", width=8, depths=(2, 2), head_dim=4, window=3, patch=2)
+    sizes = dict(width=8, encoder_depth=0, decoder_depth=1, heads=2, mlp_dim=8, queries=2)
+    model = detr.Model(3, trunk, (4,), **sizes)
+    images = RNG.random((2, 14, 20, 1)).astype(np.float32)
+    variables = model.init(jax.random.key(0), images, np.ones((2, 2), np.float32), train=False)
+    pipeline = SimpleNamespace(spec={"image": ((1, 14, 20, 1), "float32"), "extent": ((1, 2), "float32")})
+    run = SimpleNamespace(model=model, task=Detect(), pipeline=pipeline)
+    found = windows.layers(Subject(run=run, restore=lambda: variables, load=None), images)
+    assert [(layer.stage, layer.number, layer.side, layer.grid) for layer in found] == [
+        *((1, 1, 2, (7, 10)), (1, 2, 2, (7, 10))),
+        *((2, 1, 4, (4, 5)), (2, 2, 4, (4, 5))),
+    ]
+    assert [layer.cut.shift for layer in found] == [(0, 0), (1, 1)] * 2
+    assert found[0].weights.shape == (2 * 3 * 4, 2, 9, 9)
 
 
 def test_windows_end_where_they_are_cut():

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import input_pipeline
-from data import label_maps
+from data import label_maps, surveys
 from data.pipelines.base import Feed
 from errors import UserError
 from planning import unread
@@ -245,7 +245,7 @@ def damaged(folder: Path, how: str) -> None:
     elif how == "text":
         path.write_bytes(b"no image")
     elif how == "listed":
-        (folder / "train.txt").write_text("train/images/00.png train/labels/00.png\ntrain/images/99.png train/x.png\n")
+        (folder / "train.txt").write_text("train/images/98.png train/labels/00.png\ntrain/images/99.png train/x.png\n")
     elif how == "two":
         shutil.copy(path, labels / "07.bmp")
     elif how == "none":
@@ -266,7 +266,7 @@ BAD = {
     "jpeg": r"07.png: its label image is a JPEG, which changes numbers: save it as PNG",
     "broken": r"cannot read .*07.png: ",
     "text": r"cannot read .*07.png: its label image is damaged, or none of BMP",
-    "listed": r"cannot read .*99.png: .*No such file",
+    "listed": r"train.txt: of none of its 2 pairs both files are there, such as .*98.png",
     "two": r"has two label images for one image: 07.bmp, 07.png",
     "none": r"has no split 'train': there should be train/images and train/labels",
     "apart": r"no image of .*images .00.png. has a label image of the same name in .*labels .label_00.png.",
@@ -309,6 +309,24 @@ def test_what_is_alone_is_left_out_and_counted(folder):
     assert "1 images without a label image (03.png)" in lines[1]
     assert "1 label images without an image (04.png)" in lines[1]
     assert "1 of another kind (notes.doc)" in lines[1]
+
+
+@pytest.mark.parametrize("listed", ["train.csv", "ImageSets/Segmentation/train.txt"])
+def test_files_that_a_list_names_and_are_missing_are_left_out_and_counted(folder, listed):
+    (folder / "train" / "labels" / "04.png").unlink()
+    shutil.copytree(folder / "train" / "labels", folder / "SegmentationClass")
+    shutil.copytree(folder / "train" / "images", folder / "JPEGImages")
+    for path in (folder / "JPEGImages").iterdir():
+        path.rename(path.with_suffix(".jpg"))
+    names = [f"{n:02}" for n in range(12)]  # of which 04 has no label image, and 10 and 11 nothing
+    (folder / listed).parent.mkdir(parents=True, exist_ok=True)
+    pair = "train/images/{0}.png,train/labels/{0}.png" if listed.endswith("csv") else "{0}"
+    (folder / listed).write_text("".join(pair.format(name) + "\n" for name in names))
+    lines = make(folder).describe()
+    assert lines[0].startswith("9 images")
+    assert "left out: 3 pairs of which a file is missing (04.png)" in lines[1]
+    survey = surveys.of("masks", {"kind": "masks", "name": str(folder), "ignored": (3,)})
+    assert survey.examples == 9
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from errors import UserError
 from models.boxes import Detections
+from tasks.assignment import assignment
 from tasks.average_precision import NAMES, Metrics
 from tasks.detect import Task
 from tasks.detection_loss import FIRST, Truth, matching
@@ -134,6 +135,17 @@ def test_matching_is_scipys(queries):
     assert FIRST > 20  # any difference of costs
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (4, 9), (7, 7), (30, 40)])
+def test_an_assignment_is_scipys_of_the_rows_that_are_there(shape):
+    rng, (rows, columns) = np.random.default_rng(0), shape
+    cost = rng.normal(size=(6, *shape)).astype(np.float32)
+    there = rng.random((6, rows)) < np.array([0, 0.2, 0.5, 0.8, 1, 1])[:, None]
+    found = np.asarray(jax.jit(jax.vmap(assignment))(cost, there))
+    for mine, one, kept in zip(found, cost, there, strict=True):
+        np.testing.assert_array_equal(mine[kept], linear_sum_assignment(one[kept])[1])
+        assert (mine[~kept] == columns).all()
+
+
 def test_noised_boxes_are_judged_by_their_own_truth():
     found, truth, labels = example(False)
     own = jnp.tile(jnp.asarray(centred(np.asarray(truth))), (1, 2, 1))
@@ -202,7 +214,7 @@ def test_an_images_error_counts_what_is_missing_and_what_is_wrong():
     assert task.error(row | {"score": 0 * row["score"], "labels": row["labels"] * 0 - 1}) == 0
 
 
-def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
+def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them(tmp_path):
     found, truth, labels = example(False)
     batch = batch_of(truth, labels)
     user = {name: batch[name] for name in ("image", "extent", "size")}
@@ -227,6 +239,14 @@ def test_predictions_are_the_likeliest_boxes_and_an_answer_draws_them():
     assert first["category_id"] == Data.numbers[int(rows["label"][0, 0])]
     assert first["bbox"][2] == pytest.approx(100 * float(rows["box"][0, 0, 3] - rows["box"][0, 0, 1]), abs=0.02)
     assert answer.picture.shape[2] == 3
+    (tmp_path / "0.json").write_text(json.dumps(answer.file("a.jpg")))
+    read = coco.COCO(str(tmp_path / "0.json"))
+    (image,) = read.loadImgs(read.getImgIds())
+    assert image == {"id": 1, "file_name": "a.jpg", "height": 100, "width": 100}
+    assert read.getCatIds() == [*Data.numbers]
+    for one, other in zip(read.loadAnns(read.getAnnIds()), answer.data["detections"], strict=True):
+        assert {name: one[name] for name in ("bbox", "category_id", "score")}.items() <= other.items()
+        assert one["area"] == pytest.approx(one["bbox"][2] * one["bbox"][3], abs=0.01)
     nothing = Task(threshold=1.0).answer({name: np.asarray(x[0]) for name, x in rows.items()}, Data)
     likeliest = f"at most {float(rows['score'][0, 0]):.2%}, {first['category']}"
     assert nothing.text == f"  nothing of at least 100% (config.task.threshold): {likeliest}"

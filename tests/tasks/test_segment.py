@@ -1,15 +1,18 @@
 """A class for each pixel: the loss and the confusion matrix against naive forms, windows, and answers."""
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 from sklearn import metrics
 
 from errors import UserError
-from tasks import label_picture, windows
+from tasks import Answer, label_picture, windows
 from tasks.segment import Task
 
 CLASSES = ("sky", "road", "red car")
@@ -130,7 +133,14 @@ def test_the_task_sees_large_images_by_windows_outside_of_training():
     assert seen == [((1, 4, 6, 1), {}), ((2, 4, 4, 1), {}), ((2, 4, 4, 1), {"train": False})]
 
 
-def test_an_answer_is_shares_a_picture_and_run_lengths():
+def opened(folder: Path, answer: Answer) -> COCO:
+    """The file beside an answer's picture, by COCO's own tool."""
+    (folder / "0.json").write_text(json.dumps(answer.file("a.jpg")))
+    return COCO(str(folder / "0.json"))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+def test_an_answer_is_shares_a_picture_and_run_lengths(tmp_path):
     predicted = np.array([[0, 0, 2, 1], [0, 2, 2, 1], [0, 0, 0, 1]])
     row = {"image": np.zeros((3, 4, 1)), "predicted": predicted, "size": np.array([2, 3])}
     answer = Task().answer(row, DATA, most=1)
@@ -140,6 +150,12 @@ def test_an_answer_is_shares_a_picture_and_run_lengths():
     assert (car["category_id"], car["segmentation"]["counts"]) == (3, [3, 3])
     large = Task().answer(row | {"original": np.array([4, 9])}, DATA).data["segments"][0]
     assert (large["area"], large["segmentation"]) == (18, {"size": [4, 9], "counts": [0, 14, 2, 2, 2, 2, 14]})
+    read = opened(tmp_path, answer)
+    assert [one["name"] for one in read.loadCats(read.getCatIds())] == [*CLASSES]
+    assert read.loadImgs(1) == [{"id": 1, "file_name": "a.jpg", "height": 2, "width": 3}]
+    for one in read.loadAnns(read.getAnnIds()):
+        np.testing.assert_array_equal(read.annToMask(one), predicted[:2, :3] == one["category_id"] - 1)
+    assert [one["bbox"] for one in read.loadAnns(read.getAnnIds())] == [[0, 0, 2, 2], [1, 0, 2, 2]]
     assert answer.picture.shape[0] >= label_picture.HIGH
     assert 0 <= answer.picture.min() < answer.picture.max() <= 1
     truth = Task().answer(row | {"label": predicted}, DATA)
@@ -149,6 +165,23 @@ def test_an_answer_is_shares_a_picture_and_run_lengths():
     assert Task().error(
         {"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}
     ) == pytest.approx(1 - (6 / 9 + 0) / 2)
+    wrong = {"predicted": 0 * predicted, "label": np.where(predicted == 1, -1, predicted)}
+    assert Task().mistake(wrong, DATA) == "sky for red car at 33.3% of the pixels"
+    assert Task().mistake({"predicted": predicted, "label": predicted}, DATA) == ""
+
+
+def test_the_background_is_not_painted():
+    image, label = DRAW.random((4, 6, 3)), np.array([[0, 1, 1, 0, -1, 2]] * 4)
+    names = {0: "Background", 1: "cat", 2: "dog"}
+    picture = label_picture.beside(image, [label], names, 3)
+    scale, frame = label_picture.HIGH // 4, label_picture.FRAME
+    seen = picture[: 4 * scale : scale, 6 * scale + frame : 12 * scale + frame : scale]
+    np.testing.assert_array_equal(seen[label == 0], image[label == 0])
+    assert (np.abs(seen - image).max(-1) > 0.01)[label != 0].all()
+    colours = label_picture.colours(3)
+    for name, colour, there in zip(names.values(), colours, (False, True, True), strict=True):
+        in_legend = (np.abs(picture[:, 12 * scale + 2 * frame :] - colour).max(-1) < 0.01).any()
+        assert in_legend == there, name
 
 
 def test_classes_have_colours_of_their_own():
