@@ -231,7 +231,7 @@ def test_boxes_of_which_none_can_be_used_are_refused(tmp_path):
     splits = {"train_split": "annotations[:80%]", "eval_splits": ("annotations[80%:]",)}
     section = {"kind": "boxes", "source": "coco", "name": str(boxes(tmp_path, bbox=[900, 900, 9, 9])), **splits}
     pipeline = input_pipeline.build(section | {"batch_size": 4, "image_size": 32}, input_pipeline.Feed())
-    with pytest.raises(UserError, match="of 10 boxes none can be used: 10 of no area"):
+    with pytest.raises(UserError, match="of 10 boxes none can be used: 10 outside of their image"):
         _ = pipeline.train
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 import numpy as np
 from annotated_types import Interval
+from jaxtyping import Float
 from pydantic import NonNegativeInt, PositiveInt
 
 from data import appearance, box_files
@@ -19,7 +20,13 @@ from data.pipelines.images import MOST_PIXELS, Pixels
 from data.sources import Example, Feature, Features, Source, synthetic
 from errors import UserError, shown
 
-REASONS = ("of no area", "of an unknown class", "crowds or difficult ones", "beyond max_boxes")
+REASONS = (
+    "of no area",
+    "outside of their image",
+    "of an unknown class",
+    "crowds or difficult ones",
+    "beyond max_boxes",
+)
 SCANNED = 20_000  # examples of a split, up to which what is left out is counted before training
 IGNORED = ("is_crowd", "is_difficult")  # what sets call boxes that are neither right nor wrong
 
@@ -148,11 +155,10 @@ class Pipeline(Pictures):
         place = self.places(source)
         known = (label >= 0) & (label < len(place))
         known &= place[np.where(known, label, 0)] >= 0
-        sides = np.diff(np.clip(bbox, 0, 1).reshape(-1, 2, 2), axis=1)[:, 0]
-        area = np.maximum(sides, 0).prod(1) > AREA
-        reasons = np.where(~area, 0, np.where(~known, 1, np.where(ignored, 2, 3)))
-        good = np.bincount(image[reasons == 3], minlength=source.size)  # of each image
-        counts = [*np.bincount(reasons, minlength=4)[:3], np.maximum(good - self.max_boxes, 0).sum()]
+        empty, outside = _areas(bbox) <= AREA, _areas(np.clip(bbox, 0, 1)) <= AREA
+        reasons = np.select([empty, outside, ~known, ignored], range(4), 4)
+        good = np.bincount(image[reasons == 4], minlength=source.size)  # of each image
+        counts = [*np.bincount(reasons, minlength=5)[:4], np.maximum(good - self.max_boxes, 0).sum()]
         without = int((good == 0).sum())
         lines = [f"{count:,} {why}" for count, why in zip(counts, REASONS, strict=True) if count]
         if lines and not good.any() and split == self.train_split:
@@ -277,3 +283,8 @@ def of_classes(source: Source) -> Feature:
     if not label.names:
         raise UserError("the classes of the objects have no names: name them in the data set.")
     return label
+
+
+def _areas(bbox: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+    """The areas of boxes in shares of their image; 0 where an end is before its beginning."""
+    return np.maximum(bbox[:, 2:] - bbox[:, :2], 0).prod(1)

@@ -204,7 +204,7 @@ def test_what_is_no_coco_file_is_one_line(root, file, message):
 
 def test_one_wrong_number_changes_no_other_box(root):
     pipeline = yolo(root, {"a": "0 320 0.5 0.2 0.2"})
-    assert any("of 3 boxes, left out are 1 of no area" in line for line in pipeline.describe())
+    assert any("of 3 boxes, left out are 1 outside of their image" in line for line in pipeline.describe())
     (batch,) = pipeline.eval_batches("train")
     np.testing.assert_allclose(batch["boxes"][1, 0], [5 / 40, 10 / 20, 15 / 40, 18 / 20], rtol=1e-5)
 
