@@ -92,7 +92,7 @@ def complete(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[str, Drawn], command: str) -> str:
     """The report as Markdown. drawn: the figures by name; for the other arguments see `write`."""
-    ended = finished(rows)
+    ended = [row for row in rows if row in finished(rows) or diverged(row)]
     seeds = len({row["seed"] for row in ended})
     counting = (
         f"the evaluation with the best {study.select} counts (early stopping)"

@@ -13,7 +13,7 @@ import numpy as np
 from errors import UserError, nearest
 from experiment import record
 from studies import grid, launch
-from training import log
+from training import log, mishaps
 
 Row = record.Record
 LARGEST_LOSS = 1e3  # in nats, or of normalised pixels: an untrained model's is under 20
@@ -96,8 +96,9 @@ def row(study: grid.Study, job: grid.Job, folder: Path) -> Row:
 
 
 def diverged(row: Row) -> str:
-    """The losses that say that a run has diverged, such as "test/loss is 3e+12"; "" if none does."""
-    words = []
+    """What says that a run has diverged: its losses, such as "test/loss is 3e+12", or that they ended it; "" if nothing
+    does."""
+    words = [mishaps.NOT_FINITE] if mishaps.NOT_FINITE in str(row.get("reason")) else []
     for name, value in row.items():
         if name.rpartition("/")[2] in ("loss", "nll") and "/" in name:
             if value is None or not math.isfinite(value):  # null: JSON has no NaN

@@ -89,8 +89,10 @@ def listed(shares: Iterable[float], digits: int = 0) -> str:
 
 
 def mean_by(rows: list[Record], *labels: str, metric: str = "test/accuracy") -> dict[Value, tuple[float, float]]:
-    """The mean of a metric, and half its interval, by the values of labels."""
+    """The mean of a metric of finished runs, and half its interval, by the values of labels."""
     values: dict[Value, list[float]] = {}
     for row in rows:
+        if row.get("state", "finished") != "finished":
+            continue
         values.setdefault(tuple(row[label] for label in labels), []).append(row[metric])
     return {key[0] if len(key) == 1 else key: fits.interval(own) for key, own in values.items()}

@@ -36,6 +36,7 @@ from results.rows import (
     vision,
 )
 from studies import grid
+from training.mishaps import NOT_FINITE
 
 ROOT = Path(__file__).parents[1]
 ROWS = {claim.name: claim for claim in page.CLAIMS}
@@ -234,6 +235,19 @@ def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
     assert of("pre_or_post", base=0.9, **{"post-LN": 0.8}, **deep) == Verdict.HOLDS
     assert of("pre_or_post", 0.1, base=0.9, **{"post-LN": 0.3}, **deep) == Verdict.DIRECTION
     assert of("pre_or_post", base=0.9, **{"post-LN": 0.1}, **deep) == Verdict.NOT
+
+
+def test_a_part_without_which_every_loss_ceases_to_be_finite_is_needed():
+    without = "6 layers, no LayerNorm"
+    own = seeded("test/exact_match", {("6 layers",): 0.9, (without,): 0.0}, "part")
+    for row in own:
+        if row["part"] == without:  # as table.csv has it
+            row |= {"state": "unfinished", "test/exact_match": "", "reason": f"error: {NOT_FINITE} at step 7."}
+    evidence = ROWS["no_norm"].evidence
+    assert isinstance(evidence, Studied)
+    found = evidence.judge(own)
+    assert found.verdict == Verdict.HOLDS
+    assert "no LayerNorm: the loss of all 3 ceases to be finite" in found.measured
 
 
 def test_heads_hold_only_where_the_most_are_worse_too():

@@ -11,6 +11,7 @@ from typing import TypeVar
 from errors import UserError
 
 PATIENCE = 100  # bad steps in a row that "skip" accepts
+NOT_FINITE = "the loss or its gradient was not finite"
 # [first, last] of each rollback. A batch's number is that of the step that would read it if none were skipped.
 SkippedBatches = list[list[int]]
 Batch = TypeVar("Batch")
@@ -41,7 +42,7 @@ class Mishaps:
     def __init__(self, policy: str, spike: float, latest: Callable[[], int | None], say: Callable[[str], None]):
         self._policy, self._latest, self._say = policy, latest, say
         self._what = {
-            "nonfinite": "the loss or its gradient was not finite",
+            "nonfinite": NOT_FINITE,
             "spike": f"the loss was more than {spike:g} times the usual one",
         }
         self._row = self._last = 0  # bad steps in a row, up to this one

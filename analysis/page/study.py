@@ -56,7 +56,7 @@ def runs(rows: Sequence[Row], labels: Sequence[str], folder: Path) -> Html:
         for row in rows
     ]
     bad = sum(bool(diverged(row)) for row in rows)
-    missing = sum(row.get("state", "finished") != "finished" for row in rows)
+    missing = sum(row.get("state", "finished") != "finished" and not diverged(row) for row in rows)
     said = [f"{len(rows)} runs", f"{bad} diverged" if bad else "", f"{missing} not finished" if missing else ""]
     text = f"{', '.join(filter(None, said))}. A click on a column's name sorts by it."
     columns = [
@@ -75,10 +75,10 @@ def name(row: Row, folder: Path) -> Html:
 
 def state(row: Row) -> Html:
     """The cell that says whether a run counts, and why not."""
-    if row.get("state", "finished") != "finished":
-        return element("td", element("span", row["state"], class_="flag"), title=row.get("reason"))
     if why := diverged(row):
         return element("td", element("span", "diverged", class_="flag"), title=why)
+    if row.get("state", "finished") != "finished":
+        return element("td", element("span", row["state"], class_="flag"), title=row.get("reason"))
     return element("td", "finished")
 
 

@@ -11,6 +11,8 @@ from analysis.picture import literal
 from analysis.studies import COLOURS, Drawn, bounds, column, finish, groups, plus_minus
 from analysis.table import Row
 
+WIDE = 60  # letters that fit side by side
+
 
 def draw(
     rows: Sequence[Row], *, variant: str, metric: str, series: str = "", better: Literal["max", "min"] = "max"
@@ -46,7 +48,9 @@ def draw(
             f"- {f'{name}: ' if name else ''}best is {best}, {plus_minus(*means[best], metric)}; "
             f"{_difference(own, variant, metric, best, sign)}"
         )
-    axes.set_xticks(range(len(variants)), [literal(value) for value in variants])
+    names = [literal(value) for value in variants]
+    slanted = dict(rotation=30, ha="right") if sum(map(len, names)) > WIDE else {}
+    axes.set_xticks(range(len(variants)), names, **slanted)
     finish(axes, variant, metric, legend=bool(series))
     return Drawn(picture, lines, numbers)
 

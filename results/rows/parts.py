@@ -6,6 +6,7 @@ from analysis.studies import plus_minus
 from results import recorded
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
 from results.rows.judging import NONE, above, accuracies, difference, in_points, least
+from training.mishaps import NOT_FINITE
 
 STUDY, MINUTES = "transformer_parts:tiny", 80
 KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
@@ -19,11 +20,13 @@ def _without(part: str, beside: str = "base", shown: str = "") -> Callable[[Rows
     def judge(rows: Rows) -> Found:
         match = recorded.mean_by(rows, "part", metric="test/exact_match")
         named = [name for name in (beside, part, shown) if name in match]
-        return Found(
-            f"{SETTING}, exact match: "
-            + ", ".join(f"{name} {plus_minus(*match[name], 'exact_match')}" for name in named),
-            above(match[beside], match[part]),
+        said = f"{SETTING}, exact match: " + ", ".join(
+            f"{name} {plus_minus(*match[name], 'exact_match')}" for name in named
         )
+        ends = [NOT_FINITE in str(row.get("reason")) for row in rows if row["part"] == part]
+        if all(ends) and ends:
+            return Found(f"{said}; {part}: the loss of all {len(ends)} ceases to be finite", verdict(beside in match))
+        return Found(said, above(match[beside], match[part]))
 
     return judge
 

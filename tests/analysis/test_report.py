@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from analysis import report, studies, table
+from analysis.studies import comparison
 from configs.studies import base, vit_data_scaling
 from errors import UserError
 from studies import grid
+from training import mishaps
 
 SIZES = (500, 1500, 5000, 15_000)
 
@@ -212,6 +214,26 @@ def test_a_diverged_run_is_marked_and_not_averaged(tmp_path, loss, said):
     assert "| ViT | 500 | 3 (1 diverged) | 10 |" in text
     assert text.count("90.00 ± 0.00 %") == len(one.runs) + 1  # of every point, and of the figure
     assert "not shown: 1 of 24 runs, diverged" in (tmp_path / "figures" / "comparison.svg").read_text()
+
+
+def test_a_run_that_its_loss_ended_has_diverged(tmp_path):
+    one = study(base.figure("comparison", variant="model", metric="test/accuracy"))
+    rows = made_up(one, lambda job: 0.9)
+    reason = f"error: {mishaps.NOT_FINITE} at step 7. Nothing was saved yet."
+    rows[0] = {key: value for key, value in rows[0].items() if "/" not in key} | {"state": "unfinished"}
+    rows[0]["reason"] = reason
+    text = text_of(tmp_path, one, rows)
+    assert "24 of 24 runs, 3 seeds" in text
+    assert "Not finished" not in text
+    assert f"- {rows[0]['run']}: {mishaps.NOT_FINITE}" in text
+    assert "| ViT | 500 | 3 (1 diverged) | 10 |" in text
+
+
+def test_names_that_do_not_fit_side_by_side_are_slanted():
+    rows = made_up(study(), lambda job: 0.9)
+    for name, angle in (("model", 0), ("run", 30)):
+        picture = comparison.draw(rows, variant=name, metric="test/accuracy").picture
+        assert {text.get_rotation() for text in picture.axes[0].get_xticklabels()} == {angle}
 
 
 def test_a_study_whose_runs_all_diverged_says_so(tmp_path):
