@@ -49,8 +49,9 @@ def draw(
             f"{_difference(own, variant, metric, best, sign)}"
         )
     names = [literal(value) for value in variants]
-    slanted = dict(rotation=30, ha="right") if sum(map(len, names)) > WIDE else {}
-    axes.set_xticks(range(len(variants)), names, **slanted)
+    axes.set_xticks(range(len(variants)), names)
+    if sum(map(len, names)) > WIDE:
+        axes.set_xticklabels(names, rotation=30, ha="right")
     finish(axes, variant, metric, legend=bool(series))
     return Drawn(picture, lines, numbers)
 
