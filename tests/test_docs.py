@@ -110,7 +110,8 @@ def test_a_command_parses(typed, folder, configured, monkeypatch):
         arguments = commands._parse(sys.argv, config)
         if "config" in commands.FLAGS:
             config = commands.FLAGS.config
-            (configs.check_set if config.get("recipe") else configs.check)(config)  # with a recipe the rest follows from data
+            of_data = config.get("recipe")  # the rest of its keys follows from the data
+            (configs.check_set if of_data else configs.check)(config)
         parsed.append(arguments)
 
     with mock.patch.object(commands, "run", run):
