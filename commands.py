@@ -20,7 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import storage
-from errors import DiskFull, ServiceError, UserError, closest_keys, explained, nearest
+from errors import DiskFull, ServiceError, UserError, closest_keys, command, explained, nearest
 from lookup import Json
 
 FLAGS = flags.FLAGS
@@ -325,7 +325,7 @@ def _config(argv: list[str], default: str) -> tuple[ConfigDict, list[str]]:
 
     if "config" not in _own:  # a command that works on a trained run: its config is in the workdir
         if not (workdir := _value(argv, "workdir")):
-            raise UserError("--workdir=FOLDER of a training run is needed, such as --workdir=runs/vit_digits.")
+            raise UserError("--workdir=FOLDER of a training run is needed, such as --workdir=runs/vit_digits")
         return saved_config(path(workdir)), argv
     global _config_name
     _config_name = _value(argv, "config") or default
@@ -344,7 +344,8 @@ def _study(argv: list[str]) -> tuple[ConfigDict, list[str]]:
     file, _, variant = _config_name.partition(":")
     study = config_file.read(f"--study={_config_name}", "configs/studies", file, variant)
     if "runs" not in study:
-        raise UserError(f"--study={_config_name} is the config of one run: train.py --config={_config_name}.")
+        train = command("train.py", f"--config={_config_name}")
+        raise UserError(f"--study={_config_name} is the config of one run: {train}")
     return study, [a for a in argv if not a.startswith("--study=")]
 
 

@@ -46,7 +46,7 @@ import storage
 import weights
 from data import published
 from data.tokenizer import Reader
-from errors import UserError, command
+from errors import UserError, command, flag
 from experiment import Run, exported, init_from, record, restore
 from experiment import config as configs
 from training import step
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> None:
     if target.suffix not in USUAL:
         item += ' and --classes="a cat,a dog"' if found.channels and found.vocabulary else ""
         print(f"{target} is a run. Next, with {item} after it: {command('predict.py', f'--workdir={target}')}")
-        print(f"A run begins with it by --config.init_from={target}")
+        print(f"A run begins with it by {flag('config.init_from', target)}")
 
 
 def check(source: Path, target: Path) -> None:

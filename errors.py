@@ -74,6 +74,11 @@ def command(script: str, *arguments: str) -> str:
     return shlex.join([_python(), _from_here(os.path.join(ROOT, script)), *arguments])
 
 
+def flag(name: str, value: object) -> str:
+    """A flag as it can be pasted: quoted where its value has a space."""
+    return shlex.quote(f"--{name}={value}")
+
+
 def module(name: str, *arguments: str) -> str:
     """The same of a module of an installed library.
 

@@ -21,7 +21,7 @@ import numpy as np
 import input_pipeline
 import storage
 import weights as published
-from errors import UserError
+from errors import UserError, flag
 from experiment import record, restore
 from experiment.run import Run
 from experiment.settings import Experiment
@@ -176,7 +176,7 @@ def read(source: str, new: Run | None = None, fresh: tuple[str, ...] = ()) -> tu
     if new and not anew and (new.pipeline.readers and run.pipeline.readers) and _words(new) != _words(run):
         raise UserError(
             f"config.init_from={source} has another tokenizer than config.data: its words would get the embeddings of "
-            f"others. Take --config.data.tokenizer={folder}, or add embedding/.* to config.init_fresh."
+            f"others. Take {flag('config.data.tokenizer', folder)}, or add embedding/.* to config.init_fresh."
         )
     params = transplant.written_out(published.flat(jax.device_get(run.devices.get_state(state).eval_params)))
     kind, base = type(run.model), type(run.model).__bases__[0]
@@ -219,7 +219,7 @@ def numbered(run: Run, file: published.Weights, source: str, fresh: tuple[str, .
     if kept and run.pipeline.readers and _differ(run.pipeline.readers, input_pipeline.tokenizers(parts(source)[0])):
         raise UserError(
             f"{source} has another tokenizer than config.data.tokenizer={run.config['data'].get('tokenizer')}: its "
-            f"words would get the embeddings of others. Take --config.data.tokenizer={source}, or add "
+            f"words would get the embeddings of others. Take {flag('config.data.tokenizer', source)}, or add "
             f"{next(iter(kept))} to config.init_fresh."
         )
     return params if order is None else published.numbered(params, kept, order)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 import lookup
 import weights
-from errors import UserError
+from errors import UserError, flag
 from experiment import config as configs
 from experiment import init_from, record
 from experiment.build import build
@@ -46,8 +46,8 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     if (workdir / record.FILE).exists() and (saved := record.read(workdir)).get("recipe") == config.recipe:
         if (name := saved["data"]["name"]) != config.data.name:
             raise UserError(
-                f"{workdir} holds a run on other data: to go on with it, --config.data.name={name}; for a new run "
-                f"choose another workdir, such as --workdir={workdir}_2."
+                f"{workdir} holds a run on other data: to go on with it, {flag('config.data.name', name)}; for a new "
+                f"run choose another workdir, such as {flag('workdir', f'{workdir}_2')}"
             )
         _fill(config, flatten_dict({key: value for key, value in saved.items() if key in config}, sep="."))
         return _closed(config), []

@@ -174,7 +174,7 @@ def _changed(run: Run, saved: dict[str, str], found: dict[str, str]) -> list[str
     if lines and run.config["data"]["changed"] == "stop":
         raise UserError(
             f"the training data changed since the run in {run.workdir} began: {'; '.join(lines)}. Put them back, "
-            "choose another --workdir, or go on with what there is now by --config.data.changed=continue."
+            "choose another --workdir, or go on with what there is now by --config.data.changed=continue"
         )
     return lines
 

@@ -191,7 +191,7 @@ class Run:
         which = f"those of every {both:,} steps and the last" if 0 < both < self.steps else "the last"
         return [
             f"Of the evaluations, config.checkpoint.keep_best sees only {which}, whose steps are saved; all by "
-            f"--config.checkpoint.every_steps={every}."
+            f"--config.checkpoint.every_steps={every}"
         ]
 
     def _due(self, step: int, every: int) -> bool:

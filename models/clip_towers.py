@@ -157,7 +157,7 @@ class TextTower(nn.Module):
         if self.form == "siglip" and length < self.max_length:  # a text would be read at a place that was never its end
             raise UserError(
                 f"SigLIP reads a text at the last of its {self.max_length} places, and a row has {length}: set "
-                f"--config.data.max_length={self.max_length}, or train a model with --config.model.max_length={length}."
+                f"--config.data.max_length={self.max_length}, or train a model with --config.model.max_length={length}"
             )
         embed = nn.Embed(
             self.vocabulary, blocks.width, embedding_init=nn.initializers.normal(0.02), dtype=dtype, name="embedding"

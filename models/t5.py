@@ -102,7 +102,7 @@ class Model(nn.Module):
         """Names the parts."""
         size, dtype = self.size, jnp.dtype(self.dtype)
         if self.source_vocabulary is not None:
-            raise UserError("config.model.name='t5' has one vocabulary for both sides: set --config.data.joint=true.")
+            raise UserError("config.model.name='t5' has one vocabulary for both sides: set --config.data.joint=true")
         if self.buckets % 4 or self.max_distance <= self.buckets // 2:
             raise UserError(
                 f"config.model.buckets={self.buckets} must divide by 4, and half of them must be less than "

@@ -107,7 +107,7 @@ class Model(nn.Module):
         if self.tie == "all" and self.source_vocabulary is not None:
             raise UserError(
                 "config.model.tie='all' needs one vocabulary for both languages: set --config.data.joint=true or "
-                "--config.model.tie=target."
+                "--config.model.tie=target"
             )
         embed = partial(
             nn.Embed, features=size.width, embedding_init=nn.initializers.normal(size.width**-0.5), dtype=dtype

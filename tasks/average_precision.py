@@ -30,7 +30,7 @@ class Metrics:
 
     def __init__(self, classes: Sequence[str]):
         if find_spec("pycocotools") is None:  # told before the first step
-            raise UserError(f"COCO's AP needs pycocotools: {installs()}, or set --config.task.ap=False.")
+            raise UserError(f"COCO's AP needs pycocotools: {installs()}, or set --config.task.ap=False")
         self._classes = classes
         self._images: dict[int, tuple[int, int]] = {}
         self._truths: list[dict[str, object]] = []

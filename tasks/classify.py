@@ -44,7 +44,7 @@ class Task(tasks.Task):
         if outputs == 1:
             raise UserError(
                 "config.task.name=classify tells classes apart, and the data have one class, or numbers: for numbers "
-                "(config.data.numbers=True) set --config.task.name=regress."
+                "(config.data.numbers=True) set --config.task.name=regress"
             )
 
     @property

@@ -193,7 +193,7 @@ class Task(tasks.Task):
 
 def _detections(found: object) -> Detections:
     if not isinstance(found, Detections):
-        raise UserError("the task needs boxes of the model: choose --config.model.name=detr.")
+        raise UserError("the task needs boxes of the model: choose --config.model.name=detr")
     return found
 
 

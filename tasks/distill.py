@@ -47,7 +47,7 @@ class Task(classify.Task):
             return super().sums(apply, batch, train)
         logits = apply(*[batch[name] for name in self.inputs])
         if logits.ndim != 3:
-            raise UserError("config.task.name=distill needs a model of two heads: set --config.model.head=distilled.")
+            raise UserError("config.task.name=distill needs a model of two heads: set --config.model.head=distilled")
         sums = super().sums(lambda *_: logits[:, 0], batch, train)  # type: ignore[arg-type]
         if "teacher" not in batch:  # a plan, which has only the student
             return sums

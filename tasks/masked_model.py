@@ -63,7 +63,7 @@ class Task(tasks.Task):
         if not isinstance(logits, tuple):
             raise UserError(
                 "config.data.next_sentence=True makes pairs of texts, and the model does not say whether the second "
-                "follows the first: set --config.model.next_sentence=True."
+                "follows the first: set --config.model.next_sentence=True"
             )
         words, following = tasks.returned(
             logits, "logits of the hidden tokens and of the next sentence", (*target.shape, None), FOLLOWING

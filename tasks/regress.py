@@ -33,7 +33,7 @@ class Task(tasks.Task):
         if outputs != 1:
             raise UserError(
                 f"config.task.name=regress predicts one number, and the data have {outputs} classes: set "
-                "--config.data.numbers=True, or --config.task.name=classify."
+                "--config.data.numbers=True, or --config.task.name=classify"
             )
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:

@@ -239,7 +239,7 @@ def check_start(start: str, lacks: Collection[str]) -> None:
       UserError: it is among those that the vocabulary `lacks`.
     """
     if start in lacks:
-        raise UserError(f"this tokenizer has no id for config.task.start={start!r}: set --config.task.start=pad.")
+        raise UserError(f"this tokenizer has no id for config.task.start={start!r}: set --config.task.start=pad")
 
 
 def shift_right(target: Int[Array, "B T"], segment: Int[Array, "B T"], first: int = BOS) -> Int[Array, "B T"]:

@@ -65,7 +65,7 @@ def trained(tmp_path_factory) -> Path:
         ),
         (
             ["study.py", "--study=configs/vit_digits.py"],
-            "is the config of one run: train.py --config=",
+            "train.py --config=configs/vit_digits.py",
         ),
         (
             ["convert.py", "configs", "model.onnx"],

@@ -45,13 +45,15 @@ NAMED = {
 
 
 def written() -> list[str]:
-    """The commands that have a line of their own in the documents, "train.py --config=...", with a run for RUN."""
+    """The commands that have a line of their own in the documents, or a row of README's table of families, as
+    "train.py --config=...", with a run for RUN."""
     found = {}
     for path in ("README.md", "docs/guide.md", "configs/README.md", "docs/plan.md", "launch/README.md"):
         section = ""
         for line in (ROOT / path).read_text().splitlines():
             section = line.strip("# ") if line.startswith("#") else section
-            for part in line.strip().split(" && "):
+            parts = re.findall(r"`([^`]*)`", line) if line.startswith("| [") else line.strip().split(" && ")
+            for part in parts:
                 if match := LINE.fullmatch(part.strip()):
                     words = shlex.split(match[1].partition(" < ")[0], comments=True)
                     named = f"--workdir=runs/{SECTIONS.get(section, 'vit_digits')}"
@@ -107,7 +109,9 @@ def test_a_command_parses(typed, folder, configured, monkeypatch):
     def run(main: object, description: str, config: str = "") -> None:
         arguments = commands._parse(sys.argv, config)
         if "config" in commands.FLAGS:
-            configs.check(commands.FLAGS.config)
+            config = commands.FLAGS.config
+            of_data = config.get("recipe")  # the rest of its keys follows from the data
+            (configs.check_set if of_data else configs.check)(config)
         parsed.append(arguments)
 
     with mock.patch.object(commands, "run", run):
@@ -142,3 +146,13 @@ def test_the_examples_of_linen_and_nnx_run(folder, monkeypatch):
     assert len(blocks) == 5
     (folder / "typed.py").write_text("\n".join(blocks))  # one after another, as a reader types them
     runpy.run_path(str(folder / "typed.py"))
+
+
+def test_no_flag_that_is_proposed_ends_in_a_full_stop():
+    """It would be pasted with it. What stands for a value is in capitals: FILE, VALUE."""
+    ends = re.compile(r'--[a-z_.]+=[^\s"A-Z][^\s"]*\."')
+    rooms = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+    code = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    lines = [line for path in code for line in path.read_text().splitlines() if not line.strip().endswith('"""')]
+    assert len(lines) > 10_000
+    assert [line for line in lines if ends.search(line)] == []

@@ -1,6 +1,7 @@
 """Own data in one command: what is found in a person's folder, and what follows from it."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,7 @@ def test_labels_that_are_numbers_are_learned_as_such_where_that_is_asked_for(tmp
     rows = "".join(f"{words}\t{i % 7 / 2}\n" for i, words in enumerate(GERMAN))
     data = {"data.name": str(written(tmp_path / "a.tsv", "text\tlabel\n" + rows)), "parallel.mode": "mesh"}
     _, lines = open_keys.resolve(configs.load("configs/my_sentences.py:debug", data), tmp_path / "run")
-    assert "To learn them as numbers: --config.data.numbers=True --config.task.name=regress." in "\n".join(lines)
+    assert any(line.endswith("numbers: --config.data.numbers=True --config.task.name=regress") for line in lines)
     changes = {"data.numbers": True, "task.name": "regress"}
     config, lines = open_keys.resolve(configs.load("configs/my_sentences.py:debug", data | changes), tmp_path / "run")
     assert lines[0].startswith("Your data: 32 texts with numbers")
@@ -315,6 +316,25 @@ def test_data_that_are_not_as_expected_are_one_line_that_says_what_is(kind, make
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("images", lambda root: images(root / "my data").parent),
+        ("images", lambda root: texts(root)),
+        ("boxes", lambda root: boxes(root) / "annotations.json"),
+        ("sentences", lambda root: texts(root)),
+    ],
+)
+def test_a_flag_that_is_proposed_can_be_pasted(kind, make, tmp_path):
+    root = tmp_path / "my photos"
+    root.mkdir()
+    with pytest.raises(UserError) as error:
+        input_pipeline.survey({"kind": kind, "name": str(make(root))})
+    flag, _, name = shlex.split(str(error.value))[-1].partition("=")
+    assert flag == "--config.data.name"
+    assert Path(name).exists()
+
+
 def test_a_text_decides_how_long_its_windows_are_and_how_far_a_token_sees(tmp_path):
     name = str(texts(tmp_path / "texts") / "book.txt")  # of 4,000 characters or so
 
@@ -364,7 +384,7 @@ def test_names_that_may_begin_at_one_are_said(tmp_path):
     section = {"kind": "masks", "name": str(masks(tmp_path, (1, 2, 3), "sky\nroad\ncar\n"))}
     survey = surveys.of("masks", section)
     assert "have 3, which no class is" in survey.notes[-1]
-    assert "If 'sky' is their number 1: --config.data.first_class=1." in survey.notes[-1]
+    assert "If 'sky' is their number 1: --config.data.first_class=1" in survey.notes[-1]
     survey = surveys.of("masks", section | {"first_class": 1})
     assert survey.keys["ignored"] == (255,)
     assert not any("no class is" in note for note in survey.notes)

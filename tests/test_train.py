@@ -52,7 +52,7 @@ def test_evaluations_that_keep_best_cannot_see_are_told(every, saved, best, seen
     assert bool(said) == bool(seen)
     for line in said:
         assert f"sees only {seen}" in line
-        assert line.endswith(f"--config.checkpoint.every_steps={every}.")
+        assert line.endswith(f"--config.checkpoint.every_steps={every}")
 
 
 def states_equal(a: Path, b: Path, step: int) -> None:

@@ -113,7 +113,7 @@ class Checkpoints:
             elif self.damaged == "refuse":
                 raise UserError(
                     f"the checkpoint of step {step} in {self.folder} is damaged: {damage}. Put back a copy of it, or "
-                    "use the newest good one with --config.checkpoint.damaged=fall_back."
+                    "use the newest good one with --config.checkpoint.damaged=fall_back"
                 )
             elif not told:
                 self._report(f"the checkpoint of step {step} in {self.folder} is damaged and not used: {damage}.")

@@ -109,7 +109,7 @@ def make(
     if name.startswith("schedule_free") and settings.schedule != "constant":
         raise UserError(
             f"config.optim.schedule={settings.schedule!r} lowers the learning rate, which {name} does without: "
-            "take --config.optim.schedule=constant."
+            "take --config.optim.schedule=constant"
         )
     rate, strength = _schedule(settings, total_steps), _strength(settings, total_steps)
     try:

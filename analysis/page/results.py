@@ -119,7 +119,8 @@ def part(subject: Subject, rows: Sequence[log.Row]) -> Html | None:
     head = ["Metric", "Split", *(number(x, "th") for x in ("Value", "95 % interval", "Best", "Examples"))]
     used = [i for i in range(len(head)) if i < 3 or any(line[i] != number("") for line in lines)]
     head, lines = [head[i] for i in used], [[line[i] for i in used] for line in lines]
-    note = f"At step {last['step']:,}, the last of {len(evaluated):,} evaluations."
+    times = len(evaluated)
+    note = f"At step {last['step']:,}, the {f'last of {times:,} evaluations' if times > 1 else 'only evaluation'}."
     if any(interval(key.rpartition("/")[2], 0.5, unit, 1) for key in metrics):
         note += " Intervals are Wilson's for a share of that many examples; how much seeds differ is not in them."
     return section(

@@ -17,7 +17,7 @@ from data.order import Plan, Tensor
 from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
 from data.tokenizer import Reader
-from errors import UserError, shown
+from errors import UserError, flag, shown
 from lookup import Json
 from lookup import Section as Section
 
@@ -298,7 +298,8 @@ class Base(Generic[Opened, S]):
           UserError: what is given holds no items, or is the name of a file where texts are read.
         """
         if self.rank == 0 and os.path.isfile(argument) and os.path.splitext(argument)[1]:
-            raise UserError(f"{shown(argument)} is a file, not {self.item}: --file={shown(argument)} reads its lines.")
+            lines = flag("file", shown(argument))
+            raise UserError(f"{shown(argument)} is a file, not {self.item}: {lines} reads its lines.")
         return [argument]
 
     def example(self) -> str:
@@ -376,7 +377,7 @@ def check_batch(batch_size: int, feed: Feed) -> None:
         nearest = max(1, round(batch_size / parts)) * parts
         raise UserError(
             f"config.data.batch_size={batch_size} does not divide by {feed.divisor} devices x {feed.accumulate} "
-            f"micro-batches: try --config.data.batch_size={nearest}."
+            f"micro-batches: try --config.data.batch_size={nearest}"
         )
 
 

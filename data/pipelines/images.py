@@ -317,7 +317,7 @@ class Pipeline(Pictures):
                 image = 255 - image
                 notes.append(
                     f"{what} has a {OTHER[self._background]} background and the training images a {self._background} "
-                    "one: it is inverted. To leave it as it is: --config.data.invert=never."
+                    "one: it is inverted. To leave it as it is: --config.data.invert=never"
                 )
             images.append(augment.normalise(image, self.mean, self.std).numpy())
         return {"image": np.stack(images)}, notes

@@ -161,7 +161,7 @@ def _fits(archive: zipfile.ZipFile, keys: list[str], path: Path, limit_mb: int) 
     if size > max(limit_mb << 20, path.stat().st_size):
         raise UserError(
             f"{path} unpacks to {size >> 20:,} MiB. If that is right, allow it with "
-            f"--config.data.memory_limit_mb={(size >> 20) + 1}."
+            f"--config.data.memory_limit_mb={(size >> 20) + 1}"
         )
 
 

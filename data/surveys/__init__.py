@@ -7,7 +7,6 @@ Only what config.data leaves open is looked for: a key that is set stays as it i
 """
 
 import re
-import shlex
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TypeVar
 import lookup
 import storage
 from data.slices import SAME
-from errors import UserError, shown
+from errors import UserError, flag, shown
 from lookup import Section, Value
 
 T = TypeVar("T")
@@ -83,8 +82,13 @@ def place(section: Section, beside: bool = False, folder: bool = False) -> Path:
         raise UserError(f"config.data.name={section['name']}: there is no such file or folder.{there}")
     if folder and path.is_file():
         around = path.parent.parent if path.parent.name == "annotations" else path.parent  # of COCO's JSON
-        raise UserError(f"config.data.name={section['name']} is a file: name its folder, --config.data.name={around}.")
+        raise UserError(f"config.data.name={section['name']} is a file: name its folder, {named(around)}")
     return path
+
+
+def named(*paths: object) -> str:
+    """The flag for other data, as it can be pasted."""
+    return flag("config.data.name", ",".join(map(str, paths)))
 
 
 def check_apart(section: Section, workdir: Path) -> None:
@@ -140,9 +144,9 @@ def scored(found: dict[str, str], whole: str, examples: int) -> tuple[dict[str, 
     train = found.get("train", whole)
     if "validation" in found:
         test = found.get("test")
-        flag = shlex.quote(f"--split={test}")
+        score = flag("split", test)
         later = (
-            (f"The split {test!r} is not used: to score it, end the evaluate.py command with {flag}.",) if test else ()
+            (f"The split {test!r} is not used: to score it, end the evaluate.py command with {score}.",) if test else ()
         )
         return {"train_split": train, "eval_splits": (found["validation"],)}, later
     if "test" in found:

@@ -11,7 +11,7 @@ from data.batches import reason
 from data.order import tensorflow
 from data.sources import Labelled, Source
 from data.sources.label_images import LABELS
-from data.surveys import Survey, among, in_use, place, sample, splits, training
+from data.surveys import Survey, among, in_use, named, place, sample, splits, training
 from errors import UserError, shown
 from lookup import Section, Value
 
@@ -65,13 +65,13 @@ def _kind(path: Path, source: str | None) -> tuple[dict[str, str], str, str]:
     if len(folders) == 1 and lists:
         raise UserError(
             f"{path} has one folder, {folders[0]!r}, and lists: name the one that says each image's class, "
-            f"--config.data.name={path / lists[0]}."
+            f"{named(path / lists[0])}"
         )
     if len(folders) == 1 and listing.folders(path / folders[0])[0]:
-        raise UserError(f"{path} holds one folder: --config.data.name={path / folders[0]}.")
+        raise UserError(f"{path} holds one folder: {named(path / folders[0])}")
     if not folders:
-        hint = f"; or name a list, --config.data.name={path / lists[0]}" if lists else ""
-        raise UserError(f"{path} has no folders of classes. Expected is {EXPECTED}{hint}.")
+        hint = f"; or name a list, {named(path / lists[0])}" if lists else "."
+        raise UserError(f"{path} has no folders of classes. Expected is {EXPECTED}{hint}")
     return {}, "all", "folder"
 
 

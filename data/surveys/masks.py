@@ -77,7 +77,7 @@ def survey(section: Section) -> Survey:
     if beyond and "ignored" not in section:
         line = f"Label images have {', '.join(map(str, beyond))}, which no class is: left out of loss and score."
         if not own and beyond == [first + len(names)]:  # as where the names are of 1, 2 ..., and 0 is unlabelled
-            line += f" If {names[0]!r} is their number {first + 1}: --config.data.first_class={first + 1}."
+            line += f" If {names[0]!r} is their number {first + 1}: --config.data.first_class={first + 1}"
         lines += (line,)
     words = f"{train.size:,} images with {len(names)} classes of pixels, mostly {height}x{width}"
     return Survey(keys, train.size, len(names), words, (height, width), notes=lines)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from data import listing, text
-from data.surveys import Survey, among, place, splits, tokenizer, training
+from data.surveys import Survey, among, named, place, splits, tokenizer, training
 from data.text import table
 from errors import UserError
 from lookup import Section
@@ -58,7 +58,7 @@ def _kind(path: Path) -> tuple[dict[str, str], str, str, tuple[str, ...]]:
     if "train" in (found := splits(two)):
         return found, "train", "files", two[found["train"]]
     if len(files) == 2:
-        raise UserError(f"{path} has two files, of no split: name them, --config.data.name={files[0]},{files[1]}.")
+        raise UserError(f"{path} has two files, of no split: name them, {named(*files)}")
     raise UserError(f"{path} has no parallel text for training. Expected is {EXPECTED}.")
 
 

@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from data import listing, text
-from data.surveys import Survey, among, in_use, place, splits, tokenizer, training
+from data.surveys import Survey, among, in_use, named, place, splits, tokenizer, training
 from data.text.table import SUFFIXES
 from errors import UserError
 from lookup import Section
 
 LONG = 0.98  # of the texts are no longer
-AS_NUMBERS = "--config.data.numbers=True --config.task.name=regress."
+AS_NUMBERS = "--config.data.numbers=True --config.task.name=regress"
 EXPECTED = (
     "a table FILE.csv or FILE.tsv with columns text and label; a folder with train.csv, val.csv ...; or a folder for "
     "each class, FOLDER/CLASS/x.txt or FOLDER/train/CLASS/x.txt"
@@ -53,7 +53,7 @@ def _kind(path: Path) -> tuple[dict[str, str], str, str]:
     if "train" in (found := splits(folders)):
         return found, "all", "class_folders"
     if tables:
-        raise UserError(f"{path} has no train.csv: name a table of it, --config.data.name={path / tables[0]}.")
+        raise UserError(f"{path} has no train.csv: name a table of it, {named(path / tables[0])}")
     if not folders:
         raise UserError(f"{path} has neither tables nor folders. Expected is {EXPECTED}.")
     return {}, "all", "class_folders"

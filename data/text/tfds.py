@@ -90,7 +90,7 @@ def _translate_folder(folder: Path) -> Tfds:
         if path.name.count(".") != 2:
             raise UserError(
                 f"{folder}: tfds.TranslateFolder takes every file for LANGUAGE.SPLIT.txt, and {path.name} is none. "
-                "Take it away, or read the folder with --config.data.source=files."
+                "Take it away, or read the folder with --config.data.source=files"
             )
     try:
         return tfds.TranslateFolder(root_dir=str(folder))

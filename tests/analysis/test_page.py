@@ -77,6 +77,15 @@ def test_the_best_is_as_the_checkpoints_say_or_the_lowest_of_what_is_an_error():
     assert results.first({"test/loss": 1.0, "test/AP": 0.1}, "") == ["test/AP", "test/loss"]
 
 
+def test_the_results_say_how_many_evaluations_there_were():
+    run_ = SimpleNamespace(
+        config={"checkpoint": {}}, pipeline=SimpleNamespace(eval_splits=()), task=SimpleNamespace(unit="images")
+    )
+    rows = [{"step": step, "test/loss": 1.0} for step in (4, 5)]
+    assert "At step 4, the only evaluation." in str(results.part(SimpleNamespace(run=run_), rows[:1]))
+    assert "At step 5, the last of 2 evaluations." in str(results.part(SimpleNamespace(run=run_), rows))
+
+
 def test_after_a_run_of_several_hosts_the_page_is_a_command(tmp_path, monkeypatch):
     workdir = tmp_path / "a run"
     monkeypatch.setattr(jax, "process_count", lambda: 2)
