@@ -38,11 +38,13 @@ def read(path: Path, wanted: Container[str]) -> Vectors:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, EOFError, MemoryError) as error:
         problem = str(error) or "too little memory for what its first line claims"
+        clean, way = path.with_suffix(".clean.txt"), ""
         if "could not convert string to float" in problem:  # some words of GloVe's 840B have spaces
-            clean = path.with_suffix(".clean.txt")
-            problem += f". Leave out lines whose word has a space: awk 'NF <= {len(first)}' {path} > {clean}"
+            way = f" Leave out lines whose word has a space: awk 'NF <= {len(first)}' {path} > {clean}"
         kind = "binary" if path.suffix == ".bin" else "text"
-        raise UserError(f"{path} is not in word2vec's {kind} format, or was not fetched whole: {problem}.") from None
+        raise UserError(
+            f"{path} is not in word2vec's {kind} format, or was not fetched whole: {problem}.{way}"
+        ) from None
     found = {word: np.array(keyed[word]) for word in keyed.index_to_key if word in wanted}
     if not found:
         raise UserError(f"{path} has no vector for any token of this run's vocabulary: is it of another language?")
