@@ -57,6 +57,8 @@ FIGURES = {
     "seq2seq": "alignment",
     "detr": "queries",
     "clip": "retrieval",
+    "vivit": "mistakes",
+    "timesformer": "mistakes",
 }  # one that the family has, besides curves
 
 EXPLORERS = {
