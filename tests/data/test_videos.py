@@ -12,6 +12,7 @@ from PIL import Image
 from data import sources, videos
 from data.pipelines import clips
 from errors import UserError
+from experiment.items import readable
 
 
 def frame(level: int, size: tuple[int, int] = (30, 24)) -> Image.Image:
@@ -104,6 +105,8 @@ def test_a_person_gives_videos_folders_of_them_and_patterns(folder):
     assert there.items(str(test)) == every
     assert there.items(str(test / "dark" / "a")) == every[:1], "its files are frames"
     assert there.items(str(test / "*")) == every
+    with readable(there, [test, every[0]]) as found:
+        assert found == [*every, every[0]]
     assert there.items(str(test / "light" / "*.gif")) == there.items(every[3]) == every[3:]
     assert [there.truth(item) for item in every] == ["dark", "dark", "light", "light"]
     (test / "none").mkdir()
