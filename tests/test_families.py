@@ -296,6 +296,8 @@ def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypat
         assert Path(shutil.which(python) or python).exists()
         command(*arguments)
     assert {"evaluate.py", "visualize.py"} <= parsed.keys()
+    if "--classes" in after:
+        run.pipeline.ask = ("a cat", "a dog")
     if family != "vit":  # whose digits are no files
         run.pipeline.read(parsed["predict.py"])
 
