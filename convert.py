@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> None:
         compares = found.channels and found.vocabulary and not found.classes  # images with texts: it tells none apart
         named = not compares and (found.classes or found.channels)
         numbers = config.data.get("numbers", False)
-        classes = class_names(found, flags.classes) if named and not numbers else [] if compares else None
+        classes = class_names(found, flags.classes, source) if named and not numbers else [] if compares else None
         notes = written_as(config, copy if copy.is_dir() else copy.parent)
         with storage.written(target) as made:
             item = make_run(found, config, classes, source, made)
@@ -297,11 +297,15 @@ def _given(key: str) -> bool:
     return any(argument.removeprefix("--").split("=")[0] == key for argument in sys.argv)
 
 
-def class_names(found: weights.Weights, path: str | None) -> list[str]:
+def class_names(found: weights.Weights, path: str | None, source: Path) -> list[str]:
     """The names of the head's classes: the file's, or those that stand beside the weights, or numbers."""
     if not found.classes:
+        name, of_clips = found.model["name"], ("vivit", "video_mae", "timesformer")
+        config = f"configs/video_kinetics400.py:{name}" if name in of_clips else "configs/my_images.py"
+        flags = (f"--config={config}", "--config.data.name=FOLDER", f"--config.init_from={source}")
         raise UserError(
-            "these weights have no head and tell no classes: begin a run from them with --config.init_from."
+            f"these weights have no head and tell no classes: a run on yours begins with them, "
+            f"{command('train.py', *flags)}"
         )
     if not path:
         return list(found.names) or [str(i) for i in range(found.classes)]

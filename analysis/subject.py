@@ -115,6 +115,11 @@ class Subject:
         return "image" in self.run.task.inputs
 
     @property
+    def reads_clips(self) -> bool:
+        """Whether the model is called with clips."""
+        return "clip" in self.run.task.inputs
+
+    @property
     def reads_tokens(self) -> bool:
         """Whether the model is called with token ids and nothing else."""
         spec = self.run.pipeline.spec

@@ -4,6 +4,7 @@
     python train.py --config=configs/clip_coco.py:B/32 --config.init_from=FOLDER --config.data.tokenizer=FOLDER
     python convert.py SIGLIP.npz runs/siglip --config=configs/clip_coco.py:siglip+B/16 --config.data.tokenizer=FOLDER
 
+Your own captions (README.md, Adding things): --config.data.source=captioned --config.data.name=DIR.
 With --config.data.name=cifar10 and --config.data.templates="('a photo of a {}.',)" evaluate.py classifies that set.
 """
 

@@ -5,7 +5,8 @@
 
 FOLDER has a folder for each split, in it one for each class, and in these videos or folders of frames; or give
 --config.data.source=tfds --config.data.clip=video and the name of a set. VIT is a ViT's weights or run, whose patches
-become the central frames of tubelets. MODEL:
+become the central frames of tubelets. A TimeSformer's own weights, or a factorised ViViT's, keep what they know of time
+by --config.init_fresh="('head/.*',)". MODEL:
 
 - vivit: B/16x2, 32 frames two apart, 4 x 3 views (2103.15691, section 4.1). Published: 79.9 %
 - vivit_factorised: the same with an encoder of space and one of time. Published: 78.4 %

@@ -39,7 +39,7 @@ def readable(pipeline: Pipeline, items: Items) -> Iterator[list[str]]:
     Args:
       items: for a pipeline of texts, texts. For one of images: image files, folders (all image files in them, by name),
         PIL images, and arrays uint8, or float from 0 to 1: (height, width), (height, width, 1 or 3), or a batch of
-        these. For one of clips: files, folders of frames, and arrays (frames, height, width, channels).
+        these. For one of clips: files, folders of frames or of videos, and arrays (frames, height, width, channels).
 
     Raises:
       UserError: an item that is none of these.
@@ -78,9 +78,11 @@ def _greys(pipeline: Pipeline, items: np.ndarray) -> bool:
 
 
 def _named(pipeline: Pipeline, item: str | Image.Image | np.ndarray, folder: str, number: int) -> list[str]:
-    """One item as texts or paths, several of a folder of images."""
+    """One item as texts or paths, several of a folder of images or of videos."""
     if isinstance(item, str):
         path = os.path.expanduser(item) if pipeline.rank else item
+        if pipeline.rank == 4 and os.path.isdir(path):
+            return pipeline.items(path)
         return image_files(path) if pipeline.rank == 3 and os.path.isdir(path) else [path]
     if isinstance(item, Image.Image):
         return [_saved(item, Path(folder, f"image {number}.png"))]

@@ -49,7 +49,10 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
                 f"{workdir} holds a run on other data: to go on with it, {flag('config.data.name', name)}; for a new "
                 f"run choose another workdir, such as {flag('workdir', f'{workdir}_2')}"
             )
-        _fill(config, flatten_dict({key: value for key, value in saved.items() if key in config}, sep="."))
+        model = saved["model"] if config.init_from else {}  # which the weights decided
+        if model:
+            _become(config, model["name"])
+        _fill(config, flatten_dict({key: value for key, value in saved.items() if key in config}, sep="."), model)
         return _closed(config), []
     configs.check_set(config)
     choose = lookup.find("experiment.recipes", "choose", config.recipe)
@@ -58,16 +61,23 @@ def resolve(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     machine, start = _machine(given), beginning(given.get("init_from", ""))
     changes = {f"data.{key}": value for key, value in survey.keys.items()}
     changes |= choose(survey, Given(given), machine, start)
-    if start and not _derived(name := changes.get("model.name", config.model.name), config.model.name):
-        _forget_defaults(config.model)
-        configs.choose(config, "model.name", name)
-        configs.complete(config)
+    if start:
+        _become(config, changes.get("model.name", config.model.name))
     filled = _fill(config, hosts.shared("recipe", changes), start.model if start else {})
     if config.step.accumulate is None:
         run = build(_whole(config), workdir, pipeline_of=partial(input_pipeline.unread, survey=survey))
         count = hosts.shared("accumulate", micro_batches(run, machine))
         filled |= _fill(config, {"step.accumulate": count})
     return _closed(config), said(survey, machine, filled, bool(start))
+
+
+def _become(config: ConfigDict, name: str) -> None:
+    """Takes the model of this name, which weights are of, in place, with its own defaults."""
+    if _derived(name, config.model.name):
+        return
+    _forget_defaults(config.model)
+    configs.choose(config, "model.name", name)
+    configs.complete(config)
 
 
 def _derived(name: str, own: str) -> bool:

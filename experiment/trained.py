@@ -45,8 +45,8 @@ class Trained:
 
     Images are given as files, folders of files, PIL images, or arrays uint8, or float from 0 to 1, of shape (height,
     width), (height, width, channels) or (B, height, width, channels); they are resized and normalised as in an
-    evaluation. Clips are files, folders of frames, or arrays (frames, height, width, channels). Texts are str. A single
-    one counts as a list of one.
+    evaluation. Clips are files, folders of frames or of videos, or arrays (frames, height, width, channels). Texts
+    are str. A single one counts as a list of one.
 
     Attributes:
       run: the parts of the run.

@@ -333,6 +333,18 @@ def coloured(picture: np.ndarray) -> np.ndarray:
     return np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture
 
 
+def sheet(clip: np.ndarray) -> np.ndarray:
+    """Four frames of a clip, from its first to its last, as one picture, two beside each other.
+
+    Args:
+      clip: (*V, frames, height, width, channels), of whose views the first is shown.
+    """
+    frames = clip.reshape(-1, *clip.shape[-4:])[0]
+    first, second, third, last = frames[np.linspace(0, len(frames) - 1, 4).round().astype(int)]
+    rows = [np.concatenate(row, axis=1) for row in ([first, second], [third, last])]
+    return np.concatenate(rows, axis=0)
+
+
 def build(name: str, **arguments: object) -> Task:
     """The task of config.task."""
     return lookup.call("config.task", lookup.find("tasks", "Task", name), arguments)

@@ -123,6 +123,11 @@ class Task(tasks.Task):
         shown = {name: batch[name] for name in self.inputs if name in ("image", "tokens")}
         return rows | {"label": jnp.where(batch["mask"] > 0, batch["label"], -1)} | shown
 
+    @property
+    def pictured(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Clips, which are too large to be in the rows of a whole split."""
+        return ("clip",) if "clip" in self.inputs else ()
+
     def error(self, row: Mapping[str, np.ndarray]) -> float | None:
         """The probability of a class that is not the true one, where it is the likeliest: the surest mistakes."""
         if row.get("label", -1) < 0:
@@ -145,9 +150,12 @@ class Task(tasks.Task):
         return Verdict(said == label, data.classes[said], data.classes[label], sure)
 
     def answer(self, row: Mapping[str, np.ndarray], data: Data, most: int = 5) -> Answer:
-        """The likeliest classes; of an image with a label, the image. data: with `classes`, their names."""
+        """The likeliest classes; of an image or a clip with a label, a picture. data: with `classes`, their names."""
         answer = tasks.likeliest(row["probability"], data.classes, most)
-        picture = tasks.coloured(data.picture(row["image"])) if {"image", "label"} <= row.keys() else None
+        picture = None
+        if "label" in row and (name := next((name for name in ("image", "clip") if name in row), "")):
+            shown = data.picture(row[name])
+            picture = tasks.coloured(tasks.sheet(shown) if name == "clip" else shown)
         return replace(answer, picture=picture, choice=data.classes[int(row["probability"].argmax())])
 
 

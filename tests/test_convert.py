@@ -111,17 +111,19 @@ def test_classes_that_differ_in_number(published, tmp_path):
     (tmp_path / "names.txt").write_text("ant\nbee\n")
     found = weights.read(published)
     with pytest.raises(UserError, match=r"the head has 5 classes, and --classes=.*names.txt names 2\."):
-        convert.class_names(found, str(tmp_path / "names.txt"))
+        convert.class_names(found, str(tmp_path / "names.txt"), published)
     with pytest.raises(UserError, match="cannot read --classes=nowhere: No such file"):
-        convert.class_names(found, "nowhere")
-    assert convert.class_names(found, None) == list("01234")
+        convert.class_names(found, "nowhere", published)
+    assert convert.class_names(found, None, published) == list("01234")
 
 
 def test_weights_without_a_head_are_no_classifier(drawn, tmp_path):  # noqa: F811
     params, model = drawn(outputs=0)
     weights.write(tmp_path / "a.npz", params, "google", model)
-    with pytest.raises(UserError, match="have no head and tell no classes"):
-        convert.class_names(weights.read(tmp_path / "a.npz"), None)
+    with pytest.raises(
+        UserError, match=r"no head and tell no classes.*train.py --config=configs/my_images.py .*a.npz$"
+    ):
+        convert.class_names(weights.read(tmp_path / "a.npz"), None, tmp_path / "a.npz")
 
 
 def test_a_mistake_is_one_line_and_exit_status_2():

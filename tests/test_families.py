@@ -57,6 +57,8 @@ FIGURES = {
     "seq2seq": "alignment",
     "detr": "queries",
     "clip": "retrieval",
+    "vivit": "mistakes",
+    "timesformer": "mistakes",
 }  # one that the family has, besides curves
 
 EXPLORERS = {
@@ -294,6 +296,8 @@ def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypat
         assert Path(shutil.which(python) or python).exists()
         command(*arguments)
     assert {"evaluate.py", "visualize.py"} <= parsed.keys()
+    if "--classes" in after:
+        run.pipeline.ask = ("a cat", "a dog")
     if family != "vit":  # whose digits are no files
         run.pipeline.read(parsed["predict.py"])
 

@@ -263,6 +263,28 @@ def test_a_run_begins_with_the_model_of_its_weights(tmp_path, monkeypatch):
     assert "these weights" in "\n".join(lines)
 
 
+DINOV2 = {"layer_scale": 1.0, "registers": 4, "key_bias": False, "norm_epsilon": 1e-5, "positions": "rotary"}
+
+
+@pytest.mark.parametrize("name", ["my_images", "my_masks"])
+def test_a_run_that_goes_on_has_the_model_of_the_weights_that_it_began_with(tmp_path, monkeypatch, name):
+    model = {"name": "vit", "width": 8, "depth": 1, "mlp_dim": 8, "heads": 2, "patch": 14} | DINOV2
+    monkeypatch.setattr(open_keys.init_from, "check", lambda source: None)
+    monkeypatch.setattr(open_keys, "beginning", lambda _: open_keys.Start(model, {}, parameters=1000, side=14))
+    root = {"my_images": images, "my_masks": masks}[name](tmp_path / "data")
+    given = {"data.name": str(root), "init_from": "folder"}
+    begun, _ = open_keys.resolve(configs.load(f"configs/{name}.py", given), tmp_path / "run")
+    assert {key: begun.model[key] for key in DINOV2} == DINOV2
+    (tmp_path / "run").mkdir()
+    record.write(tmp_path / "run", configs.plain(begun))
+    again, _ = open_keys.resolve(configs.load(f"configs/{name}.py", given), tmp_path / "run")
+    assert json.loads(json.dumps(configs.plain(again))) == json.loads(json.dumps(configs.plain(begun)))
+    if name == "my_images":  # whose config has these keys before the weights are known
+        config = configs.load("configs/my_images.py", given | {"model.registers": 2})
+        config, _ = open_keys.resolve(config, tmp_path / "run")
+        assert config.model.registers == 2, "which is refused later: it differs from the run's"
+
+
 def test_weights_of_a_vit_become_a_segmenters(tmp_path, monkeypatch):
     """Of MAE, whose decoder is another one; images are as wide and high as the data's, in whole patches."""
     size = {"width": 8, "depth": 1, "mlp_dim": 8, "heads": 2, "patch": 14, "decoder_depth": 8}

@@ -4,12 +4,14 @@ Weights go by the paths of parameters with the layers written out: "encoder/bloc
 """
 
 import re
+import shlex
 from collections.abc import Container
 from math import isqrt
 
 import numpy as np
 
 from errors import UserError, nearest
+from models import paths
 from weights.trees import layers, written_out
 
 __all__ = ["Grid", "Weights", "fit", "resized", "written_out"]
@@ -85,10 +87,25 @@ def fit(
             "config.model of that one, or add it to config.init_fresh to leave it out."
         )
     anew = [path for path in shapes if path not in taken]
+    fitting = [name for path in anew for name in _fitting(path, shapes[path], found)]
     first = f"{len(taken)} of {len(shapes)} parameters from {source}"
     lists = [("begin anew", anew), ("left out", left_out)]
     notes = notes if len(notes) < 3 else [notes[0], f"and {len(notes) - 1} more"]
-    return taken, "; ".join([first, *(f"{what}: {', '.join(names)}" for what, names in lists if names), *notes]) + "."
+    line = "; ".join([first, *(f"{what}: {', '.join(names)}" for what, names in lists if names), *notes]) + "."
+    if any(paths.layer(name) for name in fitting):
+        others = [name for name in own if name not in fitting] + left_out
+        needed = tuple(pattern for pattern in fresh if any(_matches((pattern,), name) for name in others))
+        flag = shlex.quote(f"--config.init_fresh={needed}")
+        line += f" note: {source} has {len(fitting)} of those that begin anew; to take them over: {flag}"
+    return taken, line
+
+
+def _fitting(path: str, shape: tuple[int, ...], found: Weights) -> list[str]:
+    """The parameters at a path that the other model has with the same shape. Heads are left aside: they are of other
+    classes."""
+    places = [] if path.startswith("head/") else layers(path, shape)
+    wanted = ((name, shape if number is None else shape[1:]) for name, number in places)
+    return [name for name, each in wanted if name in found and found[name].shape == each]
 
 
 def resized(table: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -20,7 +20,7 @@ WIDE = 1.5  # times as wide as high: a picture that has a row of its own
 
 def lacks(subject: Subject) -> str:
     """A task that cannot say how wrong a row is."""
-    if not subject.reads_images:
+    if not (subject.reads_images or subject.reads_clips):
         return "the model reads no images"
     if type(subject.run.task).error is tasks.Task.error:
         return "its task does not say how wrong it is about an example"

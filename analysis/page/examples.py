@@ -96,7 +96,9 @@ class Examples:
         return [right[place] for _, place in sorted(order)]
 
     def picture(self, one: Seen) -> str | None:
-        """The image of an example as an address; None of a text."""
+        """The image of an example, or frames of its clip, as an address; None of a text."""
+        if self.subject.reads_clips and "clip" in one.example:
+            return pack.picture(tasks.sheet(self.subject.run.data.picture(one.example["clip"])))
         if not self.subject.reads_images or "image" not in one.example:
             return None
         return pack.picture(self.subject.run.data.picture(one.example["image"]))

@@ -10,6 +10,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeFloat, PositiveInt
 
 from data import sources
+from data.items import folder_class
 from data.order import Tensor, tensorflow
 from data.pipelines.augmentation import Share
 from data.pipelines.base import Batch, Change, Section, Spec, Split, of_rows
@@ -264,8 +265,14 @@ class Pipeline(Pictures):
         }
 
     def items(self, argument: str) -> list[str]:
-        """A video itself, or a folder of frames."""
-        return [argument]
+        """A video, a folder of frames, or the videos of a folder or of a pattern."""
+        from data.sources import videos
+
+        return videos.of_argument(argument)
+
+    def truth(self, item: str) -> str:
+        """The class that a folder above the video is named as."""
+        return folder_class(item, self.classes)
 
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Videos, animated pictures and folders of frames, as evaluation sees them: {"clip": float32 (n, ...)}.

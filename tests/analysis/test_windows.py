@@ -9,10 +9,12 @@ import pytest
 from analysis import windows
 from analysis.figures import class_maps, distance, mistakes
 from analysis.figures import windows as figure
+from analysis.page import examples
 from analysis.subject import Subject
 from experiment import scoring
 from models import detr, swin
 from models.trunks import Trunk
+from tasks.classify import Task as Classify
 from tasks.detect import Task as Detect
 from tasks.segment import Task
 
@@ -87,6 +89,29 @@ def test_a_figure_is_drawn_of_its_arrays_alone():
     assert mistakes.draw(arrays | {"mistake": np.array(["", ""])}).axes[0].get_title("left") == "0.900  x.jpg"
     named = mistakes.draw(arrays | {"mistake": np.array(["says 3, is 5", ""])})
     assert named.axes[0].get_title("left") == "says 3, is 5\nx.jpg"
+
+
+def test_clips_are_shown_by_four_frames_of_their_first_view():
+    task, data = Classify(inputs=("clip",)), SimpleNamespace(classes=("a", "b"), picture=lambda x: x / 10)
+    clip = np.arange(7.0)[:, None, None, None] * np.ones((3, 7, 4, 6, 1))
+    clip[1:] = 9.0  # other views
+    row = {"probability": np.array([0.2, 0.8]), "label": np.array(0), "index": np.array(5)}
+    run = SimpleNamespace(
+        task=task, data=data, predict=lambda *_: [{name: x[None] for name, x in row.items()}],
+        pipeline=SimpleNamespace(
+            eval_splits=("test",), called=lambda *_: "v.mp4",
+            eval_batches=lambda _: [{"clip": clip[None], "index": np.array([5])}],
+        ),
+    )  # fmt: skip
+    subject = Subject(run=run, restore=dict, load=dict)
+    assert mistakes.lacks(subject) == ""
+    arrays = mistakes.arrays(subject)
+    assert arrays["mistake"].tolist() == ["b (80%) for a"]
+    assert arrays["picture"].shape == (1, 8, 12, 3)
+    assert arrays["picture"][0, ::4, ::6, 0].round(6).tolist() == [[0.0, 0.2], [0.4, 0.6]]
+    seen = examples.Seen("v.mp4", {"clip": clip}, {}, None)
+    assert examples.Examples(subject).picture(seen).startswith("data:image/png")
+    assert task.answer({"probability": row["probability"]}, data).picture is None
 
 
 def test_the_worst_examples_come_first_whatever_their_batch():

@@ -12,6 +12,7 @@ from PIL import Image
 from data import sources, videos
 from data.pipelines import clips
 from errors import UserError
+from experiment.items import readable
 
 
 def frame(level: int, size: tuple[int, int] = (30, 24)) -> Image.Image:
@@ -96,6 +97,24 @@ def test_a_broken_video_stops_the_run_or_is_counted(folder, damage):
     assert sum(batch["mask"].sum() for batch in batches) == 3
     (line,) = there.unscored()
     assert line.startswith(f"test: 1 examples that could not be read are left out of the score, such as {path}")
+
+
+def test_a_person_gives_videos_folders_of_them_and_patterns(folder):
+    there, test = pipeline(folder), folder / "test"
+    every = [str(test / name) for name in ("dark/a", "dark/deep/b", "light/a", "light/b.gif")]
+    assert there.items(str(test)) == every
+    assert there.items(str(test / "dark" / "a")) == every[:1], "its files are frames"
+    assert there.items(str(test / "*")) == every
+    with readable(there, [test, every[0]]) as found:
+        assert found == [*every, every[0]]
+    assert there.items(str(test / "light" / "*.gif")) == there.items(every[3]) == every[3:]
+    assert [there.truth(item) for item in every] == ["dark", "dark", "light", "light"]
+    (test / "none").mkdir()
+    for argument, message in ((test / "none", "holds no videos: .3gp"), (test / "*.mp4", "no video is called")):
+        with pytest.raises(UserError, match=message):
+            there.items(str(argument))
+    frame(3).save(test / "light" / "cover.png")
+    assert there.items(str(test / "light")) == every[2:], "a picture beside videos is none"
 
 
 def test_what_is_no_folder_of_videos_is_one_line(folder):

@@ -1,5 +1,7 @@
 """TimeSformer: published counts, who sees whom, and several views of a video."""
 
+import shlex
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,6 +115,21 @@ def test_weights_of_images_are_those_of_space():
     shapes = {name: x.shape for name, x in by_name(own).items()}
     taken, _ = transplant.fit(found, shapes, ((2, 2), None), "an image model", ("time_positions", ".*/time_.*"))
     assert set(taken) == set(found)
+
+
+def test_how_a_timesformers_own_weights_of_time_are_taken_over_is_said():
+    model = timesformer.Model(3, **SMALL)
+    own = jax.eval_shape(lambda: model.init(jax.random.key(0), CLIP, train=False)["params"])
+    shapes = {name: x.shape for name, x in by_name(own).items()}
+    found = {name: np.zeros(shape) for name, shape in shapes.items()}
+    fresh = ("head/.*", "pre_logits/.*", "time_positions", ".*/time_.*")
+    taken, line = transplant.fit(found, shapes, (None, None), "a TimeSformer", fresh)
+    *_, flag = shlex.split(line)
+    assert flag == "--config.init_fresh=('head/.*',)"
+    assert f"has {len(shapes) - len(taken) - 2} of those that begin anew; to take them over" in line
+    taken, line = transplant.fit(found, shapes, (None, None), "a TimeSformer", ("head/.*",))
+    assert set(taken) == {name for name in shapes if not name.startswith("head/")}
+    assert "note:" not in line
 
 
 def test_what_cannot_be_is_one_line():

@@ -26,6 +26,7 @@ def study(*runs: dict, **changes: object) -> grid.Study:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", ["", "tiny"])
 def test_every_study_has_runs_that_train_would_take_and_three_seeds(name, size):
+    assert f"| `{name}.py` |" in (ROOT / "configs" / "README.md").read_text()
     one = grid.read(importlib.import_module(f"configs.studies.{name}").get_config(size))
     jobs = grid.jobs(one)
     assert len(jobs) == 3 * len(one.runs) == len({job.name for job in jobs})
