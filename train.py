@@ -260,8 +260,7 @@ def conclusion(run: experiment.Run, step: int, scores: dict[str, float], seconds
 def following(run: experiment.Run) -> list[tuple[str, list[str]]]:
     """The commands that can use the run, with what they are given."""
     example = run.pipeline.example()
-    asked = [] if getattr(run.pipeline, "asked", True) else ["--classes=a cat,a dog"]  # of images with captions
-    predict = [("predict.py", [example, *asked])] if example and not example.startswith("-") else []
+    predict = [("predict.py", [example, *run.pipeline.needed()])] if example and not example.startswith("-") else []
     return [("evaluate.py", []), *predict, ("visualize.py", [])]
 
 

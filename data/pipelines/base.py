@@ -307,6 +307,10 @@ class Base(Generic[Opened, S]):
         name = self.called(self.eval_splits[0], 0)
         return name if os.path.isfile(name) else ""
 
+    def needed(self) -> list[str]:
+        """Flags that predict.py needs beside such an item."""
+        return []
+
     def truth(self, item: str) -> str:
         """The class that is known of an item, by the folder it is in; "" where none is."""
         del item

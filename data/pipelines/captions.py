@@ -91,6 +91,10 @@ class Pipeline(images.Pipeline):
         """Names of the classes that a user's image is compared with."""
         return self.ask or self.classes
 
+    def needed(self) -> list[str]:
+        """Classes to choose from, where the data have none."""
+        return [] if self.asked else ["--classes=a cat,a dog"]
+
     def open(self, split: str) -> Source:
         """The source of a split: images with captions or, where there are none, with a label."""
         place = (self.source, self.name, split, self.data_dir, self.memory_limit_mb)
