@@ -117,6 +117,9 @@ class Pipeline(Protocol):
     def example(self) -> str:
         """An item of an evaluation split that a person can give to predict.py; "" where none has a name or a text."""
 
+    def needed(self) -> list[str]:
+        """Flags that predict.py needs beside such an item."""
+
     def truth(self, item: str) -> str:
         """The class that is known of an item, by the folder it is in; "" where none is."""
 
