@@ -111,7 +111,7 @@ def collect(study: grid.Study, jobs: list[grid.Job], folder: Path) -> int:
         return 1
     table.write(rows, folder)
     report.write(study, rows, len(jobs), folder, report_command())
-    if missing := [row["run"] for row in rows if row["state"] != "finished" and not table.diverged(row)]:
+    if missing := [row["run"] for row in rows if not table.ended(row)]:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         print(f"{len(missing)} of {len(rows)} runs are missing in the table: {few}. Run the same command again.")
     print(

@@ -14,7 +14,7 @@ from analysis.fits import interval
 from analysis.page import study as of_study
 from analysis.page.html import Html
 from analysis.studies import Drawn, column, label, plus_minus
-from analysis.table import Row, diverged
+from analysis.table import Row, diverged, ended
 from experiment import record
 from lookup import Json
 from studies import grid
@@ -92,8 +92,8 @@ def complete(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[str, Drawn], command: str) -> str:
     """The report as Markdown. drawn: the figures by name; for the other arguments see `write`."""
-    ended = [row for row in rows if row in finished(rows) or diverged(row)]
-    seeds = len({row["seed"] for row in ended})
+    counted = [row for row in rows if ended(row)]
+    seeds = len({row["seed"] for row in counted})
     counting = (
         f"the evaluation with the best {study.select} counts (early stopping)"
         if study.select
@@ -103,25 +103,25 @@ def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[s
         f"# {plain(study.title)}",
         plain(f"{study.question} Compare with {study.paper}."),
         plain(
-            f"{len(ended)} of {runs} runs, {seeds} seeds; {counting}. Intervals are 95 % confidence intervals, by "
+            f"{len(counted)} of {runs} runs, {seeds} seeds; {counting}. Intervals are 95 % confidence intervals, by "
             "Student's t over the seeds, clipped to the values that a metric can have (an accuracy: 0 to 100 %)."
         ),
-        items("Not finished, and not counted:", [unfinished(row) for row in rows if row not in ended]),
+        items("Not finished, and not counted:", [unfinished(row) for row in rows if not ended(row)]),
         items(
             "Diverged, and not in the means, fits and figures:",
-            [f"{row['run']}: {why}" for row in ended if (why := diverged(row))],
+            [f"{row['run']}: {why}" for row in counted if (why := diverged(row))],
         ),
     ]
     for name, figure in drawn.items():
         parts += [f"![{name}](figures/{name}.png)", items("", figure.lines)]
     if study.reported:
         parts += ["## What the paper reports", study.reported]
-    parts += ["## Measured", table(study, ended)]
-    devices = ", ".join(sorted({str(row["device"]) for row in ended}))
+    parts += ["## Measured", table(study, counted)]
+    devices = ", ".join(sorted({str(row["device"]) for row in counted}))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions().items())
-    commits = sorted({row["commit"][:12] + "+" * row["commit"].endswith("+") or "unknown" for row in ended})
+    commits = sorted({row["commit"][:12] + "+" * row["commit"].endswith("+") or "unknown" for row in counted})
     dirty = " (+: with changes that are not in it)" if any(commit.endswith("+") for commit in commits) else ""
-    minutes = sum(row["train_seconds"] for row in ended) / 60
+    minutes = sum(row["train_seconds"] for row in counted) / 60
     parts += [
         "## How it was run",
         plain(
@@ -130,7 +130,7 @@ def markdown(study: grid.Study, rows: Sequence[Row], runs: int, drawn: Mapping[s
         ),
         code(command),
         "One run for each point:",
-        code("\n".join(row["command"] for row in ended if row["seed"] == 0)),
+        code("\n".join(row["command"] for row in counted if row["seed"] == 0)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

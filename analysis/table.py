@@ -108,6 +108,11 @@ def diverged(row: Row) -> str:
     return ", ".join(words)
 
 
+def ended(row: Row) -> bool:
+    """Whether a run came to its end: finished or diverged. No start of the study changes what it came to."""
+    return row.get("state", "finished") == "finished" or bool(diverged(row))
+
+
 def portable(arguments: Sequence[str]) -> list[str]:
     """Arguments without the folder of this machine's data."""
     return [argument for argument in arguments if not argument.startswith("--config.data.data_dir=")]

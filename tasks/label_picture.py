@@ -13,7 +13,7 @@ HIGH = 224  # pixels that a picture is at least about as high as
 SHARE = 0.7  # of a class's colour in what is laid over an image
 ROW, FRAME = 14, 4  # pixels of a line of the legend, and around things
 GREY = 0.5  # of what is ignored
-UNPAINTED = ("background", "void", "unlabelled", "unlabeled", "ignored")  # names of what is no thing in an image
+UNPAINTED = ("background", "void", "unlabelled", "unlabeled", "ignored")  # names of classes that are no object
 
 
 def colours(count: int) -> Float[np.ndarray, "count 3"]:

@@ -4,6 +4,7 @@ n words, D width. A text has "n D" in its first line, which GloVe's lack, and th
 word. gensim keeps every vector of a file while it reads (3.6 GB for GoogleNews's).
 """
 
+import shlex
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ def read(path: Path, wanted: Container[str]) -> Vectors:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, EOFError, MemoryError) as error:
         problem = str(error) or "too little memory for what its first line claims"
-        clean, way = path.with_suffix(".clean.txt"), ""
+        way = ""
         if "could not convert string to float" in problem:  # some words of GloVe's 840B have spaces
-            way = f" Leave out lines whose word has a space: awk 'NF <= {len(first)}' {path} > {clean}"
+            here, clean = (shlex.quote(str(one)) for one in (path, path.with_suffix(".clean.txt")))
+            way = f" Leave out lines whose word has a space: awk 'NF <= {len(first)}' {here} > {clean}"
         kind = "binary" if path.suffix == ".bin" else "text"
         raise UserError(
             f"{path} is not in word2vec's {kind} format, or was not fetched whole: {problem}.{way}"

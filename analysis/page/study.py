@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.page.html import Html, element, joined, section, table
 from analysis.page.html import page as whole
 from analysis.studies import label
-from analysis.table import Row, diverged
+from analysis.table import Row, diverged, ended
 from training.progress import metric
 
 SCRIPTS = ("dom", "table", "start")  # of assets/, in this order
@@ -56,7 +56,7 @@ def runs(rows: Sequence[Row], labels: Sequence[str], folder: Path) -> Html:
         for row in rows
     ]
     bad = sum(bool(diverged(row)) for row in rows)
-    missing = sum(row.get("state", "finished") != "finished" and not diverged(row) for row in rows)
+    missing = sum(not ended(row) for row in rows)
     said = [f"{len(rows)} runs", f"{bad} diverged" if bad else "", f"{missing} not finished" if missing else ""]
     text = f"{', '.join(filter(None, said))}. A click on a column's name sorts by it."
     columns = [

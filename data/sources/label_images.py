@@ -20,7 +20,7 @@ VOC = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")  # images, l
 LISTS = (".csv", ".tsv", ".txt")
 CLASSES, ADE20K = "classes.txt", "objectInfo150.txt"
 WITHOUT, ALONE = "images without a label image", "label images without an image"
-MISSING = "pairs of which a file is missing"
+MISSING = "pairs with a missing file"
 
 
 class Source(Indexed):
@@ -30,8 +30,8 @@ class Source(Indexed):
     NAME/SegmentationClass, of a split the names that NAME/ImageSets/Segmentation/SPLIT.txt lists.
 
     An image and a label image belong together by their path without its suffix; where no two do, without `_mask`,
-    `_label`, `_gt`, `_seg` or `_L` at the end of the label image's. Those that are alone, or of which a listed file is
-    missing, are left out and counted.
+    `_label`, `_gt`, `_seg` or `_L` at the end of the label image's. Files without a partner, and
+    listed pairs with a missing file, are left out and counted.
     NAME/classes.txt names the classes 0, 1, ..., a line each; so does ADE20K's objectInfo150.txt.
     """
 

@@ -324,7 +324,7 @@ def test_files_that_a_list_names_and_are_missing_are_left_out_and_counted(folder
     (folder / listed).write_text("".join(pair.format(name) + "\n" for name in names))
     lines = make(folder).describe()
     assert lines[0].startswith("9 images")
-    assert "left out: 3 pairs of which a file is missing (04.png)" in lines[1]
+    assert "left out: 3 pairs with a missing file (04.png)" in lines[1]
     survey = surveys.of("masks", {"kind": "masks", "name": str(folder), "ignored": (3,)})
     assert survey.examples == 9
 
