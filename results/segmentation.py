@@ -19,12 +19,14 @@ from results import trained  # noqa: E402
 RECORD = ROOT / "results" / "segmentation.json"
 EXPECTED = {
     "upernet_digits": "mean IoU at least 0.90 in half an hour on two cores",
+    "upernet_digits:swin": "mean IoU at least 0.90 on larger canvases",
     "segmenter_digits": "mean IoU at least 0.90 in half an hour on two cores",
     "swin_camvid": "mean IoU at least 0.50 in an hour on two cores, from no pre-training",
 }
 RUNS = {
-    f"{config}, seed {seed}": trained.Planned(f"configs/{config}.py", expected, seed, step="best")
+    f"{config}, seed {seed}": trained.Planned(f"configs/{file}.py{colon}{variant}", expected, seed, step="best")
     for config, expected in EXPECTED.items()
+    for file, colon, variant in (config.partition(":"),)
     for seed in range(3)
 }
 
