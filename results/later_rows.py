@@ -77,7 +77,7 @@ def dense() -> list[Result]:
         "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
         "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing (time: from step 370)", ("AP", "AP50")),
         "upernet_digits": ("segmentation", "upernet_digits", "digits on canvases of 64 pixels", ("mean_iou",)),
-        "upernet_digits:swin": ("segmentation", "upernet_digits:swin", "digits on canvases of 96 pixels", ("mean_iou",)),
+        "upernet_digits:swin": ("segmentation", "upernet_digits:swin", "the same canvases of 96 pixels", ("mean_iou",)),
         "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
         "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
     }
@@ -94,7 +94,8 @@ def dense() -> list[Result]:
         minutes = f"{np.mean([run['seconds of the whole command'] for run in runs]) / 60:.0f} minutes"
         made_at = tuple(sorted({run["commit"] for run in runs}))
         text = f"{what}: {numbers}, test split, {seeds}"
-        row = f"configs/{config.partition(':')[0]}.py"
+        file, colon, variant = config.partition(":")
+        row = f"configs/{file}.py{colon}{variant}"
         lines.append(Result(config, text, minutes, f"{record}.json", made_at, row))
     return lines
 
