@@ -66,7 +66,7 @@ def view(
         return View(pixels, ones, tf.ones(2), boxes, areas > AREA, size)
     seen = areas > AREA
     if settings is not None:
-        draws = tf.random.stateless_uniform((9,), seed)
+        draws = tf.random.stateless_uniform((10,), seed)
         low, high = settings.scale
         factor *= low * (high / low) ** draws[0]
         if settings.aspect > 1:
@@ -88,7 +88,7 @@ def view(
     target = tf.clip_by_value(tf.cast(tf.round(whole * factor), tf.int32), 1, canvas[:2])
     resized = tf.image.resize(pixels, target, "bilinear", antialias=True)
     if settings is not None:
-        resized = _coloured(resized, settings, draws[6:9])
+        resized = _coloured(resized, settings, draws[6:10])
     resized = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
     out = tf.image.pad_to_bounding_box(resized, 0, 0, *canvas[:2])
     rows, columns = (tf.range(length) < target[axis] for axis, length in enumerate(canvas[:2]))
@@ -134,14 +134,17 @@ def _mirrored(pixels: tf.Tensor, boxes: tf.Tensor, settings: Augment, draws: tf.
 
 
 def _coloured(image: tf.Tensor, settings: Augment, draws: tf.Tensor) -> tf.Tensor:
-    """An image, float32 of 0 to 255, with other brightness, contrast and saturation."""
-    by = 1 + (2 * draws - 1) * tf.constant([settings.brightness, settings.contrast, settings.saturation])
+    """An image, float32 of 0 to 255, with other brightness, contrast, saturation and hue."""
+    by = 1 + (2 * draws[:3] - 1) * tf.constant([settings.brightness, settings.contrast, settings.saturation])
     if settings.brightness:
         image = image * by[0]
     if settings.contrast:
         mean = tf.reduce_mean(image)
         image = mean + (image - mean) * by[1]
-    if settings.saturation and image.shape[-1] == 3:
-        grey = tf.image.rgb_to_grayscale(image)
-        image = grey + (image - grey) * by[2]
+    if image.shape[-1] == 3:
+        if settings.saturation:
+            grey = tf.image.rgb_to_grayscale(image)
+            image = grey + (image - grey) * by[2]
+        if settings.hue:
+            image = 255 * tf.image.adjust_hue(tf.clip_by_value(image / 255, 0, 1), (2 * draws[3] - 1) * settings.hue)
     return image

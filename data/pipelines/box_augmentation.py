@@ -23,7 +23,8 @@ class Augment:
         the canvas a random part is cut out (2112.07917, section 4).
       aspect: the width changes by up to this factor against the height.
       least_seen: of a box that is cut, the share of its area that must be left, or it is no box any more.
-      brightness, contrast, saturation: by a factor between 1 - x and 1 + x, of colours.
+      brightness, contrast, saturation: by a factor between 1 - x and 1 + x, of colours; hue: turned by up to so much of
+        the circle of colours, either way. The latter two of images in colour.
     """
 
     flip: bool = False
@@ -34,6 +35,7 @@ class Augment:
     brightness: Annotated[float, Interval(ge=0, le=1)] = 0.0
     contrast: Annotated[float, Interval(ge=0, le=1)] = 0.0
     saturation: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    hue: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
 
     def __post_init__(self) -> None:
         if self.scale[0] > self.scale[1]:

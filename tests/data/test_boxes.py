@@ -104,6 +104,20 @@ def test_boxes_move_with_the_image_from_one_draw(root):
     assert len(extents) > 10
 
 
+def test_a_hue_is_turned_and_neither_the_value_nor_grey_changes():
+    from data import box_views
+    from data.pipelines.box_augmentation import Augment
+
+    def shown(colour, seed):
+        image, boxes = np.full((6, 6, 3), colour, np.uint8), np.array([[0, 0, 1, 1]], np.float32)
+        return box_views.view(image, boxes, (6, 6, 3), True, 0, Augment(hue=0.5), (seed, 0)).image.numpy()[0, 0]
+
+    turned = [shown((200, 100, 100), seed) for seed in range(20)]
+    assert all(abs(int(pixel.max()) - 200) <= 1 and abs(int(pixel.min()) - 100) <= 1 for pixel in turned)
+    assert {int(pixel.argmax()) for pixel in turned} == {0, 1, 2}
+    np.testing.assert_array_equal(shown((90, 90, 90), 3), [90, 90, 90])
+
+
 def test_a_start_and_the_number_of_hosts_change_nothing(root):
     coco(root)
     augment = dict(flip=True, scale=(0.6, 1.6), brightness=0.3)
