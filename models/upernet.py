@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
+from errors import UserError
 from lookup import Rate, Size
 from models import residual
 from models.arrays import AnyArray
@@ -22,6 +23,7 @@ from models.segmenter import enlarged
 from models.trunks import Trunk
 
 NORMAL = nn.initializers.normal(0.01)
+AUXILIARY_WIDTH = 256
 Norm = Literal["batch", "group", "layer"]
 
 
@@ -40,7 +42,9 @@ class Model(nn.Module):
         is there. Take "layer" or "batch" then.
       logits: "interpolated" from those of the finest map, as published, or of all "pixels" of each of its places, which
         the last layer gives (1609.05158): for what is only a few pixels wide.
-      dropout: before the last layer, of whole maps.
+      dropout: before the last layer, of whole maps; and before the auxiliary one.
+      auxiliary: the stride of the map that has logits of its own in training, by one convolution of width
+        AUXILIARY_WIDTH: 16 as published with Swin (2103.14030); 0 for none. Prediction does not use it.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
@@ -53,12 +57,24 @@ class Model(nn.Module):
     norm: Norm = "group"
     logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1
+    auxiliary: NonNegativeInt = 0
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @nn.compact
-    def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
-        """The logits of each pixel, (B, height, width, C)."""
+    def __call__(
+        self, image: Float[AnyArray, "B height width channels"], *, train: bool
+    ) -> Float32[Array, "B ... C"] | tuple[Float32[Array, "B height width C"], Float32[Array, "B height width C"]]:
+        """The logits of each pixel, (B, height, width, C); in training, with `auxiliary`, also those of its map.
+
+        Raises:
+          UserError: `auxiliary` is none of the strides.
+        """
+        if self.auxiliary and self.auxiliary not in self.strides:
+            raise UserError(
+                f"config.model.auxiliary={self.auxiliary} is none of config.model.strides={self.strides}: take one of "
+                "them, or 0."
+            )
         dtype = jnp.dtype(self.dtype)
         maps = [
             one.features for one in self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
@@ -66,8 +82,11 @@ class Model(nn.Module):
         if not self.outputs:
             return maps[-1].mean((1, 2)).astype(jnp.float32)
 
-        def conv(x: jax.Array, size: int, name: str) -> jax.Array:
-            return Convolution(self.width, size, self.norm, dtype, name=name)(x, train)
+        def conv(x: jax.Array, size: int, name: str, width: int = self.width) -> jax.Array:
+            return Convolution(width, size, self.norm, dtype, name=name)(x, train)
+
+        def drop(x: jax.Array) -> jax.Array:
+            return nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
 
         last = maps[-1]
         pooled = [
@@ -81,10 +100,14 @@ class Model(nn.Module):
         outputs = [conv(x, 3, f"output_{i}") for i, x in enumerate(laterals[:-1])] + laterals[-1:]
         finest = outputs[0].shape[1:3]
         x = conv(jnp.concatenate([enlarged(x, finest).astype(dtype) for x in outputs], axis=-1), 3, "fusion")
-        x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
         side = min(self.strides) if self.logits == "pixels" else 1
-        x = nn.Dense(self.outputs * side**2, kernel_init=NORMAL, dtype=dtype, name="head")(x)
-        return spread(x, side, image.shape[1:3]) if side > 1 else enlarged(x, image.shape[1:3])
+        x = nn.Dense(self.outputs * side**2, kernel_init=NORMAL, dtype=dtype, name="head")(drop(x))
+        logits = spread(x, side, image.shape[1:3]) if side > 1 else enlarged(x, image.shape[1:3])
+        if not self.auxiliary or not (train or self.is_initializing()):
+            return logits
+        x = conv(maps[sorted(self.strides).index(self.auxiliary)], 3, "auxiliary", AUXILIARY_WIDTH)
+        x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="auxiliary_head")(drop(x))
+        return (logits, enlarged(x, image.shape[1:3])) if train else logits
 
 
 class Convolution(nn.Module):

@@ -76,8 +76,8 @@ def dense() -> list[Result]:
     names = {
         "detr_digits": ("detection", "digits", "digits on cluttered canvases, from nothing", ("AP", "AP50")),
         "detr_bccd": ("detection", "bccd", "BCCD, blood cells, from nothing (time: from step 370)", ("AP", "AP50")),
-        "upernet_digits": ("segmentation", "upernet_digits", "digits on canvases of 64 pixels", ("mean_iou",)),
-        "upernet_digits:swin": ("segmentation", "upernet_digits:swin", "the same canvases of 96 pixels", ("mean_iou",)),
+        "upernet_digits": ("segmentation", "upernet_digits", "digits on canvases of 96 pixels", ("mean_iou",)),
+        "upernet_digits:swin": ("segmentation", "upernet_digits:swin", "the same canvases", ("mean_iou",)),
         "segmenter_digits": ("segmentation", "segmenter_digits", "digits on cluttered canvases", ("mean_iou",)),
         "swin_camvid": ("segmentation", "swin_camvid", "CamVid at 180 x 240, from nothing", ("mean_iou",)),
     }

@@ -19,7 +19,7 @@ from results import trained  # noqa: E402
 RECORD = ROOT / "results" / "segmentation.json"
 EXPECTED = {
     "upernet_digits": "mean IoU at least 0.90 in half an hour on two cores",
-    "upernet_digits:swin": "mean IoU at least 0.90 on larger canvases",
+    "upernet_digits:swin": "mean IoU at least 0.90 in an hour on two cores",
     "segmenter_digits": "mean IoU at least 0.90 in half an hour on two cores",
     "swin_camvid": "mean IoU at least 0.50 in an hour on two cores, from no pre-training",
 }

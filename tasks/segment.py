@@ -10,13 +10,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
 from errors import UserError
 from lookup import Probability
-from tasks import Answer, Apply, Batch, Data, Rows, Sums, Totals, coco_file, windows
+from tasks import Answer, Apply, Batch, Data, PyTree, Rows, Sums, Totals, coco_file, windows
 from tasks.label_picture import beside, bounds, run_lengths
 
 BESIDE = ("image", "size", "label", "original")
@@ -36,6 +36,7 @@ class Task(tasks.Task):
       dice: weight of the dice loss, 1 - 2 |prediction ∩ label| / (|prediction| + |label|), of the probabilities of each
         image and averaged over the classes that it has (1606.04797); 0 for none.
       label_smoothing: share of the target that is spread evenly over the C classes, in training.
+      auxiliary: weight of the same loss of a model's auxiliary logits, which it gives beside its own in training.
       window: height and width of the windows that larger images are seen by in evaluation and prediction, and whose
         logits are averaged where they overlap; () sees an image at once.
       stride: rows and columns from one window to the next; () for half a window.
@@ -45,6 +46,7 @@ class Task(tasks.Task):
     class_weights: tuple[NonNegativeFloat, ...] = ()
     dice: NonNegativeFloat = 0.0
     label_smoothing: Probability = 0.0
+    auxiliary: NonNegativeFloat = 0.4
     window: tuple[NonNegativeInt, ...] = ()
     stride: tuple[NonNegativeInt, ...] = ()
     by_class: bool = True
@@ -67,7 +69,7 @@ class Task(tasks.Task):
         The dice loss of an image counts as much as its pixels do, so that the sums can be divided once.
 
         Args:
-          apply: image (B, H, W, channels) -> logits (B, H, W, C).
+          apply: image (B, H, W, channels) -> logits (B, H, W, C), in training maybe with auxiliary ones, alike.
           batch: `image`; `label` int (B, H, W), −1 for what is ignored; `mask` float (B,), 0 for padding.
 
         Returns:
@@ -75,10 +77,26 @@ class Task(tasks.Task):
           true class (rows) by predicted class, over those of the true class, (C,).
         """
         label = batch["label"]
-        logits = apply(batch["image"]) if train else self._logits(apply, batch)
-        tasks.returned(logits, "logits (images, height, width, classes)", (*label.shape, None))
-        classes = logits.shape[-1]
+        output: PyTree = apply(batch["image"]) if train else self._logits(apply, batch)
+        both = output if isinstance(output, tuple) and len(output) == 2 else (output,)
+        tasks.returned(output, "logits (images, height, width, classes)", *((*label.shape, None) for _ in both))
+        logits, *auxiliary = both
         there = (label >= 0) & (batch["mask"] > 0)[:, None, None]
+        loss, weight = self._loss(logits, label, there, train)
+        loss += self.auxiliary * sum(self._loss(other, label, there, train)[0] for other in auxiliary)
+        sums = {"loss": (loss, weight)}
+        predicted = logits.argmax(-1)
+        if train:
+            right = jnp.sum((predicted == label) & there, dtype=jnp.float32)
+            return sums | {"pixel_accuracy": (right, jnp.sum(there, dtype=jnp.float32))}
+        confusion = _confusion(jnp.where(there, label, -1), predicted, logits.shape[-1])
+        return sums | {"confusion": (confusion, confusion.sum(1))}
+
+    def _loss(
+        self, logits: Float[Array, "B H W C"], label: Int[Array, "B H W"], there: Bool[Array, "B H W"], train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """The sum over the pixels that are there, and their weight."""
+        classes = logits.shape[-1]
         target = jax.nn.one_hot(label, classes)  # zeros where it is ignored
         by_class = jnp.asarray(self.class_weights or (1.0,) * classes)
         weight = jnp.where(there, (target * by_class).sum(-1), 0)
@@ -89,13 +107,7 @@ class Task(tasks.Task):
         loss = jnp.sum(nll * weight)
         if self.dice:
             loss += self.dice * jnp.sum(_dice(jnp.exp(log_probability), target, there) * weight.sum((1, 2)))
-        sums = {"loss": (loss, weight.sum())}
-        predicted = logits.argmax(-1)
-        if train:
-            right = jnp.sum((predicted == label) & there, dtype=jnp.float32)
-            return sums | {"pixel_accuracy": (right, jnp.sum(there, dtype=jnp.float32))}
-        confusion = _confusion(jnp.where(there, label, -1), predicted, classes)
-        return sums | {"confusion": (confusion, confusion.sum(1))}
+        return loss, weight.sum()
 
     def _logits(self, apply: Callable[[jax.Array], jax.Array], batch: Batch) -> Float[Array, "B H W C"]:
         """Of images of any size."""

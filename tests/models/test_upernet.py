@@ -5,18 +5,40 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from errors import UserError
 from models import upernet
 from models.trunks import Trunk
 
-# 2103.14030: Swin-T with UPerNet and 150 classes, 59,943,398 in transformers, with two parts that prediction does not
-# use: the auxiliary head (a 3x3 convolution 384 -> 256, its norm, and 256 -> 150) and the trunk's norm after its last.
-AUXILIARY, LAST_NORM = 9 * 384 * 256 + 2 * 256 + 256 * 150 + 150, 2 * 768
+# 2103.14030: Swin-T with UPerNet and 150 classes, in transformers, whose trunk has a norm after the last map as well.
+PUBLISHED, LAST_NORM = 59_943_398, 2 * 768
 
 
 def test_the_size_is_the_published_one():
-    model = upernet.Model(150, Trunk(name="swin", variant="T"))
+    model = upernet.Model(150, Trunk(name="swin", variant="T"), auxiliary=16)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == 59_943_398 - AUXILIARY - LAST_NORM
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == PUBLISHED - LAST_NORM
+
+
+def test_the_auxiliary_logits_are_of_its_map_and_of_training_alone():
+    trunk = Trunk(name="swin", width=8, depths=(1, 1), head_dim=4, patch=2, window=2)
+    model = upernet.Model(5, trunk, strides=(2, 4), width=8, scales=(1,), norm="layer", auxiliary=4)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 20, 1)), jnp.float32)
+
+    @jax.jit
+    def both(image):
+        variables = model.init(keys, image, train=False)
+        blank = jax.tree.map(lambda x: x, variables)
+        blank["params"]["lateral_0"] = jax.tree.map(jnp.zeros_like, blank["params"]["lateral_0"])
+        training = [model.apply(v, image, train=True, rngs={"dropout": keys["dropout"]}) for v in (variables, blank)]
+        return training, model.apply(variables, image, train=False)
+
+    ((logits, auxiliary), (other, same)), predicted = both(image)
+    assert logits.shape == auxiliary.shape == predicted.shape == (2, 12, 20, 5)
+    assert not np.allclose(logits, other)
+    np.testing.assert_array_equal(auxiliary, same)  # the pyramid is not on its way
+    with pytest.raises(UserError, match=r"config.model.auxiliary=16 is none of config.model.strides=\(2, 4\)"):
+        model.clone(auxiliary=16).init(keys, image, train=False)
 
 
 @pytest.mark.parametrize(("side", "scale"), [(6, 3), (7, 3), (5, 6), (8, 1)])

@@ -50,6 +50,20 @@ def test_the_loss_is_the_weighted_mean_over_pixels_that_are_not_ignored(weights,
     assert [float(x) for x in found] == pytest.approx([total, weight], rel=1e-5)
 
 
+def test_auxiliary_logits_add_their_share_to_the_loss():
+    weight, task = 0.3, Task(auxiliary=0.3, dice=0.5, class_weights=(1.0, 2.0, 0.5))
+    batch = {name: jnp.asarray(x) for name, x in BATCH.items()}
+    (whole, count), main = (
+        task.sums(lambda image: (jnp.asarray(LOGITS), jnp.asarray(LOGITS[..., ::-1])), batch, True)[name]
+        for name in ("loss", "pixel_accuracy")
+    )
+    alone = sums(task, True)
+    other = task.sums(lambda image: jnp.asarray(LOGITS[..., ::-1]), batch, True)["loss"][0]
+    assert float(whole) == pytest.approx(float(alone["loss"][0] + weight * other), rel=1e-6)
+    assert float(count) == float(alone["loss"][1])
+    assert [float(x) for x in main] == [float(x) for x in alone["pixel_accuracy"]]
+
+
 def test_a_perfect_prediction_has_no_dice_loss():
     perfect = jax.nn.one_hot(jnp.maximum(LABEL, 0), 3) * 200
     loss, weight = Task(dice=1.0).sums(lambda image: perfect, BATCH, True)["loss"]
