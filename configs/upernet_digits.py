@@ -3,11 +3,11 @@
 python train.py --config=configs/upernet_digits.py         a ResNet below it
 python train.py --config=configs/upernet_digits.py:swin    a Swin below it, an hour
 
-Canvases of 96x96 pixels, composed as they are read, so that there are no epochs. Test digits are in no training canvas.
-Half of a digit's pixels are at its edge: each place of the finest map gives the logits of its own pixels. The noise of a
-pixel is the same on a canvas of any size: by one pixel alone an edge is found no better than to an IoU of 0.92, by the
-four that a pixel of 48x48 becomes to 0.96. Nine tenths of all pixels are background: the dice loss, which weighs each
-class alike, is added.
+Canvases of 96x96 pixels, composed as they are read, so that there are no epochs. Test digits are in no training
+canvas. Half of a digit's pixels are at its edge: each place of the finest map gives the logits of its own pixels. The
+noise of a pixel is the same on a canvas of any size: by one pixel alone an edge is found no better than to an IoU of
+0.92, by the four that a pixel of 48x48 becomes to 0.96. Nine tenths of all pixels are background: the dice loss, which
+weighs each class alike, is added.
 """
 
 from ml_collections import ConfigDict
