@@ -7,9 +7,9 @@ objectInfo150.txt. (TFDS's scene_parse150 has the label images of the instance c
 config.data.label_channel=0 reads them.) FILE has a ViT of ImageNet-21k.
 
 The authors' recipe: 64 epochs of batch 8, SGD at 1e-3 with momentum 0.9 and stochastic depth 0.1, crops of 512 pixels
-(L/16: 640) of images resized to 0.5 to 2 times as much; their rate falls with the power 0.9 of the steps left, ours in
-proportion. Evaluated are windows of the crops' size, at half a window's stride; label maps as they are resized. They
-report, with the mask decoder, a mean IoU of 38.1 % (Ti/16), 45.3 % (S/16), 48.5 % (B/16) and 51.8 % (L/16).
+(L/16: 640) of images resized to 0.5 to 2 times as much. Evaluated are windows of the crops' size, at half a window's
+stride; label maps as they are resized. They report, with the mask decoder, a mean IoU of 38.1 % (Ti/16), 45.3 % (S/16),
+48.5 % (B/16) and 51.8 % (L/16).
 """
 
 from ml_collections import ConfigDict
@@ -40,7 +40,7 @@ def get_config(model: str = "S/16", decoder: str = "mask") -> ConfigDict:
             eval_size=3 * size // 2,
             augment=dict(scales=(0.5, 2.0), flip=True, brightness=0.125, contrast=0.5, saturation=0.5, hue=0.05),
         ),
-        optim=dict(name="sgd", momentum=0.9, learning_rate=1e-3, schedule="linear", clip_norm=0.0),
+        optim=dict(name="sgd", momentum=0.9, learning_rate=1e-3, schedule="linear", power=0.9, clip_norm=0.0),
         evaluation=dict(every_steps=10_000),
         checkpoint=dict(every_steps=5_000, keep_best="validation/mean_iou"),
     )

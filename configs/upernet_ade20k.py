@@ -1,8 +1,8 @@
 """UPerNet on a Swin, on ADE20K's 150 classes: --config=configs/upernet_ade20k.py:T (S, B)
 
-    python train.py --config=configs/upernet_ade20k.py:T --config.data.name=DIR --config.init_from=FILE
+    python train.py --config=configs/upernet_ade20k.py:T --config.data.data_dir=DIR --config.init_from=FILE
 
-DIR is ADEChallengeData2016, see segmenter_ade20k.py. FILE has a Swin of ImageNet-1k, of timm or Hugging Face.
+DIR has ADEChallengeData2016: see segmenter_ade20k.py. FILE has a Swin of ImageNet-1k, of timm or Hugging Face.
 
 The recipe published with Swin (2103.14030, appendix A.2): 160,000 steps of batch 16, AdamW at 6e-5 with 1,500 steps of
 warm-up and linear decay, weight decay 0.01, stochastic depth 0.3, crops of 512 pixels of images resized to 0.5 to 2
@@ -26,7 +26,7 @@ def get_config(trunk: str = "T") -> ConfigDict:
         steps=160_000,
         model=dict(
             name="upernet",
-            trunk=dict(name="swin", variant=trunk, stochastic_depth=0.3),
+            trunk=dict(name="swin", variant=trunk, padding="zeros", stochastic_depth=0.3),
             norm="batch",
             auxiliary=16,
             dtype="bfloat16",

@@ -109,8 +109,8 @@ def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
 
 
 def enlarged(x: Float[Array, "B R C D"], size: tuple[int, ...]) -> Float32[Array, "B height width D"]:
-    """A map of another size, interpolated bilinearly, in float32."""
-    return jax.image.resize(x.astype(jnp.float32), (x.shape[0], *size, x.shape[-1]), "bilinear")
+    """A map of another size, interpolated bilinearly between its neighbours, in float32."""
+    return jax.image.resize(x.astype(jnp.float32), (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
 
 
 def debug(section: dict) -> dict:

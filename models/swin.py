@@ -34,6 +34,7 @@ BIAS_WIDTH, LARGEST_BIAS = 512, 16.0  # of V2's network of biases
 NORMAL = nn.initializers.truncated_normal(0.02)
 INITIALISERS = Initialisers(NORMAL, NORMAL, nn.initializers.zeros)
 Version = Literal["1", "2"]
+Padding = Literal["masked", "zeros"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ class Block(nn.Module):
     Attributes:
       heads, window, version, attention_dropout, kernel, dtype: see WindowAttention.
       shifted: whether windows are moved by half a window.
+      padding: see Model.
       dropout: on the output of each branch, and within the MLP.
       drop_rate: the probability that a branch is dropped (1603.09382).
     """
@@ -221,6 +223,7 @@ class Block(nn.Module):
     window: int
     version: Version
     shifted: bool
+    padding: Padding
     dropout: float
     attention_dropout: float
     drop_rate: float
@@ -238,7 +241,8 @@ class Block(nn.Module):
         mlp = Mlp(4 * x.shape[-1], self.dropout, dtype=self.dtype, initialisers=INITIALISERS, name="mlp")
 
         def attention(y: jax.Array) -> jax.Array:
-            return cut.join(attend(cut.cut(y), cut.side, cut.regions(grid), train=train), grid)
+            regions = cut.regions(grid if self.padding == "masked" else cut.padded)
+            return cut.join(attend(cut.cut(y), cut.side, regions, train=train), grid)
 
         for name, branch in (("attention", attention), ("mlp", partial(mlp, train=train))):
             if self.version == "1":
@@ -287,6 +291,7 @@ class Trunk(nn.Module):
     window: int
     patch: int
     version: Version
+    padding: Padding
     dropout: float
     attention_dropout: float
     stochastic_depth: float
@@ -315,7 +320,7 @@ class Trunk(nn.Module):
             heads = x.shape[-1] // self.head_dim
             for number in range(depth):
                 x = block(
-                    *(heads, self.window, self.version, number % 2 == 1),
+                    *(heads, self.window, self.version, number % 2 == 1, self.padding),
                     *(self.dropout, self.attention_dropout, next(rates), self.kernel, self.dtype),
                     name=paths.unit(stage, number),
                 )(x, train)
@@ -332,8 +337,9 @@ class Model(nn.Module):
       width: D of the first stage; each next one has twice as much. Replaces the variant's.
       depths: the number of layers in each stage; replaces the variant's.
       head_dim: K, in all stages.
-      window: the side of a window, in patches. Maps whose sides it does not divide are filled up, and what fills them
-        is masked; of a smaller map it is all.
+      window: the side of a window, in patches; of a smaller map it is all.
+      padding: what fills up a map whose sides the window does not divide: it is "masked", or its "zeros" are attended
+        to, as in the published code.
       patch: the side of a patch in pixels.
       version: "1", or "2" of 2111.09883 (whose T has a window of 8 or 16 for images of 256 pixels).
       dropout: on patches and on the output of each branch, and within MLPs.
@@ -353,6 +359,7 @@ class Model(nn.Module):
     window: Size = 7
     patch: Size = 4
     version: Version = "1"
+    padding: Padding = "masked"
     dropout: Rate = 0.0
     attention_dropout: Rate = 0.0
     stochastic_depth: Rate = 0.0
@@ -387,7 +394,7 @@ class Model(nn.Module):
         """The stages, for what reads their maps. Called from a compact method."""
         size = self.size
         return Trunk(
-            *(size.width, size.depths, self.head_dim, self.window, self.patch, self.version),
+            *(size.width, size.depths, self.head_dim, self.window, self.patch, self.version, self.padding),
             *(self.dropout, self.attention_dropout, self.stochastic_depth, self.remat, self.kernel),
             jnp.dtype(self.dtype),
             name="trunk",

@@ -44,6 +44,7 @@ class Trunk:
       patch: the side of a patch of a Swin or of a ViT in pixels, where the sizes are given.
       window: the side of a Swin's window, in patches.
       version: of Swin: "1", or "2" of 2111.09883.
+      padding: of Swin: "masked" or "zeros": see models/swin.py.
       bottleneck: of residual: units of three convolutions, not two, where the sizes are given.
       root: of a ResNet: "imagenet" begins with a quarter of the image's side; "small" with half of it (bit: all of it).
       norm: of residual: batch statistics that stay ("frozen"), that are trained ("batch"), or GroupNorm ("group").
@@ -58,6 +59,7 @@ class Trunk:
     patch: Size = 4
     window: Size = 7
     version: swin.Version = "1"
+    padding: swin.Padding = "masked"
     bottleneck: bool = False
     root: residual.Root = "imagenet"
     norm: residual.NormKind = "group"
@@ -125,7 +127,7 @@ class Trunk:
         if width % self.head_dim:
             raise UserError(f"config.model.trunk.width={width} does not divide by head_dim={self.head_dim}.")
         trunk = swin.Trunk(
-            *(width, depths, self.head_dim, self.window, self.patch, self.version),
+            *(width, depths, self.head_dim, self.window, self.patch, self.version, self.padding),
             *(0.0, 0.0, self.stochastic_depth, "none", kernel, dtype),
             name="trunk",
         )

@@ -24,7 +24,7 @@ from models.trunks import Trunk
 
 NORMAL = nn.initializers.normal(0.01)
 AUXILIARY_WIDTH = 256
-Norm = Literal["batch", "group", "layer"]
+Norm = Literal["batch", "group", "layer", "frozen"]
 
 
 class Model(nn.Module):
@@ -36,7 +36,8 @@ class Model(nn.Module):
       strides: of the maps that are used, the last one's pooled.
       width: of the pyramid.
       scales: rows and columns that the last map is pooled to.
-      norm: "batch" as published, by the statistics of a batch; or independent of it, "group", over the whole map, or
+      norm: "batch" as published, by the statistics of a batch; "frozen", by published ones that stay; or independent of
+        it, "group", over the whole map, or
         "layer", over the channels of each place (as in 2203.16527). Groups have two channels where the width is 32 or
         64: they leave only a sign of what is pooled to one place, and make what is nowhere in an image as large as what
         is there. Take "layer" or "batch" then.

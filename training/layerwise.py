@@ -1,6 +1,7 @@
-"""A learning rate for each layer, and parameters that are not trained."""
+"""A learning rate for each layer or for what a pattern names, and parameters that are not trained."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,25 @@ def scaled(decay: float, order: Order) -> optax.GradientTransformation:
     Embeddings are layer 0 and the head is layer L + 1 (2106.08254, section 3.2; 2111.06377, appendix A.1).
     """
     return optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, scales(params, decay, order())))
+
+
+def multiplied(rates: Sequence[tuple[str, float]], order: Order) -> optax.GradientTransformation:
+    """Multiplies the updates of the parameters whose whole path a pattern matches; the first that does counts."""
+
+    def factors(tree: PyTree) -> PyTree:
+        found = [matched(tree, (pattern,), "config.optim.rates", order) for pattern, _ in rates]
+        numbers = [factor for _, factor in rates]
+        return jax.tree.map(lambda *fits: next(compress(numbers, fits), 1.0), *found)
+
+    def init(params: PyTree) -> optax.EmptyState:
+        factors(params)  # a pattern that matches nothing is told before the first step
+        return optax.EmptyState()
+
+    def update(updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[PyTree, PyTree]:
+        del params
+        return jax.tree.map(jnp.multiply, updates, factors(updates)), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def scales(params: PyTree, decay: float, order: Sequence[str]) -> PyTree:

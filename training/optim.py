@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 from annotated_types import Interval
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
 import lookup
 from errors import UserError
-from lookup import Key, Pattern, Section, Steps, Value
+from lookup import Key, Pattern, Rate, Section, Steps, Value
 from training import layerwise, optimisers
 from training.optimisers import CORES, RATES, RENAMED, SCHEDULE_FREE
 from training.trees import PyTree, matched
@@ -31,27 +31,52 @@ class Settings:
         estimate their own rate (prodigy, dog, dowg, cocob, dadapt_adamw, momo) take learning_rate=1.
       learning_rate: the highest, reached after `warmup_steps` of linear growth from 0.
       schedule: what follows the warm-up: cosine or linear to `end_learning_rate` at the last step; rsqrt, falling as
-        1 / sqrt(step) (1706.03762, equation 3); constant.
+        1 / sqrt(step) (1706.03762, equation 3); stairs, divided by `stair` at each of `stairs`; constant.
       warmup_steps: steps of linear growth.
       end_learning_rate: of cosine and linear.
+      hold: share of the steps after the warm-up at which cosine and linear keep the highest rate, before it falls.
+      power: of linear: the rate falls with this power of the steps that are left ("poly" of segmentation is 0.9).
+      stairs: shares of all steps, in their order.
+      stair: what the rate is divided by at each of them.
       clip_norm: the gradient's largest global norm; 0 does not clip.
       weight_decay: decoupled, times the learning rate (1711.05101). Optimisers of optax that have an argument of this
         name and a mask decay in their own way. 0 for none.
       end_weight_decay: what it becomes by a cosine, at the last step (2104.14294, appendix); None for one that stays.
       decay: patterns (whole match) of the parameter paths that decay, "encoder/block_00/mlp/expand/kernel".
       layer_decay: the learning rate of each layer as a share of that of the layer above (training/layerwise.py).
+      rates: pairs of a pattern and a factor of the learning rate of the parameters whose path it matches; the first
+        that matches counts: (("trunk/.*", 0.1),).
     """
 
     name: str = "adamw"
     learning_rate: NonNegativeFloat = 1e-3
-    schedule: Literal["cosine", "linear", "rsqrt", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "rsqrt", "stairs", "constant"] = "cosine"
     warmup_steps: Steps = 0
     end_learning_rate: NonNegativeFloat = 0.0
+    hold: Rate = 0.0
+    power: PositiveFloat = 1.0
+    stairs: tuple[Rate, ...] = ()
+    stair: Annotated[float, Interval(gt=1)] = 10.0
     clip_norm: NonNegativeFloat = 1.0
     weight_decay: NonNegativeFloat = 0.0
     end_weight_decay: NonNegativeFloat | None = None
     decay: tuple[Pattern, ...] = (".*/kernel",)
     layer_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    rates: tuple[tuple[Pattern, NonNegativeFloat], ...] = ()
+
+    def __post_init__(self) -> None:
+        of = {"hold": ("cosine", "linear"), "power": ("linear",), "stairs": ("stairs",), "stair": ("stairs",)}
+        for key, schedules in of.items():
+            if getattr(self, key) != getattr(Settings, key) and self.schedule not in schedules:
+                raise UserError(
+                    f"config.optim.{key} is of config.optim.schedule={' or '.join(schedules)}, and the schedule is "
+                    f"{self.schedule}."
+                )
+        if self.schedule == "stairs" and (not self.stairs or list(self.stairs) != sorted(set(self.stairs))):
+            raise UserError(
+                f"config.optim.stairs={self.stairs} should be growing shares of the steps, such as (0.6, 0.9): at each "
+                "the rate is divided by config.optim.stair."
+            )
 
 
 COMMON = tuple(field.name for field in fields(Settings))
@@ -146,6 +171,7 @@ def _chain(
     clip = clipped(settings.clip_norm) if settings.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(strength, mask) if strength else optax.identity()
     layers = [layerwise.scaled(settings.layer_decay, order)] if settings.layer_decay != 1 else []
+    layers += [layerwise.multiplied(settings.rates, order)] if settings.rates else []
     if name in CORES:
         return optax.chain(clip, CORES[name](**own), decay, *layers, optax.scale_by_learning_rate(rate))
     if name.startswith("schedule_free"):  # decay and rates of layers act on the sequence z
@@ -202,13 +228,18 @@ def _reader(name: str, optimizer: str) -> Callable[..., dict[str, Value]]:
 
 def _schedule(settings: Settings, total_steps: int) -> Schedule:
     peak, end, warmup = settings.learning_rate, settings.end_learning_rate, settings.warmup_steps
-    left = total_steps - warmup
+    held = round(settings.hold * (total_steps - warmup))
+    left = total_steps - warmup - held
+    places = [round(share * total_steps) - warmup for share in settings.stairs]
     after = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, left, alpha=end / peak if peak else 0.0),
-        "linear": lambda: optax.linear_schedule(peak, end, left),
+        "linear": lambda: optax.polynomial_schedule(peak, end, settings.power, left),
+        "stairs": lambda: optax.piecewise_constant_schedule(peak, dict.fromkeys(places, 1 / settings.stair)),
         "rsqrt": lambda: lambda step: peak * jnp.sqrt(max(warmup, 1) / (jnp.maximum(step, 0) + warmup + 1)),
         "constant": lambda: optax.constant_schedule(peak),
     }[settings.schedule]()
+    if held:
+        after = optax.join_schedules([optax.constant_schedule(peak), after], [held])
     if not warmup:
         return after
     # The first step is taken with peak / warmup, not with a rate of zero.

@@ -13,6 +13,8 @@ DENSE = Change("transposed", lambda a, heads: (a.T,), lambda a: a.T)
 CONVOLUTION = Change("transposed", lambda a, heads: (a.transpose(2, 3, 1, 0),), lambda a: a.transpose(3, 2, 0, 1))
 # A convolution whose window is one pixel is a Dense layer.
 ONE_PIXEL = Change("reshaped", lambda a, heads: (a.reshape(a.shape[-2:]),), lambda a: a[None, None])
+# The same of PyTorch's, (out, in, 1, 1).
+ONE_PIXEL_OUT = Change("transposed", lambda a, heads: (a[:, :, 0, 0].T,), lambda a: a.T[:, :, None, None])
 # The published GroupNorms keep (C,) as (1, 1, 1, C).
 CHANNELS = Change("reshaped", lambda a, heads: (a.reshape(-1),), lambda a: a.reshape(1, 1, 1, -1))
 

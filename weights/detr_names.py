@@ -5,17 +5,13 @@ from collections.abc import Mapping, Sequence
 from errors import UserError
 from models.sizes import RESNET_DEPTHS
 from weights import our_detr
-from weights.changes import CONVOLUTION, HEADS, HEADS_BIAS, OUT, SAME
+from weights.changes import CONVOLUTION, HEADS, HEADS_BIAS, ONE_PIXEL_OUT, OUT, SAME
 from weights.our_detr import DECODER, ENCODER, FAMILY, PROJECTIONS, UNIT
 from weights.ours import Settings
-from weights.pytorch import class_names, labels, linear, norm, require
-from weights.tables import Beside, Change, Json, Kind, Row, Table
+from weights.pytorch import STATISTICS, class_names, labels, linear, norm, require
+from weights.tables import Beside, Json, Kind, Row, Table
 
 TRUNK = "model.backbone.conv_encoder.model"
-STATISTICS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
-ONE_PIXEL = Change(  # the published convolution of one pixel is our Dense layer
-    "transposed", lambda a, heads: (a[:, :, 0, 0].T,), lambda a: a.T[:, :, None, None]
-)
 SIZES = {
     "d_model": "D",
     "encoder_layers": "block",
@@ -69,7 +65,7 @@ def _trunk() -> tuple[Row, ...]:
 decoder = "model.decoder.layers.{layer}"
 ROWS = (
     *_trunk(),
-    Row("projection/kernel", "model.input_projection.weight", ONE_PIXEL),
+    Row("projection/kernel", "model.input_projection.weight", ONE_PIXEL_OUT),
     Row("projection/bias", "model.input_projection.bias", SAME),
     Row("queries", "model.query_position_embeddings.weight", SAME),
     *_layer(ENCODER, "model.encoder.layers.{block}"),

@@ -23,7 +23,6 @@ WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"  # of a folde
 PICKLES = ("pytorch_model.bin", "diffusion_pytorch_model.bin")
 TRANSFORMER, CLASS = "transformer", "_class_name"  # a pipeline's folder in diffusers, and a key of its config.json
 PIPELINE = "model_index.json"  # of a pipeline, which also names the classes
-FLOATS = ("float16", "bfloat16", "float32", "float64")
 POINTER = b"version https://git-lfs.github.com/spec"  # the text that stands for a file of Git LFS
 LARGEST_GROWTH = 100  # times its size in the archive, that a file may come to: weights hardly compress
 ALWAYS_ALLOWED = 1 << 30  # bytes, whatever they grew from
@@ -112,9 +111,6 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays = {name: array for name, array in arrays.items() if name.split(".")[-1] != "position_ids"}
     if not arrays:
         raise UserError(f"{path} holds no arrays.")
-    for name, array in arrays.items():
-        if array.dtype.name not in FLOATS:
-            raise UserError(f"{path}: {name} is {array.dtype}, and weights are one of {', '.join(FLOATS)}.")
     return arrays, notes
 
 

@@ -31,7 +31,8 @@ def _shape(letters: str) -> Shape:
     return partial(_of, letters)
 
 
-def _shapes(version: str) -> dict[str, Shape]:
+def trunk_shapes(version: str) -> dict[str, Shape]:
+    """Of all but the last norm and the head."""
     second = version == "2"
     bias: dict[str, Shape] = {f"{BLOCK}/attention/bias/embedding": _shape("R H")}
     if second:
@@ -59,6 +60,11 @@ def _shapes(version: str) -> dict[str, Shape]:
         f"{BLOCK}/mlp/contract/bias": _shape("D"),
         f"{MERGING}/reduction/kernel": _shape("M N"),
         **{f"{MERGING}/norm/{x}": _shape("N" if second else "M") for x in ("scale", "bias")},
+    }
+
+
+def _shapes(version: str) -> dict[str, Shape]:
+    return trunk_shapes(version) | {
         "norm/scale": "L",
         "norm/bias": "L",
         "head/kernel": "L C",

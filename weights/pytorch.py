@@ -6,6 +6,9 @@ from errors import UserError
 from weights.changes import DENSE, SAME
 from weights.tables import Change, Json, Row
 
+# Ours and theirs of a BatchNorm whose statistics stay.
+STATISTICS = {"scale": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
+
 
 def linear(ours: str, theirs: str, change: Change = DENSE, bias: Change = SAME) -> tuple[Row, Row]:
     """The rows of a layer with a matrix and a bias."""

@@ -15,6 +15,7 @@ from weights.schemes import SCHEMES
 from weights.tables import Row, Table, spell
 from weights.trees import Leaf, Leaves, Tree, flat, layers, nested
 
+FLOATS = ("float16", "bfloat16", "float32", "float64")
 ROUNDING = 4e-3  # of numbers up to 1 in bfloat16
 
 
@@ -89,6 +90,9 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
             or f"{path} has names of no scheme that is known ({', '.join(SCHEMES)}): its first is "
             f"{next(iter(arrays))!r}."
         )
+    for name in known:  # counters and tables of indices beside them are integers
+        if arrays[name].dtype.name not in FLOATS:
+            raise UserError(f"{path}: {name} is {arrays[name].dtype}, and weights are one of {', '.join(FLOATS)}.")
     left_out = table.unused(unknown)
     if odd := [name for name in unknown if name not in left_out]:
         raise UserError(f"{path} holds {first(odd)} that {table.family.words} has no place for: nothing was loaded.")
@@ -131,7 +135,7 @@ def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | Non
     patches = _grid(path, model, grid, neighbour.grid)
     if (patches and "position_grid" not in model.settings) or prepared.get("image_size", 0) % model.side:
         prepared = {key: value for key, value in prepared.items() if key not in ("image_size", "image_width")}
-    dtypes = sorted({array.dtype.name for array in arrays.values()} - {"float32"})
+    dtypes = sorted({arrays[name].dtype.name for name in known} - {"float32"})
     return Weights(
         params=nested(params),
         scheme=table.scheme,

@@ -58,13 +58,13 @@ def _timm(version: str) -> Table:
     return _table("timm", version, rows)
 
 
-def _huggingface(version: str) -> Table:
-    prefix = "swin" if version == "1" else "swinv2"
+def trunk_rows(prefix: str, version: str) -> tuple[Row, ...]:
+    """All but the last norm and the head, by the names of transformers, which begin with a prefix."""
     stage, own = f"{prefix}.encoder.layers.{{stage}}", f"{BLOCK}/attention"
     block = f"{stage}.blocks.{{unit}}"
     at = f"{block}.attention.self"
     biased = PROJECTIONS if version == "1" else ("query", "value")
-    rows = (
+    return (
         *linear("trunk/embedding", f"{prefix}.embeddings.patch_embeddings.projection", CONVOLUTION),
         *norm("trunk/embedding_norm", f"{prefix}.embeddings.norm"),
         *norm(f"{BLOCK}/attention_norm", f"{block}.layernorm_before"),
@@ -82,9 +82,12 @@ def _huggingface(version: str) -> Table:
         *linear(f"{BLOCK}/mlp/contract", f"{block}.output.dense"),
         *norm(f"{MERGING}/norm", f"{stage}.downsample.norm"),
         Row(f"{MERGING}/reduction/kernel", f"{stage}.downsample.reduction.weight", DENSE),
-        *norm("norm", f"{prefix}.layernorm"),
-        *linear("head", "classifier"),
     )
+
+
+def _huggingface(version: str) -> Table:
+    prefix = "swin" if version == "1" else "swinv2"
+    rows = (*trunk_rows(prefix, version), *norm("norm", f"{prefix}.layernorm"), *linear("head", "classifier"))
     return _table("huggingface", version, rows)
 
 

@@ -51,6 +51,20 @@ def together(a: int, b: int, size: int, shifted: bool) -> bool:
     return moved[0] // side == moved[1] // side and around[0] == around[1]
 
 
+def test_zeros_that_fill_up_a_map_are_attended_to_where_they_are_not_masked():
+    models = [swin.Model(0, "", 8, (1,), 4, 3, 1, padding=padding) for padding in ("masked", "zeros")]
+    image = jax.random.normal(jax.random.key(0), (2, 5, 6, 3))
+
+    def outputs(image):
+        variables = models[0].init(jax.random.key(1), image, train=False)
+        return [model.apply(variables, image, train=False) for model in models]
+
+    masked, zeros = jax.jit(outputs)(image)
+    assert not np.allclose(masked, zeros, atol=1e-5)
+    masked, zeros = jax.jit(outputs)(image[:, :3])  # nothing is filled up
+    np.testing.assert_array_equal(masked, zeros)
+
+
 @pytest.mark.parametrize("grid", [(6, 6), (5, 8), (2, 7)])
 @pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("version", ["1", "2"])

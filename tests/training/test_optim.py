@@ -34,6 +34,34 @@ def test_each_schedule_after_the_warmup():
     assert rates("cosine", end_learning_rate=0.2)[-1] == pytest.approx(0.2)
 
 
+def test_the_rate_is_held_falls_with_a_power_or_by_stairs():
+    held = rates("linear", hold=0.5)
+    assert (held[10:56] == 2.0).all()
+    np.testing.assert_allclose(held[55:], 2 * (1 - np.arange(46) / 45), atol=1e-6)
+    left = 1 - np.arange(91) / 90
+    np.testing.assert_allclose(rates("linear", power=0.9)[10:], 2 * left**0.9, atol=1e-6)
+    stairs = rates("stairs", stairs=(0.6, 0.9), stair=4.0)
+    np.testing.assert_allclose(stairs[[10, 59, 60, 89, 90, 100]], [2, 2, 0.5, 0.5, 0.125, 0.125], rtol=1e-6)
+
+
+def test_what_a_pattern_names_has_its_share_of_the_rate():
+    optimiser, _ = optim.make(
+        name="sgd",
+        learning_rate=1.0,
+        total_steps=10,
+        schedule="constant",
+        clip_norm=0.0,
+        rates=((".*bias", 0.5), ("encoder/.*", 0.1)),
+    )
+    updates, _ = optimiser.update(PARAMS, optimiser.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["encoder"]["dense"]["bias"], -0.5)
+    np.testing.assert_allclose(updates["encoder"]["dense"]["kernel"], -0.1)
+    np.testing.assert_allclose(updates["norm"]["scale"], -1.0)
+    optimiser, _ = optim.make(name="sgd", total_steps=10, rates=(("encoder/kernel", 0.1),))
+    with pytest.raises(UserError, match=r"config\.optim\.rates: 'encoder/kernel' matches no parameter"):
+        optimiser.init(PARAMS)
+
+
 def test_rsqrt_is_the_transformers_schedule():
     """1706.03762, equation 3, with d = 512 and 4000 steps of warm-up."""
     peak = 512**-0.5 * 4000**-0.5
@@ -183,6 +211,7 @@ def descend(steps=20, frozen=(), **section):
 def test_every_optimiser_of_optax_goes_downhill_with_all_that_stands_around_it(name):
     rate = 1.0 if name in FREE else 0.02
     around = dict(weight_decay=1e-3, layer_decay=0.9, clip_norm=1.0, warmup_steps=2, order=lambda: list(by_name(TREE)))
+    around |= dict(rates=((".*kernel", 0.9),))
     params, evaluated, state = descend(
         name=name, learning_rate=rate, schedule="constant", frozen=("head/.*",), **around
     )
@@ -234,6 +263,13 @@ def test_every_key_is_listed_with_its_default_and_meaning():
         (dict(name="adamw", layer_decay=0.0), r"config.optim.layer_decay=0.0 should be greater than 0"),
         (dict(name="adamw", decay=("(",)), r"config.optim.decay\[0\]='\(' should be a regular expression"),
         (dict(name="schedule_free_adamw"), r"config.optim.schedule='cosine' lowers the learning rate.*=constant"),
+        (dict(hold=1.0), r"config.optim.hold=1.0 should be less than 1"),
+        (dict(schedule="rsqrt", hold=0.5), r"config.optim.hold is of config.optim.schedule=cosine or linear, and"),
+        (dict(power=0.9), r"config.optim.power is of config.optim.schedule=linear, and the schedule is cosine"),
+        (dict(schedule="stairs"), r"config.optim.stairs=\(\) should be growing shares"),
+        (dict(schedule="stairs", stairs=(0.9, 0.6)), r"config.optim.stairs=\(0.9, 0.6\) should be growing shares"),
+        (dict(rates=(("(", 0.1),)), r"config.optim.rates\[0\]\[0\]='\(' should be a regular expression"),
+        (dict(rates=(("a", -1.0),)), r"config.optim.rates\[0\]\[1\]=-1.0 should be greater than or equal to 0"),
         (dict(name="sam", optimizer="sam"), r"config.optim.optimizer='sam' cannot be used within sam"),
         (dict(name="sam", optimizer="adamv"), r"config.optim.name='adamv' is not an optimiser"),
     ],
