@@ -126,6 +126,31 @@ def test_weights_without_a_head_are_no_classifier(drawn, tmp_path):  # noqa: F81
         convert.class_names(weights.read(tmp_path / "a.npz"), None, tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize(
+    ("settings", "config"),
+    [
+        ({"name": "vivit", "tubelet": 2}, "vivit"),
+        ({"name": "vivit", "tubelet": 2, "head": "gap", "positions": "sinusoid_1d", "key_bias": False}, "video_mae"),
+        ({"name": "video_mae", "tubelet": 2, "decoder_depth": 1}, "video_mae"),
+        ({"name": "timesformer"}, "timesformer"),
+    ],
+)
+def test_a_run_begins_with_headless_weights_of_video_by_the_config_of_their_family(settings, config, tmp_path):
+    params, model = drawn_video(**settings)
+    headless = {name: x for name, x in params.items() if not name.startswith("head/")}
+    weights.write_folder(tmp_path / "a", headless, model | {"outputs": 0})
+    with pytest.raises(UserError, match=rf"train.py --config=configs/video_kinetics400.py:{config} .*a$"):
+        convert.class_names(weights.read(tmp_path / "a"), None, tmp_path / "a")
+
+
+def test_help_says_which_config_weights_become_a_run_of():
+    done = command("--help")
+    assert "configs/gpt2.py                            a GPT\n" in done.stdout
+    assert "configs/bert_finetune.py                   a BERT ForSequenceClassification, a RoBERTa For" in done.stdout
+    assert "configs/video_kinetics400.py:video_mae     a VideoMAE's classifier, a VideoMAE\n" in done.stdout
+    assert "configs/vit_imagenet.py                    others" in done.stdout
+
+
 def test_a_mistake_is_one_line_and_exit_status_2():
     done = command("nothing.npz", "run")
     assert (done.returncode, done.stdout) == (2, "")
