@@ -56,12 +56,16 @@ from weights.ours import Settings
 DEFAULT = "configs/vit_imagenet.py"
 OWN_IMAGES = "configs/my_images.py"  # of a run on a user's data that begins with weights of the default's kind
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
-NOT_WRITTEN = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".onnx", ".pb", ".tflite")
+# No folder is meant by such a name.
+NOT_WRITTEN = (
+    *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".onnx", ".pb", ".tflite"),
+    *(".gz", ".zip", ".tar", ".xz", ".bz2", ".zst"),
+)
 
 
 def main(arguments: list[str]) -> None:
     """Converts one of the three ways."""
-    if len(arguments) != 2:
+    if len(arguments) != 2 or not all(arguments):
         raise UserError(
             "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file, or a "
             "folder of published weights."
@@ -114,7 +118,8 @@ def check(source: Path, target: Path) -> None:
         raise UserError(f"there is no {source}.")
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target} exists: choose another name, or remove it.")
-    if target.suffix in NOT_WRITTEN:
+    written = (*USUAL, exported.SUFFIX)
+    if target.suffix not in written and target.suffix.lower() in (*NOT_WRITTEN, *written):
         raise UserError(f"{target} should be a workdir, or end in .npz, .safetensors or .stablehlo.")
     if source.is_dir() and not weights.is_published(source) and not (source / record.FILE).exists():
         raise UserError(
@@ -323,6 +328,8 @@ def class_names(found: weights.Weights, path: str | None, source: Path) -> list[
         ) from None
     if len(names) != found.classes:
         raise UserError(f"the head has {found.classes} classes, and --classes={path} names {len(names)}.")
+    if empty := next((number for number, name in enumerate(names, 1) if not name.strip()), 0):
+        raise UserError(f"--classes={path}: line {empty} names no class.")
     return names
 
 

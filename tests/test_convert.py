@@ -112,6 +112,9 @@ def test_classes_that_differ_in_number(published, tmp_path):
     found = weights.read(published)
     with pytest.raises(UserError, match=r"the head has 5 classes, and --classes=.*names.txt names 2\."):
         convert.class_names(found, str(tmp_path / "names.txt"), published)
+    (tmp_path / "names.txt").write_text("ant\nbee\n\ndog\nelk\n")
+    with pytest.raises(UserError, match=r"names.txt: line 3 names no class\."):
+        convert.class_names(found, str(tmp_path / "names.txt"), published)
     with pytest.raises(UserError, match="cannot read --classes=nowhere: No such file"):
         convert.class_names(found, "nowhere", published)
     assert convert.class_names(found, None, published) == list("01234")
@@ -163,6 +166,8 @@ def test_what_cannot_be_written(published, tmp_path):
         (published, published, "exists: choose another name"),
         (published, published.parent, "exists: choose another name"),
         (published, tmp_path / "a.onnx", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
+        (published, tmp_path / "a.safetensors.gz", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
+        (published, tmp_path / "a.SAFETENSORS", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
         (tmp_path, tmp_path / "new", "holds neither a run nor published weights"),
     ):
         with pytest.raises(UserError, match=message):
