@@ -281,7 +281,8 @@ def run_of_workdir() -> tuple[ConfigDict, Path]:
 def _parse(argv: list[str], default_config: str) -> list[str]:
     """Parses the flags. Returns the other arguments; for a study also --config.KEY=VALUE, which is for its runs."""
     argv, changes, kind = joined(argv), [], "study" if "study" in _own else "config"
-    if empty := next((a for a in argv if a in ("--config=", "--study=", "--workdir=")), None):
+    names = [name for name in _own if name not in FLAGS or isinstance(FLAGS[name].default, list | None)]
+    if empty := next((a for a in argv if a in [f"--{name}=" for name in ("config", "study", *names)]), None):
         raise UserError(f'{empty} names nothing: write what it is after the "=", or leave the flag out.')
     if kind == "study":
         changes = [argument for argument in argv if argument.startswith("--config.")]

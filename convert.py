@@ -12,9 +12,7 @@ FROM and TO are a run's workdir, a .npz or a .safetensors file, or a folder of p
 (.npz), timm's, open_clip's, Hugging Face's, (DiT) Facebook's or (ViT) those of nnx, see docs/linen_and_nnx.md. What
 a file holds is recognised by its names and shapes, and by config.json beside it. A run made of it can be scored,
 used, and started from (--config.init_from). The weights must fit --config. Without it, the model is read from the
-weights and the rest from configs/vit_imagenet.py, or for Marian from configs/transformer_opus.py, for GPT-2
-configs/gpt2.py, for DETR configs/detr_coco.py, for video configs/video_kinetics400.py, for CLIP and SigLIP
-configs/clip_coco.py and for DiT configs/dit_fashion_mnist.py:diffusion. Beams, ends of texts and sampling are as
+weights, and the rest from the config of its family, which --help lists. Beams, ends of texts and sampling are as
 generation_config.json says, unless the command line sets them in config.task. A file is converted whole or not at
 all."""
 
@@ -36,6 +34,7 @@ if __name__ == "__main__":
     commands.flag("list", "platforms", ["cpu", "cuda", "tpu"], "Of a .stablehlo file: where it can run")
     commands.flag("integer", "batch", 0, "Of a .stablehlo file: examples of a call (0: any number)", lower_bound=0)
     commands.flag("integer", "average", 1, "The mean of so many checkpoints, up to --step", lower_bound=1)
+    commands.listed("Configs of runs made of weights, without --config", lambda: families())
 
 import jax
 import numpy as np
@@ -55,13 +54,18 @@ from weights import generation, preprocessing
 from weights.ours import Settings
 
 DEFAULT = "configs/vit_imagenet.py"
+OWN_IMAGES = "configs/my_images.py"  # of a run on a user's data that begins with weights of the default's kind
 USUAL = {".npz": "google", ".safetensors": "timm"}  # the names for each suffix
-NOT_WRITTEN = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".onnx", ".pb", ".tflite")
+# No folder is meant by such a name.
+NOT_WRITTEN = (
+    *(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".onnx", ".pb", ".tflite"),
+    *(".gz", ".zip", ".tar", ".xz", ".bz2", ".zst"),
+)
 
 
 def main(arguments: list[str]) -> None:
     """Converts one of the three ways."""
-    if len(arguments) != 2:
+    if len(arguments) != 2 or not all(arguments):
         raise UserError(
             "two names are needed: python convert.py FROM TO, each a workdir, a .npz or a .safetensors file, or a "
             "folder of published weights."
@@ -114,7 +118,8 @@ def check(source: Path, target: Path) -> None:
         raise UserError(f"there is no {source}.")
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target} exists: choose another name, or remove it.")
-    if target.suffix in NOT_WRITTEN:
+    written = (*USUAL, exported.SUFFIX)
+    if target.suffix not in written and target.suffix.lower() in (*NOT_WRITTEN, *written):
         raise UserError(f"{target} should be a workdir, or end in .npz, .safetensors or .stablehlo.")
     if source.is_dir() and not weights.is_published(source) and not (source / record.FILE).exists():
         raise UserError(
@@ -128,6 +133,12 @@ def default(arguments: list[str]) -> str:
     source = next((argument for argument in arguments if not argument.startswith("-")), "")
     path = storage.here(source) if source.endswith(weights.SUFFIXES) else storage.path(source)
     return weights.default_config(path) or DEFAULT
+
+
+def families() -> list[str]:
+    """A line for each config of a run that is made of weights, with the models that it is for."""
+    found = weights.families_by_config()
+    return [f"{config:42} {', '.join(words)}" for config, words in found.items()] + [f"{DEFAULT:42} others"]
 
 
 def of_run(workdir: Path, which: str, average: int) -> tuple[PyTree, Settings, Run]:
@@ -300,8 +311,8 @@ def _given(key: str) -> bool:
 def class_names(found: weights.Weights, path: str | None, source: Path) -> list[str]:
     """The names of the head's classes: the file's, or those that stand beside the weights, or numbers."""
     if not found.classes:
-        name, of_clips = found.model["name"], ("vivit", "video_mae", "timesformer")
-        config = f"configs/video_kinetics400.py:{name}" if name in of_clips else "configs/my_images.py"
+        own = default([str(source)])
+        config = OWN_IMAGES if own == DEFAULT else own
         flags = (f"--config={config}", "--config.data.name=FOLDER", f"--config.init_from={source}")
         raise UserError(
             f"these weights have no head and tell no classes: a run on yours begins with them, "
@@ -317,6 +328,8 @@ def class_names(found: weights.Weights, path: str | None, source: Path) -> list[
         ) from None
     if len(names) != found.classes:
         raise UserError(f"the head has {found.classes} classes, and --classes={path} names {len(names)}.")
+    if empty := next((number for number, name in enumerate(names, 1) if not name.strip()), 0):
+        raise UserError(f"--classes={path}: line {empty} names no class.")
     return names
 
 

@@ -228,6 +228,7 @@ def _line(key: str, value: Value, error: pydantic.ValidationError) -> str:
     first = next((e for e in error.errors() if e["type"] != "none_required"), error.errors()[0])
     place = "".join(f"[{i}]" for i in first["loc"] if isinstance(i, int))
     message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    message = re.sub(r"^\w+ (should have .*) after validation.*", r"\1", message)  # Tuple should have at least 1 item
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         options = re.findall(r"'([^']+)'", message)
         message += f": {nearest(first['input'], options).partition('There is')[0]}".rstrip(": ")

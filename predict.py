@@ -14,6 +14,7 @@ A text is printed word by word while it is written, if one item is given; --stre
 
 import io
 import json
+import os
 import queue
 import sys
 import threading
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import commands
 
@@ -48,6 +50,9 @@ from input_pipeline import Batch
 from tasks import Answer, Row
 from training.trees import Variables
 
+if TYPE_CHECKING:  # what draws is imported where something is drawn
+    from analysis.subject import Subject
+
 TABLES = (".csv", ".tsv")
 HEAD = 1024  # bytes of a file, among which a text has none that is 0
 Item = str | UserError  # what to predict, or why it cannot be known
@@ -66,7 +71,7 @@ def main(arguments: list[str]) -> int:
     if flags.csv:
         if flags.json:
             raise UserError("both --csv and --json are given: choose one.")
-        table.check(commands.path(flags.csv))
+        table.check(commands.path(flags.csv), [*arguments, *([flags.file] if flags.file else [])])
     run, state, _ = restore.load(
         workdir, config, flags.step, average=flags.average, soup=flags.soup, form=flags.weights
     )
@@ -75,12 +80,17 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--file={flags.file} is a table: without --file= its column of texts is read.")
     items = given(run, arguments) if arguments else lines(flags.file or "-")
     if flags.alignment:
+        check_alignment(run, variables, commands.path(flags.alignment))
         items = iter([only(items)])
     folder = commands.path(flags.out) if flags.out else workdir / "predictions"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder for the pictures, --out=FOLDER.")
     count, refused = 0, 0
     rows: list[table.Row] = []
+    asked: set[str] = set()  # files that no picture may replace
     for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
+        asked.update(map(os.path.realpath, readable))
         if readable:
             tell(run.task.notes(run.model, data))
         refused += len(batch) - len(readable)
@@ -89,7 +99,10 @@ def main(arguments: list[str]) -> int:
             if flags.csv:
                 rows.append(table.Row(shown(item), run.pipeline.truth(item), answer))
             else:
-                show(shown(item), answer, flags.json, folder / f"{count}.png", printed)
+                path = folder / f"{count}.png"
+                if answer.picture is not None and os.path.realpath(path) in asked:
+                    raise UserError(f"{path} is to be read, and would be overwritten: choose another --out=FOLDER.")
+                show(shown(item), answer, flags.json, path, printed)
             count += 1
         if flags.alignment and readable:
             draw(run, variables, readable[0], commands.path(flags.alignment))
@@ -227,26 +240,38 @@ def classes(given: str) -> tuple[str, ...]:
     path = commands.path(given)
     if not path.is_file():
         return tuple(name.strip() for name in given.split(","))
-    found = list(lines(given))
+    found = list(lines(given, "--classes"))
+    if not found:
+        raise UserError(f"--classes={given} is empty: it should name a class a line.")
     if wrong := next((one for one in found if isinstance(one, UserError)), None):
         raise wrong
     return tuple(one.strip() for one in found if isinstance(one, str))
+
+
+def check_alignment(run: Run, variables: Variables, path: Path) -> None:
+    """That the model has an alignment map and that a picture can be of that name, before anything is answered."""
+    from analysis.figures import alignment
+
+    if reason := alignment.lacks(_subject(run, variables)):
+        raise UserError(f"--alignment: {reason}.")
+    if path.suffix != ".png" or path.is_dir():
+        raise UserError(f"--alignment={path} should be the name of a picture, and end in .png.")
 
 
 def draw(run: Run, variables: Variables, sentence: str, path: Path) -> None:
     """The alignment map of one translation."""
     from analysis import picture
     from analysis.figures import alignment
-    from analysis.subject import Subject
 
-    if path.suffix != ".png":
-        raise UserError(f"--alignment={path} should end in .png.")
-    subject = Subject(run=run, restore=lambda: variables, load=restore.latest, sentences=(sentence,))
-    if reason := alignment.lacks(subject):
-        raise UserError(f"--alignment: {reason}.")
-    arrays = alignment.arrays(subject)
+    arrays = alignment.arrays(_subject(run, variables, sentence))
     picture.save(alignment.draw(arrays), arrays, path)
     print(f"Alignment map: {path}, its array: {path.with_suffix('.npz')}", file=sys.stderr)
+
+
+def _subject(run: Run, variables: Variables, *sentences: str) -> "Subject":
+    from analysis.subject import Subject
+
+    return Subject(run=run, restore=lambda: variables, load=restore.latest, sentences=sentences)
 
 
 def only(items: Iterator[Item]) -> str:
@@ -257,14 +282,15 @@ def only(items: Iterator[Item]) -> str:
     return one[0]
 
 
-def lines(path: str) -> Iterator[Item]:
-    """The lines of a file, or of standard input for "-"; an error for one that is not UTF-8."""
+def lines(path: str, flag: str = "--file") -> Iterator[Item]:
+    """The lines of a file, or of standard input for "-"; an error for one that is not UTF-8. flag: that names it."""
     if path == "-" and sys.stdin is None:
         raise UserError("standard input is closed: give arguments or --file=FILE.")
     try:
         with nullcontext(sys.stdin.buffer) if path == "-" else commands.path(path).open("rb") as stream:
             if path != "-" and isinstance(stream, io.BufferedReader) and b"\0" in stream.peek(HEAD)[:HEAD]:
-                raise UserError(f"--file={path} is no text: it lists items, a line each. Give others without --file=.")
+                others = " Give others without --file=." if flag == "--file" else ""
+                raise UserError(f"{flag}={path} is no text: it should have one item a line.{others}")
             for number, line in enumerate(stream, 1):
                 try:
                     yield line.decode().rstrip("\r\n")

@@ -85,6 +85,8 @@ def check(subject: Subject) -> None:
         raise UserError(f"--images is for models of images: this one reads {subject.run.pipeline.item}.")
     if (subject.sentences or subject.word) and not subject.reads_tokens:
         raise UserError(f"--sentence and --word are for models of text: this one reads {subject.run.pipeline.item}.")
+    if not all(sentence.strip() for sentence in subject.sentences):
+        raise UserError("--sentence= is empty: write what is to be read.")
     if subject.gold and not subject.translates:
         raise UserError(f"--gold is for models that translate: this one reads {subject.run.pipeline.item}.")
     for workdir in subject.beside:

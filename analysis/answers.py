@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,15 +39,20 @@ def write(rows: Sequence[Row], path: Path) -> list[str]:
             writer.writerows(table)
     except OSError as error:
         raise UserError(f"cannot write --csv={path}: {error.strerror}.") from None
-    return [f"{path}: {len(rows):,} answers.", *judged(rows)]
+    return [f"{path}: {len(rows):,} {'answer' if len(rows) == 1 else 'answers'}.", *judged(rows)]
 
 
-def check(path: Path) -> None:
+def check(path: Path, read: Sequence[str]) -> None:
     """That a table can be written, before there are answers.
+
+    Args:
+      read: what is answered, which the table must not replace.
 
     Raises:
       UserError: it cannot.
     """
+    if path.exists() and os.path.realpath(path) in map(os.path.realpath, read):
+        raise UserError(f"--csv={path} is to be read, and would be overwritten: name another file.")
     if path.is_dir() or not next(parent for parent in path.absolute().parents if parent.exists()).is_dir():
         raise UserError(f"cannot write --csv={path}: name a file, in a folder that is there or can be made.")
 

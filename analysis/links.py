@@ -51,6 +51,9 @@ def read(gold: Path, source: Path, target: Path) -> Gold:
                 "to line n of the other."
             )
     source_words, target_words = ([line.split() for line in lines[path]] for path in (source, target))
+    for path, words in ((source, source_words), (target, target_words)):
+        if [] in words:
+            raise UserError(f"line {words.index([]) + 1} of {path} is empty: each side of a pair needs words.")
     pairs = [
         _links(line, f"line {number} of {gold}", len(words), len(translated))
         for number, (line, words, translated) in enumerate(zip(lines[gold], source_words, target_words, strict=True), 1)

@@ -1,6 +1,7 @@
 """From tf.data to NumPy; an example that cannot be used becomes an error that names it."""
 
-import re
+import errno
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,6 +11,8 @@ from data.sources import Example, Source
 from errors import UserError
 
 SKIP = "--config.data.unreadable=skip"
+OF_FILES = {os.strerror(number) for number in errno.errorcode}  # "Permission denied" and so on
+CUT_OFF = "jpeg::Uncompress failed"  # TensorFlow's words for a JPEG that ends too soon, or is damaged
 
 
 def as_numpy(
@@ -58,7 +61,9 @@ def reason(error: Exception) -> str:
     text = " ".join((getattr(error, "message", "") or str(error)).split())
     text = text.split(" Traceback (most recent call last)")[0]  # of what Python has raised within TensorFlow
     text = text.split("[[")[0].split("[Op:")[0].rsplit("}}", 1)[-1].strip().removeprefix("ValueError: ")
-    text = re.sub(r"^.*; (?=No such file or directory)", "", text)
+    path, _, fault = text.rpartition("; ")  # a line names the path already
+    text = fault if path and fault in OF_FILES else text
+    text = "it is damaged, or its end is missing" if text.startswith(CUT_OFF) else text
     return text if text.endswith(".") else f"{text}."
 
 

@@ -76,7 +76,7 @@ def frames(path: str, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n hei
     numbers, places = np.unique(wanted, return_inverse=True)
     if os.path.isdir(path):
         files = pictures(path)
-        found = [image_file.read(Path(files[i]).read_bytes(), 3) for i in numbers]
+        found = [_of_folder(files[i]) for i in numbers]
     elif path.lower().endswith(FILES):
         check([path])
         found = list(_of_file(path, numbers))
@@ -92,6 +92,14 @@ def frames(path: str, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n hei
         sizes = sorted({f"{frame.shape[1]}x{frame.shape[0]}" for frame in found})
         raise ValueError(f"its frames differ in size: {', '.join(sizes)}.")
     return np.stack(found)[np.minimum(places.reshape(-1), len(found) - 1)]
+
+
+def _of_folder(path: str) -> np.ndarray:
+    """One frame of a folder; an error names it."""
+    try:
+        return image_file.read(Path(path).read_bytes(), 3)
+    except ValueError as error:
+        raise ValueError(f"{shown(os.path.basename(path))}: {error}") from None
 
 
 def pictures(folder: str) -> list[str]:

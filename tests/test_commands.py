@@ -71,6 +71,9 @@ def trained(tmp_path_factory) -> Path:
             ["convert.py", "configs", "model.onnx"],
             "model.onnx should be a workdir, or end in .npz, .safetensors or .st",
         ),
+        (["convert.py", "", "x.npz"], "two names are needed: python convert.py FROM TO"),
+        (["convert.py", "x", "x.stablehlo", "--platforms="], "--platforms= names nothing"),
+        (["visualize.py", "--workdir=x", "--images="], '--images= names nothing: write what it is after the "="'),
         (["evaluate.py"], "--workdir=FOLDER of a training run is needed"),
         (["evaluate.py", "--workdir=nowhere"], "nowhere holds no run"),
         (["predict.py", "--workdir=nowhere", "x.png"], "nowhere holds no run"),
@@ -292,7 +295,10 @@ def test_evaluate_names_the_surest_mistakes_and_visualize_draws_them(trained, tm
         (["--csv=FOLDER"], "cannot write --csv="),
         (["--csv=FOLDER/a.png/x.csv"], "cannot write --csv="),
         (["--csv=x.csv", "--json"], "both --csv and --json are given"),
-        (["--file=FOLDER/a.png"], "a.png is no text: it lists items, a line each"),
+        (["--csv=FOLDER/a.png"], "a.png is to be read, and would be overwritten: name another file."),
+        (["--csv="], '--csv= names nothing: write what it is after the "="'),
+        (["--out=FOLDER/a.png"], "a.png is a file: name a folder for the pictures, --out=FOLDER."),
+        (["--file=FOLDER/a.png"], "a.png is no text: it should have one item a line. Give others without --file=."),
     ],
 )
 def test_predict_refuses_flags_before_it_answers(trained, tmp_path, flags, message):

@@ -112,6 +112,9 @@ def test_classes_that_differ_in_number(published, tmp_path):
     found = weights.read(published)
     with pytest.raises(UserError, match=r"the head has 5 classes, and --classes=.*names.txt names 2\."):
         convert.class_names(found, str(tmp_path / "names.txt"), published)
+    (tmp_path / "names.txt").write_text("ant\nbee\n\ndog\nelk\n")
+    with pytest.raises(UserError, match=r"names.txt: line 3 names no class\."):
+        convert.class_names(found, str(tmp_path / "names.txt"), published)
     with pytest.raises(UserError, match="cannot read --classes=nowhere: No such file"):
         convert.class_names(found, "nowhere", published)
     assert convert.class_names(found, None, published) == list("01234")
@@ -126,6 +129,31 @@ def test_weights_without_a_head_are_no_classifier(drawn, tmp_path):  # noqa: F81
         convert.class_names(weights.read(tmp_path / "a.npz"), None, tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize(
+    ("settings", "config"),
+    [
+        ({"name": "vivit", "tubelet": 2}, "vivit"),
+        ({"name": "vivit", "tubelet": 2, "head": "gap", "positions": "sinusoid_1d", "key_bias": False}, "video_mae"),
+        ({"name": "video_mae", "tubelet": 2, "decoder_depth": 1}, "video_mae"),
+        ({"name": "timesformer"}, "timesformer"),
+    ],
+)
+def test_a_run_begins_with_headless_weights_of_video_by_the_config_of_their_family(settings, config, tmp_path):
+    params, model = drawn_video(**settings)
+    headless = {name: x for name, x in params.items() if not name.startswith("head/")}
+    weights.write_folder(tmp_path / "a", headless, model | {"outputs": 0})
+    with pytest.raises(UserError, match=rf"train.py --config=configs/video_kinetics400.py:{config} .*a$"):
+        convert.class_names(weights.read(tmp_path / "a"), None, tmp_path / "a")
+
+
+def test_help_says_which_config_weights_become_a_run_of():
+    done = command("--help")
+    assert "configs/gpt2.py                            a GPT\n" in done.stdout
+    assert "configs/bert_finetune.py                   a BERT ForSequenceClassification, a RoBERTa For" in done.stdout
+    assert "configs/video_kinetics400.py:video_mae     a VideoMAE's classifier, a VideoMAE\n" in done.stdout
+    assert "configs/vit_imagenet.py                    others" in done.stdout
+
+
 def test_a_mistake_is_one_line_and_exit_status_2():
     done = command("nothing.npz", "run")
     assert (done.returncode, done.stdout) == (2, "")
@@ -138,6 +166,8 @@ def test_what_cannot_be_written(published, tmp_path):
         (published, published, "exists: choose another name"),
         (published, published.parent, "exists: choose another name"),
         (published, tmp_path / "a.onnx", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
+        (published, tmp_path / "a.safetensors.gz", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
+        (published, tmp_path / "a.SAFETENSORS", "should be a workdir, or end in .npz, .safetensors or .stablehlo"),
         (tmp_path, tmp_path / "new", "holds neither a run nor published weights"),
     ):
         with pytest.raises(UserError, match=message):

@@ -159,6 +159,11 @@ def test_predict_compares_an_image_with_the_classes_that_are_named(runs, tmp_pat
         assert sum(one["probability"] for one in found) == pytest.approx(1)
     refused = command("predict.py", f"--workdir={trained(runs, 'clip')}", "--classes=small,,letter", tmp_path / "a.png")
     assert (refused.returncode, "class 2 of 3 has no name" in refused.stderr) == (2, True)
+    (tmp_path / "classes.txt").write_text("")
+    refused = command(
+        "predict.py", f"--workdir={trained(runs, 'clip')}", f"--classes={tmp_path / 'classes.txt'}", tmp_path / "a.png"
+    )
+    assert (refused.returncode, "classes.txt is empty: it should name a class" in refused.stderr) == (2, True)
     refused = command("predict.py", f"--workdir={trained(runs, 'vit')}", "--classes=a,b", tmp_path / "a.png")
     assert (refused.returncode, "--classes is for models of images and texts" in refused.stderr) == (2, True)
 
@@ -328,3 +333,13 @@ def test_study_takes_it_as_a_point(family, tmp_path):
     lines = done("study.py", f"--study={tmp_path / 'one.py'}", f"--workdir={tmp_path}", "--dry_run").stdout.splitlines()
     assert len(lines) == 3  # seeds
     assert all(line.startswith("python train.py --config=configs/vit_digits.py") for line in lines)
+
+
+def test_the_picture_of_an_answer_replaces_no_image_that_is_read(runs, tmp_path):
+    for name in ("a.png", "0.png"):
+        Image.fromarray(np.arange(0, 256, 4, np.uint8).reshape(8, 8)).save(tmp_path / name)
+    before = (tmp_path / "0.png").read_bytes()
+    items = (tmp_path / "a.png", tmp_path / "0.png")
+    refused = command("predict.py", f"--workdir={trained(runs, 'detr')}", f"--out={tmp_path}", *items)
+    assert (refused.returncode, (tmp_path / "0.png").read_bytes() == before) == (2, True)
+    assert "0.png is to be read, and would be overwritten: choose another --out=FOLDER." in refused.stderr

@@ -1,7 +1,8 @@
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from annotated_types import MinLen
 
 import lookup
 import models
@@ -15,6 +16,7 @@ class Thing:
     kind: Literal["a", "b"] = "a"
     names: tuple[str, ...] = ()
     limit: int | None = None
+    some: Annotated[tuple[int, ...], MinLen(1)] = (1,)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,7 @@ class Thing:
         ({"size": 1, "rate": "x"}, r"config.x.rate='x' should be a valid number"),
         ({"size": 1, "kind": "c"}, r"config.x.kind='c' should be 'a' or 'b'"),
         ({"size": 1, "names": "x"}, r"config.x.names='x'"),
+        ({"size": 1, "some": ()}, r"config.x.some=\(\) should have at least 1 item\.$"),
         ({}, r"config.x.size is not set"),
     ],
 )

@@ -157,11 +157,15 @@ def test_evaluate_prints_the_signature_and_takes_other_ways_to_search(whole):
         ((), b"1 2\n\xff\xfe\n", "line 2 of standard input is not UTF-8"),
         (("--file=nowhere.txt",), b"", "cannot read nowhere.txt: No such file"),
         (("--alignment=map.png", "1 2", "3 4"), b"", "--alignment draws one sentence"),
+        (("--alignment=map.jpg", "1 2"), b"", "--alignment=map.jpg should be the name of a picture, and end in .png"),
+        (("--alignment=", "1 2"), b"", "--alignment= names nothing"),
+        (("--csv=", "1 2"), b"", "--csv= names nothing"),
     ],
 )
 def test_what_predict_cannot_do_is_one_line(whole, flags, given, message):
     done = command("predict.py", f"--workdir={whole}", *flags, stdin=given)
     assert done.returncode == 2
+    assert not done.stdout or given  # nothing is answered before
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -9,7 +9,7 @@ from weights import files
 from weights.beside import default_config
 from weights.moves import Move
 from weights.reading import Weights, mismatch, read
-from weights.schemes import MODELS, SCHEMES, configs_of, schemes_of
+from weights.schemes import MODELS, SCHEMES, configs_of, families_by_config, schemes_of
 from weights.trees import flat, nested, stacked, unstacked
 from weights.writing import numbered, write, write_folder
 
@@ -21,6 +21,7 @@ __all__ = [
     "Weights",
     "configs_of",
     "default_config",
+    "families_by_config",
     "find",
     "flat",
     "is_published",

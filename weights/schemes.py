@@ -42,6 +42,16 @@ def configs_of(name: str) -> list[str]:
     return list(dict.fromkeys(config for family in families for config in family.configs.values()))
 
 
+def families_by_config() -> dict[str, list[str]]:
+    """By config, the words for the families whose weights become a run of it, with the end of the class that
+    config.json names where it decides: {"configs/gpt2.py": ["a GPT"]}."""
+    found: dict[str, dict[str, None]] = {}
+    for one in (table.family for table in TABLES):
+        for end, config in one.configs.items():
+            found.setdefault(config, {})[f"{one.words} {end}".rstrip()] = None
+    return {config: list(words) for config, words in found.items()}
+
+
 def family(path: Path) -> Family | None:
     """What the names in a file are of; None where they do not show it."""
     try:

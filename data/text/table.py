@@ -20,6 +20,7 @@ TEXTS = ("text", "sentence", "review", "comment", "content", "message", "tweet",
 LABELS = ("label", "class", "category", "target", "sentiment", "topic", "intent", "rating")
 NAMED = "Others: --config.data.fields=COLUMN --config.data.label=COLUMN."
 SUFFIXES = (".csv", ".tsv")
+END = "end of the table"  # put behind its last line: a row by itself, unless a quoted cell is still open there
 
 
 def pairs(name: str, split: str, data_dir: str, languages: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -85,10 +86,10 @@ def rows_of(path: Path) -> list[list[str]]:
     """The rows of a table, its first line too; empty ones are left out.
 
     Raises:
-      UserError: there are none, or a cell is larger than a reader takes.
+      UserError: there are none, a cell is larger than a reader takes, or its quotation mark is not closed.
     """
     tabs = path.name.removesuffix(".gz").endswith(".tsv")
-    text = io.StringIO(whole(path), newline="")
+    text = io.StringIO(f"{whole(path)}\n{END}", newline="")
     try:
         if tabs:
             found = list(reader.reader(text, delimiter="\t", quoting=reader.QUOTE_NONE))
@@ -98,6 +99,10 @@ def rows_of(path: Path) -> list[list[str]]:
             found = list(reader.reader(text, delimiter=max(",;\t", key=head.count)))
     except reader.Error as error:
         raise UserError(f"{path} is no table: {error}.") from None
+    *found, last = found
+    if last != [END]:
+        opened = last[-1].split("\n")[0][:60]
+        raise UserError(f"{path} has a quotation mark that is never closed, before {opened!r}.")
     found = [row for row in found if any(cell.strip() for cell in row)]
     if not found:
         raise UserError(f"{path} is empty.")

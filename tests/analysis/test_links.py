@@ -45,6 +45,13 @@ def test_links_are_sure_or_possible(tmp_path):
     assert gold.possible == [{(0, 0), (1, 0)}, {(0, 1)}]
 
 
+def test_each_side_of_a_pair_needs_words(tmp_path):
+    with pytest.raises(UserError, match=r"line 2 of .*target is empty: each side of a pair needs words"):
+        links.read(*written(tmp_path, "0-0\n\n", "a b\nc", "x\n "))
+    with pytest.raises(UserError, match=r"line 1 of .*source is empty"):
+        links.read(*written(tmp_path, "", "", ""))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -176,6 +176,8 @@ def test_what_is_given_must_fit_the_model_and_be_there(vit, transformer):
         visualize.check(subject(vit, gold=links.Gold([], [], [], [])))
     with pytest.raises(UserError, match="--images is for models of images: this one reads a sentence"):
         visualize.check(subject(transformer, image_files=("x.png",)))
+    with pytest.raises(UserError, match="--sentence= is empty: write what is to be read"):
+        visualize.check(subject(transformer, sentences=("x", " ")))
     with pytest.raises(UserError, match="--gold=FILE, --source=FILE and --target=FILE go together: give all three"):
         visualize.gold("x", None, None)
     with pytest.raises(UserError, match="nowhere holds no run"):

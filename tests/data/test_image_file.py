@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import appearance, image_file, images
+from data import appearance, batches, image_file, images
 from errors import UserError
 from tests.data.test_pipeline import first, make
 
@@ -125,6 +125,18 @@ def claiming(side: int) -> bytes:
 def test_what_cannot_be_decoded_says_why(file, message):
     with pytest.raises(ValueError, match=message):
         images.decode(tf.constant(file), 3)
+
+
+def test_the_reason_is_in_plain_words(tmp_path):
+    half = tmp_path / "half.jpg"
+    half.write_bytes(file_of(Image.effect_noise((64, 64), 99), "JPEG")[:999])
+    loop = tmp_path / "loop.jpg"
+    loop.symlink_to(loop)
+    said = {half: "it is damaged, or its end is missing.", loop: "Too many levels of symbolic links."}
+    for path, words in said.items():
+        with pytest.raises(tf.errors.OpError) as error:
+            images.decode(tf.io.read_file(str(path)), 1)
+        assert batches.reason(error.value) == words
 
 
 @pytest.mark.parametrize("channels", [1, 3])

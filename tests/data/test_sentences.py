@@ -242,6 +242,9 @@ def test_the_texts_of_a_table_are_items_with_their_classes(folder, tmp_path):
     pipeline = make(folder)
     (tmp_path / "a.csv").write_text('text,label\n"q1, good",good\nq2,bad\n')
     assert pipeline.items(str(tmp_path / "a.csv")) == ["q1, good", "q2"]
+    (tmp_path / "open.csv").write_text('text,label\n"q1, good\nq2,bad\n')
+    with pytest.raises(UserError, match=r"open.csv has a quotation mark that is never closed, before 'q1, good'"):
+        pipeline.items(str(tmp_path / "open.csv"))
     assert [pipeline.truth(item) for item in ("q1, good", "q2", "q3")] == ["good", "bad", ""]
     assert pipeline.items("a.csv") == ["a.csv"]
     (tmp_path / "a.txt").write_text("q1\n")
