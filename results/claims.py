@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import commands  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 from experiment import record  # noqa: E402
-from results import recorded, rows  # noqa: E402
+from results import recorded, rows, trained  # noqa: E402
 from results.rows import Claim, Computed, Studied, Verdict, page  # noqa: E402
 from studies import grid  # noqa: E402
 
@@ -111,7 +111,7 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             done.add(claim.command)
             folder = str(Path(data_dir).absolute())
             command = [part.replace("DIR", folder) for part in shlex.split(claim.command)]
-            if (status := subprocess.run([sys.executable, *command[1:]], cwd=ROOT).returncode) == STOPPED:
+            if (status := trained.ended(command[1:])) == STOPPED:
                 raise KeyboardInterrupt
             if status:  # a script's 1 may also say that it wrote a record of other numbers than it expected
                 print(f"    ended with status {status}: {claim.command}")

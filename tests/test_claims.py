@@ -335,17 +335,17 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     monkeypatch.setattr(equal_budget.record, "clean_provenance", lambda: {"commit": "c"})
     monkeypatch.setattr(equal_budget.trained, "keep", keep)
 
-    def draw(command: list[str], cwd: Path) -> subprocess.CompletedProcess:
-        workdir, out = (Path(flag.partition("=")[2]) for flag in command[2:4])
+    def draw(command: list[str]) -> int:
+        workdir, out = (Path(flag.partition("=")[2]) for flag in command[1:3])
         out.mkdir(parents=True)
         (bleu,) = (bleu for model, bleu in scores.items() if workdir.name == f"{model}, seed 0")
         groups = dict(begins=[1, 21], ends=[20, 40], sentences=[500, 500])
         np.savez(out / "bleu_by_length.npz", bleu=[bleu], half_interval=np.ones((1, 2)), **groups)
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
     scores = {equal_budget.TRANSFORMER: [40, 40], GRU: [40, 38], equal_budget.FIXED: [35, 25]}
     monkeypatch.setattr(equal_budget, "PICTURE", tmp_path / "equal_budget.png")
-    monkeypatch.setattr(equal_budget.subprocess, "run", draw)
+    monkeypatch.setattr(equal_budget.trained, "ended", draw)
     with pytest.raises(UserError, match=r'equal_budget.py "GRU, Bahdanau" finds it'):
         equal_budget.main(["LSTM, Bahdanau"], "multi30k")
     equal_budget.main([GRU], "multi30k")
@@ -779,9 +779,8 @@ def test_a_rows_script_takes_the_arguments_of_its_command(command, monkeypatch):
 
 
 def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
-    stopped = subprocess.CompletedProcess([], 130)
     monkeypatch.setattr(claims.record, "clean_provenance", dict)
-    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: stopped)
+    monkeypatch.setattr(claims.trained, "ended", lambda command: 130)
     monkeypatch.setattr(sys, "argv", ["claims.py"])
     with pytest.raises(SystemExit) as ended:
         commands.script(lambda: claims.measure([ROWS["alignment"], ROWS["gates"]], data_dir=""), "")
@@ -794,7 +793,7 @@ def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
 
 def test_a_script_that_wrote_other_numbers_than_it_expected_has_a_verdict(monkeypatch, capsys):
     monkeypatch.setattr(claims.record, "clean_provenance", dict)
-    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    monkeypatch.setattr(claims.trained, "ended", lambda command: 1)
     claims.measure([ROWS["alignment"]], data_dir="")
     out = capsys.readouterr().out
     assert "ended with status 1: python results/alignment.py" in out
