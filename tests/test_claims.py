@@ -15,6 +15,7 @@ import pytest
 import commands
 from analysis.studies import isoflop
 from errors import UserError
+from experiment import config, record
 from results import claims, equal_budget, inside_vit, rows, transfer, translation
 from results.rows import (
     Claim,
@@ -692,17 +693,21 @@ def repository(tmp_path, monkeypatch) -> Path:
     """A repository with one measured file."""
     monkeypatch.setattr(claims, "ROOT", tmp_path)
     (tmp_path / "a.py").write_text("")
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
-    ):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    committed(tmp_path)
     return tmp_path
 
 
-def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
+def committed(folder: Path) -> str:
+    """The commit of all that is there."""
+    for command in (["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_record_is_stale_when_what_made_it_changed(repository, capsys, monkeypatch):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setattr(claims.recorded, "read", lambda name: {})
     evidence = Computed(dict, lambda found: Found("x", Verdict.HOLDS))
     claim = Claim("mine", "", "", "", evidence)
     numbers = {"commit": commit}
@@ -716,6 +721,54 @@ def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
         numbers["commit"] = "0" * 40  # of another repository
         assert not claims.due(claim)
     assert claims.stale("a.py", ("0" * 40, commit)), "each of a record's commits counts"
+
+
+def test_a_record_is_stale_when_the_config_of_its_run_is_another_one_now(repository):
+    text = (
+        '"""A word."""\n\nfrom configs import vit_digits\n\n\ndef get_config():\n    config = vit_digits.get_config()\n'
+        "    config.optim.learning_rate = 2e-3\n    return config\n"
+    )
+    (file := repository / "configs" / "mine.py").parent.mkdir()
+    command = "python train.py --config=configs/mine.py --config.steps=5"
+
+    def changed(now: str, command: str = command) -> str:
+        file.write_text(now)
+        claims.other_config.cache_clear()
+        return claims.other_config(commit, command)
+
+    file.write_text(text)
+    commit = committed(repository)
+    assert changed(text) == ""
+    assert changed(text.replace("A word", "Other words")) == ""
+    assert changed(faster := text.replace("2e-3", "3e-3")) == "configs/mine.py"
+    assert changed(faster, f"{command} --config.optim.learning_rate=1e-3") == "", "the command sets it"
+    file.write_text("from configs import what_there_was_once\n")
+    commit = committed(repository)
+    assert changed(text) == "", "what is not known of a commit changes nothing"
+
+
+def test_the_commands_of_a_record_are_those_of_its_commits():
+    run, other = ({"command": f"python train.py --config=configs/{name}.py", "commit": name} for name in ("a", "b"))
+    record = {"x": run, "y": other, "z": {"commands": [run["command"]]}, "commit": "c"}
+    assert claims.commands_of(record, ("a", "c")) == [("a", run["command"]), ("c", run["command"])]
+
+
+def test_runs_of_a_study_that_had_another_config_are_moved_aside(tmp_path, monkeypatch, capsys):
+    study = ROWS["class_token"].evidence
+    assert isinstance(study, Studied)
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
+    described = importlib.import_module("configs.studies.vit_head").get_config("tiny")
+    (job, *_) = grid.jobs(grid.read(described))
+    folder = claims.runs_of(study)
+    for rate, left in ((None, True), (0.7, False)):
+        (folder / job.name).mkdir(parents=True, exist_ok=True)
+        saved = config.plain(grid.read_config("a", job.flags))
+        saved["optim"]["learning_rate"] = rate or saved["optim"]["learning_rate"]
+        about = {"total_steps": 400, "parameters": 1, "format": record.FORMAT}
+        (folder / job.name / record.FILE).write_text(json.dumps(saved | about))
+        claims.make_room(study, [])
+        assert folder.exists() == left
+    assert "the runs of before are in runs/studies/vit_head-tiny.before-1" in capsys.readouterr().out
 
 
 STUDIES = {claim.command: claim.evidence for claim in page.CLAIMS if isinstance(claim.evidence, Studied)}

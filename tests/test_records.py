@@ -106,7 +106,9 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
     begun, state = iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)), {"status": 130, "progress": 0.5, "same": True}
     workdir.mkdir()
-    (workdir / "metrics.jsonl").write_text('{"step": 1, "train/loss": 1, "seconds": 2}\n{"step": 1, "validation/loss": 3}\n')
+    (workdir / "metrics.jsonl").write_text(
+        '{"step": 1, "train/loss": 1, "seconds": 2}\n{"step": 1, "validation/loss": 3}\n'
+    )
     monkeypatch.setattr(trained, "ROOT", tmp_path)
     monkeypatch.setattr(trained.grid, "progress", lambda workdir: state["progress"])
     monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])

@@ -308,7 +308,6 @@ CLAIMS = (
             "translation.json",
             f'python results/translation.py "{ATTENDED}" "{FIXED}" {MULTI30K}',
             judge_bottleneck,
-            ("configs/seq2seq_multi30k.py",),
             data="multi30k",
             minutes=60,
         ),
@@ -346,6 +345,6 @@ CLAIMS = (
         "Attention aligns: it looks at the source words that a target word comes from.",
         "1409.0473, section 5.2.1",
         "",
-        Recorded("alignment.json", "python results/alignment.py", judge_alignment, ("configs/seq2seq_reverse.py",)),
+        Recorded("alignment.json", "python results/alignment.py", judge_alignment),
     ),
 )
