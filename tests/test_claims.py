@@ -34,6 +34,7 @@ from results.rows import (
     recurrence,
     scaling,
     sizes,
+    unified,
     vision,
 )
 from studies import grid
@@ -214,13 +215,13 @@ def test_exponents_are_alike_only_by_narrow_intervals(monkeypatch):
 
 
 def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
-    def of(name: str, spread: float = 0.0, **matches: float) -> Verdict:
+    def of(name: str, spread: float = 0.0, loss: float = 0.1, **matches: float) -> Verdict:
         named = {part.replace("_", " "): match for part, match in matches.items()}
         points = {(part,): match for part, match in named.items()}
         own = seeded("test/exact_match", points, "part", spread=spread)
         evidence = ROWS[name].evidence
         assert isinstance(evidence, Studied)
-        return evidence.judge([row | {"train/loss": 1e-3 if row["part"] == CHEAT else 0.1} for row in own]).verdict
+        return evidence.judge([row | {"train/loss": 1e-3 if row["part"] == CHEAT else loss} for row in own]).verdict
 
     CHEAT = "no causal mask"
     assert of("no_positions", base=0.9, no_positions=0.1) == Verdict.HOLDS
@@ -231,6 +232,7 @@ def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
     assert of("order_positions", **coded, relative_positions=0.05) == Verdict.NOT
     assert of("no_mask", base=0.9, no_causal_mask=0.0) == Verdict.HOLDS
     assert of("no_mask", base=0.9, no_causal_mask=0.5) == Verdict.DIRECTION
+    assert of("no_mask", base=0.9, no_causal_mask=0.0, loss=1e-4) == Verdict.DIRECTION, "with the mask it is lower"
     assert of("no_mask", base=0.0, no_causal_mask=0.1) == Verdict.NOT
     deep = {"6 layers": 0.9, "6 layers, post-LN": 0.2}
     assert of("pre_or_post", base=0.9, **{"post-LN": 0.8}, **deep) == Verdict.HOLDS
@@ -608,26 +610,71 @@ def test_a_budget_of_its_own_is_judged_by_the_goal():
 
 def test_filling_in_spans_first_is_compared_with_from_scratch():
     def of(*tuned: float) -> Verdict:
-        found = {"fine-tuned": {"test/bleu": tuned}, "from scratch": {"test/bleu": [14.6, 14.7, 14.0]}, "commit": "c"}
+        rates = {"learning rate": 0.01, "validation/bleu by learning rate": {"0.01": 20.0, "0.025": 10.0}}
+        bleu = {"fine-tuned": tuned, "from scratch": [14.6, 14.7, 14.0]}
+        found = {start: {"test/bleu": values} | rates for start, values in bleu.items()} | {"commit": "c"}
         return published.judge_spans(found).verdict
 
     verdicts = [of(23.7, 24.1, 23.5), of(13.0, 18.0, 16.0), of(13.0, 14.0, 14.2)]
     assert verdicts == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
 
 
-def test_filling_in_words_first_says_for_how_many_seeds_it_is_worse():
-    def of(*few: float) -> Found:
-        def runs(*tuned: float) -> dict:
-            starts = {"fine-tuned": tuned, "from scratch": (0.7, 0.7, 0.7)}
+def test_filling_in_words_first_holds_with_all_labels_and_with_few():
+    def of(every: list[float], few: list[float]) -> Verdict:
+        def runs(tuned: list[float]) -> dict:
+            starts = {"fine-tuned": tuned, "from scratch": [0.70, 0.75, 0.80]}
             return {name: {"validation/accuracy": x, "mean": sum(x) / len(x)} for name, x in starts.items()}
 
-        return published.judge_bert({"all labels": runs(0.8, 0.8, 0.8), "2,000 labels": runs(*few)})
+        return published.judge_bert({"all labels": runs(every), "2,000 labels": runs(few)}).verdict
 
-    assert of(0.8, 0.8, 0.8).verdict == Verdict.HOLDS
-    assert (of(0.6, 0.6, 0.6).verdict, of(0.6, 0.6, 0.6).why.split("; ")[1:]) == (
-        Verdict.DIRECTION,
-        ["better for 0 of 3 seeds with 2,000 labels"],
-    )
+    up, unsure, down = [0.74, 0.79, 0.841], [0.75, 0.752, 0.83], [0.65, 0.70, 0.751]
+    assert [of(up, up), of(unsure, up), of(up, down)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+
+def test_pre_training_is_told_apart_by_its_interval():
+    def of(*tuned: float) -> list[Verdict]:
+        scratch = [0.70, 0.75, 0.80]
+        transferred = {name: {"fine-tuned": tuned, "from scratch": scratch} for name in transfer.CONFIGS}
+        for one in transferred.values():
+            one |= {f"mean {how}": sum(one[how]) / 3 for how in ("fine-tuned", "from scratch")}
+        own = {"accuracy": {"fine-tuned": {"mean_color": tuned, "random": scratch, "mae": scratch}}}
+        return [vision.judge_transfer(transferred).verdict, vision.judge_self_supervision(own).verdict]
+
+    assert of(0.74, 0.79, 0.841) == [Verdict.HOLDS] * 2
+    assert of(0.71, 0.85, 0.99) == [Verdict.DIRECTION] * 2, "better for every seed, by very different numbers of points"
+    assert of(0.65, 0.70, 0.75) == [Verdict.NOT] * 2
+
+
+def test_recall_is_told_apart_by_its_intervals():
+    def of(attention: float, rnn: float, spread: float = 0.0) -> Found:
+        points = {("attention", 128.0): attention, ("RNN", 128.0): rnn}
+        points |= {(name, 512.0): 0.2 for name in ("attention", "RNN")}
+        return recurrence.judge_recall(seeded("test/accuracy", points, "model", "length", spread=spread))
+
+    assert of(0.9, 0.4).verdict == Verdict.HOLDS
+    assert "at 128 attention 90.10 ± 0.25 %" in of(0.9, 0.4).measured
+    assert of(0.5, 0.2, spread=0.2).verdict == Verdict.DIRECTION
+    assert of(0.4, 0.9).verdict == Verdict.NOT
+
+
+def test_rates_at_the_end_of_those_tried_are_said():
+    def of(best: float) -> str:
+        tried = {"learning rate": best, "validation/bleu by learning rate": {"0.004": 1.0, "0.01": 2.0, "0.025": 3.0}}
+        starts = {"fine-tuned": [23.7, 24.1, 23.5], "from scratch": [14.6, 14.7, 14.0]}
+        return published.judge_spans(
+            {name: {"test/bleu": x} | tried for name, x in starts.items()} | {"commit": "c"}
+        ).why
+
+    assert "for both the highest" in of(0.025)
+    assert "for both the highest" not in of(0.01)
+
+
+def test_one_seed_is_said_to_be_one():
+    found = {
+        question: {reads: {"test/accuracy": [0.5]} for reads in ("both", "image", "text")}
+        for question in ("which", "fits")
+    }
+    assert unified.judge_modalities(found).measured.endswith("; one seed")
 
 
 def test_ways_to_decode_are_compared_by_seed():
