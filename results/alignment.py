@@ -7,7 +7,6 @@ are kept in runs/alignment/NAME, from which a second start resumes.
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 import commands  # noqa: E402
 from data.text import reverse  # noqa: E402
 from experiment import record  # noqa: E402
-from results import recorded  # noqa: E402
+from results import recorded, trained  # noqa: E402
 from training import log  # noqa: E402
 
 RECORD = ROOT / "results" / "alignment.json"
@@ -38,10 +37,10 @@ def main(names: list[str]) -> None:
         workdir = ROOT / "runs" / "alignment" / name.replace(", ", "-")
         train = ["train.py", f"--config={RUNS[name]}", f"--workdir={workdir.relative_to(ROOT)}"]
         draw = ["visualize.py", f"--workdir={workdir.relative_to(ROOT)}", "alignment", *gold(workdir.parent)]
-        for command in (train, draw):
-            print(f"python {' '.join(command)}", flush=True)
-            if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-                sys.exit(status)
+        print(f"python {' '.join(train)}", flush=True)
+        trained.spent(workdir, train)
+        if status := trained.ended(draw):
+            sys.exit(status)
         with np.load(workdir / "figures" / "alignment.npz", allow_pickle=False) as arrays:
             rate, pairs = float(arrays["alignment_error_rate"]), int(arrays["pairs"])
         score = log.read(workdir)[-1]

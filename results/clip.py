@@ -5,7 +5,6 @@ of RUNS; without any, all are run, one after the other. --flickr8k is the data o
 kept in runs/clip/NAME, with the figure `retrieval` of the test split.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def main(names: list[str], flickr8k: str) -> None:
         trained.keep(RECORD, name, RUNS[name], {"data.name": flickr8k} if needs else {}, about)
         workdir = Path("runs", RECORD.stem, name.replace(",", "").replace(" ", "-"))
         test = "--config.data.eval_splits=('test',)"
-        draw = [sys.executable, "visualize.py", f"--workdir={workdir}", "--step=best", test, "retrieval"]
-        if status := subprocess.run(draw, cwd=ROOT).returncode:
+        if status := trained.ended(["visualize.py", f"--workdir={workdir}", "--step=best", test, "retrieval"]):
             sys.exit(status)
 
 

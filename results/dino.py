@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
-from studies import grid  # noqa: E402
+from results import trained  # noqa: E402
 
 RECORD, PICTURE = ROOT / "results" / "dino.json", ROOT / "results" / "dino.png"
 RUNS = Path("runs", "dino")
@@ -36,11 +36,10 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def trained(workdir: Path, flags: list[str]) -> str:
+def learned(workdir: Path, flags: list[str]) -> str:
     """Trains, unless it is done. Returns the command."""
     command = ["train.py", CONFIG, *flags, f"--workdir={workdir}"]
-    if grid.progress(ROOT / workdir) < 1:
-        run(command)
+    trained.spent(ROOT / workdir, command)
     return " ".join(["python", *command])
 
 
@@ -127,8 +126,8 @@ def main(data_dir: str, seeds: int, steps: int, flags: list[str]) -> int:
         nothing = ["--config.steps=1", "--config.optim.learning_rate=0.0", "--config.optim.warmup_steps=0"]
         nothing += ["--config.optim.end_learning_rate=0.0", "--config.evaluation.generate=never"]
         before, after = (folder / f"{name}-{seed}" for name in ("random", "dino"))
-        trained(before, [*own, *nothing])
-        command = trained(after, own)
+        learned(before, [*own, *nothing])
+        command = learned(after, own)
         found = curves(after)
         runs.append(
             {

@@ -11,7 +11,6 @@ in runs/equal_budget, from which a second start resumes. --multi30k: see configs
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -79,7 +78,7 @@ def by_length(workdir: Path) -> record.Record:
     """BLEU of the validation split by the words of the source: the arrays of the figure of that name."""
     out = workdir / "figures"
     command = ["visualize.py", f"--workdir={workdir}", f"--out={out}", "bleu_by_length"]
-    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
+    if status := trained.ended(command):
         sys.exit(status)
     with np.load(out / "bleu_by_length.npz", allow_pickle=False) as arrays:
         own = {key: arrays[key][0].tolist() for key in ("bleu", "half_interval")}  # the only run

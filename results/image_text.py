@@ -7,7 +7,6 @@ from which a second start resumes. A trial, which writes no record: --steps=4 [-
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
-from studies import grid  # noqa: E402
+from results import trained  # noqa: E402
 
 RECORD, RUNS = ROOT / "results" / "image_text.json", Path("runs", "image_text")
 CONFIG = "configs/image_text_digits.py"
@@ -36,10 +35,7 @@ def run(folder: Path, question: str, reads: str, seed: int, flags: list[str]) ->
         *start,
         *flags,
     ]
-    if grid.progress(ROOT / workdir) < 1:
-        done = subprocess.run([sys.executable, *command, f"--workdir={workdir}"], cwd=ROOT)
-        if done.returncode:
-            sys.exit(done.returncode)
+    trained.spent(ROOT / workdir, [*command, f"--workdir={workdir}"])
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     return {
         "command": " ".join(["python", *command]),

@@ -12,8 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from experiment import record  # noqa: E402
+from experiment import config, record, restore  # noqa: E402
 from studies import grid  # noqa: E402
+from training import log  # noqa: E402
+
+# What may differ in a finished run that is not trained again: see record.FREE.
+FREE = tuple(key for key in record.FREE if key not in ("steps", "epochs"))
 
 
 def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record.Record:
@@ -31,19 +35,50 @@ def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record
     return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
 
 
+def ended(command: Sequence[str]) -> int:
+    """Runs a command of this project to its end, and returns its exit status.
+
+    Ctrl-C reaches the command too, which saves its state and ends: `subprocess.run` would kill it after a quarter of a
+    second. Only then does it end the script as well.
+    """
+    process, stopped = subprocess.Popen([sys.executable, *command], cwd=ROOT), False
+    while process.poll() is None:
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            stopped = True
+    if stopped:
+        raise KeyboardInterrupt
+    return process.returncode
+
+
 def spent(workdir: Path, command: list[str]) -> float:
-    """Trains, unless this command has finished; returns the minutes it took, with those of earlier starts."""
-    clock, words = workdir.with_name(f"{workdir.name}.minutes"), shlex.join(command)
-    before, _, last = clock.read_text().partition("\n") if clock.exists() else ("0", "", "")
-    if last == words and grid.progress(workdir) == 1:
-        return float(before)
+    """Trains, unless the run has finished; returns the minutes it took, with those of starts that were interrupted.
+
+    Raises:
+      SystemExit: the training ended with another status than 0.
+    """
+    clock = workdir.with_name(f"{workdir.name}.minutes")
+    minutes = float(clock.read_text().partition("\n")[0]) if clock.exists() else 0.0
+    if grid.progress(workdir) == 1 and same_config(workdir, command):
+        return minutes or sum(row.get("seconds", 0) for row in log.read(workdir)) / 60
     begun = time.perf_counter()
-    if status := subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
+    try:
+        status = ended(command)
+    finally:
+        minutes += (time.perf_counter() - begun) / 60
+        clock.parent.mkdir(parents=True, exist_ok=True)
+        clock.write_text(f"{minutes}\n")
+    if status:
         sys.exit(status)
-    minutes = float(before) + (time.perf_counter() - begun) / 60
-    clock.parent.mkdir(parents=True, exist_ok=True)
-    clock.write_text(f"{minutes}\n{words}")
     return minutes
+
+
+def same_config(workdir: Path, command: Sequence[str]) -> bool:
+    """Whether a run has the config of a command. Its length counts: train.py goes on to more steps."""
+    file, *changes = (flag for flag in command if flag.startswith("--config"))
+    wanted = config.plain(grid.read_config(workdir.name, (file, *changes)))
+    return not record.differences(config.plain(restore.saved_config(workdir)), wanted, FREE)
 
 
 @dataclass(frozen=True)
@@ -95,10 +130,8 @@ def keep(
     workdir = workdir_of(path, name)
     command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}", *planned.flags]
     where = [f"--config.{key}={folder}" for key, folder in folders.items() if folder]
-    begun = time.perf_counter()
-    if status := subprocess.run([sys.executable, *command, f"--workdir={workdir}", *where], cwd=ROOT).returncode:
-        sys.exit(status)
-    seconds, saved = time.perf_counter() - begun, record.read(ROOT / workdir)
+    seconds = 60 * spent(ROOT / workdir, [*command, f"--workdir={workdir}", *where])
+    saved = record.read(ROOT / workdir)
     run: record.Record = {
         "command": " ".join(["python", *command, *(f"--config.{key}=FOLDER" for key in folders if folders[key])]),
         "expected": planned.expected,

@@ -8,7 +8,6 @@ second start resumes.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record  # noqa: E402
-from studies import grid  # noqa: E402
+from results import trained  # noqa: E402
 
 Row = record.Record
 RECORD, RUNS = ROOT / "results" / "transfer.json", Path("runs", "transfer")
@@ -114,8 +113,7 @@ def flags_of(stage: Stage, config: str, seed: int, first: Path, second: Path) ->
 def run(folder: Path, flags: list[str]) -> tuple[str, float]:
     """Trains, unless it is done. Returns the command and the test accuracy at the end, of classes or of colours."""
     command = ["train.py", *flags, f"--workdir={folder}"]
-    if grid.progress(ROOT / folder) < 1 and subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        sys.exit(1)
+    trained.spent(ROOT / folder, command)
     rows = [json.loads(line) for line in (ROOT / folder / "metrics.jsonl").read_text().splitlines()]
     return f"python {' '.join(command)}", [row["test/accuracy"] for row in rows if "test/accuracy" in row][-1]
 

@@ -8,7 +8,6 @@ runs/word_vectors, from which a second start resumes. About 40 minutes on two co
 
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
 from experiment import record, restore  # noqa: E402
-from studies import grid  # noqa: E402
+from results import trained  # noqa: E402
 from weights import word_vectors  # noqa: E402
 
 Row = record.Record
@@ -38,8 +37,7 @@ def run(name: str, flags: list[str], data: list[str]) -> Row:
     folder."""
     workdir = RUNS / name
     command = ["train.py", *flags, f"--workdir={workdir}"]
-    if grid.progress(ROOT / workdir) < 1 and subprocess.run([sys.executable, *command, *data], cwd=ROOT).returncode:
-        sys.exit(1)
+    trained.spent(ROOT / workdir, [*command, *data])
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     accuracy = [round(row["validation/accuracy"], 4) for row in rows if "validation/accuracy" in row]
     return {"command": shlex.join(["python", *command]), "validation/accuracy": accuracy}

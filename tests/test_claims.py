@@ -15,6 +15,7 @@ import pytest
 import commands
 from analysis.studies import isoflop
 from errors import UserError
+from experiment import config, record
 from results import claims, equal_budget, inside_vit, rows, transfer, translation
 from results.rows import (
     Claim,
@@ -33,6 +34,7 @@ from results.rows import (
     recurrence,
     scaling,
     sizes,
+    unified,
     vision,
 )
 from studies import grid
@@ -213,13 +215,13 @@ def test_exponents_are_alike_only_by_narrow_intervals(monkeypatch):
 
 
 def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
-    def of(name: str, spread: float = 0.0, **matches: float) -> Verdict:
+    def of(name: str, spread: float = 0.0, loss: float = 0.1, **matches: float) -> Verdict:
         named = {part.replace("_", " "): match for part, match in matches.items()}
         points = {(part,): match for part, match in named.items()}
         own = seeded("test/exact_match", points, "part", spread=spread)
         evidence = ROWS[name].evidence
         assert isinstance(evidence, Studied)
-        return evidence.judge([row | {"train/loss": 1e-3 if row["part"] == CHEAT else 0.1} for row in own]).verdict
+        return evidence.judge([row | {"train/loss": 1e-3 if row["part"] == CHEAT else loss} for row in own]).verdict
 
     CHEAT = "no causal mask"
     assert of("no_positions", base=0.9, no_positions=0.1) == Verdict.HOLDS
@@ -230,6 +232,7 @@ def test_the_verdicts_on_parts_of_a_transformer_need_more_than_noise():
     assert of("order_positions", **coded, relative_positions=0.05) == Verdict.NOT
     assert of("no_mask", base=0.9, no_causal_mask=0.0) == Verdict.HOLDS
     assert of("no_mask", base=0.9, no_causal_mask=0.5) == Verdict.DIRECTION
+    assert of("no_mask", base=0.9, no_causal_mask=0.0, loss=1e-4) == Verdict.DIRECTION, "with the mask it is lower"
     assert of("no_mask", base=0.0, no_causal_mask=0.1) == Verdict.NOT
     deep = {"6 layers": 0.9, "6 layers, post-LN": 0.2}
     assert of("pre_or_post", base=0.9, **{"post-LN": 0.8}, **deep) == Verdict.HOLDS
@@ -335,17 +338,17 @@ def test_the_equal_budget_compares_the_recipes_that_validation_chose(monkeypatch
     monkeypatch.setattr(equal_budget.record, "clean_provenance", lambda: {"commit": "c"})
     monkeypatch.setattr(equal_budget.trained, "keep", keep)
 
-    def draw(command: list[str], cwd: Path) -> subprocess.CompletedProcess:
-        workdir, out = (Path(flag.partition("=")[2]) for flag in command[2:4])
+    def draw(command: list[str]) -> int:
+        workdir, out = (Path(flag.partition("=")[2]) for flag in command[1:3])
         out.mkdir(parents=True)
         (bleu,) = (bleu for model, bleu in scores.items() if workdir.name == f"{model}, seed 0")
         groups = dict(begins=[1, 21], ends=[20, 40], sentences=[500, 500])
         np.savez(out / "bleu_by_length.npz", bleu=[bleu], half_interval=np.ones((1, 2)), **groups)
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
     scores = {equal_budget.TRANSFORMER: [40, 40], GRU: [40, 38], equal_budget.FIXED: [35, 25]}
     monkeypatch.setattr(equal_budget, "PICTURE", tmp_path / "equal_budget.png")
-    monkeypatch.setattr(equal_budget.subprocess, "run", draw)
+    monkeypatch.setattr(equal_budget.trained, "ended", draw)
     with pytest.raises(UserError, match=r'equal_budget.py "GRU, Bahdanau" finds it'):
         equal_budget.main(["LSTM, Bahdanau"], "multi30k")
     equal_budget.main([GRU], "multi30k")
@@ -607,26 +610,71 @@ def test_a_budget_of_its_own_is_judged_by_the_goal():
 
 def test_filling_in_spans_first_is_compared_with_from_scratch():
     def of(*tuned: float) -> Verdict:
-        found = {"fine-tuned": {"test/bleu": tuned}, "from scratch": {"test/bleu": [14.6, 14.7, 14.0]}, "commit": "c"}
+        rates = {"learning rate": 0.01, "validation/bleu by learning rate": {"0.01": 20.0, "0.025": 10.0}}
+        bleu = {"fine-tuned": tuned, "from scratch": [14.6, 14.7, 14.0]}
+        found = {start: {"test/bleu": values} | rates for start, values in bleu.items()} | {"commit": "c"}
         return published.judge_spans(found).verdict
 
     verdicts = [of(23.7, 24.1, 23.5), of(13.0, 18.0, 16.0), of(13.0, 14.0, 14.2)]
     assert verdicts == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
 
 
-def test_filling_in_words_first_says_for_how_many_seeds_it_is_worse():
-    def of(*few: float) -> Found:
-        def runs(*tuned: float) -> dict:
-            starts = {"fine-tuned": tuned, "from scratch": (0.7, 0.7, 0.7)}
+def test_filling_in_words_first_holds_with_all_labels_and_with_few():
+    def of(every: list[float], few: list[float]) -> Verdict:
+        def runs(tuned: list[float]) -> dict:
+            starts = {"fine-tuned": tuned, "from scratch": [0.70, 0.75, 0.80]}
             return {name: {"validation/accuracy": x, "mean": sum(x) / len(x)} for name, x in starts.items()}
 
-        return published.judge_bert({"all labels": runs(0.8, 0.8, 0.8), "2,000 labels": runs(*few)})
+        return published.judge_bert({"all labels": runs(every), "2,000 labels": runs(few)}).verdict
 
-    assert of(0.8, 0.8, 0.8).verdict == Verdict.HOLDS
-    assert (of(0.6, 0.6, 0.6).verdict, of(0.6, 0.6, 0.6).why.split("; ")[1:]) == (
-        Verdict.DIRECTION,
-        ["better for 0 of 3 seeds with 2,000 labels"],
-    )
+    up, unsure, down = [0.74, 0.79, 0.841], [0.75, 0.752, 0.83], [0.65, 0.70, 0.751]
+    assert [of(up, up), of(unsure, up), of(up, down)] == [Verdict.HOLDS, Verdict.DIRECTION, Verdict.NOT]
+
+
+def test_pre_training_is_told_apart_by_its_interval():
+    def of(*tuned: float) -> list[Verdict]:
+        scratch = [0.70, 0.75, 0.80]
+        transferred = {name: {"fine-tuned": tuned, "from scratch": scratch} for name in transfer.CONFIGS}
+        for one in transferred.values():
+            one |= {f"mean {how}": sum(one[how]) / 3 for how in ("fine-tuned", "from scratch")}
+        own = {"accuracy": {"fine-tuned": {"mean_color": tuned, "random": scratch, "mae": scratch}}}
+        return [vision.judge_transfer(transferred).verdict, vision.judge_self_supervision(own).verdict]
+
+    assert of(0.74, 0.79, 0.841) == [Verdict.HOLDS] * 2
+    assert of(0.71, 0.85, 0.99) == [Verdict.DIRECTION] * 2, "better for every seed, by very different numbers of points"
+    assert of(0.65, 0.70, 0.75) == [Verdict.NOT] * 2
+
+
+def test_recall_is_told_apart_by_its_intervals():
+    def of(attention: float, rnn: float, spread: float = 0.0) -> Found:
+        points = {("attention", 128.0): attention, ("RNN", 128.0): rnn}
+        points |= {(name, 512.0): 0.2 for name in ("attention", "RNN")}
+        return recurrence.judge_recall(seeded("test/accuracy", points, "model", "length", spread=spread))
+
+    assert of(0.9, 0.4).verdict == Verdict.HOLDS
+    assert "at 128 attention 90.10 ± 0.25 %" in of(0.9, 0.4).measured
+    assert of(0.5, 0.2, spread=0.2).verdict == Verdict.DIRECTION
+    assert of(0.4, 0.9).verdict == Verdict.NOT
+
+
+def test_rates_at_the_end_of_those_tried_are_said():
+    def of(best: float) -> str:
+        tried = {"learning rate": best, "validation/bleu by learning rate": {"0.004": 1.0, "0.01": 2.0, "0.025": 3.0}}
+        starts = {"fine-tuned": [23.7, 24.1, 23.5], "from scratch": [14.6, 14.7, 14.0]}
+        return published.judge_spans(
+            {name: {"test/bleu": x} | tried for name, x in starts.items()} | {"commit": "c"}
+        ).why
+
+    assert "for both the highest" in of(0.025)
+    assert "for both the highest" not in of(0.01)
+
+
+def test_one_seed_is_said_to_be_one():
+    found = {
+        question: {reads: {"test/accuracy": [0.5]} for reads in ("both", "image", "text")}
+        for question in ("which", "fits")
+    }
+    assert unified.judge_modalities(found).measured.endswith("; one seed")
 
 
 def test_ways_to_decode_are_compared_by_seed():
@@ -692,17 +740,21 @@ def repository(tmp_path, monkeypatch) -> Path:
     """A repository with one measured file."""
     monkeypatch.setattr(claims, "ROOT", tmp_path)
     (tmp_path / "a.py").write_text("")
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
-    ):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    committed(tmp_path)
     return tmp_path
 
 
-def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
+def committed(folder: Path) -> str:
+    """The commit of all that is there."""
+    for command in (["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_record_is_stale_when_what_made_it_changed(repository, capsys, monkeypatch):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setattr(claims.recorded, "read", lambda name: {})
     evidence = Computed(dict, lambda found: Found("x", Verdict.HOLDS))
     claim = Claim("mine", "", "", "", evidence)
     numbers = {"commit": commit}
@@ -716,6 +768,54 @@ def test_a_record_is_stale_when_what_made_it_changed(repository, capsys):
         numbers["commit"] = "0" * 40  # of another repository
         assert not claims.due(claim)
     assert claims.stale("a.py", ("0" * 40, commit)), "each of a record's commits counts"
+
+
+def test_a_record_is_stale_when_the_config_of_its_run_is_another_one_now(repository):
+    text = (
+        '"""A word."""\n\nfrom configs import vit_digits\n\n\ndef get_config():\n    config = vit_digits.get_config()\n'
+        "    config.optim.learning_rate = 2e-3\n    return config\n"
+    )
+    (file := repository / "configs" / "mine.py").parent.mkdir()
+    command = "python train.py --config=configs/mine.py --config.steps=5"
+
+    def changed(now: str, command: str = command) -> str:
+        file.write_text(now)
+        claims.other_config.cache_clear()
+        return claims.other_config(commit, command)
+
+    file.write_text(text)
+    commit = committed(repository)
+    assert changed(text) == ""
+    assert changed(text.replace("A word", "Other words")) == ""
+    assert changed(faster := text.replace("2e-3", "3e-3")) == "configs/mine.py"
+    assert changed(faster, f"{command} --config.optim.learning_rate=1e-3") == "", "the command sets it"
+    file.write_text("from configs import what_there_was_once\n")
+    commit = committed(repository)
+    assert changed(text) == "", "what is not known of a commit changes nothing"
+
+
+def test_the_commands_of_a_record_are_those_of_its_commits():
+    run, other = ({"command": f"python train.py --config=configs/{name}.py", "commit": name} for name in ("a", "b"))
+    record = {"x": run, "y": other, "z": {"commands": [run["command"]]}, "commit": "c"}
+    assert claims.commands_of(record, ("a", "c")) == [("a", run["command"]), ("c", run["command"])]
+
+
+def test_runs_of_a_study_that_had_another_config_are_moved_aside(tmp_path, monkeypatch, capsys):
+    study = ROWS["class_token"].evidence
+    assert isinstance(study, Studied)
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
+    described = importlib.import_module("configs.studies.vit_head").get_config("tiny")
+    (job, *_) = grid.jobs(grid.read(described))
+    folder = claims.runs_of(study)
+    for rate, left in ((None, True), (0.7, False)):
+        (folder / job.name).mkdir(parents=True, exist_ok=True)
+        saved = config.plain(grid.read_config("a", job.flags))
+        saved["optim"]["learning_rate"] = rate or saved["optim"]["learning_rate"]
+        about = {"total_steps": 400, "parameters": 1, "format": record.FORMAT}
+        (folder / job.name / record.FILE).write_text(json.dumps(saved | about))
+        claims.make_room(study, [])
+        assert folder.exists() == left
+    assert "the runs of before are in runs/studies/vit_head-tiny.before-1" in capsys.readouterr().out
 
 
 STUDIES = {claim.command: claim.evidence for claim in page.CLAIMS if isinstance(claim.evidence, Studied)}
@@ -779,9 +879,8 @@ def test_a_rows_script_takes_the_arguments_of_its_command(command, monkeypatch):
 
 
 def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
-    stopped = subprocess.CompletedProcess([], 130)
     monkeypatch.setattr(claims.record, "clean_provenance", dict)
-    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: stopped)
+    monkeypatch.setattr(claims.trained, "ended", lambda command: 130)
     monkeypatch.setattr(sys, "argv", ["claims.py"])
     with pytest.raises(SystemExit) as ended:
         commands.script(lambda: claims.measure([ROWS["alignment"], ROWS["gates"]], data_dir=""), "")
@@ -794,7 +893,7 @@ def test_a_row_that_is_stopped_stops_the_others_in_a_line(monkeypatch, capsys):
 
 def test_a_script_that_wrote_other_numbers_than_it_expected_has_a_verdict(monkeypatch, capsys):
     monkeypatch.setattr(claims.record, "clean_provenance", dict)
-    monkeypatch.setattr(claims.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    monkeypatch.setattr(claims.trained, "ended", lambda command: 1)
     claims.measure([ROWS["alignment"]], data_dir="")
     out = capsys.readouterr().out
     assert "ended with status 1: python results/alignment.py" in out

@@ -1,8 +1,13 @@
 """What results/ holds: from which code its records are, and that the documentation says what they say."""
 
 import importlib
+import json
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from experiment import config as configs
 from experiment import record
 from results import tables, trained
 from results.rows import page
+from studies import grid
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,15 +104,76 @@ def test_the_runs_of_every_script_have_configs(name):
 
 def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
-    begun = iter((0.0, 90.0, 200.0, 230.0))
+    begun, state = iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)), {"status": 130, "progress": 0.5, "same": True}
     workdir.mkdir()
-    (workdir / "metrics.jsonl").write_text('{"train/loss": 1, "seconds": 2}\n{"validation/loss": 3}\n')
+    (workdir / "metrics.jsonl").write_text(
+        '{"step": 1, "train/loss": 1, "seconds": 2}\n{"step": 1, "validation/loss": 3}\n'
+    )
     monkeypatch.setattr(trained, "ROOT", tmp_path)
-    monkeypatch.setattr(trained.grid, "progress", lambda workdir: float(clock.exists()))
+    monkeypatch.setattr(trained.grid, "progress", lambda workdir: state["progress"])
+    monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
-    monkeypatch.setattr(trained.subprocess, "run", lambda command, cwd: subprocess.CompletedProcess(command, 0))
-    runs = [trained.run(Path(workdir.name), ["--config=c.py"], ["--config.data.data_dir=D"]) for _ in range(2)]
+    monkeypatch.setattr(trained, "ended", lambda command: state["status"])
+    flags, data = ["--config=c.py"], ["--config.data.data_dir=D"]
+    with pytest.raises(SystemExit):  # by Ctrl-C, after 1.5 minutes
+        trained.run(Path(workdir.name), flags, data)
+    state["status"] = 0
     command = f"python train.py --config=c.py --workdir={workdir.name}"
-    assert runs == [{"command": command, "minutes": 1.5, "validation/loss": 3}] * 2
+    assert trained.run(Path(workdir.name), flags, data) == {"command": command, "minutes": 2.0, "validation/loss": 3}
+    state["progress"] = 1.0
+    assert trained.run(Path(workdir.name), flags, data)["minutes"] == 2.0, "it has finished"
+    state["same"] = False
     longer = trained.run(Path(workdir.name), ["--config=c.py", "--config.steps=9"], [])  # which the run goes on to
-    assert longer["minutes"] == 2.0
+    assert longer["minutes"] == 3.0
+    clock.unlink()
+    state["same"] = True
+    assert trained.spent(workdir, flags) == pytest.approx(2 / 60), "of a version that kept no clock"
+
+
+def test_a_finished_run_that_was_not_scored_is_scored_by_the_next_start(tmp_path, monkeypatch):
+    workdir = tmp_path / "runs" / "mine" / "seed-0"
+    config = "--config=configs/vit_digits.py"
+    saved = configs.plain(grid.read_config("a", (config, "--config.seed=0")))
+    workdir.mkdir(parents=True)
+    about = {"parameters": 1, "step_flops": 3e9, "total_steps": 5, "devices": "1 x cpu", "format": record.FORMAT}
+    (workdir / "config.json").write_text(json.dumps(saved | about))
+    (workdir / "metrics.jsonl").write_text('{"step": 5, "train/loss": 1, "seconds": 30}\n')
+    monkeypatch.setattr(trained, "ROOT", tmp_path)
+    monkeypatch.setattr(trained.grid, "progress", lambda workdir: 1.0)
+    started: list[list[str]] = []
+    monkeypatch.setattr(trained, "ended", lambda command: started.append(command) or 2)  # it "has finished all steps"
+    score = subprocess.CompletedProcess([], 0, '{"step": 5, "test/accuracy": 0.9}')
+    monkeypatch.setattr(trained.subprocess, "run", lambda *_, **__: score)
+    planned = trained.Planned("configs/vit_digits.py", "")
+    trained.keep(tmp_path / "mine.json", "seed 0", planned, {}, {"commit": "c"})
+    run = json.loads((tmp_path / "mine.json").read_text())["seed 0"]
+    assert (run["test/accuracy"], run["seconds of the whole command"], started) == (0.9, 30.0, [])
+    changed = trained.Planned("configs/vit_digits.py", "", flags=("--config.optim.learning_rate=0.5",))
+    with pytest.raises(SystemExit):
+        trained.keep(tmp_path / "mine.json", "seed 0", changed, {}, {"commit": "c"})
+    assert len(started) == 1, "train.py says which key differs"
+
+
+def test_ctrl_c_leaves_time_to_save(tmp_path, monkeypatch):
+    """A command that takes longer to end than the quarter of a second after which subprocess.run kills it."""
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        "def stop(*_):\n"
+        "    time.sleep(1)\n"
+        "    pathlib.Path('saved').touch()\n"
+        "    sys.exit(130)\n"
+        "signal.signal(signal.SIGINT, stop)\n"
+        "pathlib.Path('began').touch()\n"
+        "time.sleep(60)\n"
+    )
+    (tmp_path / "script.py").write_text(
+        f"import pathlib, sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom results import trained\n"
+        "trained.ROOT = pathlib.Path('.')\ntrained.ended(['slow.py'])\n"
+    )
+    script = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "began").exists():
+        assert script.poll() is None
+        time.sleep(0.1)
+    os.killpg(script.pid, signal.SIGINT)  # as a terminal does it
+    assert script.wait(timeout=30)
+    assert (tmp_path / "saved").exists()

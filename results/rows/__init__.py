@@ -66,7 +66,7 @@ class Evidence(Protocol):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Files whose change makes the record stale."""
+        """Files whose change makes the record stale, beside the configs of its runs: see claims.py."""
 
     @property
     def data(self) -> str:

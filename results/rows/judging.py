@@ -57,8 +57,8 @@ def percent(mean: Mean, form: str = ".1f") -> str:
 
 
 def in_points(gap: Mean) -> str:
-    """A difference."""
-    return stated(gap, "+.1f")
+    """A difference of percentages, or of BLEU."""
+    return spread(*gap, (-100, 100), "+.1f")
 
 
 def seeds_of(rows: Rows) -> int:

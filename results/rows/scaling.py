@@ -7,20 +7,19 @@ import numpy as np
 from analysis import fits
 from analysis.studies import isoflop, scaling
 from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
-from results.rows.judging import NONE, Mean, above, accuracies, difference, in_points, seeds_of
+from results.rows.judging import NONE, Mean, above, in_points, seeds_of
 
 PAPER = "2010.11929"
 GROWTH = 0.3  # of exponents
 
 
 def _gaps(rows: Rows, data: str, first: str, second: str) -> tuple[list[Mean], fits.Line, str]:
-    """Points by which one model is above another, by images; the line of all pairs of runs over log images; and both in
-    words."""
-    by_size = accuracies(rows, "model", "images")
+    """Points by which one model is above another, by images, of runs paired by seed as in the figure; the line of all
+    pairs over log images; and both in words."""
     images = sorted({row["images"] for row in rows})
-    gaps = [difference(by_size[first, n], by_size[second, n]) for n in images]
     accuracy = {(row["model"], row["images"], row["seed"]): 100 * row["test/accuracy"] for row in rows}
     pairs = {(n, s): a - accuracy[second, n, s] for (model, n, s), a in accuracy.items() if model == first}
+    gaps = [fits.interval([gap for (size, _), gap in pairs.items() if size == n]) for n in images]
     line = fits.line(np.log10([n for n, _ in pairs]), np.array([*pairs.values()]))
     assert line
     return (

@@ -101,29 +101,22 @@ def judge_patches(found: Numbers) -> Found:
 
 
 def judge_transfer(found: Numbers) -> Found:
-    """Fine-tuned above from scratch, for every seed, of both families."""
-    families = ("ViT", "BiT ResNet")
-    every = all(
-        tuned > scratch
-        for name in families
-        for tuned, scratch in zip(found[name]["fine-tuned"], found[name]["from scratch"], strict=True)
-    )
+    """Fine-tuned above from scratch, of both families, by runs paired by seed."""
+    gaps = {name: _paired(found, "fine-tuned", "from scratch", name) for name in transfer.CONFIGS}
     shown = "; ".join(
         f"{name} {100 * found[name]['mean fine-tuned']:.1f} % fine-tuned, "
-        f"{100 * found[name]['mean from scratch']:.1f} % from scratch"
-        for name in families
+        f"{100 * found[name]['mean from scratch']:.1f} % from scratch ({in_points(gap)} points)"
+        for name, gap in gaps.items()
     )
     return Found(
-        f"Fashion-MNIST, five classes after the other five, 1,000 images, 100 steps, 3 seeds: {shown}", verdict(every)
+        f"Fashion-MNIST, five classes after the other five, 1,000 images, 100 steps, 3 seeds: {shown}",
+        least(*(above(gap, NONE) for gap in gaps.values())),
     )
 
 
 def judge_more_pretraining(found: Numbers) -> Found:
     """Fine-tuned after the whole pre-training above after a quarter of it, of both families, by runs paired by seed."""
-    gaps = {
-        name: fits.interval(100 * np.subtract(found[name]["fine-tuned"], found[name][transfer.AFTER_LESS]))
-        for name in transfer.CONFIGS
-    }
+    gaps = {name: _paired(found, "fine-tuned", transfer.AFTER_LESS, name) for name in transfer.CONFIGS}
     return Found(
         f"Fashion-MNIST, five classes after the other five, 1,000 images, {transfer.PRETRAINED} instead of "
         f"{transfer.LESS} steps of pre-training, {transfer.SEEDS} seeds: "
@@ -133,21 +126,22 @@ def judge_more_pretraining(found: Numbers) -> Found:
 
 
 def judge_self_supervision(found: Numbers) -> Found:
-    """Mean colours of hidden patches, between a random network and the supervised one."""
+    """Mean colours of hidden patches above a random network, by runs paired by seed."""
     accuracy = found["accuracy"]["fine-tuned"]
-    own, scratch = np.mean(accuracy["mean_color"]), np.mean(accuracy["random"])
+    own, scratch, masked = (100 * np.mean(accuracy[name]) for name in ("mean_color", "random", "mae"))
+    gain = fits.interval(100 * np.subtract(accuracy["mean_color"], accuracy["random"]))
     return Found(
-        f"Fashion-MNIST, fine-tuned on 1,000 images, 3 seeds: after mean colours {100 * own:.1f} %, from scratch "
-        f"{100 * scratch:.1f} %, after MAE {100 * np.mean(accuracy['mae']):.1f} %",
-        verdict(bool(min(accuracy["mean_color"]) > max(accuracy["random"])), bool(own > scratch)),
+        f"Fashion-MNIST, fine-tuned on 1,000 images, 3 seeds: after mean colours {own:.1f} % ({in_points(gain)} "
+        f"points), from scratch {scratch:.1f} %, after MAE {masked:.1f} %",
+        above(gain, NONE),
         "with supervised pre-training it is compared in the row supervised_above",
     )
 
 
-def _paired(found: Numbers, better: str, worse: str) -> Mean:
-    """By how many points the ViT is better after one stage of results/transfer.py than after another, by runs paired by
+def _paired(found: Numbers, better: str, worse: str, model: str = "ViT") -> Mean:
+    """By how many points a model is better after one stage of results/transfer.py than after another, by runs paired by
     seed."""
-    return fits.interval(100 * np.subtract(found["ViT"][better], found["ViT"][worse]))
+    return fits.interval(100 * np.subtract(found[model][better], found[model][worse]))
 
 
 def judge_supervised(found: Numbers) -> Found:
@@ -198,7 +192,7 @@ def judge_head(rows: Rows) -> Found:
     best = _best("head", "learning_rate")(rows)
     equal = alike([best["token"], best["gap"]], ALIKE)
     return Found(
-        f"digits, best of three rates, {seeds_of(rows)} seeds: {_listed(best)}",
+        f"digits, best of three rates by the same test split, {seeds_of(rows)} seeds: {_listed(best)}",
         equal,
         WIDE.format(f"{ALIKE:g} points") if equal is Verdict.DIRECTION else "",
     )
@@ -245,7 +239,7 @@ def judge_optimiser(rows: Rows) -> Found:
                 found[name] = score
     gap, half = difference(found["Adam"], found["SGD"])
     return Found(
-        f"BiT ResNet, digits, best of two rates, {seeds_of(rows)} seeds: {_listed(found)}",
+        f"BiT ResNet, digits, best of two rates by the same test split, {seeds_of(rows)} seeds: {_listed(found)}",
         above(found["Adam"], found["SGD"]),
         f"the two are not told apart ({in_points((gap, half))} points)" if abs(gap) <= half else "",
     )
