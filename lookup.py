@@ -42,6 +42,12 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+def _without_twins(values: tuple[object, ...]) -> tuple[object, ...]:
+    if twin := next((value for value in values if values.count(value) > 1), None):
+        raise ValueError(f"has {twin!r} more than once")
+    return values
+
+
 CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")  # a tab and a line feed may be in text
 LARGEST = 2**32  # of any number in a config: what is larger is a slip, and would overflow on a device
 
@@ -53,6 +59,7 @@ Depth = Annotated[int, Interval(ge=1, le=1000)]  # a number of layers
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 Steps = Annotated[int, Interval(ge=0, lt=2**31)]  # a number of steps, where 0 means "never"
 Pattern = Annotated[str, AfterValidator(_compiles)]  # a regular expression over parameter paths
+Distinct = AfterValidator(_without_twins)  # of a tuple: no value is there more than once
 
 
 class Key(NamedTuple):

@@ -59,6 +59,7 @@ class Sentencepiece:
         return {} if self.by_pieces else {role: i for role, i in ids.items() if i >= 0}
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See Engine."""
         if not self.by_pieces:
             return self.processor.encode(list(texts), num_threads=cores())
         unknown = self.vocabulary.get("<unk>", 0)
@@ -71,6 +72,7 @@ class Sentencepiece:
         return found
 
     def decode(self, ids: list[int]) -> str:
+        """See Engine."""
         text = self.processor.decode_pieces([self._pieces[i] for i in ids])
         return text.replace("▁", " ").strip() if self.by_pieces else text
 
@@ -98,6 +100,7 @@ class Tokenizers:
         self.vocabulary: Mapping[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See Engine."""
         parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
         encode = self._tokenizer.encode_batch_fast
         try:
@@ -106,4 +109,5 @@ class Tokenizers:
             raise UserError(f"this tokenizer cannot read these texts: {' '.join(str(error).split())}.") from None
 
     def decode(self, ids: list[int]) -> str:
+        """See Engine."""
         return self._tokenizer.decode(ids, skip_special_tokens=False)

@@ -117,6 +117,13 @@ def _part(image: tf.Tensor, channels: int, window: Callable[[tf.Tensor], tf.Tens
 
 
 def random_window(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tensor:
+    """The top, left, height and width, int32 (4,), of a random rectangle of an image of this shape (1409.4842).
+
+    Args:
+      shape: height, width and channels.
+      seed: int (2,).
+      min_area: its least share of the image.
+    """
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
         bounding_boxes=tf.zeros((1, 0, 4)),

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import jax
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -109,8 +110,9 @@ def build(
         checkpoints=checkpoints,
         probed=_probed(whole, pipeline, lambda changes: pipeline_of(whole.data | changes, _of_others(feed))),
     )
-    _check_inputs(run)
-    with _fitting():
+    if unknown := next((name for name in task.inputs if name not in pipeline.spec), None):
+        raise _lacks(run, unknown)
+    with _fitting(run):
         _ = run.abstract_state
     return run
 
@@ -154,25 +156,26 @@ def check_training(run: Run) -> None:
     Raises:
       UserError: data, model and task do not fit one another.
     """
-    with _fitting():
+    with _fitting(run):
         _ = run.attention
 
 
-def _check_inputs(run: Run) -> None:
-    spec = run.pipeline.spec
-    if unknown := next((name for name in run.task.inputs if name not in spec), None):
-        raise UserError(
-            f"config.task.name={run.config['task']['name']!r} needs {unknown!r} of every example, and config.data.kind="
-            f"{run.config['data']['kind']!r} has: {', '.join(spec)}."
-        )
+def _lacks(run: Run, entry: str) -> UserError:
+    """The error of a task that needs an entry which the data do not have."""
+    return UserError(
+        f"config.task.name={run.config['task']['name']!r} needs {entry!r} of every example, and config.data.kind="
+        f"{run.config['data']['kind']!r} has: {', '.join(run.pipeline.spec)}."
+    )
 
 
 @contextmanager
-def _fitting() -> Iterator[None]:
+def _fitting(run: Run) -> Iterator[None]:
     """An error while a model is traced says that data, model and task do not fit one another, and where."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError, FlaxError) as error:
+        if isinstance(error, KeyError) and _place(error).startswith(" (tasks/"):
+            raise _lacks(run, error.args[0]) from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise UserError(
             f"config.model, config.task and config.data do not fit one another: {reason}{_place(error)}"
@@ -198,7 +201,8 @@ def _probed(whole: Experiment, pipeline: Pipeline, other: Callable[[dict[str, ob
     fewshot = whole.evaluation.fewshot
     if not (fewshot.shots or fewshot.neighbours or fewshot.linear):
         return None
-    if not {"label", "mask"} <= pipeline.spec.keys():
+    of_example = {name for name, (shape, _) in pipeline.spec.items() if len(shape) == 1}
+    if not {"label", "mask"} <= of_example:
         raise UserError(
             "config.evaluation.fewshot is for models that tell classes apart: set its shots and neighbours to (), and "
             "linear to False."

@@ -15,6 +15,7 @@ from annotated_types import Interval, MinLen
 from pydantic import PositiveFloat, PositiveInt
 
 from errors import UserError
+from lookup import Distinct
 
 TEMPERATURE = 0.07  # of the votes of neighbours (1805.01978)
 HELD_OUT = 10_000  # training examples, at most, on which the regularisation is chosen
@@ -43,11 +44,11 @@ class Fewshot:
       test_split: the split that is scored; "" for the run's own.
     """
 
-    shots: tuple[PositiveInt, ...] = ()
+    shots: Annotated[tuple[PositiveInt, ...], Distinct] = ()
     seeds: Annotated[int, Interval(ge=1, le=1000)] = 3
     l2: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = tuple(4.0**i for i in range(-3, 8))
     linear: bool = False
-    neighbours: tuple[PositiveInt, ...] = ()
+    neighbours: Annotated[tuple[PositiveInt, ...], Distinct] = ()
     name: str = ""
     data_dir: str = ""
     train_split: str = ""

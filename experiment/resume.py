@@ -35,6 +35,8 @@ def start(run: Run) -> int:
             f"config.data.eval_splits={run.pipeline.eval_splits}: "
             'name a metric of one of them, "SPLIT/accuracy", or "".'
         )
+    if run.profile.steps and run.profile.first_step > run.steps:
+        raise UserError(f"config.profile.first_step={run.profile.first_step} is after the last step, {run.steps:,}.")
     if not run.pipeline.fills_a_batch:
         size = run.config["data"]["batch_size"]
         raise UserError(f"config.data.batch_size={size} is more than the whole training split: lower it.")

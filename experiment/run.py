@@ -293,6 +293,10 @@ class Run:
         function = partial(step.eval_step, model=self.model, task=self.task, axis=parallel.WHOLE)
         try:
             jax.eval_shape(function, self.abstract_state.eval_variables, abstract(spec))
+        except UserError as error:
+            if "image" not in spec:
+                raise
+            raise UserError(f"in an evaluation (config.data.eval_size): {error}") from None
         except (TypeError, ValueError, LookupError, flax.errors.FlaxError) as error:
             if "image" not in spec:
                 raise UserError(
@@ -360,14 +364,32 @@ class Run:
     @cached_property
     def represent(self) -> Callable[[Variables, parallel.Batch], tuple[jax.Array, jax.Array, jax.Array]]:
         """Compiled (variables, batch) -> the representation before the head (B, D), label (B,) and mask (B,)."""
-        model = self.model.clone(outputs=0)
 
         def represent(variables: Variables, batch: Mapping[str, jax.Array], axis: parallel.Axis) -> PyTree:
             del axis
-            inputs = [batch[name] for name in self.task.inputs]
-            return model.apply(variables, *inputs, train=False), batch["label"], batch["mask"]
+            return self._represented(variables, batch), batch["label"], batch["mask"]
 
         return self.devices.compile_rows(self._compiled()(represent))
+
+    def _represented(self, variables: Variables, batch: Mapping[str, jax.Array]) -> PyTree:
+        model = self.model.clone(outputs=0)
+        return model.apply(variables, *(batch[name] for name in self.task.inputs), train=False)
+
+    def check_representation(self) -> None:
+        """Raises what few-shot would of a model without a representation, without computing it.
+
+        Raises:
+          UserError: the model has none.
+        """
+        try:
+            found = jax.eval_shape(self._represented, self.abstract_state.eval_variables, abstract(self.pipeline.spec))
+        except (TypeError, ValueError, LookupError, flax.errors.FlaxError):
+            found = None
+        if len(getattr(found, "shape", ())) != 2:
+            raise UserError(
+                f"a {self.config['model']['name']} has no representation of a whole example, which "
+                "config.evaluation.fewshot needs: set its shots and neighbours to (), and linear to False."
+            )
 
     # What it costs.
 

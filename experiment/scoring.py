@@ -57,7 +57,7 @@ def check(run: Run) -> None:
 
     Raises:
       UserError: the longest examples cannot be predicted, images of an evaluation cannot be seen by the model, or
-        few-shot wants more examples than there are.
+        few-shot wants more examples than there are, or what the model does not have.
     """
     evaluation = run.evaluation
     for spec in map(run.pipeline.largest, run.pipeline.eval_splits):
@@ -68,6 +68,9 @@ def check(run: Run) -> None:
     for split in run.pipeline.eval_splits:
         if run.task.metrics(run.data, split):
             run.check_rows(run.pipeline.largest(split))
+    if run.probed:
+        run.check_representation()
+        run.probed.check()
     if run.probed and (labels := run.probed.labels(run.probed.train_split)) is not None:
         evaluation.fewshot.check(labels)
 

@@ -1,13 +1,13 @@
 """Config sections that are not the arguments of one function: what each key means."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from errors import UserError
 from experiment.fewshot import Fewshot
-from lookup import Pattern, Rate, Seed, Steps, Value
+from lookup import Distinct, Pattern, Rate, Seed, Steps, Value
 
 Keys = dict[str, Value]  # they depend on the section's name: experiment/config.py lists them
 
@@ -70,7 +70,7 @@ class EvaluationSettings:
 
     every_steps: Steps = 0
     generate: Literal["always", "last", "never"] = "last"
-    figures: tuple[str, ...] = ()
+    figures: Annotated[tuple[str, ...], Distinct] = ()
     page: bool = True
     fewshot: Fewshot = field(default_factory=Fewshot)
 
@@ -148,4 +148,4 @@ class Experiment:
     checkpoint: Keys = field(default_factory=dict)
     log: LogSettings = LogSettings()
     profile: ProfileSettings = ProfileSettings()
-    hooks: tuple[str, ...] = ()
+    hooks: Annotated[tuple[str, ...], Distinct] = ()

@@ -3,11 +3,12 @@
 B batch, T tokens, M places that are predicted, D width, H heads, F MLP, V vocabulary, C classes.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
 from jaxtyping import Array, Float, Float32, Int
 from pydantic import NonNegativeInt, PositiveFloat
 
@@ -66,7 +67,7 @@ class Model(nn.Module):
     next_sentence: bool = False
     max_length: Size = 512
     types: Size = 2
-    first_position: NonNegativeInt = 0
+    first_position: Annotated[int, Interval(ge=0, le=2**20)] = 0
     padding: NonNegativeInt = 0
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.1
@@ -111,10 +112,18 @@ class Model(nn.Module):
           place: of "words", the tokens to predict; None for all T.
 
         Raises:
-          UserError: more tokens than positions, or next_sentence without the head "words".
+          UserError: more tokens than positions; next_sentence without the head "words", or a gate with it; or padding
+            that is no token.
         """
         if self.next_sentence and self.head != "words":
             raise UserError(f"config.model.next_sentence is for config.model.head=words, not {self.head!r}.")
+        if self.head == "words" and self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"config.model.activation={self.activation} is gated, and config.model.head=words has no gate: take "
+                f"{', '.join(ACTIVATIONS)}."
+            )
+        if self.padding >= self.vocabulary:
+            raise UserError(f"config.model.padding={self.padding} is none of the {self.vocabulary:,} tokens.")
         x = self._encode(self.embedding(tokens), tokens, types, segment, train)
         if self.head == "words" and self.outputs:
             pooled = self._pooled(x) if self.next_sentence else None

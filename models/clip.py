@@ -123,7 +123,7 @@ class Model(nn.Module):
         given = {name: getattr(self, name) for name in Sizes.__dataclass_fields__}
         fields = variants.sizes(self.variant, VARIANTS[self.form], **given)
         variants.split_by_heads(fields)
-        variants.split_by_heads({"width": fields["text_width"], "heads": fields["text_heads"]})
+        variants.split_by_heads(fields, "text_")
         if self.form == "siglip" and fields["embedding"] != fields["width"]:
             raise UserError(
                 f"config.model.embedding={fields['embedding']}: SigLIP compares images by their width, "

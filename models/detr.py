@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Interval
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 
 from errors import UserError
 from lookup import Depth, Rate, Size
@@ -35,7 +35,7 @@ from models.detection_attention import (
 from models.detection_maps import EPSILON, Image, in_sequence
 from models.encoder import Mlp, layer_norm
 from models.kernel_choice import Kernel
-from models.trunks import Trunk
+from models.trunks import Strides, Trunk
 
 RARE = 0.01  # the probability of each class that sigmoids begin with (1708.02002, section 4.1)
 BOX_NOISE, LABEL_NOISE = 0.4, 0.2  # of denoising: shares of a box's sides, and of labels that are others (2203.01305)
@@ -155,7 +155,7 @@ class Model(nn.Module):
 
     outputs: int
     trunk: Trunk = Trunk()
-    strides: tuple[PositiveInt, ...] = (32,)
+    strides: Strides = (32,)
     width: Size = 256
     encoder_depth: Annotated[int, Interval(ge=0, le=1000)] = 6
     decoder_depth: Depth = 6

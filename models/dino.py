@@ -4,14 +4,17 @@ whole.
 B batch, D width, K prototypes.
 """
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32
 
 from errors import UserError
-from lookup import Rate, Size
+from lookup import Depth, Rate, Size
 from models import vit
 from models.arrays import AnyArray
 from models.encoder import gelu
@@ -35,8 +38,8 @@ class Model(vit.Model):
       centre_decay: of the moving average of the outputs, which is taken from a teacher's (equation 4).
     """
 
-    prototypes: Size = 65_536
-    projection_depth: Size = 3
+    prototypes: Annotated[int, Interval(ge=2, le=2**20)] = 65_536
+    projection_depth: Depth = 3
     projection_width: Size = 2048
     bottleneck: Size = 256
     scaled: bool = False

@@ -4,19 +4,21 @@ B batch, S tokens, D width, V vocabulary, W window, C = 2W places about a token,
 """
 
 from functools import partial
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32
-from pydantic import PositiveFloat
 
 from lookup import Size
 from models import masking
 from models.arrays import AnyArray
 from models.tokens import EOS
 
+Few = Annotated[int, Interval(ge=1, le=1024)]
 POWER = 0.75  # of a word's frequency, in how often it is drawn (section 2.2)
 
 
@@ -45,9 +47,9 @@ class Model(nn.Module):
     outputs: int
     vocabulary: Size
     width: Size = 100
-    window: Size = 5
-    negatives: Size = 5
-    subsample: PositiveFloat = 1e-3
+    window: Few = 5
+    negatives: Few = 5
+    subsample: Annotated[float, Interval(gt=0, le=1)] = 1e-3
 
     def setup(self) -> None:
         """Names the parts."""

@@ -6,12 +6,13 @@ map, M of all maps.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Interval
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int
 from pydantic import PositiveInt
@@ -35,6 +36,7 @@ NORMAL = nn.initializers.truncated_normal(0.02)
 INITIALISERS = Initialisers(NORMAL, NORMAL, nn.initializers.zeros)
 Version = Literal["1", "2"]
 Padding = Literal["masked", "zeros"]
+Side = Annotated[int, Interval(ge=1, le=1024)]  # of a window: V1 has a parameter for each offset within it
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,7 @@ class Model(nn.Module):
     width: Size | None = None
     depths: tuple[PositiveInt, ...] | None = None
     head_dim: Size = 32
-    window: Size = 7
+    window: Side = 7
     patch: Size = 4
     version: Version = "1"
     padding: Padding = "masked"

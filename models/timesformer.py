@@ -89,7 +89,7 @@ class Model(nn.Module):
         """The logits of the clip; of several views of a video, their mean.
 
         Raises:
-          UserError: frames that do not divide into patches.
+          UserError: frames that do not divide into patches, or have too many.
         """
         # The head is linear: the logits of the mean are the mean of the logits.
         x = averaged(clip, partial(self._represent, train=train))
@@ -108,6 +108,8 @@ class Model(nn.Module):
                 f"frames of {height}x{across} do not divide into patches of {side}: change config.data.image_size or "
                 "config.model.patch."
             )
+        count = (height // side) * (across // side) * (times if self.attention == "joint" else 1)
+        variants.check_patches(f"a clip of {times}x{height}x{across}", count)
         frames = clip.reshape(batch * times, *clip.shape[2:]).astype(dtype)
         initial = nn.initializers.lecun_normal()
         embedding = nn.Conv(

@@ -3,23 +3,27 @@
 B batch, R rows and C columns of a map, D its width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import MinLen
 from jax.typing import DTypeLike
 from jaxtyping import Float
 from pydantic import PositiveInt
 
 from errors import UserError
-from lookup import Rate, Size
+from lookup import Distinct, Rate, Size
 from models import residual, resnet, sizes, swin, variants, vit
 from models.arrays import AnyArray
 from models.encoder import gelu, layer_norm
 from models.kernel_choice import Kernel
+
+Strides = Annotated[tuple[PositiveInt, ...], MinLen(1), Distinct]
 
 
 class Map(NamedTuple):
@@ -57,7 +61,7 @@ class Trunk:
     depths: tuple[PositiveInt, ...] | None = None
     head_dim: Size = 32
     patch: Size = 4
-    window: Size = 7
+    window: swin.Side = 7
     version: swin.Version = "1"
     padding: swin.Padding = "masked"
     bottleneck: bool = False
@@ -79,7 +83,8 @@ class Trunk:
         Raises:
           UserError: a stride that the trunk does not have.
         """
-        there = getattr(self, f"_{self.name}")(image, tuple(sorted(strides)), train, kernel, dtype)
+        with _own_keys():
+            there = getattr(self, f"_{self.name}")(image, tuple(sorted(strides)), train, kernel, dtype)
         by_stride = {one.stride: one for one in there}
         for stride in strides:
             if stride not in by_stride:
@@ -94,8 +99,14 @@ class Trunk:
         width, depths = self.width or width, self.depths or depths
         if width is None or depths is None:
             name = "width" if width is None else "depths"
-            raise UserError(f"config.model.trunk.{name} is not set: set it, or config.model.trunk.variant.")
+            raise UserError(f"config.model.{name} is not set: set it, or config.model.variant.")
         return width, tuple(depths)
+
+    def _heads(self, width: int) -> int:
+        """How many heads a layer of this width has."""
+        if width % self.head_dim:
+            raise UserError(f"config.model.width={width} does not divide by head_dim={self.head_dim}.")
+        return width // self.head_dim
 
     def _residual(
         self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
@@ -124,8 +135,7 @@ class Trunk:
     ) -> list[Map]:
         variants.check(self.variant, sizes.SWIN)
         width, depths = self._sizes(*sizes.SWIN.get(self.variant, (None, None)))
-        if width % self.head_dim:
-            raise UserError(f"config.model.trunk.width={width} does not divide by head_dim={self.head_dim}.")
+        self._heads(width)
         trunk = swin.Trunk(
             *(width, depths, self.head_dim, self.window, self.patch, self.version, self.padding),
             *(0.0, 0.0, self.stochastic_depth, "none", kernel, dtype),
@@ -140,15 +150,17 @@ class Trunk:
 
     def patches(self, image: Float[AnyArray, "B height width channels"]) -> tuple[int, int] | None:
         """Rows and columns of a ViT's patches, which its positions are for; None of others."""
-        return vit.Model(0, **self._plain(), parent=None).grid(image) if self.name == "vit" else None
+        if self.name != "vit":
+            return None
+        with _own_keys():
+            return vit.Model(0, **self._plain(), parent=None).grid(image)
 
     def _plain(self) -> dict[str, Any]:  # Any: fields of several types
         """The fields of a ViT that its size is in."""
         given: dict[str, int] = {}
         if not self.variant:
             width, depths = self._sizes(None, None)
-            heads = max(1, width // self.head_dim)
-            given = dict(width=width, depth=sum(depths), mlp_dim=4 * width, heads=heads, patch=self.patch)
+            given = dict(width=width, depth=sum(depths), mlp_dim=4 * width, heads=self._heads(width), patch=self.patch)
         return dict(given, variant=self.variant, head="gap", stochastic_depth=self.stochastic_depth)
 
     def _vit(
@@ -156,6 +168,15 @@ class Trunk:
     ) -> list[Map]:
         more: dict[str, Any] = dict(strides=strides, kernel=kernel, dtype=jnp.dtype(dtype).name)  # Any: as above
         return Pyramid(0, **self._plain(), **more, name="trunk")(image, train=train)
+
+
+@contextmanager
+def _own_keys() -> Iterator[None]:
+    """What a model says of its keys is said of the trunk's, which have the same names."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("config.model.", "config.model.trunk.")) from None
 
 
 def _doubling(first: int, maps: Sequence[jax.Array]) -> list[Map]:

@@ -3,7 +3,7 @@
 B batch, R rows and C columns of a map, D its width.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, Float32
 from pydantic import NonNegativeInt, PositiveInt
 
 from errors import UserError
-from lookup import Rate, Size
+from lookup import Distinct, Rate, Size
 from models import residual
 from models.arrays import AnyArray
 from models.encoder import layer_norm
 from models.kernel_choice import Kernel
 from models.segmenter import enlarged
-from models.trunks import Trunk
+from models.trunks import Strides, Trunk
 
 NORMAL = nn.initializers.normal(0.01)
 AUXILIARY_WIDTH = 256
@@ -52,9 +52,9 @@ class Model(nn.Module):
 
     outputs: int
     trunk: Trunk = Trunk()
-    strides: tuple[PositiveInt, ...] = (4, 8, 16, 32)
+    strides: Strides = (4, 8, 16, 32)
     width: Size = 512
-    scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    scales: Annotated[tuple[PositiveInt, ...], Distinct] = (1, 2, 3, 6)
     norm: Norm = "group"
     logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1

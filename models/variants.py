@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from errors import UserError, nearest
 from models.arrays import AnyArray
 
+MOST_PATCHES = 2**16  # their scores fill 17 GB for each image and head
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -49,7 +51,7 @@ def patch_grid(image: AnyArray, side: int) -> tuple[int, int]:
     """Rows and columns of the patches of an image (B, height, width, channels), `side` pixels wide.
 
     Raises:
-      UserError: they do not divide it.
+      UserError: they do not divide it, or are too many.
     """
     height, width = image.shape[1:3]
     if height % side or width % side:
@@ -57,14 +59,35 @@ def patch_grid(image: AnyArray, side: int) -> tuple[int, int]:
             f"an image of {height}x{width} does not divide into patches of {side}: change config.data.image_size or "
             "config.model.patch."
         )
+    check_patches(f"an image of {height}x{width}", (height // side) * (width // side))
     return height // side, width // side
 
 
-def split_by_heads(sizes: Mapping[str, int]) -> None:
+def check_patches(what: str, count: int) -> None:
+    """That attention can be computed between so many patches.
+
+    Args:
+      what: has them, "an image of 32x32".
+
+    Raises:
+      UserError: they are too many.
+    """
+    if count > MOST_PATCHES:
+        raise UserError(
+            f"{what} has {count:,} patches, more than {MOST_PATCHES:,}: lower config.data.image_size, or raise "
+            "config.model.patch."
+        )
+
+
+def split_by_heads(sizes: Mapping[str, int], tower: str = "") -> None:
     """That heads divide the width.
+
+    Args:
+      tower: what the names of its sizes begin with, where the model has several: "text_".
 
     Raises:
       UserError: they do not.
     """
-    if sizes["width"] % sizes["heads"]:
-        raise UserError(f"config.model.width={sizes['width']} does not divide by heads={sizes['heads']}.")
+    width, heads = f"{tower}width", f"{tower}heads"
+    if sizes[width] % sizes[heads]:
+        raise UserError(f"config.model.{width}={sizes[width]} does not divide by {heads}={sizes[heads]}.")

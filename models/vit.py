@@ -4,15 +4,15 @@ B batch, N tokens, D width, F MLP, H heads, C classes.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from annotated_types import Interval
 from jaxtyping import Array, Float, Float32
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from errors import UserError
 from lookup import Depth, Rate, Size
 from models import resnet, sizes, variants
 from models.arrays import AnyArray
@@ -24,7 +24,6 @@ from models.positions import AddPositions, Kind
 # Learned tokens before the patches, for each head.
 TOKENS = {"token": ("token",), "distilled": ("token", "distillation_token"), "gap": (), "map": ()}
 Stem = Literal["none", "imagenet", "cifar"]
-MOST_PATCHES = 2**16  # their scores fill 17 GB for each image and head
 VARIANTS = {
     f"{name}/{patch}": row | {"patch": patch} for name, row in sizes.VIT.items() for patch in sizes.VIT_PATCHES
 } | {name: sizes.VIT[size] | {"patch": patch} for name, (_, patch, size) in sizes.HYBRIDS.items()}
@@ -80,7 +79,7 @@ class Model(nn.Module):
     stem_width: Size = sizes.RESNET_WIDTH
     head: Literal["token", "gap", "map", "distilled"] = "token"
     representation: bool = False
-    registers: NonNegativeInt = 0
+    registers: Annotated[int, Interval(ge=0, le=1024)] = 0
     positions: Kind = "learned"
     position_grid: tuple[PositiveInt, PositiveInt] | None = None
     rotary_base: PositiveFloat = 100.0
@@ -204,18 +203,12 @@ class Model(nn.Module):
         """Rows and columns of an image's patches.
 
         Raises:
-          UserError: an image that does not divide into patches.
+          UserError: an image that does not divide into patches, or has too many.
         """
         side, (root, depths) = self.size[1], self._stem
         if root != "none":
             side *= resnet.stride(root, depths)
-        rows, columns = variants.patch_grid(image, side)
-        if rows * columns > MOST_PATCHES:
-            raise UserError(
-                f"an image of {image.shape[1]}x{image.shape[2]} has {rows * columns:,} patches, more than "
-                f"{MOST_PATCHES:,}: lower config.data.image_size, or raise config.model.patch."
-            )
-        return rows, columns
+        return variants.patch_grid(image, side)
 
     def encode(self, x: Float[Array, "B N D"], train: bool, grid: tuple[int, int] | None) -> Float[Array, "B N D"]:
         """The encoder's output, normalised.

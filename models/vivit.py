@@ -99,7 +99,7 @@ class Model(nn.Module):
         """The logits of the clip; of several views of a video, their mean.
 
         Raises:
-          UserError: a clip that does not divide into tubelets.
+          UserError: a clip that does not divide into tubelets, or has too many.
         """
         # The head is linear: the logits of the mean are the mean of the logits.
         x = averaged(clip, partial(self.represent, train=train))
@@ -129,6 +129,9 @@ class Model(nn.Module):
                 f"a clip of {'x'.join(map(str, clip.shape[1:4]))} does not divide into tubelets of "
                 f"{'x'.join(map(str, tubelet))}: change config.data.frames, image_size, config.model.tubelet or patch."
             )
+        rows, columns = self.frame_grid(*clip.shape[2:4])
+        count = rows * columns * (clip.shape[1] // size["tubelet"] if self.attention == "joint" else 1)
+        variants.check_patches(f"a clip of {'x'.join(map(str, clip.shape[1:4]))}", count)
         initial = nn.initializers.lecun_normal()
         embedding = nn.Conv(
             size["width"], tubelet, tubelet, "VALID", kernel_init=initial, dtype=dtype, name="embedding"
@@ -137,8 +140,10 @@ class Model(nn.Module):
 
     def place(self, x: Float[Array, "b N D"], grid: tuple[int, int], prefix: str, train: bool) -> Float[Array, "b N D"]:
         """Tokens with positions. prefix: of their parameters."""
-        if self.positions == "relative":
-            raise UserError("config.model.positions=relative is for images: choose learned or sinusoid_1d for clips.")
+        if self.positions in ("relative", "rotary"):
+            raise UserError(
+                f"config.model.positions={self.positions} is for images: choose learned or sinusoid_1d for clips."
+            )
         x = AddPositions(self.positions, name=f"{prefix}positions")(x, grid)
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 

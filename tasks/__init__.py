@@ -7,17 +7,20 @@ A task is a frozen dataclass derived from `Task` below, whose fields are its con
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import MinLen
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 import lookup
 from errors import UserError
+from lookup import Distinct
 
+Inputs = Annotated[tuple[str, ...], MinLen(1), Distinct]  # of a model, by the names of a batch's entries
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, tuple[jax.Array, jax.Array]]  # name -> (weighted sum, weight)
 Totals = Mapping[str, tuple[np.ndarray, np.ndarray]]  # the same of a whole split, float64 on the host
@@ -133,7 +136,7 @@ class Task:
       averages: whether it learns from the weights' moving average.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: Inputs = ()
     optional: ClassVar[tuple[str, ...]] = ()
     pictured: ClassVar[tuple[str, ...]] = ()
     unit: str = ""

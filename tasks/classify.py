@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import tasks
 from errors import UserError
-from lookup import Probability
+from lookup import Rate
 from tasks import Answer, Apply, Batch, Data, Row, Rows, Sums, Totals, Verdict
 
 BINS = 15  # of confidence, as in 1706.04599
@@ -32,11 +32,11 @@ class Task(tasks.Task):
       inputs: entries of a batch that the model is called with: ("image",) or ("tokens",).
     """
 
-    label_smoothing: Probability = 0.0
+    label_smoothing: Rate = 0.0
     top5: bool = False
     balanced: bool = False
     by_class: bool = False
-    inputs: tuple[str, ...] = ("image",)
+    inputs: tasks.Inputs = ("image",)
     chooses = True
 
     def check(self, outputs: int | None) -> None:

@@ -5,12 +5,13 @@ B batch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Array, Float
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 
 import tasks
 from errors import UserError
@@ -36,8 +37,8 @@ class Task(tasks.Task):
     path: noise.Path = "flow"
     schedule: Literal["linear", "cosine"] = "linear"
     clip: NonNegativeFloat = 0.0
-    sampling_steps: PositiveInt = 50
-    guidance: NonNegativeFloat = 1.0
+    sampling_steps: Annotated[int, Interval(ge=1, le=10_000)] = 50
+    guidance: Annotated[float, Interval(ge=0, le=100)] = 1.0
     quality: bool = True
     inputs = ("image", "label")
     unit = "images"

@@ -70,6 +70,14 @@ class Task(tasks.Task):
         parts = (self.class_weight, self.l1_weight, self.giou_weight)
         return Weights(*costs, *parts, self.no_object_weight, self.quality)
 
+    def check(self, outputs: int | None) -> None:
+        """Something is learned, and boxes are matched by something."""
+        for kind in ("cost", "weight"):
+            if not any(getattr(self, f"{name}_{kind}") for name in ("class", "l1", "giou")):
+                raise UserError(
+                    f"config.task.class_{kind}, l1_{kind} and giou_{kind} are all 0: set one of them to more."
+                )
+
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
         """Losses over true boxes.
 

@@ -45,7 +45,7 @@ class Task(tasks.Task):
     teacher_warmup: Steps = 0
     centring: Literal["mean", "sinkhorn"] = "mean"
     frozen_steps: Steps = 0
-    inputs: tuple[str, ...] = ("image",)
+    inputs: tuple[Literal["image"]] = ("image",)
     unit = "images"
     averages = True
 

@@ -5,11 +5,13 @@ B batch, N patches.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from pydantic import PositiveFloat
 
 import tasks
 from errors import UserError
@@ -30,8 +32,8 @@ class Task(tasks.Task):
     """
 
     mean: tuple[float, ...]
-    std: tuple[float, ...]
-    inputs: tuple[str, ...] = ("image",)
+    std: tuple[PositiveFloat, ...]
+    inputs: tuple[Literal["image"]] = ("image",)
     unit = "images"
 
     def sums(self, apply: Apply, batch: Batch, train: bool) -> Sums:
@@ -50,7 +52,16 @@ class Task(tasks.Task):
         return {"loss": (of_images(nll), weight), "accuracy": (of_images(right), weight)}
 
     def _judged(self, image: jax.Array, logits: jax.Array) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-        """Of each patch: the negative log-likelihood of its colour, and whether it is the likeliest."""
+        """Of each patch: the negative log-likelihood of its colour, and whether it is the likeliest.
+
+        Raises:
+          UserError: a model of fewer colours than there are.
+        """
+        if logits.shape[-1] < (colours := LEVELS ** image.shape[-1]):
+            raise UserError(
+                f"config.model.colors={logits.shape[-1]} are fewer than the {colours} of {image.shape[-1]} channels "
+                f"with {LEVELS} levels each."
+            )
         return tasks.scored(logits, self.labels(image, logits.shape[1]))
 
     def labels(self, image: Float[Array, "B height width channels"], count: int) -> Int[Array, "B N"]:

@@ -6,6 +6,7 @@ B batch, N patches, P patch size.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ class Task(tasks.Task):
 
     normalised: bool = True
     by_channel: bool = False
-    inputs: tuple[str, ...] = ("image",)
+    inputs: tuple[Literal["image", "clip"]] = ("image",)
 
     @property
     def unit(self) -> str:  # type: ignore[override]

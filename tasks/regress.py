@@ -25,7 +25,7 @@ class Task(tasks.Task):
       inputs: entries of a batch that the model is called with: ("tokens",), or ("tokens", "types") of pairs.
     """
 
-    inputs: tuple[str, ...] = ("tokens",)
+    inputs: tasks.Inputs = ("tokens",)
     unit = "examples"
 
     def check(self, outputs: int | None) -> None:

@@ -15,7 +15,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
 from errors import UserError
-from lookup import Probability
+from lookup import Rate
 from tasks import Answer, Apply, Batch, Data, PyTree, Rows, Sums, Totals, coco_file, windows
 from tasks.label_picture import beside, bounds, run_lengths
 
@@ -45,7 +45,7 @@ class Task(tasks.Task):
 
     class_weights: tuple[NonNegativeFloat, ...] = ()
     dice: NonNegativeFloat = 0.0
-    label_smoothing: Probability = 0.0
+    label_smoothing: Rate = 0.0
     auxiliary: NonNegativeFloat = 0.4
     window: tuple[NonNegativeInt, ...] = ()
     stride: tuple[NonNegativeInt, ...] = ()
@@ -54,7 +54,12 @@ class Task(tasks.Task):
     unit = "pixels"
 
     def check(self, outputs: int | None) -> None:
-        """Weights are of the data's classes, and windows of two sides."""
+        """There are classes, weights are of them, and windows have two sides."""
+        if outputs == 1:
+            raise UserError(
+                "config.task.name=segment tells classes of pixels apart, and the data have one: set "
+                "config.data.class_names to two or more."
+            )
         if self.class_weights and len(self.class_weights) != outputs:
             raise UserError(
                 f"config.task.class_weights has {len(self.class_weights)} numbers, and the data have {outputs} classes."
@@ -112,7 +117,12 @@ class Task(tasks.Task):
     def _logits(self, apply: Callable[[jax.Array], jax.Array], batch: Batch) -> Float[Array, "B H W C"]:
         """Of images of any size."""
         image = batch["image"]
-        return windows.apply(apply, image, self.window, self.stride, batch.get("size")) if self.window else apply(image)
+        if not self.window:
+            return apply(image)
+        try:
+            return windows.apply(apply, image, self.window, self.stride, batch.get("size"))
+        except UserError as error:
+            raise UserError(f"config.task.window={self.window}: {error}") from None
 
     def summaries(self, totals: Totals, data: Data, split: str) -> dict[str, float]:
         """mean_iou over the classes that are in the split or predicted, pixel_accuracy, class_accuracy (the mean of the

@@ -15,7 +15,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 import tasks
 from errors import UserError
-from lookup import Probability, Section, Size
+from lookup import Rate, Section, Size
 from models import decoding
 from models.tokens import BOS, EOS, PAD
 from tasks import Answer, Apply, Batch, Data, Method, Row, Rows, Sums, Totals, Verdict
@@ -55,7 +55,7 @@ class Task(tasks.Task):
     """
 
     start: Literal["bos", "pad"] = "bos"
-    label_smoothing: Probability = 0.1
+    label_smoothing: Rate = 0.1
     beams: Size = 4
     alpha: NonNegativeFloat = 0.6
     extra_length: Size = 50

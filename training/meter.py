@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 import jax
 
+from errors import UserError
 from training.evaluate import AHEAD, HostSums, means, totals
 from training.trees import Sums
+
+PATIENCE = 10  # first steps that may have nothing to learn from
 
 
 class Meter:
@@ -32,6 +35,7 @@ class Meter:
         self._since = time.perf_counter()
         self._waited = 0.0
         self._untimed = 0  # how many of the steps collected were over before the time began
+        self._empty: int | None = 0  # steps so far, while none of them had anything to learn from
 
     def start(self, waited: float, peak: float) -> None:
         """Measures time from here: before, the step was compiled. The steps so far still count in the means.
@@ -78,9 +82,20 @@ class Meter:
 
         Args:
           waited: seconds the loop has waited for input so far.
+
+        Raises:
+          UserError: the first steps had nothing to learn from.
         """
         self._fetch_until(0)
         sums = self._fetched
+        if self._empty is not None:
+            learned = any(s["loss"][1] > 0 or s.get("nonfinite", (0,))[0] > 0 for s in sums)
+            self._empty = None if learned else self._empty + len(sums)
+            if (self._empty or 0) >= PATIENCE:
+                raise UserError(
+                    f"the first {self._empty} steps had nothing to learn from: no {self.unit.replace('_', ' ')} in "
+                    "them count. See what config.data leaves out."
+                )
         seconds = time.perf_counter() - self._since
         metrics = {f"train/{name}": value for name, value in means(totals(sums)).items()}
         metrics |= {"memory_gb": memory_bytes() / 1e9, "seconds": seconds}

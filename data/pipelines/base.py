@@ -18,7 +18,7 @@ from data.pipelines import reading
 from data.sources import Example, Labelled, Source, synthetic
 from data.tokenizer import Reader
 from errors import UserError, flag, shown
-from lookup import Json
+from lookup import Distinct, Json
 from lookup import Section as Section
 
 Batch: TypeAlias = dict[str, np.ndarray]
@@ -26,7 +26,7 @@ Spec: TypeAlias = dict[str, tuple[tuple[int, ...], str]]  # entry of a batch -> 
 Change: TypeAlias = Callable[[Example, Example], Example]
 Known: TypeAlias = Json
 
-Splits = Annotated[tuple[str, ...], MinLen(1)]
+Splits = Annotated[tuple[str, ...], MinLen(1), Distinct]
 MADE_UP = 8  # evaluation batches of a synthetic split
 
 

@@ -20,7 +20,7 @@ from data.pipelines.ragged import Vocabulary
 from data.sources import Example, Source, synthetic
 from data.tokenizer import Reader
 from errors import UserError
-from lookup import Rate
+from lookup import Distinct, Rate
 from models.tokens import EOS, UNKNOWN
 
 WORDS = 0x707D  # apart from the other draws of an example, or of a step
@@ -58,7 +58,7 @@ class Pipeline(images.Pipeline):
 
     caption: str = ""
     templates: Annotated[tuple[str, ...], MinLen(1)] = ("{}",)
-    ask: tuple[str, ...] = ()
+    ask: Annotated[tuple[Annotated[str, MinLen(1)], ...], Distinct] = ()
     tokenizer: str = "bpe"
     vocabulary_size: Vocabulary = 4000
     simplify: Simplify = "lower"
@@ -69,12 +69,11 @@ class Pipeline(images.Pipeline):
     _texts: dict[str, list[list[str]]] = field(default_factory=dict, init=False, repr=False)
 
     item: ClassVar[str] = "an image file"
+    lost: ClassVar[str] = "caption"
     learned: ClassVar[tuple[str, ...]] = ("bpe", "unigram", "char", "word")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.augment.mixes:
-            raise UserError("a mixture of two images has no caption: set config.data.augment.mixup and cutmix to 0.")
         self._trained_tokenizers = ragged.trained(self.feed.known, self.feed.folder, self.tokenizer, self.learned)
 
     # Names and captions.

@@ -18,6 +18,7 @@ class Pipeline(images.Pipeline):
     """Batches as those of data/pipelines/images.py."""
 
     item: ClassVar[str] = "the name of a class"
+    lost: ClassVar[str] = "class to be drawn of"
     rank: ClassVar[int] = 0
     channels: ClassVar[tuple[int, ...]] = (1, 3, 4)  # 4 of latents, which published DiTs draw
 

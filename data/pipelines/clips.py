@@ -79,7 +79,7 @@ class Pipeline(Pictures):
 
     clip: str = "clip"
     label: str = "label"
-    frames: PositiveInt
+    frames: Annotated[int, Interval(ge=1, le=4096)]
     stride: PositiveInt = 1
     sampling: Literal["stride", "even"] = "stride"
     shuffled: bool = False
@@ -121,7 +121,7 @@ class Pipeline(Pictures):
         """How much there is."""
         lines = [f"{self.train_source.size:,} clips of {len(self.classes)} classes, batch {self.batch_size}."]
         clip = self.train_source.features[self.clip]
-        if isinstance(clip, sources.Feature) and clip.shape[0] is None:
+        if isinstance(clip, sources.Feature) and (clip.shape[0] or 0) < self._span:  # or of any length
             lines.append(f"Of videos of fewer than {self._span} frames, some are repeated.")
         if self.views:
             lines.append(

@@ -39,6 +39,7 @@ class Pipeline(images.Pipeline):
     max_length: Annotated[int, Interval(ge=1, le=512)] = 16
 
     item: ClassVar[str] = "an image file, a tab and a text"
+    lost: ClassVar[str] = "text"
 
     @cached_property
     def words(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
@@ -60,12 +60,22 @@ class Pipeline(Pictures):
     eval_crop: Literal["center", "none"] = "none"
     eval_crop_share: Share = 0.875
 
+    lost: ClassVar[str] = ""  # what a mixture of two images does not have; "" where they can be mixed
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not all(0 <= mean <= 1 for mean in self.mean) or not all(1 / 255 <= std <= 1 for std in self.std):
             raise UserError(
                 f"config.data.mean={self.mean} and std={self.std} should be of values from 0 to 1, to which images are "
                 "scaled: divide those of 0 to 255 by 255, 127.5 to 0.5."
+            )
+        if self.augment.mixes and self.lost:
+            raise UserError(
+                f"a mixture of two images has no {self.lost}: set config.data.augment.mixup and cutmix to 0."
+            )
+        if self.augment.repeats > self.batch_size:
+            raise UserError(
+                f"config.data.augment.repeats={self.augment.repeats} are more than batch_size={self.batch_size}."
             )
         rows = self.batch_size // self.feed.hosts
         if rows % 2 and self.augment.mixes:

@@ -126,7 +126,7 @@ class Pipeline(Pictures):
         """See Labelled: those of the config, or else of the source.
 
         Raises:
-          UserError: nothing names them, or config.data.label_numbers is of more or fewer classes.
+          UserError: nothing names them, all are ignored, or config.data.label_numbers is of more or fewer classes.
         """
         names = self._named(source)
         if self.label_numbers and len(self.label_numbers) != len(names):
@@ -134,6 +134,8 @@ class Pipeline(Pictures):
                 f"config.data.label_numbers={self.label_numbers} are {len(self.label_numbers)} numbers, for "
                 f"{len(names)} classes ({', '.join(names[:FEW])}): one for each, in their order."
             )
+        if set(self._numbers(len(names))) <= set(self.ignored):
+            raise UserError(f"config.data.ignored={self.ignored} leaves out every class: no pixel would be learned.")
         return names
 
     def _named(self, source: Source) -> tuple[str, ...]:
@@ -152,7 +154,10 @@ class Pipeline(Pictures):
     @property
     def numbers(self) -> tuple[int, ...]:
         """What label images have for each of the classes."""
-        return self.label_numbers or tuple(range(self.first_class, self.first_class + len(self.classes)))
+        return self._numbers(len(self.classes))
+
+    def _numbers(self, classes: int) -> tuple[int, ...]:
+        return self.label_numbers or tuple(range(self.first_class, self.first_class + classes))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

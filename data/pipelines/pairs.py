@@ -6,7 +6,7 @@ b this host's rows of a batch, S and T its padded lengths, which are equal.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -19,6 +19,7 @@ from data.pipelines.base import Batch, Known, Section, Spec, Splits, Unread
 from data.pipelines.ragged import Ids, Padded, Ragged, Sentences
 from data.tokenizer import Reader
 from errors import UserError
+from lookup import Distinct
 
 
 def debug(section: Section) -> dict[str, int | str]:
@@ -54,7 +55,7 @@ class Pipeline(Ragged[list[tuple[str, str]], _Split]):
       packing: fill rows of max_length with several sentences, instead of one a row in padded lengths.
     """
 
-    languages: tuple[str, ...]
+    languages: Annotated[tuple[str, ...], Distinct]
     batch_tokens: PositiveInt
     eval_batch_tokens: NonNegativeInt = 0
     eval_splits: Splits = ("validation", "test")

@@ -84,7 +84,10 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
       name: files, folders (all *.txt in them, recursively, except hidden ones) and globs ("books/**/*.md"), with
         commas between.
     """
-    found = [path for one in name.split(",") for path in _matches(storage.here(data_dir, one.strip()), stem(split))]
+    parts = [one.strip() for one in name.split(",")]
+    if not (all(parts) or data_dir):  # an empty part would be the folder that the command runs in
+        raise UserError(f"config.data.name={name!r} names no text: write files, folders or patterns, commas between.")
+    found = [path for one in parts for path in _matches(storage.here(data_dir, one), stem(split))]
     return cut_text([whole(path) for path in found], split, name)
 
 

@@ -72,6 +72,22 @@ def test_the_meter_weighs_steps_by_their_examples_and_names_the_bad_ones():
     assert meter.read(waited=0.0)["train/loss"] == 1.0
 
 
+def test_a_run_ends_whose_first_steps_had_nothing_to_learn_from():
+    meter = Meter("pixels", fetch=lambda x: x)
+    for step in range(1, 10):
+        meter.add(step, sums(0.0, 0.0), 10)
+    assert "train/loss" not in meter.read(waited=0.0)
+    meter.add(10, sums(0.0, 0.0), 10)
+    with pytest.raises(UserError, match="the first 10 steps had nothing to learn from: no pixels in them count"):
+        meter.read(waited=0.0)
+
+    meter = Meter("pixels", fetch=lambda x: x)
+    for first, weight in ((1, 0.0), (6, 1.0), (11, 0.0), (16, 0.0)):  # later ones may be empty
+        for step in range(first, first + 5):
+            meter.add(step, sums(0.0, weight), 10)
+        meter.read(waited=0.0)
+
+
 def test_rates_leave_out_what_was_not_training(monkeypatch):
     clock = iter([0.0, 10.0, 20.0, 20.0, 20.0, 21.0, 21.0])
     monkeypatch.setattr(meter_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
