@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 from lookup import Rate, Size
 from models import residual
 from models.arrays import AnyArray
-from models.encoder import layer_norm
+from models.encoder import Remat, layer_norm
 from models.kernel_choice import Kernel
 from models.segmenter import enlarged
 from models.trunks import Trunk
@@ -41,6 +41,7 @@ class Model(nn.Module):
       logits: "interpolated" from those of the finest map, as published, or of all "pixels" of each of its places, which
         the last layer gives (1609.05158): for what is only a few pixels wide.
       dropout: before the last layer, of whole maps.
+      remat: what the backward pass of the trunk computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
@@ -53,6 +54,7 @@ class Model(nn.Module):
     norm: Norm = "group"
     logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1
+    remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -60,9 +62,8 @@ class Model(nn.Module):
     def __call__(self, image: Float[AnyArray, "B height width channels"], *, train: bool) -> Float32[Array, "B ... C"]:
         """The logits of each pixel, (B, height, width, C)."""
         dtype = jnp.dtype(self.dtype)
-        maps = [
-            one.features for one in self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
-        ]
+        found = self.trunk.maps(image, self.strides, train=train, remat=self.remat, kernel=self.kernel, dtype=dtype)
+        maps = [one.features for one in found]
         if not self.outputs:
             return maps[-1].mean((1, 2)).astype(jnp.float32)
 
