@@ -5,7 +5,7 @@
 
 FOLDER is the model as it is downloaded (model.safetensors, config.json, vocab.json, merges.txt): its tokenizer comes
 with it. TEXTS are files, folders and globs of text, split as data/text/files.py says. What a size needs:
-python plan.py --config=configs/gpt2.py:small
+python plan.py --config=configs/gpt2.py:small --config.data.tokenizer=bpe --config.data.vocabulary_size=50257
 """
 
 from ml_collections import ConfigDict

@@ -30,7 +30,7 @@ from input_pipeline import Batch, Pipeline, Spec
 from models import prepared
 from models.arrays import AnyArray
 from models.kernel_choice import UNCOMPILED, compiled_for
-from training import checkpoint, flops, mishaps, optim, parallel, step
+from training import checkpoint, evaluate, flops, mishaps, optim, parallel, step
 from training.trees import PyTree, Sums, Variables, by_name
 
 _Record = record.Record  # `record` is a property of Run
@@ -336,8 +336,8 @@ class Run:
     def predict(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
         """What the task says of each example of the batches, batch by batch; rows that only fill up, and examples that
         could not be read, are left out."""
-        for batch in batches:
-            rows = self.devices.fetch_rows(self._predict(variables, self.devices.put(batch)))
+        for said in evaluate.ahead(self._predict(variables, self.devices.put(batch)) for batch in batches):
+            rows = self.devices.fetch_rows(said)
             if (kept := rows["index"] >= 0).any():
                 yield {name: x[kept] for name, x in rows.items()}
 

@@ -111,8 +111,9 @@ def features(
     """The representation of every example of a split of few-shot's data, and the labels."""
     assert run.probed, "features are of the data that few-shot uses"
     parts = []
-    for batch in watched(run.probed, split, alive):
-        represented, label, mask = run.devices.fetch_rows(run.represent(state.eval_variables, run.devices.put(batch)))
+    batches = map(run.devices.put, watched(run.probed, split, alive))
+    for rows in evaluate.ahead(run.represent(state.eval_variables, batch) for batch in batches):
+        represented, label, mask = run.devices.fetch_rows(rows)
         parts.append((represented[mask > 0], label[mask > 0]))
     representations, labels = zip(*parts, strict=True)
     return np.concatenate(representations), np.concatenate(labels)

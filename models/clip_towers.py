@@ -122,7 +122,9 @@ class ImageTower(nn.Module):
         if clip:
             return x[:, 0]
         return AttentionPooling(
-            blocks.heads, blocks.mlp_dim, blocks.dropout, blocks.activation, dtype, blocks.norm_epsilon, name="pooling"
+            *(blocks.heads, blocks.mlp_dim, blocks.dropout, blocks.activation, dtype, blocks.norm_epsilon),
+            kernel=blocks.kernel,
+            name="pooling",
         )(x, train=train)
 
 

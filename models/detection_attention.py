@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Float
 
 from models.arrays import AnyArray
 from models.attention import Heads, MultiHeadAttention
-from models.kernels import attention_weights, weighted_values
+from models.kernel_choice import Kernel
+from models.kernels import attention, attention_weights, weighted_values
 from models.masks import Mask
 
 Kind = Literal["plain", "conditional", "deformable"]
@@ -60,10 +61,12 @@ class ConditionalAttention(nn.Module):
 
     Attributes:
       heads: H.
+      kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters are float32.
     """
 
     heads: int
+    kernel: Kernel
     dtype: DTypeLike
 
     @nn.compact
@@ -82,11 +85,16 @@ class ConditionalAttention(nn.Module):
             nn.relu(nn.Dense(width, dtype=self.dtype, name="scale_hidden")(x))
         )
         memory_place = jnp.broadcast_to(memory_place, memory.shape)
-        query = [heads(name="query")(x), heads(name="query_place")(place * scale)]
-        key = [heads(name="key")(memory), heads(name="key_place")(memory_place)]
-        weights = attention_weights(jnp.concatenate(query, axis=-1), jnp.concatenate(key, axis=-1), mask)
-        self.sow("probe", "attention", weights)
-        out = weighted_values(weights, heads(name="value")(memory))
+        parts = [heads(name="query")(x), heads(name="query_place")(place * scale)]
+        query = jnp.concatenate(parts, axis=-1)
+        parts = [heads(name="key")(memory), heads(name="key_place")(memory_place)]
+        key, value = jnp.concatenate(parts, axis=-1), heads(name="value")(memory)
+        if self.is_mutable_collection("probe"):
+            weights = attention_weights(query, key, mask)
+            self.sow("probe", "attention", weights)
+            out = weighted_values(weights, value)
+        else:
+            out = attention(query, key, value, mask, kernel=self.kernel)
         return nn.DenseGeneral(width, axis=(-2, -1), kernel_init=XAVIER, dtype=self.dtype, name="out")(out)
 
 

@@ -33,7 +33,7 @@ from models.detection_attention import (
     sinusoids_2d,
 )
 from models.detection_maps import EPSILON, Image, in_sequence
-from models.encoder import Mlp, layer_norm
+from models.encoder import Mlp, Remat, constrain, layer_norm, rematerialised
 from models.kernel_choice import Kernel
 from models.trunks import Strides, Trunk
 
@@ -66,17 +66,16 @@ class Layer(nn.Module):
         x: Float[Array, "B Q D"],
         place: Float[Array, "#B Q D"],
         seen: Bool[AnyArray, "..."] | None,
-        image: Image | None = None,
-        box: Float[Array, "B Q 4"] | None = None,
-        *,
+        image: Image | None,
+        box: Float[Array, "B Q 4"] | None,
         train: bool,
     ) -> Float[Array, "B Q D"]:
         """The layer's output.
 
         Args:
           seen: which of the others each x may look at, broadcastable to (B, H, Q, Q).
-          image: what the decoder looks at.
-          box: of each x, where attention goes by boxes.
+          image: what the decoder looks at; None in the encoder.
+          box: of each x, where attention goes by boxes; None otherwise.
         """
         drop = nn.Dropout(self.dropout, deterministic=not train)
         norm = partial(layer_norm, self.dtype, epsilon=EPSILON)
@@ -90,7 +89,7 @@ class Layer(nn.Module):
             elif self.attention == "conditional":
                 assert box is not None
                 spot = sinusoids_2d(box[..., 0], box[..., 1], x.shape[-1])
-                attend = ConditionalAttention(self.heads, self.dtype, name="cross_attention")
+                attend = ConditionalAttention(self.heads, self.kernel, self.dtype, name="cross_attention")
                 cross = attend(x + place, image.memory, spot, image.place, image.mask)
             else:
                 assert box is not None
@@ -98,7 +97,7 @@ class Layer(nn.Module):
                 cross = looking(x + place, image.memory, box, image.grids, image.extent, image.mask)
             x = norm("cross_attention_norm")(x + drop(cross))
         mlp = Mlp(self.mlp_dim, self.dropout, "relu", self.dtype, name="mlp")
-        x = norm("mlp_norm")(x + drop(mlp(x, train=train)))
+        x = constrain(norm("mlp_norm")(x + drop(mlp(x, train=train))))
         self.sow("probe", "output", x)
         return x
 
@@ -149,6 +148,7 @@ class Model(nn.Module):
       no_object: whether "no object" is a class of its own, as published, or each class is judged by itself, by a
         sigmoid and a focal loss.
       dropout: on the output of each branch, on attention weights and within MLPs.
+      remat: what the backward pass of trunk, encoder and decoder computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and outputs are float32.
     """
@@ -167,6 +167,7 @@ class Model(nn.Module):
     denoising: NonNegativeInt = 0
     no_object: bool = True
     dropout: Rate = 0.1
+    remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -201,15 +202,16 @@ class Model(nn.Module):
         """
         self._check()
         dtype = jnp.dtype(self.dtype)
-        maps = self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
+        maps = self.trunk.maps(image, self.strides, train=train, remat=self.remat, kernel=self.kernel, dtype=dtype)
+        layer_of = rematerialised(Layer, self.remat, static_argnums=(6,))
         several = self.attention != "plain"
         seen = in_sequence(self, maps, jnp.asarray(extent), image.shape[1:3], self.width, several, dtype)
         for number in range(self.encoder_depth):
-            layer = Layer(
+            layer = layer_of(
                 *(self.heads, self.mlp_dim, self.dropout, "", self.kernel, dtype),
                 name=f"encoder_{paths.block(number)}",
             )
-            seen = replace(seen, memory=layer(seen.memory, seen.place, seen.mask, train=train))
+            seen = replace(seen, memory=layer(seen.memory, seen.place, seen.mask, None, None, train))
         class_head = self._class_head("class_head")
         proposed = None
         batch = image.shape[0]
@@ -243,11 +245,11 @@ class Model(nn.Module):
                 box = jax.nn.sigmoid(anchor)
                 waves = sinusoids(box, self.width // 2).reshape(*box.shape[:2], -1).astype(dtype)
                 place = place_head[1](nn.relu(place_head[0](waves)))
-            layer = Layer(
+            layer = layer_of(
                 *(self.heads, self.mlp_dim, self.dropout, self.attention, self.kernel, dtype),
                 name=f"decoder_{paths.block(number)}",
             )
-            x = layer(x, place, mask, seen, box, train=train)
+            x = layer(x, place, mask, seen, box, train)
             y = norm(x)
             logits.append(class_head(y).astype(jnp.float32))
             moved = box_head(y)

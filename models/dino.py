@@ -18,6 +18,7 @@ from lookup import Depth, Rate, Size
 from models import vit
 from models.arrays import AnyArray
 from models.encoder import gelu
+from models.kernels import product
 from models.segmenter import unit
 
 NORMAL = nn.initializers.truncated_normal(0.02)
@@ -134,7 +135,7 @@ class Projection(nn.Module):
             length = jax.lax.stop_gradient(length)
         kernel = unit(direction.T).T * length
         kernel = jnp.where(frozen, jax.lax.stop_gradient(kernel), kernel).astype(self.dtype)
-        return jnp.dot(unit(x), kernel, preferred_element_type=jnp.float32)
+        return product("bo,ok->bk", unit(x), kernel)
 
 
 def debug(section: dict) -> dict:

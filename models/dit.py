@@ -20,7 +20,7 @@ from lookup import Depth, Rate, Size
 from models import masking, paths, sizes, variants
 from models.arrays import AnyArray
 from models.attention import MultiHeadAttention
-from models.encoder import Mlp
+from models.encoder import Mlp, Remat, constrain, rematerialised
 from models.kernel_choice import Kernel
 from models.sinusoids import sinusoid_2d_halves
 
@@ -45,6 +45,7 @@ class Model(nn.Module):
       learned_variance: whether there is a second output of the same size, the variance: for config.task.path=diffusion.
       frequency_shift: of the times' n = 128 frequencies 10000^(-i / (n - shift)): the paper's code has 0, diffusers 1.
       mlp_norm_epsilon: of the LayerNorm before each MLP; 1e-5 in diffusers.
+      remat: what the backward pass computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and output are float32.
     """
@@ -59,6 +60,7 @@ class Model(nn.Module):
     learned_variance: bool = False
     frequency_shift: Literal[0, 1] = 0
     mlp_norm_epsilon: PositiveFloat = 1e-6
+    remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -126,9 +128,10 @@ class Model(nn.Module):
         x = x.reshape(batch, rows * columns, width) + sinusoid_2d_halves(rows, columns, width).astype(dtype)
         of_time = TimeEmbedding(width, self.frequency_shift, dtype, name="time")(time)
         condition = nn.silu(of_time + self._class(label, batch, width, train))
+        block = rematerialised(Block, self.remat, static_argnums=(3,))
         for number in range(size["depth"]):
-            block = Block(size["heads"], self.mlp_norm_epsilon, self.kernel, dtype, name=paths.block(number))
-            x = block(x, condition, train=train)
+            layer = block(size["heads"], self.mlp_norm_epsilon, self.kernel, dtype, name=paths.block(number))
+            x = layer(x, condition, train)
         shift, scale = modulation(condition, 2, width, dtype, "modulation")
         x = scaled(layer_norm_alone(dtype)(x), shift, scale)
         still = nn.initializers.zeros
@@ -190,9 +193,7 @@ class Block(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "B N D"], condition: Float[Array, "B D"], *, train: bool
-    ) -> Float[Array, "B N D"]:
+    def __call__(self, x: Float[Array, "B N D"], condition: Float[Array, "B D"], train: bool) -> Float[Array, "B N D"]:
         """The layer's output. condition: of time and class, after its SiLU."""
         width = x.shape[-1]
         first, second = jnp.split(jnp.stack(modulation(condition, 6, width, self.dtype, "modulation")), 2)
@@ -202,6 +203,7 @@ class Block(nn.Module):
         for (shift, scale, gate), epsilon, branch in branches:
             y = branch(scaled(layer_norm_alone(self.dtype, epsilon)(x), shift, scale), train=train)
             x = x + gate[:, None] * y
+        x = constrain(x)
         self.sow("probe", "output", x)
         return x
 

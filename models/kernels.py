@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Float32
 
 from models import kernel_choice
 from models.arrays import AnyArray
@@ -183,14 +183,34 @@ def heads_first_weights(
     cap: float = 0.0,
 ) -> Float[Array, "B H T S"]:
     """attention_weights of heads that come before tokens."""
-    query = query * query.shape[-1] ** -0.5
-    scores = capped(jnp.einsum("bhtk,bhsk->bhts", query, key, preferred_element_type=jnp.float32), cap)
+    scores = capped(product("bhtk,bhsk->bhts", query * query.shape[-1] ** -0.5, key), cap)
     if bias is not None:
         scores += bias
     if mask is None:
         return jax.nn.softmax(scores).astype(query.dtype)
     weights = jax.nn.softmax(jnp.where(mask, scores, jnp.finfo(jnp.float32).min))
     return jnp.where(mask, weights, 0.0).astype(query.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def product(form: str, x: Float[Array, "..."], y: Float[Array, "..."]) -> Float32[Array, "..."]:
+    """The einsum of two arrays of one dtype, in float32, whose gradients are products in that dtype.
+
+    The compiler's own gradient would multiply float32 by bfloat16, which devices do at the price of float32.
+    """
+    return jnp.einsum(form, x, y, preferred_element_type=jnp.float32)
+
+
+def _product_forward(form: str, x: jax.Array, y: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return product(form, x, y), (x, y)
+
+
+def _product_backward(form: str, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, ...]:
+    _, back = jax.vjp(partial(jnp.einsum, form), *kept)
+    return back(gradient.astype(kept[0].dtype))
+
+
+product.defvjp(_product_forward, _product_backward)
 
 
 def capped(x: Float[Array, "..."], cap: float) -> Float[Array, "..."]:

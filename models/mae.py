@@ -13,7 +13,8 @@ from lookup import Depth, Probability, Size
 from models import masking, vit
 from models.arrays import AnyArray
 from models.attention import PLAIN, Options
-from models.encoder import Encoder
+from models.encoder import Encoder, Remat
+from models.kernel_choice import Kernel
 from models.positions import AddPositions, Kind
 
 
@@ -76,6 +77,8 @@ class Model(vit.Model):
             self.decoder_heads,
             patch * patch * image.shape[-1],
             jnp.dtype(self.dtype),
+            remat=self.remat,
+            kernel=self.kernel,
             name="reconstruction",
         )
         return decoder(x, order, extra, grid, train=train), masking.hidden(order, count)
@@ -92,6 +95,7 @@ class Decoder(nn.Module):
       embedding_bias: whether the layer from the encoder's width to the decoder's has one.
       norm_epsilon: what LayerNorm adds to the variance.
       options: see MultiHeadAttention.
+      remat, kernel: see Encoder.
     """
 
     width: int
@@ -103,6 +107,8 @@ class Decoder(nn.Module):
     embedding_bias: bool = True
     norm_epsilon: float = 1e-6
     options: Options = PLAIN
+    remat: Remat = "none"
+    kernel: Kernel = "auto"
 
     @nn.compact
     def __call__(
@@ -142,6 +148,8 @@ class Decoder(nn.Module):
             mlp_dim=4 * self.width,
             norm_epsilon=self.norm_epsilon,
             options=self.options,
+            remat=self.remat,
+            kernel=self.kernel,
             dtype=self.dtype,
             name="encoder",
         )

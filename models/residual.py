@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from models import paths
 from models.arrays import AnyArray
+from models.encoder import Remat, constrain, rematerialised
 from models.resnet import group_norm
 
 NormKind = Literal["frozen", "batch", "group"]
@@ -85,7 +86,7 @@ class Unit(nn.Module):
             y = conv(y, out, 3, "2")
         if x.shape[-1] != out or self.stride != 1:
             x = conv(x, out, 1, "projection", self.stride)
-        x = nn.relu(x + y)
+        x = constrain(nn.relu(x + y))
         self.sow("probe", "output", x)
         return x
 
@@ -109,6 +110,7 @@ class Trunk(nn.Module):
       root: "imagenet": 7x7 of stride 2 and pooling, to a quarter of the image's side | "small": 3x3 of stride 2, to
         half of it.
       norm: "frozen" batch statistics, those that are trained ("batch"), or "group".
+      remat: what the backward pass of each unit computes again: see Encoder of models/encoder.py.
       dtype: of the computation; parameters are float32.
     """
 
@@ -117,6 +119,7 @@ class Trunk(nn.Module):
     bottleneck: bool
     root: Root
     norm: NormKind
+    remat: Remat
     dtype: DTypeLike
 
     @nn.compact
@@ -127,7 +130,8 @@ class Trunk(nn.Module):
         x = nn.relu(norm_layer(self.norm, self.width, train, self.dtype, "root_norm")(x))
         if large:
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        unit = partial(Unit, bottleneck=self.bottleneck, norm=self.norm, dtype=self.dtype)
+        again = rematerialised(Unit, self.remat, static_argnums=(2,))
+        unit = partial(again, bottleneck=self.bottleneck, norm=self.norm, dtype=self.dtype)
         maps = []
         for stage, depth in enumerate(self.depths):
             for number in range(depth):

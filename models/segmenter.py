@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32
 from lookup import Depth
 from models import paths, vit
 from models.arrays import AnyArray
-from models.encoder import Block, layer_norm
+from models.encoder import Block, layer_norm, rematerialised
 
 NORMAL = nn.initializers.truncated_normal(0.02)
 
@@ -50,7 +50,7 @@ class Model(vit.Model):
             x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="head")(x)
         else:
             block = partial(
-                Block,
+                rematerialised(Block, self.remat, static_argnums=(4,)),
                 size.heads,
                 size.mlp_dim,
                 norm_epsilon=self.norm_epsilon,
@@ -79,7 +79,7 @@ class MaskDecoder(nn.Module):
 
     classes: int
     depth: int
-    block: partial[Block]
+    block: partial[nn.Module]
     norm_epsilon: float
     dtype: jnp.dtype
 

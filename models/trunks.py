@@ -20,7 +20,7 @@ from errors import UserError
 from lookup import Distinct, Rate, Size
 from models import residual, resnet, sizes, swin, variants, vit
 from models.arrays import AnyArray
-from models.encoder import gelu, layer_norm
+from models.encoder import Remat, gelu, layer_norm
 from models.kernel_choice import Kernel
 
 Strides = Annotated[tuple[PositiveInt, ...], MinLen(1), Distinct]
@@ -75,6 +75,7 @@ class Trunk:
         strides: Sequence[int],
         *,
         train: bool,
+        remat: Remat = "none",
         kernel: Kernel = "auto",
         dtype: DTypeLike = jnp.float32,
     ) -> list[Map]:
@@ -84,7 +85,7 @@ class Trunk:
           UserError: a stride that the trunk does not have.
         """
         with _own_keys():
-            there = getattr(self, f"_{self.name}")(image, tuple(sorted(strides)), train, kernel, dtype)
+            there = getattr(self, f"_{self.name}")(image, tuple(sorted(strides)), train, remat, kernel, dtype)
         by_stride = {one.stride: one for one in there}
         for stride in strides:
             if stride not in by_stride:
@@ -109,36 +110,36 @@ class Trunk:
         return width // self.head_dim
 
     def _residual(
-        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
+        self, image: AnyArray, strides: tuple[int, ...], train: bool, remat: Remat, kernel: Kernel, dtype: DTypeLike
     ) -> list[Map]:
         del strides, kernel
         variants.check(self.variant, sizes.RESNET_DEPTHS)
         known = sizes.RESNET_DEPTHS.get(self.variant)
         width, depths = self._sizes(sizes.RESNET_WIDTH if known else None, known)
         bottleneck = self.bottleneck or known is not None
-        trunk = residual.Trunk(depths, width, bottleneck, self.root, self.norm, dtype, name="trunk")
+        trunk = residual.Trunk(depths, width, bottleneck, self.root, self.norm, remat, dtype, name="trunk")
         return _doubling(4 if self.root == "imagenet" else 2, trunk(image, train=train))
 
     def _bit(
-        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
+        self, image: AnyArray, strides: tuple[int, ...], train: bool, remat: Remat, kernel: Kernel, dtype: DTypeLike
     ) -> list[Map]:
         del strides, kernel, train
         root: resnet.Root = "imagenet" if self.root == "imagenet" else "cifar"
         model = resnet.Model(0, self.variant, self.depths, self.width, root, parent=None)
         depths, width = model.size
-        maps = resnet.Trunk(depths, width, root, dtype=dtype, name="trunk").maps(image)
+        maps = resnet.Trunk(depths, width, root, remat=remat, dtype=dtype, name="trunk").maps(image)
         maps = [nn.relu(resnet.group_norm(x.shape[-1], "pre", dtype, f"trunk_norm_{i}")(x)) for i, x in enumerate(maps)]
         return _doubling(resnet.stride(root, ()), maps)
 
     def _swin(
-        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
+        self, image: AnyArray, strides: tuple[int, ...], train: bool, remat: Remat, kernel: Kernel, dtype: DTypeLike
     ) -> list[Map]:
         variants.check(self.variant, sizes.SWIN)
         width, depths = self._sizes(*sizes.SWIN.get(self.variant, (None, None)))
         self._heads(width)
         trunk = swin.Trunk(
             *(width, depths, self.head_dim, self.window, self.patch, self.version, self.padding),
-            *(0.0, 0.0, self.stochastic_depth, "none", kernel, dtype),
+            *(0.0, 0.0, self.stochastic_depth, remat, kernel, dtype),
             name="trunk",
         )
         maps = _doubling(self.patch, trunk(image, train=train))
@@ -164,9 +165,10 @@ class Trunk:
         return dict(given, variant=self.variant, head="gap", stochastic_depth=self.stochastic_depth)
 
     def _vit(
-        self, image: AnyArray, strides: tuple[int, ...], train: bool, kernel: Kernel, dtype: DTypeLike
+        self, image: AnyArray, strides: tuple[int, ...], train: bool, remat: Remat, kernel: Kernel, dtype: DTypeLike
     ) -> list[Map]:
-        more: dict[str, Any] = dict(strides=strides, kernel=kernel, dtype=jnp.dtype(dtype).name)  # Any: as above
+        # Any: as above.
+        more: dict[str, Any] = dict(strides=strides, remat=remat, kernel=kernel, dtype=jnp.dtype(dtype).name)
         return Pyramid(0, **self._plain(), **more, name="trunk")(image, train=train)
 
 

@@ -17,7 +17,7 @@ from errors import UserError
 from lookup import Distinct, Rate, Size
 from models import residual
 from models.arrays import AnyArray
-from models.encoder import layer_norm
+from models.encoder import Remat, layer_norm
 from models.kernel_choice import Kernel
 from models.segmenter import enlarged
 from models.trunks import Strides, Trunk
@@ -46,6 +46,7 @@ class Model(nn.Module):
       dropout: before the last layer, of whole maps; and before the auxiliary one.
       auxiliary: the stride of the map that has logits of its own in training, by one convolution of width
         AUXILIARY_WIDTH: 16 as published with Swin (2103.14030); 0 for none. Prediction does not use it.
+      remat: what the backward pass of the trunk computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
     """
@@ -59,6 +60,7 @@ class Model(nn.Module):
     logits: Literal["interpolated", "pixels"] = "interpolated"
     dropout: Rate = 0.1
     auxiliary: NonNegativeInt = 0
+    remat: Remat = "none"
     kernel: Kernel = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -77,9 +79,8 @@ class Model(nn.Module):
                 "them, or 0."
             )
         dtype = jnp.dtype(self.dtype)
-        maps = [
-            one.features for one in self.trunk.maps(image, self.strides, train=train, kernel=self.kernel, dtype=dtype)
-        ]
+        found = self.trunk.maps(image, self.strides, train=train, remat=self.remat, kernel=self.kernel, dtype=dtype)
+        maps = [one.features for one in found]
         if not self.outputs:
             return maps[-1].mean((1, 2)).astype(jnp.float32)
 

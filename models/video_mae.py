@@ -88,6 +88,8 @@ class Model(vivit.Model):
             embedding_bias=False,
             norm_epsilon=self.norm_epsilon,
             options=Options(key_bias=self.key_bias),
+            remat=self.remat,
+            kernel=self.kernel,
             name="reconstruction",
         )
         drawn = decoder(self.normalise(x, "") if self.last_norm else x, order, 0, (times * rows, columns), train=train)

@@ -153,7 +153,9 @@ class Model(nn.Module):
         elif self.head == "gap":
             x = x[:, self.extra :].mean(axis=1)
         else:
-            pooling = AttentionPooling(size.heads, size.mlp_dim, self.dropout, self.activation, dtype, name="pooling")
+            pooling = AttentionPooling(
+                *(size.heads, size.mlp_dim, self.dropout, self.activation, dtype), kernel=self.kernel, name="pooling"
+            )
             x = pooling(x, train=train)
         if self.representation:
             x = jnp.tanh(nn.Dense(size.width, dtype=dtype, name="pre_logits")(x))
@@ -247,7 +249,7 @@ class AttentionPooling(nn.Module):
     """MAP head (2106.04560): one learned query attends to all tokens, then a residual MLP.
 
     Attributes:
-      heads, mlp_dim, dropout, activation, dtype, norm_epsilon: see Model.
+      heads, mlp_dim, dropout, activation, dtype, norm_epsilon, kernel: see Model.
     """
 
     heads: int
@@ -256,13 +258,15 @@ class AttentionPooling(nn.Module):
     activation: Activation
     dtype: jnp.dtype
     norm_epsilon: float = 1e-6
+    kernel: Kernel = "auto"
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], *, train: bool) -> Float[Array, "B D"]:
         """The pooled tokens."""
         query = self.param("query", nn.initializers.xavier_uniform(), (1, 1, x.shape[-1])).astype(self.dtype)
         query = jnp.tile(query, (x.shape[0], 1, 1))
-        x = MultiHeadAttention(x.shape[-1], self.heads, dtype=self.dtype, name="attention")(query, x, train=train)
+        attention = MultiHeadAttention(x.shape[-1], self.heads, kernel=self.kernel, dtype=self.dtype, name="attention")
+        x = attention(query, x, train=train)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         y = layer_norm(self.dtype, "norm", self.norm_epsilon)(x)
         y = Mlp(self.mlp_dim, self.dropout, self.activation, self.dtype, name="mlp")(y, train=train)

@@ -17,7 +17,15 @@ EXAMPLES = {
     "mnist": 60_000,
     "fashion_mnist": 60_000,
     "glue/sst2": 67_349,
+    "coco/2017": 118_287,
+    "coco_captions": 82_783,
+    "bccd": 205,
+    "ADEChallengeData2016": 20_210,
+    "camvid": 367,
+    "kinetics400": 246_245,
 }
+# The classes of those whose number TFDS does not tell: of boxes, pixels and clips.
+CLASSES = {"coco/2017": 80, "bccd": 3, "ADEChallengeData2016": 150, "camvid": 11, "kinetics400": 400}
 
 
 def pipeline(classes: int | None) -> Callable[[Section, Feed], Pipeline]:
@@ -27,7 +35,8 @@ def pipeline(classes: int | None) -> Callable[[Section, Feed], Pipeline]:
         # The real one checks every key; nothing is read before it is asked for a batch.
         real = cast(Base[object, Split], input_pipeline.build(section, feed))
         chosen = section.get("train_examples", 0)  # of the kinds that can take a part
-        return cast(Pipeline, real.unread(classes, chosen or _examples(real.name, real.train_split)))  # without batches
+        examples = chosen or _examples(real.name, real.train_split)
+        return cast(Pipeline, real.unread(classes or CLASSES.get(real.name), examples))  # without batches
 
     return build
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def broken():
 
 def dies():
     return lambda: sys.exit("died in its turn")
+
+def no_facts():
+    return here.Measured(lambda: 1, lambda: sys.exit("no profiler here"))
+
+def sleeps():
+    time.sleep(60)
+
+def slower(seconds):
+    times = iter([0, 0, 0.1, *[seconds] * 9])
+    return lambda: time.sleep(next(times)) or 1
 """
 
 
@@ -94,6 +105,33 @@ def test_of_what_should_be_small_less_is_ahead_and_the_table_says_who_is_absent(
     ]
     picture.draw({"stub": entry}, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_measured_stays_where_the_time_is_over(interpreters, tmp_path):
+    contestants = {
+        OURS: Contestant("stub.steady", {"units": 8}),
+        "compiles for ever": Contestant("stub.sleeps"),
+        "hangs": Contestant("stub.slower", {"seconds": 60}),
+    }
+    line = Line("stub", "Stub", "units/s", contestants, seconds=0.05, together=True)
+    begun = time.monotonic()
+    entry = line.words | turns.measure(line, 3, interpreters, lambda text: None, end=begun + 6)
+    assert 6 <= time.monotonic() - begun < 12
+    assert len(entry["values"][OURS]) >= 1
+    assert len(entry["values"]["hangs"]) == 1
+    assert entry["failed"].keys() == {"compiles for ever", "hangs"}
+    assert "within 4 s" in entry["failed"]["compiles for ever"]
+    table.write(tmp_path / "bench.json", "a command", {"stub": entry | {"commit": "0123456789", "others": 0.0}})
+    (row,) = table.rows(tmp_path / "bench.json")
+    assert row[3].startswith("hangs ")
+    assert row[3].endswith("; compiles for ever (failed): absent")
+
+
+def test_what_was_measured_stays_where_the_facts_fail(interpreters):
+    line = Line("stub", "Stub", "units/s", {OURS: Contestant("stub.no_facts")}, seconds=0.05)
+    entry = turns.measure(line, 2, interpreters, lambda text: None)
+    assert len(entry["values"][OURS]) == 2
+    assert "no profiler here" in entry["failed"][OURS]
 
 
 def test_every_line_names_contestants_that_exist():

@@ -270,6 +270,31 @@ def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path)
     assert not any(tmp_path.iterdir())  # nothing was downloaded or prepared
 
 
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        ("detr_coco", 80),
+        ("detr_bccd", 3),
+        ("segmenter_ade20k", 150),
+        ("swin_camvid", 11),
+        ("video_kinetics400", 400),
+        ("clip_coco:B/32", None),
+        ("gpt2:XL", 50_257),
+    ],
+)
+def test_the_large_configs_of_every_kind_are_planned_without_their_data(machine, tmp_path, name, outputs):
+    file, _, variant = name.partition(":")
+    config = configs.load(f"configs/{file}.py" + f":{variant}" * bool(variant))
+    config.data.data_dir = str(tmp_path)
+    if file == "gpt2":  # as its docstring says
+        config.data.tokenizer, config.data.vocabulary_size, config.data.batch_size = "bpe", 50_257, 8
+    config, _ = plan._compilable(config, machine)
+    run, _, data = plan._builder(config, tmp_path, machine)
+    assert not data["here"]
+    assert run.steps > 0
+    assert outputs in (None, run.pipeline.sizes["outputs"])
+
+
 def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_path):
     config = configs.load("configs/transformer_wmt14.py:base:debug")
     config.data.data_dir = str(tmp_path)

@@ -1,7 +1,8 @@
 """Metrics of a whole split: sums over all batches, divided once."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from training.trees import Batch, Sums, Totals, Variables
 
 # Steps queued on the device: enough to keep it busy, few enough for their batches to fit and to answer a signal soon.
 AHEAD = 2
+T = TypeVar("T")
 HostSums = Mapping[str, tuple[np.ndarray, np.ndarray]]  # Sums of one batch, fetched
 
 
@@ -20,13 +22,17 @@ def evaluate(
     batches: Iterable[Batch],
 ) -> Totals:
     """The task's sums over the examples of `batches` that are not padding. See `means` and the task's `summaries`."""
-    queued: deque[Sums] = deque()
-    fetched: list[HostSums] = []
-    for batch in batches:
-        queued.append(eval_step(variables, batch))
+    return totals([fetch(sums) for sums in ahead(eval_step(variables, batch) for batch in batches)])
+
+
+def ahead(results: Iterable[T]) -> Iterator[T]:
+    """The same results, each handed on when AHEAD further ones are asked for: devices compute while the host reads."""
+    queued: deque[T] = deque()
+    for result in results:
+        queued.append(result)
         if len(queued) > AHEAD:
-            fetched.append(fetch(queued.popleft()))
-    return totals([*fetched, *map(fetch, queued)])
+            yield queued.popleft()
+    yield from queued
 
 
 def totals(sums: Sequence[HostSums]) -> Totals:

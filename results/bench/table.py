@@ -84,7 +84,8 @@ def rows(path: Path) -> list[list[str]]:
         if not entry["values"].get(OURS):
             continue
         published = entry["published"]
-        measured, absent = others(entry), list(entry["absent"]) + [f"{one} (failed)" for one in entry["failed"]]
+        measured, absent = others(entry), list(entry["absent"])
+        absent += [f"{one} (failed)" for one in entry["failed"] if one not in entry["values"]]
         busy = f"; {entry['others']:.0%} of the machine was used by others" if (entry["others"] or 0) > BUSY else ""
         table.append(
             [

@@ -19,6 +19,7 @@ from results.bench.lines import Contestant, Line
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "runs" / "bench"
 PATIENCE = 400.0  # seconds that a contestant may take to be built, or for a turn
+FOR_TURNS = 0.25  # of the time that a line has, kept from those that are long in being built
 Entry = Json  # of the record
 Say = Callable[[str], None]
 
@@ -96,15 +97,15 @@ class Process:
         except BrokenPipeError:
             raise self._failure("it ended") from None
 
-    def answer(self) -> Json:
-        """The next line.
+    def answer(self, end: float = float("inf")) -> Json:
+        """The next line. end: when, by time.monotonic, it is waited for no longer, if that is sooner.
 
         Raises:
           Failed: it has ended, or takes too long.
           Missing: something that it needs is not installed.
         """
         assert self._process.stdout
-        patience = max(0.0, min(PATIENCE, self._end - time.monotonic()))
+        patience = max(0.0, min(PATIENCE, end - time.monotonic(), self._end - time.monotonic()))
         if not select.select([self._process.stdout], [], [], patience)[0]:
             raise self._failure(f"no answer within {patience:.0f} s")
         try:
@@ -139,16 +140,18 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
     entry: Entry = {"values": {}, "facts": {}, "absent": {}, "failed": {}, "versions": {}}
     processes: dict[str, Process] = {}
     shares: list[float] = []
+    begun = time.monotonic()
 
     @contextlib.contextmanager
     def trying(name: str) -> Iterator[None]:
-        """A contestant that is missing or fails leaves the line."""
+        """A contestant that is missing or fails leaves the line. What it has measured before stays."""
         try:
             yield
         except (Missing, Failed) as error:
             kind = "absent" if isinstance(error, Missing) else "failed"
             entry[kind][name] = str(error)
-            entry["values"].pop(name, None)
+            if not entry["values"].get(name):
+                entry["values"].pop(name, None)
             if process := processes.pop(name, None):
                 process.end()
             say(f"  {name}: {kind}: {error}")
@@ -160,13 +163,14 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
                 processes[name].ask("0")
 
     def await_ready(name: str) -> None:
-        begun = time.perf_counter()
+        since = time.monotonic()
+        until = begun + (1 - FOR_TURNS) * (end - begun)
         with trying(name):
-            entry["versions"][name] = processes[name].answer()["ready"]
+            entry["versions"][name] = processes[name].answer(until)["ready"]
             for _ in range(line.warm_up):
-                processes[name].answer()
+                processes[name].answer(until)
             entry["values"][name] = []
-            say(f"  {name}: ready after {time.perf_counter() - begun:.1f} s")
+            say(f"  {name}: ready after {time.monotonic() - since:.1f} s")
 
     def take_turn(name: str) -> None:
         with trying(name):
@@ -191,6 +195,8 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
         for name in list(processes) if line.together else []:
             await_ready(name)
         for number in range(1 if line.exact else rounds):
+            if number and time.monotonic() > begun + (1 - FOR_TURNS / 2) * (end - begun):
+                break  # what is left is for the facts
             for name in list(processes)[:: 1 if number % 2 == 0 else -1]:
                 take_turn(name)
         for name in list(processes):

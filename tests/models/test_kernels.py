@@ -108,6 +108,38 @@ def test_blockwise_and_plain_equal_the_equation_with_a_bias_and_its_gradient(mas
     assert_equal(with_gradients(lambda q, k, v, bias: plain(q, k, v, whole, bias), *arrays), expected)
 
 
+def products(program) -> list[tuple]:
+    """The dtypes that each matrix product of a program multiplies, with those of its parts."""
+    found = []
+    for equation in program.eqns:
+        if equation.primitive.name == "dot_general":
+            found.append(tuple(x.aval.dtype.name for x in equation.invars))
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            found += products(getattr(inner, "jaxpr", inner)) if hasattr(inner, "eqns") else []
+    return found
+
+
+@pytest.mark.parametrize("way", ["blockwise", "plain"])
+def test_gradients_in_bfloat16_multiply_nothing_in_float32(way):
+    arrays = [x.astype(jnp.bfloat16) for x in inputs(70, 70)]
+    drop = Dropout(0.1, jax.random.key(0))
+
+    def loss(q, k, v):
+        out = blockwise(q, k, v, causal_mask()) if way == "blockwise" else plain(q, k, v, None, None, drop)
+        return out.astype(jnp.float32).sum()
+
+    found = products(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1, 2)))(*arrays).jaxpr)
+    assert len(found) >= 6
+    assert set(found) == {("bfloat16", "bfloat16")}
+
+
+def test_a_product_has_the_gradients_of_the_einsum():
+    x, y, _ = inputs(33, 50)
+    forms = [lambda x, y: kernels.product("bthk,bshk->bhts", x, y), lambda x, y: jnp.einsum("bthk,bshk->bhts", x, y)]
+    found, expected = (with_gradients(form, x, y) for form in forms)
+    assert_equal(found, expected)
+
+
 def test_blockwise_in_bfloat16_is_as_near_as_plain():
     arrays = inputs(70, 70)
     exact = with_gradients(plain, *arrays)

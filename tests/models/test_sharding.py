@@ -13,6 +13,11 @@ RULES = (("batch", ("data", "fsdp")),)
 SIZE = dict(width=8, depth=2, mlp_dim=8)
 IMAGE, TOKENS = np.zeros((8, 8, 8, 3), np.float32), np.zeros((8, 4), np.int32)
 TRANSFORMER = dict(**SIZE, heads=2, source_vocabulary=None)
+DETR = dict(
+    trunk=dict(width=8, depths=(2,), root="small"),
+    strides=(2,),
+    **dict(width=8, encoder_depth=1, decoder_depth=2, heads=2, mlp_dim=8, queries=4),
+)
 MODELS = {  # inputs, and how many blocks there are
     "vit": ("vit", dict(**SIZE, heads=2, patch=4), (IMAGE,), 2),
     "scanned": ("vit", dict(**SIZE, heads=2, patch=4, scan=True), (IMAGE,), 1),  # within the loop, once in the program
@@ -21,6 +26,8 @@ MODELS = {  # inputs, and how many blocks there are
     "resnet": ("resnet", dict(width=8, depths=(1, 2), root="cifar"), (IMAGE,), 3),
     "transformer": ("transformer", TRANSFORMER, (TOKENS, TOKENS), 4),
     "gpt": ("gpt", dict(**SIZE, heads=2), (TOKENS,), 2),
+    "dit": ("dit", dict(width=8, depth=2, heads=2, patch=4), (IMAGE, np.zeros(8), np.zeros(8, np.int32)), 2),
+    "detr": ("detr", DETR, (IMAGE, np.ones((8, 2), np.float32)), 5),  # two units of the trunk, and three layers
 }
 
 

@@ -1,8 +1,11 @@
 """Sums of a whole split, added on the host."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from experiment.run import Run
 from training import evaluate
 
 
@@ -35,6 +38,23 @@ def test_it_goes_through_all_batches_and_none_gives_nothing():
     assert evaluate.means(evaluate.totals([])) == {}
     with pytest.raises(ValueError, match=r"structure|custom|keys"):
         evaluate.totals([SUMS[0], {"loss": SUMS[0]["loss"]}])
+
+
+def test_predictions_of_a_batch_are_read_while_the_next_ones_are_computed():
+    """Each is asked for before the one of two batches before it is fetched, and none is lost."""
+    told: list[str] = []
+
+    def fetch(rows: dict) -> dict:
+        told.append(f"fetch {rows['index'][0]}")
+        return rows
+
+    devices = SimpleNamespace(put=lambda batch: batch, fetch_rows=fetch)
+    begun = lambda variables, batch: told.append(f"begin {batch}") or {"index": np.array([batch, -1])}  # noqa: E731
+    run = SimpleNamespace(devices=devices, _predict=begun)
+    found = [rows["index"].tolist() for rows in Run.predict(run, {}, range(4))]  # type: ignore[arg-type]
+    assert found == [[0], [1], [2], [3]]
+    assert told[:5] == ["begin 0", "begin 1", "begin 2", "fetch 0", "begin 3"]
+    assert told[5:] == ["fetch 1", "fetch 2", "fetch 3"]
 
 
 def test_no_more_batches_are_on_the_devices_than_keep_them_busy():
