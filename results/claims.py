@@ -78,6 +78,7 @@ def changes(claim: Claim) -> Sequence[str]:
     evidence, found = claim.evidence, claim.found()
     if not found.measured:
         return []
+    ran: Sequence[tuple[str, str]]
     if isinstance(evidence, Studied):
         changed = other_runs(evidence)
         ran = [(row["commit"], row["command"]) for row in recorded.table_of(evidence.folder.name)]
