@@ -70,7 +70,7 @@ FORMS = [
     ("upernet", {"trunk": {"name": "swin", "width": 8, "depths": (1, 1, 1, 1), "head_dim": 4, "window": 2}}),
     ("vit", {"head": "map"}),
     ("detr", {"queries_from": "anchors", "attention": "conditional"}),
-    ("detr", {"trunk": {"name": "vit", "width": 16, "depths": (1,), "patch": 8}, "strides": (8,)}),
+    ("detr", {"trunk": {"name": "vit", "width": 16, "head_dim": 8, "depths": (1,), "patch": 8}, "strides": (8,)}),
     ("timesformer", {"attention": "joint"}),
     ("vivit", {"attention": "factorised"}),
     ("clip", {"form": "siglip", "max_length": 4}),
