@@ -195,10 +195,9 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
         for name in list(processes) if line.together else []:
             await_ready(name)
         for number in range(1 if line.exact else rounds):
-            if number and time.monotonic() > begun + TURNS * (end - begun):
-                break
             for name in list(processes)[:: 1 if number % 2 == 0 else -1]:
-                take_turn(name)
+                if number == 0 or time.monotonic() < begun + TURNS * (end - begun):
+                    take_turn(name)
         for name in list(processes):
             ask_facts(name)
     finally:
