@@ -83,6 +83,7 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
         "workdir": checks.workdir(workdir, saved, kept["keep_last"] + bool(kept["keep_best"])),
         "parameters": {"total": run.parameters(), "parts": parts(run.abstract_state.params)},
         "flops_a_step": run.mean_step_flops(),
+        "attention": run.attention,
         "batch": {name: list(x.shape) for name, x in batch.items()},
         "program": described,
         "change": change,

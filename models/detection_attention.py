@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from models.arrays import AnyArray
-from models.attention import Heads, MultiHeadAttention
+from models.attention import Heads, MultiHeadAttention, together
 from models.kernel_choice import Kernel
 from models.kernels import attention, attention_weights, weighted_values
 from models.masks import Mask
@@ -51,7 +51,10 @@ class PlacedAttention(MultiHeadAttention):
         train: bool,
     ) -> Float[Array, "B Q D"]:
         """From x at `place` to memory at `memory_place`."""
-        query, key = self.query(x + place), self.key(memory + memory_place)
+        if memory is x and memory_place is place:
+            query, key = together(x + place, [self.query, self.key])
+        else:
+            query, key = self.query(x + place), self.key(memory + memory_place)
         return self._attend(query, key, self.value(memory), mask, None, train)
 
 

@@ -45,7 +45,7 @@ def _surroundings(plan: Plan) -> list[str]:
 
 
 def _model(plan: Plan) -> list[str]:
-    """Parameters by part, and FLOPs."""
+    """Parameters by part, FLOPs, and how attention is computed."""
     parts = plan["parameters"]["parts"]
     width = max(map(len, parts))
     total = plan["parameters"]["total"]
@@ -54,6 +54,7 @@ def _model(plan: Plan) -> list[str]:
         f"Parameters   {total:,}",
         *(f"             {name:{width}}  {size:>13,}  {size / total:5.1%}" for name, size in parts.items()),
         f"A step       {plan['flops_a_step'] / 1e12:,.4g} TFLOP, forward and backward; its largest batch: {batch}",
+        *(f"             {line}" for line in plan["attention"]),
     ]
 
 

@@ -116,11 +116,12 @@ def test_what_was_measured_stays_where_the_time_is_over(interpreters, tmp_path):
     line = Line("stub", "Stub", "units/s", contestants, seconds=0.05, together=True)
     begun = time.monotonic()
     entry = line.words | turns.measure(line, 3, interpreters, lambda text: None, end=begun + 6)
-    assert 6 <= time.monotonic() - begun < 12
+    assert 5.4 <= time.monotonic() - begun < 12
     assert len(entry["values"][OURS]) >= 1
     assert len(entry["values"]["hangs"]) == 1
     assert entry["failed"].keys() == {"compiles for ever", "hangs"}
     assert "within 4 s" in entry["failed"]["compiles for ever"]
+    assert entry["facts"][OURS]["GB"] == 1.5
     table.write(tmp_path / "bench.json", "a command", {"stub": entry | {"commit": "0123456789", "others": 0.0}})
     (row,) = table.rows(tmp_path / "bench.json")
     assert row[3].startswith("hangs ")

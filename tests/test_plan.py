@@ -45,11 +45,13 @@ def test_a_plan_holds_all_that_its_page_says(whole):
     assert whole["program"]["fits"]
     assert whole["change"] is None
     assert whole["flops_a_step"] > 0
+    assert [line.split()[0] for line in whole["attention"]] == ["Attention"]
     assert 0 < whole["step"]["low"] < whole["step"]["seconds"] < whole["step"]["high"]
     assert whole["hours"]["seconds"] == pytest.approx(6 * whole["step"]["seconds"] / 3600)
     text = page.text(whole)
     total = sum(whole["program"]["memory"].values())
     for said in (
+        *whole["attention"],
         "configs/tiny.py on this machine",
         "mesh 8 x 1 x 1",
         "fits: 0%",

@@ -19,7 +19,7 @@ from results.bench.lines import Contestant, Line
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "runs" / "bench"
 PATIENCE = 400.0  # seconds that a contestant may take to be built, or for a turn
-FOR_TURNS = 0.25  # of the time that a line has, kept from those that are long in being built
+BUILT, TURNS = 0.75, 0.9  # shares of a line's time after which contestants must be built, and have taken their turns
 Entry = Json  # of the record
 Say = Callable[[str], None]
 
@@ -164,7 +164,7 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
 
     def await_ready(name: str) -> None:
         since = time.monotonic()
-        until = begun + (1 - FOR_TURNS) * (end - begun)
+        until = begun + BUILT * (end - begun)
         with trying(name):
             entry["versions"][name] = processes[name].answer(until)["ready"]
             for _ in range(line.warm_up):
@@ -176,7 +176,7 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
         with trying(name):
             with load.Meanwhile(processes[name].pid) as meanwhile:
                 processes[name].ask(str(line.seconds))
-                value = processes[name].answer()["value"]
+                value = processes[name].answer(begun + TURNS * (end - begun))["value"]
             entry["values"][name].append(float(f"{value:.4g}"))
             if meanwhile.others is not None:
                 shares.append(meanwhile.others)
@@ -195,10 +195,9 @@ def measure(line: Line, rounds: int, interpreters: Interpreters, say: Say, end: 
         for name in list(processes) if line.together else []:
             await_ready(name)
         for number in range(1 if line.exact else rounds):
-            if number and time.monotonic() > begun + (1 - FOR_TURNS / 2) * (end - begun):
-                break  # what is left is for the facts
             for name in list(processes)[:: 1 if number % 2 == 0 else -1]:
-                take_turn(name)
+                if number == 0 or time.monotonic() < begun + TURNS * (end - begun):
+                    take_turn(name)
         for name in list(processes):
             ask_facts(name)
     finally:

@@ -7,7 +7,7 @@ import pytest
 
 from errors import UserError
 from models import boxes, detr
-from models.detection_attention import POINTS, DeformableAttention
+from models.detection_attention import POINTS, DeformableAttention, PlacedAttention
 from models.trunks import Trunk
 
 TRUNK = Trunk(width=8, depths=(1, 1), root="small", norm="frozen")
@@ -63,6 +63,22 @@ def test_the_queries_do_not_see_the_truth_that_is_noised_beside_them():
     assert one.noised[0].shape == (2, 2, 4, 3)
     assert (one.noised[1] != other.noised[1]).any()
     assert one.proposed[0].shape == (1, 2, 8 * 24 + 4 * 12, 3)
+
+
+def test_queries_and_keys_of_self_attention_are_one_product():
+    attention = PlacedAttention(16, 2)
+    x, place = (jax.random.normal(jax.random.key(i), (2, 5, 16)) for i in range(2))
+    variables = attention.init(jax.random.key(2), x, x, place, place, train=False)
+
+    def own(x, place):
+        return attention.apply(variables, x, x, place, place, train=False)
+
+    def other(x, place):
+        return attention.apply(variables, x, x + 0, place, place + 0, train=False)
+
+    counts = [str(jax.make_jaxpr(way)(x, place)).count("dot_general") for way in (own, other)]
+    assert counts[0] == counts[1] - 1
+    np.testing.assert_allclose(own(x, place), other(x, place), rtol=1e-5, atol=1e-6)
 
 
 def test_deformable_attention_is_bilinear_interpolation_at_its_points():

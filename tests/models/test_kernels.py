@@ -1,5 +1,7 @@
 """Every way of computing attention against equation 1 as it is written: values and gradients."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,6 +139,19 @@ def test_a_product_has_the_gradients_of_the_einsum():
     x, y, _ = inputs(33, 50)
     forms = [lambda x, y: kernels.product("bthk,bshk->bhts", x, y), lambda x, y: jnp.einsum("bthk,bshk->bhts", x, y)]
     found, expected = (with_gradients(form, x, y) for form in forms)
+    assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_blockwise_equals_plain_with_capped_scores(bias):
+    arrays = [*inputs(70, 70), jnp.asarray(RNG.normal(size=(B, H, 70, 70)), jnp.float32)]
+    mask = causal_mask(20)
+
+    def way(q, k, v, b, blocks):
+        b = b if bias else None
+        return blockwise(q, k, v, mask, b, None, 0.7) if blocks else plain(q, k, v, mask.array(70, 70), b, None, 0.7)
+
+    found, expected = (with_gradients(partial(way, blocks=blocks), *arrays) for blocks in (True, False))
     assert_equal(found, expected)
 
 
