@@ -22,7 +22,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STOPPED = 130  # exit status of what Ctrl-C ended
-MULTI30K = "https://github.com/multi30k/dataset (data/task1/raw, test_2016_flickr as test)"
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
@@ -161,7 +160,8 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             }
             rows.RECORD.write_text(json.dumps(rows.computed() | {claim.name: numbers}, indent=1) + "\n")
         elif "DIR" in claim.command and not data_dir:
-            print(f"    needs data that are not here: --data_dir=DIR, {brings(claim.evidence.data)}")
+            brings = page.brings(claim.evidence.data)
+            print(f"    needs data that are not here: --data_dir=DIR, which this fills:\n{brings}")
             continue
         elif claim.command not in done:
             done.add(claim.command)
@@ -176,13 +176,6 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             elif isinstance(claim.evidence, Studied):
                 keep(claim.evidence)
         print(f"    {claim.found().verdict}: {claim.found().measured}", flush=True)
-
-
-def brings(data: str) -> str:
-    """What brings data into DIR."""
-    if data == "multi30k":
-        return f"with the files of {MULTI30K} in DIR/multi30k: see configs/transformer_multi30k.py"
-    return f"which this fills: python -c \"import tensorflow_datasets as t; t.load('{data}', data_dir='DIR')\""
 
 
 def runs_of(study: Studied) -> Path:

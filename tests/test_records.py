@@ -15,7 +15,7 @@ import pytest
 from errors import UserError
 from experiment import config as configs
 from experiment import record
-from results import tables, trained
+from results import summary, tables, trained
 from results.rows import page
 from studies import grid
 
@@ -27,6 +27,14 @@ ROOT = Path(__file__).parents[1]
 )
 def test_the_documentation_says_what_the_records_say(path):
     assert path.read_text() == tables.written()[path], "run python results/tables.py"
+
+
+def test_readme_has_the_mean_of_the_seeds_and_not_the_best_step_by_the_same_split():
+    (row,) = (row for row in summary.language() if row.source == "sst2.json")
+    assert "mean of 3 seeds" in row.text
+    assert row.text.partition("**")[2].partition("**")[0] in page.row(
+        next(claim for claim in page.CLAIMS if claim.name == "sst2")
+    )
 
 
 @pytest.fixture

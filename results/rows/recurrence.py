@@ -306,7 +306,7 @@ CLAIMS = (
         "An LSTM remembers longer if its gates begin open: what it finds is not a property of the cell alone.",
         "Jozefowicz et al., 2015",
         "",
-        Studied("recall_gates:tiny", judge_gates, 12),
+        Studied("recall_gates:tiny", judge_gates, 15),
     ),
     Claim(
         "vanishing_gradients",
@@ -339,7 +339,7 @@ CLAIMS = (
             judge_lengths,
             ("results/equal_budget.py",),
             data="multi30k",
-            minutes=350,
+            minutes=600,
         ),
     ),
     Claim(
@@ -353,7 +353,7 @@ CLAIMS = (
             judge_above_recurrence,
             ("results/equal_budget.py",),
             data="multi30k",
-            minutes=350,
+            minutes=600,
         ),
     ),
     Claim(
@@ -361,6 +361,6 @@ CLAIMS = (
         "Attention aligns: it looks at the source words that a target word comes from.",
         "1409.0473, section 5.2.1",
         "",
-        Recorded("alignment.json", "python results/alignment.py", judge_alignment),
+        Recorded("alignment.json", "python results/alignment.py", judge_alignment, minutes=30),
     ),
 )
