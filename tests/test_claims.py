@@ -31,6 +31,7 @@ from results.rows import (
     embeddings,
     inside,
     judging,
+    large,
     page,
     published,
     recurrence,
@@ -735,11 +736,21 @@ def test_what_cannot_be_measured_here_says_what_it_costs():
 
 @pytest.mark.parametrize("claim", [c for c in page.CLAIMS if isinstance(c.evidence, Accelerated)], ids=lambda c: c.name)
 def test_what_needs_an_accelerator_has_a_command_with_keys_that_there_are(claim):
-    command, target, *flags = shlex.split(claim.command)[1:]
-    if command == "train.py":
-        grid.read_config(claim.name, (target, *(flag for flag in flags if flag.startswith("--config"))))
-    else:
-        assert claims.jobs_of(f"{Path(target).stem}:")
+    workdirs = []
+    for part in claim.command.split(" && "):
+        command, target, *flags = shlex.split(part)[1:]
+        if command == "train.py":
+            grid.read_config(claim.name, (target, *(flag for flag in flags if flag.startswith("--config"))))
+            (start,) = [flag.partition("=")[2] for flag in flags if "init_from=runs/" in flag] or [""]
+            assert not start or start in workdirs, "it goes on with the run before it"
+            own = [flag.partition("=")[2] for flag in flags if flag.startswith("--workdir=")]
+            workdirs += own or [f"runs/{commands.name_of(target.partition('=')[2])}"]
+        elif command == "evaluate.py":
+            assert target.partition("=")[2] in workdirs
+        else:
+            assert claims.jobs_of(f"{Path(target).stem}:")
+    if "table 5" in claim.where:
+        assert f"--config={large.TUNE}:imagenet" in claim.command, "the paper's figures are of fine-tuned models"
 
 
 def test_each_table_of_the_two_papers_has_rows():

@@ -246,7 +246,7 @@ class Accelerated:
     Attributes:
       run: the command.
       plan: the row of results/plan_table.json that says how long it takes; "" without one.
-      cost: the same in words, where there is no plan.
+      cost: the same in words, where there is no plan, or what the plan is without.
       times: how many times what is planned.
     """
 
@@ -287,7 +287,8 @@ class Accelerated:
             "",
             Verdict.ACCELERATOR,
             f"about {planned} of {plan['machine']['name']}"
-            + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else ""),
+            + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else "")
+            + (f", {self.cost}" if self.cost else ""),
             (plan["commit"],) if plan.get("commit") else (),
         )
 
