@@ -25,6 +25,7 @@ STOPPED = 130  # exit status of what Ctrl-C ended
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
+from analysis import picture  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 from experiment import config, record  # noqa: E402
 from lookup import Value  # noqa: E402
@@ -158,6 +159,8 @@ def measure(claims: list[Claim], data_dir: str) -> None:
                 "seconds": round(time.perf_counter() - begun, 1),
                 "processor seconds": round(time.process_time() - cpu, 1),
             }
+            if claim.evidence.draw:
+                claim.evidence.draw().savefig(rows.RECORD.with_name(f"{claim.name}.png"), dpi=picture.DPI)
             rows.RECORD.write_text(json.dumps(rows.computed() | {claim.name: numbers}, indent=1) + "\n")
         elif "DIR" in claim.command and not data_dir:
             brings = page.brings(claim.evidence.data)

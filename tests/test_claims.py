@@ -899,6 +899,7 @@ def test_measuring_records_numbers_with_their_commit_and_writes_no_other_row(tmp
     kept = json.loads((tmp_path / "claims.json").read_text())
     assert kept["other"] == {"x": 1}
     assert kept["sinusoids_rotate"]["commit"] == "abc"
+    assert (tmp_path / "sinusoids_rotate.png").stat().st_size > 1000
     assert np.isfinite(kept["sinusoids_rotate"]["processor seconds"])
     out = capsys.readouterr().out
     assert "[1/2] sinusoids_rotate" in out

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from matplotlib.figure import Figure
+
 from lookup import Value
 from results import recorded
 
@@ -114,10 +116,12 @@ class Computed:
     Attributes:
       measure: computes them.
       judge: what they say.
+      draw: draws them, for results/ROW.png.
     """
 
     measure: Callable[[], Numbers]
     judge: Callable[[Numbers], Found]
+    draw: Callable[[], Figure] | None = None
 
     @property
     def record(self) -> str:
@@ -140,7 +144,8 @@ class Computed:
 
     def found(self, name: str) -> Found:
         """See Evidence."""
-        return judged(computed().get(name), self.judge)
+        found, path = judged(computed().get(name), self.judge), RESULTS / f"{name}.png"
+        return replace(found, figure=str(path.relative_to(ROOT))) if path.exists() else found
 
 
 @dataclass(frozen=True)
