@@ -80,7 +80,9 @@ def changes(claim: Claim) -> Sequence[str]:
         return []
     if isinstance(evidence, Studied):
         changed = other_runs(evidence)
-        ran = [(row["commit"], row["command"]) for row in recorded.table_of(evidence.folder.name)]
+        ran: Sequence[tuple[str, str]] = [
+            (row["commit"], row["command"]) for row in recorded.table_of(evidence.folder.name)
+        ]
     else:
         changed = [path for path in evidence.sources if stale(path, found.commits)]
         ran = commands_of(recorded.read(evidence.record.removesuffix(".json")), found.commits)

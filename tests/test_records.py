@@ -121,13 +121,15 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(trained.grid, "progress", lambda workdir: state["progress"])
     monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
+    monkeypatch.setattr(trained, "_processor", iter(range(0, 600, 60)).__next__)  # a minute a start
     monkeypatch.setattr(trained, "ended", lambda command: state["status"])
     flags, data = ["--config=c.py"], ["--config.data.data_dir=D"]
     with pytest.raises(SystemExit):  # by Ctrl-C, after 1.5 minutes
         trained.run(Path(workdir.name), flags, data)
     state["status"] = 0
     command = f"python train.py --config=c.py --workdir={workdir.name}"
-    assert trained.run(Path(workdir.name), flags, data) == {"command": command, "minutes": 2.0, "validation/loss": 3}
+    found = {"command": command, "minutes": 2.0, "processor minutes": 2.0, "validation/loss": 3}
+    assert trained.run(Path(workdir.name), flags, data) == found
     state["progress"] = 1.0
     assert trained.run(Path(workdir.name), flags, data)["minutes"] == 2.0, "it has finished"
     state["same"] = False
@@ -135,7 +137,9 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     assert longer["minutes"] == 3.0
     clock.unlink()
     state["same"] = True
-    assert trained.spent(workdir, flags) == pytest.approx(2 / 60), "of a version that kept no clock"
+    assert trained.spent(workdir, flags).minutes == pytest.approx(2 / 60), "of a version that kept no clock"
+    clock.write_text("3.5\ntrain.py --config=c.py")  # of another
+    assert trained.spent(workdir, flags) == trained.Clock(3.5)
 
 
 def test_a_finished_run_that_was_not_scored_is_scored_by_the_next_start(tmp_path, monkeypatch):
