@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-STOPPED = 130  # exit status of what Ctrl-C ended
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
@@ -174,7 +173,7 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             command = [part.replace("DIR", folder) for part in shlex.split(claim.command)]
             if isinstance(claim.evidence, Studied):
                 make_room(claim.evidence, command)
-            if (status := trained.ended(command[1:])) == STOPPED:
+            if (status := trained.ended(command[1:])) == trained.STOPPED:
                 raise KeyboardInterrupt
             if status:  # a script's 1 may also say that it wrote a record of other numbers than it expected
                 print(f"    ended with status {status}: {claim.command}")

@@ -18,6 +18,7 @@ from experiment import config, record, restore  # noqa: E402
 from studies import grid  # noqa: E402
 from training import log  # noqa: E402
 
+STOPPED = 130  # exit status of what Ctrl-C ended
 # What may differ in a finished run that is not trained again: see record.FREE.
 FREE = tuple(key for key in record.FREE if key not in ("steps", "epochs"))
 
@@ -86,7 +87,7 @@ def spent(workdir: Path, command: list[str]) -> Clock:
     """Trains, unless the run has finished; returns how long it took.
 
     Raises:
-      SystemExit: the training ended with another status than 0.
+      SystemExit: the training ended with another status than 0, or before its last step.
     """
     before = Clock.read(workdir)
     if grid.progress(workdir) == 1 and same_config(workdir, command):
@@ -98,6 +99,8 @@ def spent(workdir: Path, command: list[str]) -> Clock:
         minutes, processor = (time.perf_counter() - begun) / 60, (_processor() - used) / 60
         clock = Clock(before.minutes + minutes, before.processor + processor)
         clock.write(workdir)
+    if not status and grid.progress(workdir) < 1:  # a signal stopped it alone: train.py has saved
+        status = STOPPED
     if status:
         sys.exit(status)
     return clock

@@ -112,7 +112,10 @@ def test_the_runs_of_every_script_have_configs(name):
 
 def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
-    begun, state = iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)), {"status": 130, "progress": 0.5, "same": True}
+    begun, state = (
+        iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)),
+        {"status": 0, "progress": 0.0, "reached": 0.5, "same": True},
+    )
     workdir.mkdir()
     (workdir / "metrics.jsonl").write_text(
         '{"step": 1, "train/loss": 1, "seconds": 2}\n{"step": 1, "validation/loss": 3}\n'
@@ -122,15 +125,22 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
     monkeypatch.setattr(trained, "_processor", iter(range(0, 600, 60)).__next__)  # a minute a start
-    monkeypatch.setattr(trained, "ended", lambda command: state["status"])
+
+    def ended(command: list[str]) -> int:
+        state["progress"] = state["reached"]
+        return state["status"]
+
+    monkeypatch.setattr(trained, "ended", ended)
     flags, data = ["--config=c.py"], ["--config.data.data_dir=D"]
-    with pytest.raises(SystemExit):  # by Ctrl-C, after 1.5 minutes
+    with pytest.raises(
+        SystemExit
+    ) as stopped:  # by a signal to train.py, which saves and ends with 0, after 1.5 minutes
         trained.run(Path(workdir.name), flags, data)
-    state["status"] = 0
+    assert stopped.value.code == trained.STOPPED
+    state["reached"] = 1.0
     command = f"python train.py --config=c.py --workdir={workdir.name}"
     found = {"command": command, "minutes": 2.0, "processor minutes": 2.0, "validation/loss": 3}
     assert trained.run(Path(workdir.name), flags, data) == found
-    state["progress"] = 1.0
     assert trained.run(Path(workdir.name), flags, data)["minutes"] == 2.0, "it has finished"
     state["same"] = False
     longer = trained.run(Path(workdir.name), ["--config=c.py", "--config.steps=9"], [])  # which the run goes on to
