@@ -21,11 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-STOPPED = 130  # exit status of what Ctrl-C ended
-MULTI30K = "https://github.com/multi30k/dataset (data/task1/raw, test_2016_flickr as test)"
 sys.path.insert(0, str(ROOT))
 
 import commands  # noqa: E402
+from analysis import picture  # noqa: E402
 from errors import UserError, nearest  # noqa: E402
 from experiment import config, record  # noqa: E402
 from lookup import Value  # noqa: E402
@@ -81,7 +80,9 @@ def changes(claim: Claim) -> Sequence[str]:
     ran: Sequence[tuple[str, str]]
     if isinstance(evidence, Studied):
         changed = other_runs(evidence)
-        ran = [(row["commit"], row["command"]) for row in recorded.table_of(evidence.folder.name)]
+        ran: Sequence[tuple[str, str]] = [
+            (row["commit"], row["command"]) for row in recorded.table_of(evidence.folder.name)
+        ]
     else:
         changed = [path for path in evidence.sources if stale(path, found.commits)]
         ran = commands_of(recorded.read(evidence.record.removesuffix(".json")), found.commits)
@@ -160,9 +161,12 @@ def measure(claims: list[Claim], data_dir: str) -> None:
                 "seconds": round(time.perf_counter() - begun, 1),
                 "processor seconds": round(time.process_time() - cpu, 1),
             }
+            if claim.evidence.draw:
+                claim.evidence.draw().savefig(rows.RECORD.with_name(f"{claim.name}.png"), dpi=picture.DPI)
             rows.RECORD.write_text(json.dumps(rows.computed() | {claim.name: numbers}, indent=1) + "\n")
         elif "DIR" in claim.command and not data_dir:
-            print(f"    needs data that are not here: --data_dir=DIR, {brings(claim.evidence.data)}")
+            brings = page.brings(claim.evidence.data)
+            print(f"    needs data that are not here: --data_dir=DIR, which this fills:\n{brings}")
             continue
         elif claim.command not in done:
             done.add(claim.command)
@@ -170,20 +174,13 @@ def measure(claims: list[Claim], data_dir: str) -> None:
             command = [part.replace("DIR", folder) for part in shlex.split(claim.command)]
             if isinstance(claim.evidence, Studied):
                 make_room(claim.evidence, command)
-            if (status := trained.ended(command[1:])) == STOPPED:
+            if (status := trained.ended(command[1:])) == trained.STOPPED:
                 raise KeyboardInterrupt
             if status:  # a script's 1 may also say that it wrote a record of other numbers than it expected
                 print(f"    ended with status {status}: {claim.command}")
             elif isinstance(claim.evidence, Studied):
                 keep(claim.evidence)
         print(f"    {claim.found().verdict}: {claim.found().measured}", flush=True)
-
-
-def brings(data: str) -> str:
-    """What brings data into DIR."""
-    if data == "multi30k":
-        return f"with the files of {MULTI30K} in DIR/multi30k: see configs/transformer_multi30k.py"
-    return f"which this fills: python -c \"import tensorflow_datasets as t; t.load('{data}', data_dir='DIR')\""
 
 
 def runs_of(study: Studied) -> Path:

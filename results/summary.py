@@ -8,7 +8,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from analysis import studies  # noqa: E402
+from analysis import fits, studies  # noqa: E402
 from results.later_rows import clips, dense, drawings, hour, images_and_texts, spans, tiny, vectors  # noqa: E402
 from results.recorded import Record, Result, listed, made, mean_by, percent, read, recorded, table_of  # noqa: E402
 
@@ -123,6 +123,8 @@ def language() -> list[Result]:
     models, sst2, bert = map(read, ("language_model", "sst2", "bert"))
     small, modern = ([models[f"{form} cpu, seed {seed}"] for seed in range(3)] for form in ("shakespeare", "modern"))
     larger, python = models["shakespeare"], models["python"]
+    seeds = [run for name, run in sst2.items() if name.startswith("seed ")]
+    encoders = [run["validation/accuracy"] for run in seeds]
 
     def losses(runs: list[Record]) -> str:
         """The mean of seeds, and each."""
@@ -169,11 +171,11 @@ def language() -> list[Result]:
         ),
         Result(
             "encoder_sst2:mean",
-            f"SST-2: **{percent(sst2['validation/accuracy'])} %** validation accuracy at step {sst2['step']}, "
-            f"{percent(sst2['validation/accuracy at the last step, 2116'])} % at the end",
-            f"{sst2['minutes of training']:.0f} minutes",
+            f"SST-2, one epoch: **{studies.plus_minus(*fits.interval(encoders), 'accuracy')}** validation accuracy, "
+            f"mean of {len(encoders)} seeds ({listed(encoders, 2)})",
+            f"{np.mean([run['seconds of the whole command'] for run in seeds]) / 60:.0f} minutes",
             "sst2.json",
-            (sst2["commit"],),
+            tuple(sorted({run["commit"] for run in seeds})),
             "configs/encoder_sst2.py:mean",
         ),
         Result(
@@ -230,7 +232,7 @@ def of_studies() -> list[Result]:
         study(
             "optimizer_modern:tiny",
             optimisers,
-            f"digits, 400 steps or the same arithmetic, 3 seeds, best of three rates: {reached}",
+            f"digits, 400 steps or the same arithmetic, 3 seeds, best of three rates by the same test split: {reached}",
         ),
         study(
             "attention_recurrence:cpu",

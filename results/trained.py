@@ -1,6 +1,8 @@
 """A config that is trained, scored and recorded, one entry a run: what the scripts beside this file share."""
 
 import json
+import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from experiment import config, record, restore  # noqa: E402
 from studies import grid  # noqa: E402
 from training import log  # noqa: E402
 
+STOPPED = 130  # exit status of what Ctrl-C ended
 # What may differ in a finished run that is not trained again: see record.FREE.
 FREE = tuple(key for key in record.FREE if key not in ("steps", "epochs"))
 
@@ -29,10 +32,11 @@ def run(workdir: Path, flags: Sequence[str], data: Sequence[str] = ()) -> record
       data: flags of where the data are, which the command that is returned does not have.
     """
     command = ["train.py", *flags, f"--workdir={workdir}"]
-    minutes = round(spent(ROOT / workdir, [*command, *data]), 1)
+    clock = spent(ROOT / workdir, [*command, *data])
     rows = [json.loads(line) for line in (ROOT / workdir / "metrics.jsonl").read_text().splitlines()]
     metrics = {key: value for row in rows for key, value in row.items() if "/" in key and not key.startswith("train/")}
-    return {"command": shlex.join(["python", *command]), "minutes": minutes} | metrics
+    times = {"minutes": round(clock.minutes, 1), "processor minutes": round(clock.processor, 1)}
+    return {"command": shlex.join(["python", *command])} | times | metrics
 
 
 def ended(command: Sequence[str]) -> int:
@@ -52,26 +56,60 @@ def ended(command: Sequence[str]) -> int:
     return process.returncode
 
 
-def spent(workdir: Path, command: list[str]) -> float:
-    """Trains, unless the run has finished; returns the minutes it took, with those of starts that were interrupted.
+@dataclass(frozen=True)
+class Clock:
+    """How long a training took, with the starts that were interrupted.
+
+    Attributes:
+      minutes: by the wall.
+      processor: minutes of all cores together; 0 if it is not known.
+    """
+
+    minutes: float = 0.0
+    processor: float = 0.0
+
+    @classmethod
+    def read(cls, workdir: Path) -> "Clock":
+        """Of a run: what its log says of its steps where there is no file, of a version that kept none."""
+        if (path := workdir.with_name(f"{workdir.name}.minutes")).exists():
+            minutes, _, rest = path.read_text().partition("\n")
+            return cls(float(minutes), float(rest) if re.fullmatch(r"[\d.]+\n", rest) else 0.0)
+        rows = log.read(workdir) if (workdir / log.FILE).exists() else []
+        return cls(sum(row.get("seconds", 0) for row in rows) / 60)
+
+    def write(self, workdir: Path) -> None:
+        """Keeps it beside the run's folder."""
+        workdir.parent.mkdir(parents=True, exist_ok=True)
+        workdir.with_name(f"{workdir.name}.minutes").write_text(f"{self.minutes:.4f}\n{self.processor:.4f}\n")
+
+
+def spent(workdir: Path, command: list[str]) -> Clock:
+    """Trains, unless the run has finished; returns how long it took.
 
     Raises:
-      SystemExit: the training ended with another status than 0.
+      SystemExit: the training ended with another status than 0, or before its last step.
     """
-    clock = workdir.with_name(f"{workdir.name}.minutes")
-    minutes = float(clock.read_text().partition("\n")[0]) if clock.exists() else 0.0
+    before = Clock.read(workdir)
     if grid.progress(workdir) == 1 and same_config(workdir, command):
-        return minutes or sum(row.get("seconds", 0) for row in log.read(workdir)) / 60
-    begun = time.perf_counter()
+        return before
+    begun, used = time.perf_counter(), _processor()
     try:
         status = ended(command)
     finally:
-        minutes += (time.perf_counter() - begun) / 60
-        clock.parent.mkdir(parents=True, exist_ok=True)
-        clock.write_text(f"{minutes}\n")
+        minutes, processor = (time.perf_counter() - begun) / 60, (_processor() - used) / 60
+        clock = Clock(before.minutes + minutes, before.processor + processor)
+        clock.write(workdir)
+    if not status and grid.progress(workdir) < 1:  # a signal stopped it alone: train.py has saved
+        status = STOPPED
     if status:
         sys.exit(status)
-    return minutes
+    return clock
+
+
+def _processor() -> float:
+    """Seconds of the processes that this one has run to their end."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def same_config(workdir: Path, command: Sequence[str]) -> bool:
@@ -130,7 +168,7 @@ def keep(
     workdir = workdir_of(path, name)
     command = ["train.py", f"--config={planned.config}", f"--config.seed={planned.seed}", *planned.flags]
     where = [f"--config.{key}={folder}" for key, folder in folders.items() if folder]
-    seconds = 60 * spent(ROOT / workdir, [*command, f"--workdir={workdir}", *where])
+    clock = spent(ROOT / workdir, [*command, f"--workdir={workdir}", *where])
     saved = record.read(ROOT / workdir)
     run: record.Record = {
         "command": " ".join(["python", *command, *(f"--config.{key}=FOLDER" for key in folders if folders[key])]),
@@ -138,7 +176,8 @@ def keep(
         "parameters": saved["parameters"],
         "GFLOP a step": round(saved["step_flops"] / 1e9, 3),
         "steps": saved["total_steps"],
-        "seconds of the whole command": round(seconds, 1),
+        "seconds of the whole command": round(60 * clock.minutes, 1),
+        "processor seconds": round(60 * clock.processor, 1),
         "devices": saved["devices"],
     }
     for split in planned.splits:

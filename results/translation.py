@@ -86,13 +86,14 @@ def main(names: list[str], multi30k: str) -> None:
         data = [f"--config.data.name={multi30k}"] if "multi30k" in name else []
         command = ["train.py", f"--config={config}", f"--workdir={workdir.relative_to(ROOT)}", *flags]
         print(f"{name}: python {' '.join([*command, *data])}", flush=True)
-        minutes = trained.spent(workdir, [*command, *data])
+        clock = trained.spent(workdir, [*command, *data])
         saved, test = record.read(workdir), evaluate(workdir, "--split=test", *scoring)
         run: Row = {
             "command": " ".join(["python", *command, *["--config.data.name=FOLDER"] * len(data)]),
             "scored by": " ".join(["python evaluate.py --split=test", *scoring]),
             "expected": expected,
-            "minutes of training": round(minutes, 1),
+            "minutes of training": round(clock.minutes, 1),
+            "processor minutes": round(clock.processor, 1),
             "parameters": saved["parameters"],
             "steps": saved["total_steps"],
         }

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import runpy
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ from errors import UserError
 from experiment import config, record
 from results import claims, equal_budget, inside_vit, rows, transfer, translation
 from results.rows import (
+    Accelerated,
     Claim,
     Computed,
     Found,
@@ -29,6 +31,7 @@ from results.rows import (
     embeddings,
     inside,
     judging,
+    large,
     page,
     published,
     recurrence,
@@ -728,6 +731,34 @@ def test_what_cannot_be_measured_here_says_what_it_costs():
     assert "hours of h100x8" in ROWS["imagenet_b16"].found().why
     assert ROWS["wmt14_base"].found().verdict == Verdict.ACCELERATOR
     assert not claims.due(ROWS["wmt14_base"])
+    assert "--config.step.accumulate=2 " in ROWS["imagenet_b16"].command, "as README has it: without it memory is short"
+
+
+@pytest.mark.parametrize("claim", [c for c in page.CLAIMS if isinstance(c.evidence, Accelerated)], ids=lambda c: c.name)
+def test_what_needs_an_accelerator_has_a_command_with_keys_that_there_are(claim):
+    workdirs = []
+    for part in claim.command.split(" && "):
+        command, target, *flags = shlex.split(part)[1:]
+        if command == "train.py":
+            grid.read_config(claim.name, (target, *(flag for flag in flags if flag.startswith("--config"))))
+            (start,) = [flag.partition("=")[2] for flag in flags if "init_from=runs/" in flag] or [""]
+            assert not start or start in workdirs, "it goes on with the run before it"
+            own = [flag.partition("=")[2] for flag in flags if flag.startswith("--workdir=")]
+            workdirs += own or [f"runs/{commands.name_of(target.partition('=')[2])}"]
+        elif command == "evaluate.py":
+            assert target.partition("=")[2] in workdirs
+        else:
+            assert claims.jobs_of(f"{Path(target).stem}:")
+    if "table 5" in claim.where:
+        assert f"--config={large.TUNE}:imagenet" in claim.command, "the paper's figures are of fine-tuned models"
+
+
+def test_each_table_of_the_two_papers_has_rows():
+    where = " ".join(f"{claim.where};" for claim in page.CLAIMS)
+    for paper, tables in (("1706.03762", "1 2 3"), ("2010.11929", "1 2 5 6 7 8")):
+        for table in tables.split():
+            assert re.search(rf"{paper}[^;]*table {table}\b", where), (paper, table)
+    assert {"wmt14_french", "finetune_imagenet", "finetune_cifar100", "finetune_vtab"} <= ROWS.keys()
 
 
 def test_an_unknown_row_is_one_line_with_the_nearest_name():
@@ -830,6 +861,26 @@ def test_a_rows_study_takes_the_flags_of_its_command(command):
     assert study.seeds >= 3
 
 
+WORDS = {"a quarter of an hour": 15, "half an hour": 30, "an hour": 60, "two hours": 120, "two to three hours": 150}
+WORDS |= {"three hours": 180, "six hours": 360}
+
+
+@pytest.mark.parametrize("command", STUDIES)
+def test_the_time_of_a_row_is_that_of_its_study(command):
+    """As the study's file says it, and configs/README.md where it does."""
+    study, (name, _, size) = STUDIES[command], STUDIES[command].study.partition(":")
+    about = importlib.import_module(f"configs.studies.{name}").__doc__
+    (said,) = (line for line in about.splitlines() if f"{name}.py:{size} " in line)
+    (listed,) = re.findall(
+        rf"^\| `{name}.py` .*?`{size}`: ([^;|]*)", (ROOT / "configs" / "README.md").read_text(), re.M
+    )
+    for line in (said, listed):
+        minutes = [int(number) for number in re.findall(r"(\d+) minutes", line)]
+        minutes = minutes or [WORDS[words] for words in sorted(WORDS, key=len) if f" {words}" in line][-1:]
+        assert minutes or "minutes on two CPU cores" in line, line
+        assert all(0.7 < study.minutes / time < 1.5 for time in minutes), (study.minutes, line)
+
+
 def test_a_study_is_stale_when_its_runs_have_other_flags(monkeypatch):
     study = ROWS["class_token"].evidence
     assert isinstance(study, Studied)
@@ -848,16 +899,18 @@ def test_measuring_records_numbers_with_their_commit_and_writes_no_other_row(tmp
     kept = json.loads((tmp_path / "claims.json").read_text())
     assert kept["other"] == {"x": 1}
     assert kept["sinusoids_rotate"]["commit"] == "abc"
+    assert (tmp_path / "sinusoids_rotate.png").stat().st_size > 1000
     assert np.isfinite(kept["sinusoids_rotate"]["processor seconds"])
     out = capsys.readouterr().out
     assert "[1/2] sinusoids_rotate" in out
-    assert "needs data that are not here: --data_dir=DIR, with the files of https://github.com/multi30k" in out
+    assert "needs data that are not here: --data_dir=DIR, which this fills:\nmkdir -p DIR/multi30k\n" in out
 
 
 @pytest.mark.parametrize("claim", [c for c in page.CLAIMS if c.evidence.data], ids=lambda claim: claim.name)
 def test_a_row_that_needs_data_takes_their_folder(claim):
     assert "DIR" in claim.command
-    assert claim.evidence.data in claims.brings(claim.evidence.data)
+    assert claim.evidence.data in (command := page.brings(claim.evidence.data))
+    assert command in page.text(), "the page says which command brings it"
 
 
 SCRIPTS = sorted({claim.command for claim in page.CLAIMS if isinstance(claim.evidence, Recorded)})

@@ -15,7 +15,7 @@ import pytest
 from errors import UserError
 from experiment import config as configs
 from experiment import record
-from results import tables, trained
+from results import summary, tables, trained
 from results.rows import page
 from studies import grid
 
@@ -27,6 +27,14 @@ ROOT = Path(__file__).parents[1]
 )
 def test_the_documentation_says_what_the_records_say(path):
     assert path.read_text() == tables.written()[path], "run python results/tables.py"
+
+
+def test_readme_has_the_mean_of_the_seeds_and_not_the_best_step_by_the_same_split():
+    (row,) = (row for row in summary.language() if row.source == "sst2.json")
+    assert "mean of 3 seeds" in row.text
+    assert row.text.partition("**")[2].partition("**")[0] in page.row(
+        next(claim for claim in page.CLAIMS if claim.name == "sst2")
+    )
 
 
 @pytest.fixture
@@ -104,7 +112,10 @@ def test_the_runs_of_every_script_have_configs(name):
 
 def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     workdir, clock = tmp_path / "rate-0.1-seed-0", tmp_path / "rate-0.1-seed-0.minutes"
-    begun, state = iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)), {"status": 130, "progress": 0.5, "same": True}
+    begun, state = (
+        iter((0.0, 90.0, 200.0, 230.0, 300.0, 360.0)),
+        {"status": 0, "progress": 0.0, "reached": 0.5, "same": True},
+    )
     workdir.mkdir()
     (workdir / "metrics.jsonl").write_text(
         '{"step": 1, "train/loss": 1, "seconds": 2}\n{"step": 1, "validation/loss": 3}\n'
@@ -113,21 +124,32 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(trained.grid, "progress", lambda workdir: state["progress"])
     monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
-    monkeypatch.setattr(trained, "ended", lambda command: state["status"])
+    monkeypatch.setattr(trained, "_processor", iter(range(0, 600, 60)).__next__)  # a minute a start
+
+    def ended(command: list[str]) -> int:
+        state["progress"] = state["reached"]
+        return state["status"]
+
+    monkeypatch.setattr(trained, "ended", ended)
     flags, data = ["--config=c.py"], ["--config.data.data_dir=D"]
-    with pytest.raises(SystemExit):  # by Ctrl-C, after 1.5 minutes
+    with pytest.raises(
+        SystemExit
+    ) as stopped:  # by a signal to train.py, which saves and ends with 0, after 1.5 minutes
         trained.run(Path(workdir.name), flags, data)
-    state["status"] = 0
+    assert stopped.value.code == trained.STOPPED
+    state["reached"] = 1.0
     command = f"python train.py --config=c.py --workdir={workdir.name}"
-    assert trained.run(Path(workdir.name), flags, data) == {"command": command, "minutes": 2.0, "validation/loss": 3}
-    state["progress"] = 1.0
+    found = {"command": command, "minutes": 2.0, "processor minutes": 2.0, "validation/loss": 3}
+    assert trained.run(Path(workdir.name), flags, data) == found
     assert trained.run(Path(workdir.name), flags, data)["minutes"] == 2.0, "it has finished"
     state["same"] = False
     longer = trained.run(Path(workdir.name), ["--config=c.py", "--config.steps=9"], [])  # which the run goes on to
     assert longer["minutes"] == 3.0
     clock.unlink()
     state["same"] = True
-    assert trained.spent(workdir, flags) == pytest.approx(2 / 60), "of a version that kept no clock"
+    assert trained.spent(workdir, flags).minutes == pytest.approx(2 / 60), "of a version that kept no clock"
+    clock.write_text("3.5\ntrain.py --config=c.py")  # of another
+    assert trained.spent(workdir, flags) == trained.Clock(3.5)
 
 
 def test_a_finished_run_that_was_not_scored_is_scored_by_the_next_start(tmp_path, monkeypatch):

@@ -111,7 +111,7 @@ MOST = 4  # lines of a legend that stands within the axes
 
 def finish(axes: Axes, x: str, y: str, log: str = "", legend: bool = True) -> None:
     """Adds labels, logarithmic scales ("x", "y", "xy"), a grid and a legend."""
-    axes.set(xlabel=literal(label(x)), ylabel=literal(label(y)))
+    axes.set(xlabel=literal(label(x)), ylabel=literal(label(y) + ", nats" * y.endswith("/nll")))
     if "x" in log:
         axes.set_xscale("log")
     if "y" in log:

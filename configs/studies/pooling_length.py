@@ -1,6 +1,6 @@
 """A class token or the mean of the tokens, as sentences grow.
 
-python study.py --study=configs/studies/pooling_length.py:tiny    to 256 symbols, offline, 25 minutes on two CPU cores
+python study.py --study=configs/studies/pooling_length.py:tiny    to 256 symbols, offline, 15 minutes on two CPU cores
 python study.py --study=configs/studies/pooling_length.py --launch=slurm   to 4096, accelerators
 
 The task is first-token recall (data/text/recall.py): what decides is one token of the sentence, the others must be

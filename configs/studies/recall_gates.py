@@ -1,6 +1,6 @@
 """How far recurrent models remember, by the bias of their gates and how their recurrent kernels begin.
 
-    python study.py --study=configs/studies/recall_gates.py:tiny    32 and 128 symbols, 20 minutes on two CPU cores
+    python study.py --study=configs/studies/recall_gates.py:tiny    32 and 128 symbols, 15 minutes on two CPU cores
     python study.py --study=configs/studies/recall_gates.py         to 1024 symbols
 
 The task is first-token recall (data/text/recall.py), with the recipe of configs/recall.py.

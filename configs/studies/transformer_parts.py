@@ -1,6 +1,6 @@
 """What a Transformer is without one of its parts, by exact match of the sequences it writes backwards.
 
-python study.py --study=configs/studies/transformer_parts.py:tiny    offline, 39 runs, 80 minutes on two CPU cores
+python study.py --study=configs/studies/transformer_parts.py:tiny    offline, 39 runs, two hours on two CPU cores
 python study.py --study=configs/studies/transformer_parts.py         the whole recipe of configs/transformer_reverse.py
 """
 

@@ -1,7 +1,7 @@
 """What one matrix of embeddings, its factor and label smoothing are worth in perplexity and BLEU (1706.03762, sections
 3.4 and 5.4).
 
-python study.py --study=configs/studies/translation_parts.py:tiny --config.data.data_dir=DIR   Multi30k, two CPU cores
+python study.py --study=configs/studies/translation_parts.py:tiny --config.data.data_dir=DIR   75 minutes, two cores
 python study.py --study=configs/studies/translation_parts.py --launch=slurm   WMT14 English-German, accelerators
 
 DIR/multi30k: see configs/transformer_multi30k.py. The validation split is scored, once a run.

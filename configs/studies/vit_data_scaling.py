@@ -3,8 +3,8 @@
 The training sets are nested subsets, with early stopping.
 
 python study.py --study=configs/studies/vit_data_scaling.py:tiny             digits, offline, minutes on two CPU cores
-python study.py --study=configs/studies/vit_data_scaling.py:fashion_mnist    two hours on two CPU cores
-python study.py --study=configs/studies/vit_data_scaling.py:glyphs           drawn characters, a night on two CPU cores
+python study.py --study=configs/studies/vit_data_scaling.py:fashion_mnist    three hours on two CPU cores
+python study.py --study=configs/studies/vit_data_scaling.py:glyphs    drawn characters, six hours on two CPU cores
 python study.py --study=configs/studies/vit_data_scaling.py --launch=slurm   ImageNet-21k, accelerators
 """
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from matplotlib.figure import Figure
+
 from lookup import Value
 from results import recorded
 
@@ -114,10 +116,12 @@ class Computed:
     Attributes:
       measure: computes them.
       judge: what they say.
+      draw: draws them, for results/ROW.png.
     """
 
     measure: Callable[[], Numbers]
     judge: Callable[[Numbers], Found]
+    draw: Callable[[], Figure] | None = None
 
     @property
     def record(self) -> str:
@@ -140,7 +144,8 @@ class Computed:
 
     def found(self, name: str) -> Found:
         """See Evidence."""
-        return judged(computed().get(name), self.judge)
+        found, path = judged(computed().get(name), self.judge), RESULTS / f"{name}.png"
+        return replace(found, figure=str(path.relative_to(ROOT))) if path.exists() else found
 
 
 @dataclass(frozen=True)
@@ -246,7 +251,7 @@ class Accelerated:
     Attributes:
       run: the command.
       plan: the row of results/plan_table.json that says how long it takes; "" without one.
-      cost: the same in words, where there is no plan.
+      cost: the same in words, where there is no plan, or what the plan is without.
       times: how many times what is planned.
     """
 
@@ -287,7 +292,8 @@ class Accelerated:
             "",
             Verdict.ACCELERATOR,
             f"about {planned} of {plan['machine']['name']}"
-            + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else ""),
+            + (f" ({self.times:.3g} times the plan of {self.plan.partition(' on ')[0]})" if self.times != 1 else "")
+            + (f", {self.cost}" if self.cost else ""),
             (plan["commit"],) if plan.get("commit") else (),
         )
 

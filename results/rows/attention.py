@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from analysis import fits
+from analysis.figures import sinusoids
 from models import attention, cells, kernels, positions
 from results.rows import Claim, Computed, Found, Numbers, verdict
 from training import flops
@@ -23,6 +24,7 @@ SIZES = (4, 16, 64, 256, 1024)  # d_k
 KEYS, QUERIES = 64, 512
 EXTREMELY = 0.01  # small: times what it is with the scale
 LENGTHS = (64, 256, 1024, 4096)
+WIDTH, PLACES = 512, 256  # of the table of sinusoids
 
 
 def _products(size: int) -> jax.Array:
@@ -114,7 +116,7 @@ def judge_heads(found: Numbers) -> Found:
 
 def rotation() -> Numbers:
     """How far PE(p + k) is from R(k) PE(p), R(k) a rotation by k / 10000^(2i/d) in each pair of components."""
-    width, places, shifts = 512, 256, (1, 2, 7, 31, 100)
+    width, places, shifts = WIDTH, PLACES, (1, 2, 7, 31, 100)
     table = positions.sinusoid_1d(places + max(shifts), width).astype(np.float64)
     rates = 10_000.0 ** (-np.arange(0, width, 2) / width)
     pairs = table.reshape(-1, width // 2, 2)
@@ -269,7 +271,7 @@ CLAIMS = (
         "PE(p + k) is a linear function of PE(p), for any fixed k.",
         f"{PAPER}, section 3.5",
         "",
-        Computed(rotation, judge_rotation),
+        Computed(rotation, judge_rotation, lambda: sinusoids.draw(sinusoids.positions(PLACES, WIDTH))),
     ),
     Claim(
         "complexity",

@@ -8,7 +8,7 @@ from results.rows import Claim, Found, Rows, Studied, Verdict, verdict
 from results.rows.judging import NONE, above, accuracies, difference, in_points, least
 from training.mishaps import NOT_FINITE
 
-STUDY, MINUTES = "transformer_parts:tiny", 80
+STUDY, MINUTES = "transformer_parts:tiny", 110
 KINDS = ("learned", "rotary", "relative")  # of positions, beside sinusoids
 NOTHING = 0.01  # nats a token, of a decoder that is shown what it should say
 SETTING = "sequences of up to 15 numbers written backwards, three epochs, 3 seeds"

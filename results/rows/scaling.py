@@ -186,7 +186,7 @@ CLAIMS = (
         Studied(
             f"vit_data_scaling:{GLYPHS}",
             partial(judge_more_data, data="drawn characters", folder=f"vit_data_scaling_{GLYPHS}"),
-            240,
+            360,
             kept=f"vit_data_scaling_{GLYPHS}",
         ),
     ),
@@ -202,14 +202,14 @@ CLAIMS = (
         "For the same accuracy a ViT needs two to four times less compute than a ResNet.",
         f"{PAPER}, figure 5",
         "2 to 4 times",
-        Studied("vit_compute:tiny", judge_pareto, 9),
+        Studied("vit_compute:tiny", judge_pareto, 15),
     ),
     Claim(
         "hybrid_compute",
         "With little compute hybrids are better than ViTs, and the difference vanishes for larger models.",
         f"{PAPER}, section 4.4",
         "",
-        Studied("vit_compute:tiny", judge_hybrid_compute, 9),
+        Studied("vit_compute:tiny", judge_hybrid_compute, 15),
     ),
     Claim(
         "isoflop",

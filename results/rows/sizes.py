@@ -184,14 +184,14 @@ ROWS, MINUTES = "transformer_rows:tiny", 75
 CLAIMS = (
     Claim(
         "transformer_parameters",
-        "The parameters of base, big and the variants.",
+        "Base has 65 million parameters, big 213, the variants 28 to 168.",
         f"{PAPER}, table 3",
-        "28 to 213 million",
+        "65, 213; 28 to 168 million",
         Computed(parameters, judge_parameters),
     ),
     Claim(
         "training_cost",
-        "What training costs.",
+        "Training costs 3.3e18 FLOPs for base and 2.3e19 for big.",
         f"{PAPER}, table 2",
         "3.3e18; 2.3e19 FLOPs",
         Computed(compute, judge_compute),

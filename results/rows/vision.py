@@ -266,7 +266,7 @@ CLAIMS = (
     ),
     Claim(
         "vit_compute_table",
-        "Pre-training compute of 15 ViTs, ResNets and hybrids.",
+        "Pre-training takes 50 (R50x1) to 4,262 exaFLOPs (H/14): 15 ViTs, ResNets and hybrids.",
         f"{PAPER}, table 6",
         "50 to 4,262 exaFLOPs",
         Computed(compute, judge_compute),
@@ -303,6 +303,7 @@ CLAIMS = (
             judge_self_supervision,
             ("results/self_supervision.py",),
             data="fashion_mnist",
+            minutes=75,
         ),
     ),
     Claim(
@@ -324,21 +325,21 @@ CLAIMS = (
         "A class token and the mean of tokens are equally good, each at its own rate.",
         f"{PAPER}, figure 9",
         "",
-        Studied("vit_head:tiny", judge_head, 12),
+        Studied("vit_head:tiny", judge_head, 7),
     ),
     Claim(
         "vit_positions",
         "Without positions a ViT is worse; how they are coded hardly matters.",
         f"{PAPER}, table 8",
         "61.4 %; 64.2, 64.0, 64.0 %",
-        Studied("vit_positions:tiny", judge_positions, 13),
+        Studied("vit_positions:tiny", judge_positions, 7),
     ),
     Claim(
         "vit_shape",
         "Depth and smaller patches help most, width least.",
         f"{PAPER}, figure 8",
         "",
-        Studied("vit_shape:tiny", judge_shape, 9),
+        Studied("vit_shape:tiny", judge_shape, 15),
     ),
     Claim(
         "adam_for_resnets",

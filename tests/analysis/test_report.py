@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from analysis import report, studies, table
 from analysis.studies import comparison
@@ -315,3 +316,9 @@ def test_selecting_by_a_metric_that_no_evaluation_has_is_one_line():
     with pytest.raises(UserError, match="did you mean 'test/accuracy'"):
         table.select([{"step": 1, "test/accuracy": 0.5}], "test/acuracy", "max")
     assert table.select([{"step": 1, "test/loss": None}], "test/loss", "min")["step"] == 1
+
+
+def test_the_axis_of_a_loss_has_its_unit():
+    axes = Figure().subplots()
+    studies.finish(axes, "images", "test/nll")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("training images", "test/nll, nats")
