@@ -77,7 +77,6 @@ def changes(claim: Claim) -> Sequence[str]:
     evidence, found = claim.evidence, claim.found()
     if not found.measured:
         return []
-    ran: Sequence[tuple[str, str]]
     if isinstance(evidence, Studied):
         changed = other_runs(evidence)
         ran: Sequence[tuple[str, str]] = [
