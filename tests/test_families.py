@@ -293,7 +293,7 @@ def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypat
     parsed: dict[str, list[str]] = {}
 
     def parse(main, description, config=""):
-        parsed[Path(sys.argv[0]).name] = commands._parse(sys.argv, config)
+        parsed[Path(sys.argv[0]).name] = commands.parse(sys.argv, config)
 
     monkeypatch.setattr(commands, "run", parse)
     for line in lines:
