@@ -80,6 +80,12 @@ def test_nothing_but_doors_imports_the_analysis():
         assert "analysis" not in imported(path), path
 
 
+def test_no_command_asks_which_kind_of_data_or_task_it_serves():
+    asking = [ROOT / f"{door}.py" for door in DOORS] + [ROOT / "experiment" / "scoring.py"]
+    for path in (*asking, *(ROOT / "analysis").rglob("*.py")):
+        assert not re.search(r"(data\.kind|task\.name|\[.kind.\]) *(==|!=|in\b)", path.read_text()), path
+
+
 def private(node: ast.AST) -> str:
     """The name by which a line reaches into what is private; "" if it does not."""
     match node:
