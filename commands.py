@@ -33,8 +33,8 @@ ACCELERATORS = (NVIDIA, "/dev/dxg", "/dev/accel0", "/dev/vfio/0")  # in this mac
 # Fusions over a whole vocabulary can take very long: GPT-2 small was not compiled after three minutes on an H200.
 SLOW_TO_COMPILE = ("xla_gpu_enable_triton_gemm", "xla_gpu_experimental_enable_fusion_autotuner")
 
-_own: list[str] = []  # flags defined here, in order, for --help
-_lists: dict[str, Callable[[], list[str]]] = {}  # what else --help lists, by title
+defined: list[str] = []  # flags defined here, in order, for --help
+listings: dict[str, Callable[[], list[str]]] = {}  # what else --help lists, by title
 _config_meaning = ""
 _config_name = ""  # "configs/vit_imagenet.py:B/16"; of a study likewise
 
@@ -78,19 +78,19 @@ def keep_freed_memory() -> None:
 def flag(kind: str, name: str, default: object, meaning: str, **options: object) -> None:
     """Defines a flag of the command, which --help lists. kind: "string", "bool", "integer", "list", "enum" ..."""
     getattr(flags, f"DEFINE_{kind}")(name, default, *options.pop("values", ()), meaning, **options)  # type: ignore[misc]
-    _own.append(name)
+    defined.append(name)
 
 
 def config_flag(meaning: str) -> None:
     """--config=FILE[:VARIANT] with --config.KEY=VALUE; `run` defines them, once it has read the file."""
     global _config_meaning
     _config_meaning = meaning
-    _own.append("config")
+    defined.append("config")
 
 
 def listed(title: str, rows: Callable[[], list[str]]) -> None:
     """Has --help list what the command's arguments can be, such as the names of figures."""
-    _lists[title] = rows
+    listings[title] = rows
 
 
 def train_flags(runs: bool = True) -> None:
@@ -109,7 +109,7 @@ def study_flags() -> None:
     """--study=FILE[:VARIANT] with --study.KEY=VALUE; `run` defines them, once it has read the file."""
     global _config_meaning
     _config_meaning = "configs/studies/FILE.py[:VARIANT]; --study.KEY=VALUE"
-    _own.append("study")
+    defined.append("study")
 
 
 def host_flags() -> None:
@@ -157,7 +157,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
             print("\n\n".join(_help(description, config)), flush=True)
             return
-        arguments = _parse(sys.argv, config)
+        arguments = parse(sys.argv, config)
         if "coordinator" in FLAGS:
             from training import hosts
 
@@ -238,7 +238,7 @@ def flags_alone(arguments: list[str]) -> None:
       UserError: something else is there.
     """
     if arguments:
-        word, kind = arguments[0], "study" if "study" in _own else "config"
+        word, kind = arguments[0], "study" if "study" in defined else "config"
         flag = word if "=" in word else f"{kind}={word}"
         raise UserError(f"{word!r} is not a flag: did you mean --{flag}? See --help.")
 
@@ -278,16 +278,16 @@ def run_of_workdir() -> tuple[ConfigDict, Path]:
     return FLAGS.config, workdir()
 
 
-def _parse(argv: list[str], default_config: str) -> list[str]:
+def parse(argv: list[str], default_config: str) -> list[str]:
     """Parses the flags. Returns the other arguments; for a study also --config.KEY=VALUE, which is for its runs."""
-    argv, changes, kind = joined(argv), [], "study" if "study" in _own else "config"
-    names = [name for name in _own if name not in FLAGS or isinstance(FLAGS[name].default, list | None)]
+    argv, changes, kind = joined(argv), [], "study" if "study" in defined else "config"
+    names = [name for name in defined if name not in FLAGS or isinstance(FLAGS[name].default, list | None)]
     if empty := next((a for a in argv if a in [f"--{name}=" for name in ("config", "study", *names)]), None):
         raise UserError(f'{empty} names nothing: write what it is after the "=", or leave the flag out.')
     if kind == "study":
         changes = [argument for argument in argv if argument.startswith("--config.")]
         argv = [argument for argument in argv if argument not in changes]
-    if "config" not in _own and kind == "config" and (file := _value(argv, "config")):
+    if "config" not in defined and kind == "config" and (file := _value(argv, "config")):
         raise UserError(
             f"--config={file}: this command takes the config of the run in --workdir; change a key of it by "
             "--config.KEY=VALUE."
@@ -324,7 +324,7 @@ def _config(argv: list[str], default: str) -> tuple[ConfigDict, list[str]]:
     from experiment import config as configs
     from experiment.restore import saved_config
 
-    if "config" not in _own:  # a command that works on a trained run: its config is in the workdir
+    if "config" not in defined:  # a command that works on a trained run: its config is in the workdir
         if not (workdir := _value(argv, "workdir")):
             raise UserError("--workdir=FOLDER of a training run is needed, such as --workdir=runs/vit_digits")
         return saved_config(path(workdir)), argv
@@ -402,15 +402,15 @@ def _help(description: str, default_config: str) -> list[str]:
     from experiment import config_file
     from experiment.config import describe
 
-    kind, folder = ("study", "configs/studies") if "study" in _own else ("config", "configs")
+    kind, folder = ("study", "configs/studies") if "study" in defined else ("config", "configs")
     argv = [argument for argument in joined(sys.argv) if argument not in ("--help", "-h", "-help", "--helpfull")]
-    width = max(map(len, _own))
-    meanings = [_config_meaning if name == kind else (FLAGS[name].help or "").partition(";\n")[0] for name in _own]
-    rows = [f"  --{name:{width}} {meaning}" for name, meaning in zip(_own, meanings, strict=True)]
+    width = max(map(len, defined))
+    meanings = [_config_meaning if name == kind else (FLAGS[name].help or "").partition(";\n")[0] for name in defined]
+    rows = [f"  --{name:{width}} {meaning}" for name, meaning in zip(defined, meanings, strict=True)]
     parts = [description, "\n".join(["Flags:", *rows])]
-    parts += ["\n".join([f"{title}:", *(f"  {row}" for row in rows())]) for title, rows in _lists.items()]
+    parts += ["\n".join([f"{title}:", *(f"  {row}" for row in rows())]) for title, rows in listings.items()]
     files = []
-    for file in config_file.files(folder) if kind in _own else ():
+    for file in config_file.files(folder) if kind in defined else ():
         variants = "+".join(name.upper() for name in config_file.variants(file, folder, file))
         title = (config_file.ROOT / file).read_text().split('"""')[1].splitlines()[0]
         files.append(f"  {file + (variants and f'[:{variants}]'):48} {title}")
@@ -423,7 +423,7 @@ def _help(description: str, default_config: str) -> list[str]:
         every = {name: f"{v[0]} ... {v[-1]}" if isinstance(v, range) else ", ".join(v) for name, v in known.items()}
         lines = [f"  {name:10} {values}" for name, values in every.items()]
         parts.append("\n".join([f"Variants of {file}, joined by +:", *lines]))
-    if kind == "config" and ("config" in _own or _value(argv, "workdir")):
+    if kind == "config" and ("config" in defined or _value(argv, "workdir")):
         config, _ = _config(argv, default_config)
         title = _config_name or f"the run in {_value(argv, 'workdir')}"
         parts.append("\n".join([f"Keys of {title}, with their values:", *describe(config)]))

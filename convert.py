@@ -266,13 +266,13 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
                 "the positions are of no square image: say its shape with --config.data.image_size=HEIGHT and "
                 f"--config.data.image_width=WIDTH, of patches of {found.side} pixels."
             )
-        if not found.channels and config.data.kind == "images":
+        if not found.channels and "image_size" in config.data:
             raise UserError(
                 f"these weights are a {found.words}, which reads text: give a --config for its data, such as "
                 f"{', '.join(weights.configs_of(found.model['name']))}."
             )
         config.model = ConfigDict(found.model)
-        if found.classes == 1 and config.data.kind == "sentences":  # which it cannot tell from others
+        if found.classes == 1 and "numbers" in config.data:  # which it cannot tell from others
             config.data.numbers = True
             configs.choose(config, "task.name", "regress")
         configs.complete(config)

@@ -54,8 +54,8 @@ def plan(config: ConfigDict, name: str, workdir: Path, machine: Machine, say: Ca
     Raises:
       UserError: anything in the config that cannot be, on that machine or at all.
     """
-    config, notes = _compilable(config, machine)
-    run, build, data = _builder(config, workdir, machine)
+    config, notes = compilable(config, machine)
+    run, build, data = builder(config, workdir, machine)
     batch = programs.largest(run.pipeline.shapes)
     say(f"Compiling the step for {machine.name} ...")
     program = programs.compiled(run, machine, batch)
@@ -130,7 +130,7 @@ def parts(params: PyTree) -> dict[str, int]:
     return found
 
 
-def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[str]]:
+def compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[str]]:
     """The config as a mesh, and what there is to say of that: a pmap cannot be compiled ahead."""
     devices = lookup.call("config.parallel", parallel.make, config.parallel.to_dict(), devices=machine.devices)
     if not isinstance(devices, parallel.Pmap):
@@ -140,7 +140,7 @@ def _compilable(config: ConfigDict, machine: Machine) -> tuple[ConfigDict, list[
     return config, ["planned as a mesh of only data; pmap, which the run would use, keeps the same in memory"]
 
 
-def _builder(
+def builder(
     config: ConfigDict, workdir: Path, machine: Machine
 ) -> tuple[experiment.Run, Callable[[fit.Changes], experiment.Run], Part]:
     """The run, what builds it with changes to its config, and what is known of the data set. One that is here is

@@ -93,7 +93,7 @@ def _made(settings: Settings, cut: Cut, place: tf.Tensor, train: bool) -> dict[s
         crops = tf.ensure_shape(cut(draws, area, size), (None, *size, len(settings.mean)))
         flat = tf.reshape(draws, (-1, draws.shape[-1]))
         blur, invert = (tf.tile(tf.constant(x, tf.float32), [rows]) for x in zip(*chances, strict=True))
-        changed = _changed(crops, flat, views, blur, invert)
+        changed = augmented(crops, flat, views, blur, invert)
         whole = augment.normalise(255 * changed, settings.mean, settings.std)
         return tf.reshape(whole, (rows, each, *size, len(settings.mean)))
 
@@ -116,7 +116,7 @@ def _window(draws: tf.Tensor, area: Span, height: tf.Tensor | float, width: tf.T
     return draws[..., TOP] * (height - tall), draws[..., LEFT] * (width - wide), tall, wide
 
 
-def _changed(x: tf.Tensor, draws: tf.Tensor, views: Views, blur: tf.Tensor, invert: tf.Tensor) -> tf.Tensor:
+def augmented(x: tf.Tensor, draws: tf.Tensor, views: Views, blur: tf.Tensor, invert: tf.Tensor) -> tf.Tensor:
     """Crops float32 (m, height, width, C) in [0, 1] with other colours, blurred, inverted. draws: (m, numbers)."""
     u = tf.unstack(draws[:, :, None, None, None], axis=1)
     x = tf.where(u[FLIP] < views.flip, tf.reverse(x, axis=[2]), x)
@@ -126,7 +126,7 @@ def _changed(x: tf.Tensor, draws: tf.Tensor, views: Views, blur: tf.Tensor, inve
         x = tf.where(u[GREY] < views.grey, tf.broadcast_to(_grey(x), tf.shape(x)), x)
     if any(views.blur):
         width = views.blur_width[0] + u[WIDTH] * (views.blur_width[1] - views.blur_width[0])
-        x = tf.where(u[BLUR] < blur[:, None, None, None], _blurred(x, width[..., 0]), x)
+        x = tf.where(u[BLUR] < blur[:, None, None, None], blurred(x, width[..., 0]), x)
     if views.solarise:
         x = tf.where((u[INVERT] < invert[:, None, None, None]) & (x >= 0.5), 1 - x, x)
     return x
@@ -155,7 +155,7 @@ def _grey(x: tf.Tensor) -> tf.Tensor:
     return x if x.shape[-1] == 1 else tf.reduce_sum(x * tf.constant(LUMA), axis=-1, keepdims=True)
 
 
-def _blurred(x: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def blurred(x: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Filtered with a Gaussian, each with its own deviation, width (m, 1, 1); beyond an edge nothing has a weight."""
 
     def weights(length: int) -> tf.Tensor:

@@ -121,7 +121,7 @@ class Tokenizer:
         Raises:
           UserError: no text, or a size that these texts cannot have; it says which they can.
         """
-        sample = _sample(texts, SENTENCES)
+        sample = sampled(texts, SENTENCES)
         if not any(text.strip() for text in sample):
             raise UserError("there is no text to learn a tokenizer from.")
         if size <= EOS + 1:
@@ -204,7 +204,7 @@ def digest_of(model: bytes) -> str:
     return hashlib.sha256(model).hexdigest()[:16]
 
 
-def _sample(texts: Iterable[str], most: int) -> list[str]:
+def sampled(texts: Iterable[str], most: int) -> list[str]:
     """`most` of the texts, each as likely as the others. sentencepiece's own sample is another in every process."""
     chance, kept = random.Random(0), []
     for i, text in enumerate(texts):

@@ -154,7 +154,7 @@ NOTHING_ABSENT: Mapping[Path, str] = {}
 
 
 @cache
-def _absent() -> Mapping[Path, str]:
+def absent_here() -> Mapping[Path, str]:
     """What this machine lacks to compile for NVIDIA's GPUs, or its own GPUs to run."""
     x = jax.ShapeDtypeStruct((1, 8, 1, 8), jnp.bfloat16)
     try:
@@ -264,6 +264,6 @@ def choose(kernel: Kernel, case: Case) -> Path:
     if target is None:
         with compiled_for(jax.default_backend()):
             return choose(kernel, case)
-    absent = _absent() if target.platform == "cuda" else NOTHING_ABSENT
+    absent = absent_here() if target.platform == "cuda" else NOTHING_ABSENT
     target.chosen[case] = choice(kernel, case, target.platform, target.devices, absent)
     return "plain" if target.counted else target.chosen[case].path

@@ -77,10 +77,10 @@ class Model(nn.Module):
         counts = self.counts.value
         if train:
             key = self.make_rng("dropout")
-            kept, reach, drawn = self._draw(key, tokens, counts)
+            kept, reach, drawn = self.draw(key, tokens, counts)
             real &= kept
         else:
-            draw = partial(self._draw, counts=counts)
+            draw = partial(self.draw, counts=counts)
             _, _, drawn = jax.vmap(draw)(masking.keys(index, len(tokens)), tokens)
             reach = jnp.full(tokens.shape, self.window)
         offset = jnp.array([o for o in range(-self.window, self.window + 1) if o])
@@ -100,7 +100,7 @@ class Model(nn.Module):
         total = jnp.sum(table[tokens], axis=1, where=(tokens > EOS)[..., None])
         return total / jnp.maximum(jnp.linalg.norm(total, axis=-1, keepdims=True), 1e-9) @ table.T
 
-    def _draw(
+    def draw(
         self, key: jax.Array, tokens: Int[AnyArray, "*B S"], counts: Float[Array, " V"]
     ) -> tuple[Bool[Array, "*B S"], Int32[Array, "*B S"], Int32[Array, "*B S K"]]:
         """Which tokens are kept, how far each sees, and the negatives of each."""

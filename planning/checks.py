@@ -59,17 +59,17 @@ def versions() -> Versions:
         differ["python"] = TESTED_PYTHON
     needed = (ROOT / "requirements.txt").read_text()
     for name, pin, marker in re.findall(r"^([\w.-]+)==([\w.]+)(;?)", needed, re.MULTILINE):
-        version = _version(name)
+        version = installed_version(name)
         if version is None and marker:  # required on another platform
             continue
         installed[name] = version or "not installed"
         if version != pin:
             differ[name] = pin
-    installed |= {name: version for name in ALSO if (version := _version(name))}
+    installed |= {name: version for name in ALSO if (version := installed_version(name))}
     return {"tested": not differ, "installed": installed, "differ": differ}
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """The installed version; None if there is none."""
     try:
         return importlib.metadata.version(package)

@@ -50,11 +50,11 @@ def path(text: str | os.PathLike[str]) -> Path:
         raise UserError(f"{text}: there is no way to read {scheme[0]} here. Give a folder, gs://... or s3://...")
     if not text[scheme.end() :].strip("/"):
         raise UserError(f"{text} names no bucket: write {scheme[0]}BUCKET/FOLDER.")
-    _load(scheme[1], text)
+    load(scheme[1], text)
     return Bucket(text)
 
 
-def _load(scheme: str, text: str) -> None:
+def load(scheme: str, text: str) -> None:
     library = INSTALL[scheme].partition("==")[0]
     try:
         importlib.import_module(library)

@@ -65,7 +65,8 @@ class Task(tasks.Task):
     unit = "boxes"
 
     @cached_property
-    def _weights(self) -> Weights:
+    def weights(self) -> Weights:
+        """Of a matching's cost, and of the loss."""
         costs = (self.class_cost, self.l1_cost, self.giou_cost)
         parts = (self.class_weight, self.l1_weight, self.giou_weight)
         return Weights(*costs, *parts, self.no_object_weight, self.quality)
@@ -95,7 +96,7 @@ class Task(tasks.Task):
         truth = Truth(geometry.centred(batch["boxes"]), labels)
         mask = batch["mask"]
         weight = (jnp.maximum(truth.there.sum(1), 1) * mask).sum()
-        each = losses(found, truth, self._weights)
+        each = losses(found, truth, self.weights)
         if (queries := found.logits.shape[2]) < labels.shape[1]:
             each["beyond_queries"] = jnp.maximum(truth.there.sum(1) - queries, 0)
         return {name: ((value * mask).sum(), weight) for name, value in each.items()}

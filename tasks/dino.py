@@ -75,9 +75,9 @@ class Task(tasks.Task):
             "outputs, their centre and representations",
             *SHAPES,
         )
-        heat = self._of_teacher(apply.step, train)
+        heat = self.teacher_heat(apply.step, train)
         if self.centring == "sinkhorn":
-            teacher = _shared_out(told / heat, both, apply.gather)
+            teacher = shared_out(told / heat, both, apply.gather)
         else:
             teacher = jax.nn.softmax((told - centre) / heat)
         teacher = teacher.reshape(2, len(mask), -1)
@@ -110,7 +110,7 @@ class Task(tasks.Task):
         guards = {"mean_entropy": _entropy(shares / count), "feature_std": _deviation(first / count, square / count)}
         return sums | {name: (x * weight, weight) for name, x in guards.items()}
 
-    def _of_teacher(self, step: jax.Array | int, train: bool) -> jax.Array | float:
+    def teacher_heat(self, step: jax.Array | int, train: bool) -> jax.Array | float:
         """The teacher's temperature at a step."""
         if not (train and self.teacher_warmup):
             return self.teacher_temperature
@@ -146,7 +146,7 @@ class Task(tasks.Task):
         return Answer("\n".join(lines), {"prototypes": prototypes, "representation": feature})
 
 
-def _shared_out(
+def shared_out(
     logits: Float[Array, "B K"], mask: Float[Array, " B"], gather: Callable[[jax.Array], jax.Array]
 ) -> Float[Array, "B K"]:
     """Distributions over prototypes that share the whole batch equally, by Sinkhorn and Knopp's iteration.

@@ -87,7 +87,7 @@ class Diffusion:
     clip: float = 0.0
 
     @property
-    def _left(self) -> Float32[np.ndarray, " times"]:
+    def left(self) -> Float32[np.ndarray, " times"]:
         """a_t."""
         return np.cumprod(1 - betas(self.schedule).astype(np.float64)).astype(np.float32)
 
@@ -97,7 +97,7 @@ class Diffusion:
         """The squared error of the noise; with a learned variance also the variational bound in bits a pixel, whose
         gradient reaches only the variance."""
         time = jnp.minimum((TIMES * level).astype(jnp.int32), TIMES - 1)
-        left = along(jnp.asarray(self._left)[time], image)
+        left = along(jnp.asarray(self.left)[time], image)
         noisy = jnp.sqrt(left) * image + jnp.sqrt(1 - left) * noise
         found = model(noisy, time.astype(jnp.float32))
         if found.shape == image.shape:
@@ -116,7 +116,7 @@ class Diffusion:
           noise: as the model finds it.
           fraction: where the logarithm of the variance lies between its bounds, from -1 to 1.
         """
-        beta, left = betas(self.schedule), self._left
+        beta, left = betas(self.schedule), self.left
         before = np.append(1.0, left[:-1]).astype(np.float32)
         posterior = beta * (1 - before) / (1 - left)
         least = np.log(np.append(posterior[1], posterior[1:]))  # of the first, which is 0
@@ -144,7 +144,7 @@ class Diffusion:
     def sample(self, model: Model, noise: Float[Array, "B ..."], steps: int) -> Float[Array, "B ..."]:
         """DDIM (2010.02502, equation 12 with a sigma of 0), at times evenly apart."""
         times = np.linspace(TIMES - 1, 0, steps).round().astype(np.int32)
-        left = jnp.asarray(np.append(self._left[times], 1.0).astype(np.float32))
+        left = jnp.asarray(np.append(self.left[times], 1.0).astype(np.float32))
 
         def step(x: jax.Array, at: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             time, here, there = at

@@ -34,8 +34,8 @@ def command(*arguments: object, stdin: bytes = b"") -> Done:
         mock.patch.dict(os.environ),
         mock.patch.object(sys, "stdin", given),
         mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
-        mock.patch.object(commands, "_own", []),
-        mock.patch.object(commands, "_lists", {}),
+        mock.patch.object(commands, "defined", []),
+        mock.patch.object(commands, "listings", {}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

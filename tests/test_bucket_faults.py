@@ -63,7 +63,7 @@ class NoCredentialsError(Exception):
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[storage.Bucket]:
     """A bucket in memory."""
     monkeypatch.setattr(storage.Bucket, "store", Memory())
-    monkeypatch.setattr(storage, "_load", mock.Mock())
+    monkeypatch.setattr(storage, "load", mock.Mock())
     monkeypatch.setattr(lock, "SETTLED", 0.05)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield storage.Bucket("s3://bucket")
@@ -110,7 +110,7 @@ def test_a_lock_that_was_made_although_the_answer_was_lost_is_ours(bucket, monke
 def test_of_two_that_take_over_a_dead_ones_lock_one_gives_way(bucket, monkeypatch, left):
     """The other one has seen the dead one's lock as well, and removes ours."""
     path = bucket / "run" / lock.FILE
-    path.write_text(json.dumps({"pid": 0, "began": 1, "id": "dead"} | lock._place()))
+    path.write_text(json.dumps({"pid": 0, "began": 1, "id": "dead"} | lock.place()))
     owner = lock.Lock(bucket / "run")
     moments = iter([left])
 
@@ -118,12 +118,12 @@ def test_of_two_that_take_over_a_dead_ones_lock_one_gives_way(bucket, monkeypatc
         if seconds == lock.SETTLED and (happens := next(moments, None)):
             path.unlink()
             if happens == "another":
-                path.write_text(json.dumps(owner._owner | {"id": "another"}))
+                path.write_text(json.dumps(owner.owner | {"id": "another"}))
 
     monkeypatch.setattr(lock.time, "sleep", sleep)
     if left == "nothing":
         with owner:
-            assert lock.read(bucket / "run")["id"] == owner._owner["id"]
+            assert lock.read(bucket / "run")["id"] == owner.owner["id"]
         return
     with pytest.raises(UserError, match="is being trained by process"):
         owner.__enter__()
@@ -177,7 +177,7 @@ def test_a_step_without_a_manifest_counts_as_in_a_folder_and_an_unfinished_copy_
     ],
 )
 def test_an_outage_in_the_middle_of_a_run_is_no_mistake_of_the_user(bucket, monkeypatch, capsys, error, mend):
-    monkeypatch.setattr(commands, "_parse", lambda *_: [])
+    monkeypatch.setattr(commands, "parse", lambda *_: [])
     with (
         log.Log(bucket / "run", 0) as rows,
         mock.patch.object(bucket.store, "pipe_file", refusing(error)),

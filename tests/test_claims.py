@@ -129,12 +129,12 @@ def test_where_the_laws_of_the_loss_cross_is_said():
         for i, (name, (a, b)) in enumerate(laws.items())
         for j, n in enumerate((1e2, 3e2, 1e3, 3e3, 1e4, 3e4, 1e5))
     ]
-    assert "the loss of ViT is the lower from 3.2e+03 images on (95 %: 3.1e+03" in scaling._crossing(
+    assert "the loss of ViT is the lower from 3.2e+03 images on (95 %: 3.1e+03" in scaling.crossing(
         own, "ViT", "BiT ResNet"
     )  # the grid has steps of 3 %
     for row in own:
         row["test/nll"] += 0.5 * (row["model"] == "ViT")
-    assert "do not cross" in scaling._crossing(own, "ViT", "BiT ResNet")
+    assert "do not cross" in scaling.crossing(own, "ViT", "BiT ResNet")
 
 
 def test_the_verdicts_on_compute_compare_at_equal_accuracy_and_at_equal_compute():

@@ -107,7 +107,7 @@ def test_a_command_parses(typed, folder, configured, monkeypatch):
     parsed: list[list[str]] = []
 
     def run(main: object, description: str, config: str = "") -> None:
-        arguments = commands._parse(sys.argv, config)
+        arguments = commands.parse(sys.argv, config)
         if "config" in commands.FLAGS:
             config = commands.FLAGS.config
             of_data = config.get("recipe")  # the rest of its keys follows from the data

@@ -18,6 +18,7 @@ from PIL import Image
 
 import commands
 import experiment
+import lookup
 from errors import UserError
 from experiment import config as configs
 from experiment import init_from, open_keys, record, restore
@@ -42,6 +43,7 @@ ITEMS = {
     "masks": "a.png",
     "pairs": "1 2 3",
     "sentences": "good and bad",
+    "tags": "good and bad",
     "documents": "1 2",
     "masked": "1 [MASK] 3",
     "spans": "1 <extra_id_0>",
@@ -63,10 +65,18 @@ FIGURES = {
 
 EXPLORERS = {
     **dict.fromkeys(("vit", "hybrid", "distilled", "mae", "masked_patches", "segmenter", "dino"), "images"),
-    **dict.fromkeys(("classifier", "transformer", "seq2seq", "gpt", "t5", "bert"), "words"),
+    **dict.fromkeys(("classifier", "regressor", "transformer", "seq2seq", "gpt", "t5", "bert", "tagger"), "words"),
 }  # of the page, by family; the others have none
 FIRST = {FAMILIES[family]["task.name"]: family for family in reversed(FAMILIES)}.values()
-JUDGED = ("vit", "resnet", "vivit", "classifier", "transformer", "seq2seq")  # whose answers are right or wrong
+JUDGED = (
+    "vit",
+    "resnet",
+    "vivit",
+    "classifier",
+    "recurrent",
+    "transformer",
+    "seq2seq",
+)  # whose answers are right or wrong
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +121,14 @@ def done(*arguments: object) -> Done:
     ended = command(*arguments)
     assert ended.returncode == 0, ended.stderr
     return ended
+
+
+@pytest.mark.parametrize(
+    ("key", "package", "symbol"),
+    [("model.name", "models", "Model"), ("task.name", "tasks", "Task"), ("data.kind", "data.pipelines", "Pipeline")],
+)
+def test_every_model_task_and_kind_of_data_is_in_a_family(key, package, symbol):
+    assert {family[key] for family in FAMILIES.values()} == set(lookup.names(package, symbol))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -280,7 +298,7 @@ def test_convert_writes_published_names_or_says_that_there_are_none(runs, family
         assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("family", ["vit", "dit", "classifier", "transformer", "gpt", "bert", "t5"])
+@pytest.mark.parametrize("family", ["vit", "dit", "classifier", "tagger", "transformer", "gpt", "bert", "t5"])
 def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypatch):
     run = restore.parts(restore.saved_config(trained(runs, family)), trained(runs, family))
     head, _, after = conclusion(run, run.steps, {}, 1.0, []).partition("Next:\n")
@@ -293,7 +311,7 @@ def test_the_commands_that_a_run_ends_with_can_be_pasted(runs, family, monkeypat
     parsed: dict[str, list[str]] = {}
 
     def parse(main, description, config=""):
-        parsed[Path(sys.argv[0]).name] = commands._parse(sys.argv, config)
+        parsed[Path(sys.argv[0]).name] = commands.parse(sys.argv, config)
 
     monkeypatch.setattr(commands, "run", parse)
     for line in lines:

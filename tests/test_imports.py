@@ -1,6 +1,7 @@
 """Who may import whom (README's code map), read from the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ FACTS = {
     "models.paths",
     "models.sizes",
 }  # special ids, names of layers, published sizes: they import nothing
+OF_OTHERS = {"_replace", "_fields", "_generate_examples", "_relative_position_bucket"}  # tuples, TFDS, transformers
 MAY = {
     "configs": {"configs", "ml_collections", "models.sizes"},
     "models": {"models"} | FREE,
@@ -76,6 +78,32 @@ def test_weights_compute_with_numpy_alone():
 def test_nothing_but_doors_imports_the_analysis():
     for path in (p for room in ROOMS - {"analysis"} for p in (ROOT / room).rglob("*.py")):
         assert "analysis" not in imported(path), path
+
+
+def test_no_command_asks_which_kind_of_data_or_task_it_serves():
+    asking = [ROOT / f"{door}.py" for door in DOORS] + [ROOT / "experiment" / "scoring.py"]
+    for path in (*asking, *(ROOT / "analysis").rglob("*.py")):
+        assert not re.search(r"(data\.kind|task\.name|\[.kind.\]) *(==|!=|in\b)", path.read_text()), path
+
+
+def private(node: ast.AST) -> str:
+    """The name by which a line reaches into what is private; "" if it does not."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="self" | "cls")):
+            return ""
+        case ast.Attribute(attr=name):
+            return name if re.match("_[a-z]", name) else ""
+        case ast.ImportFrom(names=names):
+            return next((alias.name for alias in names if re.match("_[a-z]", alias.name)), "")
+        case ast.Call(args=[_, ast.Constant(value=str(name)), *_]):  # monkeypatch.setattr(module, "_name", ...)
+            return name if re.match("_[a-z]+$", name) else ""
+    return ""
+
+
+def test_tests_use_only_what_is_public():
+    for path in (ROOT / "tests").rglob("*.py"):
+        found = {name for node in ast.walk(ast.parse(path.read_text())) if (name := private(node))}
+        assert not found - OF_OTHERS, path
 
 
 def test_an_import_changes_no_environment_and_warns_of_nothing():

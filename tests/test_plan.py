@@ -220,11 +220,11 @@ def test_a_mesh_that_does_not_multiply_to_the_topology_is_an_error(machine, tmp_
 
 
 def test_pmap_is_planned_as_a_mesh(machine):
-    config, notes = plan._compilable(tiny(**{"parallel.mode": "pmap"}), machine)
+    config, notes = plan.compilable(tiny(**{"parallel.mode": "pmap"}), machine)
     assert config.parallel.mode == "mesh"
     assert "pmap" in notes[0]
     with pytest.raises(UserError, match="take mode=mesh"):
-        plan._compilable(tiny(**{"parallel.mode": "pmap", "parallel.fsdp": 2}), machine)
+        plan.compilable(tiny(**{"parallel.mode": "pmap", "parallel.fsdp": 2}), machine)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_images_that_are_not_here_are_planned_by_their_shapes(machine, tmp_path)
     config = configs.load("configs/vit_cifar10.py:debug")
     config.steps, config.epochs = 0, 3.0
     config.data.data_dir = str(tmp_path)
-    run, _, data = plan._builder(config, tmp_path, machine)
+    run, _, data = plan.builder(config, tmp_path, machine)
     assert not data["here"]
     assert "NOT HERE" in data["lines"][0]
     assert run.pipeline.sizes == {"outputs": 10}
@@ -300,7 +300,7 @@ def test_the_large_configs_of_every_kind_are_planned_without_their_data(machine,
 def test_sentences_that_are_not_here_are_planned_at_their_longest(machine, tmp_path):
     config = configs.load("configs/transformer_wmt14.py:base:debug")
     config.data.data_dir = str(tmp_path)
-    _, build, _ = plan._builder(config, tmp_path, machine)
+    _, build, _ = plan.builder(config, tmp_path, machine)
     run = build({"step.accumulate": 2})
     assert run.pipeline.sizes == {"outputs": 300, "source_vocabulary": None}
     rows = 512 // 64 // (8 * 2) or 1
@@ -332,7 +332,7 @@ def test_made_up_data_and_folders_are_looked_for(tmp_path):
 
 def test_libraries_of_other_versions_are_named(monkeypatch):
     installed = {name: version for name, version in checks.versions()["installed"].items() if name != "python"}
-    monkeypatch.setattr(checks, "_version", lambda name: "0.1" if name == "jax" else installed.get(name))
+    monkeypatch.setattr(checks, "installed_version", lambda name: "0.1" if name == "jax" else installed.get(name))
     versions = checks.versions()
     assert not versions["tested"]
     assert versions["installed"]["jax"] == "0.1"

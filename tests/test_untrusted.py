@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.builders.imagenet21k import _files
+from data.builders.imagenet21k import files_of
 from data.pipelines import ragged
 from data.sources.arrays import Source
 from errors import UserError
@@ -156,7 +156,7 @@ def test_a_tar_is_read_and_never_unpacked(tmp_path, monkeypatch):
             member.size = 3
             out.addfile(member, io.BytesIO(b"abc"))
     archive.seek(0)
-    assert [(path.name, file.read()) for path, file in _files(archive, "r|")] == [
+    assert [(path.name, file.read()) for path, file in files_of(archive, "r|")] == [
         ("outside.JPEG", b"abc"),
         ("absolute.JPEG", b"abc"),
         ("up.JPEG", b"abc"),

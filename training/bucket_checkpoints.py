@@ -111,7 +111,7 @@ class BucketCheckpoints(Checkpoints):
                 storage.upload(self._at(step) / name, self._bucket / str(step) / name)
             self._prune()
         except OSError as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def check(self) -> None:
         """See Checkpoints."""
@@ -125,6 +125,6 @@ class BucketCheckpoints(Checkpoints):
         try:
             self._copying.result()
         except OSError as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
         finally:
             self._copying = None

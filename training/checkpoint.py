@@ -221,7 +221,7 @@ class Checkpoints:
             if not self._manager.save(step, args=items):
                 raise RuntimeError(f"step {step} was not saved: a later one is there.")
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def rate(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds the metrics of an evaluation to a step, if it is saved and the best is kept. An older best one goes.
@@ -245,7 +245,7 @@ class Checkpoints:
             for old in (s for s in steps[: -self.keep_last] if s != self._best(steps)):
                 self._manager.delete(old)
         except OSError as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def check(self) -> None:
         """Raises what the save in the background has run into, without waiting for it; costs nothing in between."""
@@ -261,7 +261,7 @@ class Checkpoints:
             if self.primary and self._saving is not None:
                 manifest.complete(self._at(self._saving))
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
         finally:
             self._saving = None
 
@@ -278,7 +278,8 @@ class Checkpoints:
             self._opened.close()
             self._opened = None
 
-    def _explained(self, error: Exception) -> Exception:
+    def explained(self, error: Exception) -> Exception:
+        """An error for lack of space as one that says what is safe; others as they are."""
         text = str(error)
         if "No space left" not in text and "RESOURCE_EXHAUSTED" not in text and "Disk quota" not in text:
             return error

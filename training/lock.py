@@ -48,14 +48,14 @@ class Lock:
         self._made = False
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="lock", daemon=True)
-        self._owner = {**_place(), "pid": os.getpid(), "began": _began(os.getpid()), "id": uuid.uuid4().hex}
-        self._owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+        self.owner = {**place(), "pid": os.getpid(), "began": _began(os.getpid()), "id": uuid.uuid4().hex}
+        self.owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
 
     def __enter__(self) -> Self:
         try:
             if hosts.primary():
                 self._take()
-            self._meet(hosts.shared("owner", self._owner["id"]))
+            self._meet(hosts.shared("owner", self.owner["id"]))
             hosts.wait("owner")  # before anything else is written
         except OSError as error:
             reason = error.strerror or error
@@ -65,7 +65,7 @@ class Lock:
     def _take(self) -> None:
         self._made = not self._workdir.exists()
         self._workdir.mkdir(parents=True, exist_ok=True)
-        while not (self._created() and self._stays()):
+        while not (self.create() and self._stays()):
             if (other := read(self._workdir)) and _alive(self._workdir, other):
                 raise UserError(
                     f"{self._workdir} is being trained by process {other['pid']} on {other['host']} since "
@@ -86,11 +86,11 @@ class Lock:
                 )
             time.sleep(0.1)
 
-    def _created(self) -> bool:
+    def create(self) -> bool:
         """Creates the file, which succeeds for only one process."""
         try:
             with self._path.open("x") as file:
-                json.dump(self._owner, file)
+                json.dump(self.owner, file)
         except FileExistsError:
             return self._ours()  # where a service was asked again because its first answer was lost
         except OSError:
@@ -100,7 +100,7 @@ class Lock:
         return True
 
     def _ours(self) -> bool:
-        return read(self._workdir).get("id") == self._owner["id"]
+        return read(self._workdir).get("id") == self.owner["id"]
 
     def _stays(self) -> bool:
         """Whether it is still ours after a moment. In a bucket, a process that meant to remove a dead one's lock may
@@ -116,7 +116,7 @@ class Lock:
             if read(self._workdir) == dead:
                 self._path.unlink(missing_ok=True)
             return
-        aside = self._path.with_suffix(f".{self._owner['id']}")
+        aside = self._path.with_suffix(f".{self.owner['id']}")
         with contextlib.suppress(FileNotFoundError):
             self._path.rename(aside)
             taken = _parse(aside)
@@ -132,8 +132,8 @@ class Lock:
                 if self._ended.is_set():  # while it was read: what is there now is another's
                     return
                 if not found:  # removed by hand
-                    self._created()
-                elif found["id"] != self._owner["id"]:
+                    self.create()
+                elif found["id"] != self.owner["id"]:
                     self._lost(
                         f"process {found['pid']} on {found['host']} has taken over {self._workdir}, because this "
                         "process was stopped"
@@ -178,7 +178,7 @@ def _end(message: str) -> NoReturn:
 
 def _alive(workdir: Path, owner: Owner) -> bool:
     """Whether the owner's process lives."""
-    if all(owner.get(key) == value for key, value in _place().items()):
+    if all(owner.get(key) == value for key, value in place().items()):
         return _began(owner["pid"]) == owner["began"]
     owned = f"Process {owner['pid']} on {owner['host']} trains in {workdir}, or did"
     print(f"{owned}: waiting up to {SILENT:.0f} s for a sign of life.", flush=True)
@@ -196,7 +196,7 @@ def _beaten(workdir: Path) -> int | None:
     return storage.changed(workdir / FILE)
 
 
-def _place() -> Owner:
+def place() -> Owner:
     """Where pids mean the same: host, boot and, for containers, the namespace of pids."""
     place = {"host": socket.gethostname(), "boot": "", "pids": ""}
     with contextlib.suppress(OSError):

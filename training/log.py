@@ -59,7 +59,7 @@ class Log:
         plain = {name: float(np.float32(value)) for name, value in metrics.items()}
         row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in plain.items()}
         with self._explained():
-            _whole(self._file, json.dumps(row).encode() + b"\n")
+            write_whole(self._file, json.dumps(row).encode() + b"\n")
             self._events.write(step, plain)
 
     @contextlib.contextmanager
@@ -106,14 +106,14 @@ class Events:
         data = event_pb2.Event(wall_time=time.time(), **content).SerializeToString()
         size = struct.pack("<Q", len(data))
         checksums = [struct.pack("<I", masked_crc32c(part)) for part in (size, data)]
-        _whole(self._file, size + checksums[0] + data + checksums[1])
+        write_whole(self._file, size + checksums[0] + data + checksums[1])
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
 
-def _whole(file: io.RawIOBase, data: bytes) -> None:
+def write_whole(file: io.RawIOBase, data: bytes) -> None:
     """Writes to a file without a buffer, which may take a part only, such as what a full disk has room for."""
     while data:
         data = data[file.write(data) :]

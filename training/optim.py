@@ -136,7 +136,7 @@ def make(
             f"config.optim.schedule={settings.schedule!r} lowers the learning rate, which {name} does without: "
             "take --config.optim.schedule=constant"
         )
-    rate, strength = _schedule(settings, total_steps), _strength(settings, total_steps)
+    rate, strength = _schedule(settings, total_steps), decay_strength(settings, total_steps)
     try:
         return _built(settings, rate, strength, frozen, order, own), rate
     except (TypeError, ValueError) as error:  # optax's own checks
@@ -247,7 +247,7 @@ def _schedule(settings: Settings, total_steps: int) -> Schedule:
     return optax.join_schedules([start, after], [warmup])
 
 
-def _strength(settings: Settings, total_steps: int) -> float | Schedule:
+def decay_strength(settings: Settings, total_steps: int) -> float | Schedule:
     """Of the weight decay: a number, or what it is at each step."""
     begin, end = settings.weight_decay, settings.end_weight_decay
     if end is None or end == begin:

@@ -184,7 +184,7 @@ def _nearest_mesh(count: int, fsdp: int, tensor: int) -> str:
     return " ".join(f"--config.parallel.{axis}={size}" for axis, size in sizes.items())
 
 
-def _briefly(devices: Sequence[jax.Device]) -> dict[str, int] | None:
+def briefly(devices: Sequence[jax.Device]) -> dict[str, int] | None:
     """Options of the compiler for a program that runs once. Where jax is to optimise nothing, it does less already."""
     less = jax.config.values["jax_disable_most_optimizations"]
     return RUNS_ONCE if devices[0].platform == "cpu" and not less else None
@@ -267,7 +267,7 @@ class Mesh:
     def initialise(self, function: Callable[..., State], *inputs: PyTree) -> State:
         """The state that `function` computes; each device computes its part."""
         shardings = self._shardings(jax.eval_shape(function, *inputs))
-        return jax.jit(function, out_shardings=shardings, compiler_options=_briefly(self.devices))(*inputs)
+        return jax.jit(function, out_shardings=shardings, compiler_options=briefly(self.devices))(*inputs)
 
     def put_state(self, state: State) -> State:
         """A state from the host, one device or a checkpoint (laid out as `lay_out` says) -> on the devices."""
@@ -391,7 +391,7 @@ class Pmap:
 
     def initialise(self, function: Callable[..., State], *inputs: PyTree) -> State:
         """The state, computed once and copied to every device of this host."""
-        return self.put_state(jax.jit(function, compiler_options=_briefly(self.devices))(*inputs))
+        return self.put_state(jax.jit(function, compiler_options=briefly(self.devices))(*inputs))
 
     def put_state(self, state: State) -> State:
         """A state -> a copy on every device of this host."""

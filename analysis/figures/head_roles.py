@@ -61,14 +61,14 @@ def arrays(subject: Subject) -> Arrays:
                 one += part
             if (apart := syntax.distances(stack.tokens)) is not None:
                 trees.setdefault(stack.name, []).append(syntax.measured(stack.attention, apart, LONGEST + 1))
-    found: Arrays = {"sentences": np.array(len(rows))} | _followed(trees, len(rows))
+    found: Arrays = {"sentences": np.array(len(rows))} | followed(trees, len(rows))
     for name, (heads, count, uniform) in sums.items():
         found[f"{name}_heads"] = heads / np.maximum(count, 1)[:, None, None]
         found[f"{name}_uniform"] = uniform[:, 0, 0] / np.maximum(count, 1)
     return found
 
 
-def _followed(trees: dict[str, list[syntax.Sums]], texts: int) -> Arrays:
+def followed(trees: dict[str, list[syntax.Sums]], texts: int) -> Arrays:
     """The distances of each stack in the syntax trees of enough texts, or why there are none."""
     followed = {name: parts for name, parts in trees.items() if len(parts) >= PROGRAMS * texts}
     if not followed:
@@ -109,7 +109,7 @@ def is_delimiter(piece: str) -> bool:
     return special or not any(map(str.isalnum, piece))
 
 
-class _Grid(NamedTuple):
+class Grid(NamedTuple):
     """One measure of a stack's heads, as it is drawn."""
 
     title: str
@@ -120,7 +120,7 @@ class _Grid(NamedTuple):
 
 def draw(arrays: Arrays) -> Figure:
     """For each stack and measure a grid with a row for each layer and a column for each head."""
-    stacks = {name: _grids(arrays, name) for key in arrays if (name := key.removesuffix("_heads")) != key}
+    stacks = {name: grids_of(arrays, name) for key in arrays if (name := key.removesuffix("_heads")) != key}
     shapes = [grids[0].values.shape for grids in stacks.values()]
     width = COLUMNS * (max(0.42 * heads for _, heads in shapes) + 1.0)
     rows = [-(-len(grids) // COLUMNS) for grids in stacks.values()]
@@ -141,7 +141,7 @@ def draw(arrays: Arrays) -> Figure:
     return figure
 
 
-def _grids(arrays: Arrays, name: str) -> list[_Grid]:
+def grids_of(arrays: Arrays, name: str) -> list[Grid]:
     """What is drawn of a stack."""
     grids = []
     measures = zip(MEASURES.values(), arrays[f"{name}_heads"], arrays[f"{name}_uniform"], strict=True)
@@ -149,19 +149,19 @@ def _grids(arrays: Arrays, name: str) -> list[_Grid]:
         if not uniform:
             continue  # what no head can do: a decoder sees no next token
         most = 1 if number < SHARES else max(float(values.max()), float(uniform))
-        grids.append(_Grid(f"{meaning}\n(uniform: {uniform:.2f})", values, (0, most or 1)))
+        grids.append(Grid(f"{meaning}\n(uniform: {uniform:.2f})", values, (0, most or 1)))
     if f"{name}_syntax" in arrays:
         apart, by_position = (arrays[f"{name}_{key}"] for key in TREE)
         ratio = apart / np.maximum(by_position, 1e-9)
         most = max(float(np.abs(ratio - 1).max()), 0.1)
         grids += [
-            _Grid("distance in the syntax tree,\nedges", apart, (0, float(apart.max()) or 1)),
-            _Grid("the same over what position\nalone gives (< 1: by syntax)", ratio, (1 - most, 1 + most), "RdBu_r"),
+            Grid("distance in the syntax tree,\nedges", apart, (0, float(apart.max()) or 1)),
+            Grid("the same over what position\nalone gives (< 1: by syntax)", ratio, (1 - most, 1 + most), "RdBu_r"),
         ]
     return grids
 
 
-def _show(axis: Axes, grid: _Grid) -> None:
+def _show(axis: Axes, grid: Grid) -> None:
     """Draws a grid with its numbers."""
     depth, heads = grid.values.shape
     low, high = grid.range

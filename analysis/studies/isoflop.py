@@ -62,7 +62,7 @@ def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
     Args:
       loss: a column; less is better. Rows have a label `budget`.
     """
-    profiles = _profiles(rows, loss)
+    profiles = fit_profiles(rows, loss)
     picture = Figure(figsize=(10, 4), layout="constrained")
     (left, right) = picture.subplots(1, 2)
     for number, profile in enumerate(profiles):
@@ -83,7 +83,7 @@ def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
     numbers = {
         f"{p.budget:.0e}": {"parameters": p.best, "images": p.images, "loss": p.loss} for p in profiles if p.inside
     }
-    of_seeds = [profile for own in groups(rows, "seed").values() for profile in _profiles(own, loss)]
+    of_seeds = [profile for own in groups(rows, "seed").values() for profile in fit_profiles(own, loss)]
     known = [profile for profile in of_seeds if profile.inside and profile.budget < profiles[-1].budget]
     budgets = np.array([profile.budget for profile in known])
     for name, marker in (("best", "o"), ("images", "s")):
@@ -114,7 +114,8 @@ def draw(rows: Sequence[Row], *, loss: str) -> Drawn:
     return Drawn(picture, lines, numbers)
 
 
-def _profiles(rows: Sequence[Row], loss: str) -> list[Profile]:
+def fit_profiles(rows: Sequence[Row], loss: str) -> list[Profile]:
+    """The profile of each budget, the smallest first."""
     return [_profile(budget, own, loss) for budget, own in sorted(groups(rows, "budget").items())]
 
 

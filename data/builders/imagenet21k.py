@@ -65,7 +65,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
         if not path.exists():
             raise FileNotFoundError(f"There is no {path}. {' '.join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}")
         with _opened(path) as archive:
-            synsets = sorted(name.stem for name, _ in _files(archive, "r:*"))
+            synsets = sorted(name.stem for name, _ in files_of(archive, "r:*"))
         if len(synsets) != release.synsets:
             logging.warning("%s holds %d synsets, not the %d of the release.", path, len(synsets), release.synsets)
         self.info.features["label"].__init__(names=synsets)  # afresh: a number once declared would bind the names
@@ -73,8 +73,8 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, path: epath.Path) -> Iterator[Example]:
         with _opened(path) as archive:
-            for synset, images in _files(archive, "r|*"):
-                for name, image in _files(images, "r|"):
+            for synset, images in files_of(archive, "r|*"):
+                for name, image in files_of(images, "r|"):
                     yield name.name, {"image": image.read(), "label": synset.stem, "file_name": name.name}
 
 
@@ -101,7 +101,7 @@ class _Header(tarfile.TarInfo):
             raise
 
 
-def _files(archive: IO[bytes], mode: Literal["r:*", "r|*", "r|"]) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
+def files_of(archive: IO[bytes], mode: Literal["r:*", "r|*", "r|"]) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
     """The files of a tar by name, in its order; each is to be read, if at all, before the next is asked for."""
     with tarfile.open(fileobj=archive, mode=mode, tarinfo=_Header) as tar:
         for member in tar:

@@ -190,6 +190,11 @@ class Pipeline(Ragged[Tagged, Padded]):
         epoch = examples / self.batch_size if examples else None
         return Unread(sizes, self.spec, ragged.shapes(plan, self.spec), epoch, self.assumed)
 
+    def example(self) -> str:
+        """The first sentence of an evaluation split."""
+        words, _ = self.opened(self.eval_splits[0])[0]
+        return " ".join(words)
+
     def read(self, items: Sequence[str]) -> tuple[Batch, list[str]]:
         """Sentences, whose words are parted by white space, as one batch {"tokens": (n, S), "label": (n, S)}: the label
         is 0 where a word begins and −1 elsewhere."""

@@ -25,7 +25,7 @@ def documents(name: str, split: str, data_dir: str) -> list[str]:
     stem = split.split("[")[0]
     if stem not in SPLITS:
         raise UserError(f"Python's standard library has no split {stem!r}: {nearest(stem, SPLITS)}")
-    texts = [text for path in files(name) if twentieth(path) in SPLITS[stem] and (text := _text(path))]
+    texts = [text for path in files(name) if twentieth(path) in SPLITS[stem] and (text := source_text(path))]
     return cut_text(texts, split, f"Python's standard library, {name or 'all of it'}")
 
 
@@ -55,7 +55,7 @@ def _root() -> Path:
     return Path(sysconfig.get_paths()["stdlib"])
 
 
-def _text(path: str) -> str:
+def source_text(path: str) -> str:
     """A file's text; "" for the few that are written to be wrong."""
     try:
         with tokenize.open(_root() / path) as file:

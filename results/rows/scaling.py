@@ -31,7 +31,7 @@ def _gaps(rows: Rows, data: str, first: str, second: str) -> tuple[list[Mean], f
     )
 
 
-def _crossing(rows: Rows, first: str, second: str) -> str:
+def crossing(rows: Rows, first: str, second: str) -> str:
     """From how many images on the loss of one model is below that of another, by the power laws of both; in words."""
     own = {name: [row for row in rows if row["model"] == name] for name in (first, second)}
     laws = [
@@ -61,7 +61,7 @@ def judge_more_data(rows: Rows, data: str = "Fashion-MNIST", folder: str = "vit_
     gaps, line, words = _gaps(rows, data, "ViT", "BiT ResNet")
     closes = line.slope > line.error
     return Found(
-        f"{words}; {_crossing(rows, 'ViT', 'BiT ResNet')}",
+        f"{words}; {crossing(rows, 'ViT', 'BiT ResNet')}",
         verdict(above(NONE, gaps[0]) is above(gaps[-1], NONE) is Verdict.HOLDS, closes),
         "the gap closes and does not turn within this set" if closes and max(gaps)[0] < 0 else "",
         figure=f"results/{folder}/figures/gap.png",

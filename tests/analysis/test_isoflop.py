@@ -51,7 +51,10 @@ def test_the_interval_of_an_exponent_is_of_the_seeds():
     ]
     law = isoflop.draw(rows, loss="test/nll").numbers["exponent of parameters"]
     sizes = [
-        [profile.best for profile in isoflop._profiles([row for row in rows if row["seed"] == seed], "test/nll")[:-1]]
+        [
+            profile.best
+            for profile in isoflop.fit_profiles([row for row in rows if row["seed"] == seed], "test/nll")[:-1]
+        ]
         for seed in shifts
     ]
     fit = stats.linregress(np.log([BUDGETS[:-1]] * 3).ravel(), np.log(sizes).ravel())

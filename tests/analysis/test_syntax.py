@@ -90,12 +90,12 @@ def test_a_head_that_follows_syntax_stands_out_and_one_that_looks_by_position_do
 
 def test_texts_without_a_tree_are_said():
     left_out = "left out: {} of 5 texts are lines of Python, whose trees are known"
-    assert str(head_roles._followed({}, 5)["syntax"]) == left_out.format(0)
+    assert str(head_roles.followed({}, 5)["syntax"]) == left_out.format(0)
     sums = syntax.measured(np.ones((2, 3, 12, 12)), syntax.distances(PIECES), 14)
-    assert str(head_roles._followed({"decoder": [sums]}, 5)["syntax"]) == left_out.format(1)
-    found = head_roles._followed({"decoder": [sums] * 2}, 5)
+    assert str(head_roles.followed({"decoder": [sums]}, 5)["syntax"]) == left_out.format(1)
+    found = head_roles.followed({"decoder": [sums] * 2}, 5)
     assert found["decoder_syntax"].shape == found["decoder_syntax_by_position"].shape == (2, 3)
     measures = {"decoder_heads": np.ones((7, 2, 3)), "decoder_uniform": np.array([1, 0, 1, 1, 1, 1, 1])}
-    titles = [grid.title for grid in head_roles._grids(found | measures, "decoder")]
+    titles = [grid.title for grid in head_roles.grids_of(found | measures, "decoder")]
     assert len(titles) == 8
     assert not any(title.startswith("share on the next") for title in titles)

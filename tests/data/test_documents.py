@@ -295,7 +295,9 @@ def test_pythons_library_is_here_and_split_by_a_hash_of_names():
     assert [python.twentieth(p) for p in ("json/decoder.py", "textwrap.py", "email/message.py")] == [13, 16, 12]
     splits = {split: text.documents("python", "asyncio,email,json", split, "") for split in python.SPLITS}
     assert len(splits["train"]) > 10 * len(splits["validation"]) > 0
-    assert sum(map(len, splits.values())) == len([p for p in python.files("asyncio,email,json") if python._text(p)])
+    assert sum(map(len, splits.values())) == len(
+        [p for p in python.files("asyncio,email,json") if python.source_text(p)]
+    )
     with pytest.raises(UserError, match="has no split 'valid': did you mean 'validation'"):
         text.documents("python", "", "valid", "")
     with pytest.raises(UserError, match="has no 'jsom': did you mean 'json'"):

@@ -91,7 +91,7 @@ def test_parts_of_a_folder_share_its_classes_and_no_image(tmp_path):
     assert not files[0] & files[1]
     for source, each in zip(parts, (8, 2), strict=True):
         assert sources.classes(source) == ("cat", "dog", "owl")
-        assert np.bincount(source._labels).tolist() == [each] * 3
+        assert np.bincount(source.labels()).tolist() == [each] * 3
     make("folder", tmp_path, train_split="train[:80%]", eval_splits=("train[80%:]",)).check()
     wrong = {"train[:5": "no part of a split", "train[99:]": "reaches beyond", "train[3:3]": "is empty"}
     for split, message in wrong.items():

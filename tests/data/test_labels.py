@@ -1,5 +1,8 @@
 """What VTAB asks of sets without a label of their own, on examples written and read as TFDS does."""
 
+from types import SimpleNamespace
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -50,12 +53,15 @@ def dsprites(x: int, orientation: int) -> dict:
 
 
 def parsed(name: str, label: str, example: dict, tmp_path) -> dict:
-    """The example through a TFRecord's bytes and Source.parse."""
-    read = source.Source.__new__(source.Source)
-    read._builder, read.access = tfds.builder(name, data_dir=tmp_path), "records"
-    read._wanted, read.features = ("image", "label"), dict.fromkeys(("image", "label"))
-    features = read._builder.info.features
-    read._label = labels.find(label, dict(features), name)
+    """The example through a record's bytes and Source.parse, as of a set that is prepared."""
+    builder = tfds.builder(name, data_dir=tmp_path, file_format="array_record")
+    split = SimpleNamespace(name="train", num_examples=1)
+    with (
+        mock.patch.object(source, "prepared", return_value=builder),
+        mock.patch.object(source, "split_of", return_value=split),
+    ):
+        read = source.Source(name, "train", memory_limit_mb=0, wanted=("image", "label"), label=label)
+    features = builder.info.features
     return read.parse({"record": features.serialize_example(features.encode_example(example))})
 
 

@@ -171,10 +171,10 @@ def test_of_too_many_texts_a_sample_from_all_over_is_learned(monkeypatch):
     monkeypatch.setattr(tokenizer, "SENTENCES", 100)
     texts = [chr(ord("a") + i // 100) for i in range(1000)]  # 100 of a, then 100 of b, ...
     assert set(Tokenizer.train(texts, "char", 99).vocabulary[4:]) == {"▁", *"abcdefghij"}
-    shares = [len([t for t in tokenizer._sample(texts, 100) if t == letter]) for letter in "abcdefghij"]
+    shares = [len([t for t in tokenizer.sampled(texts, 100) if t == letter]) for letter in "abcdefghij"]
     assert sum(shares) == 100
     assert all(1 <= share <= 25 for share in shares)
-    assert tokenizer._sample(texts, 1000) == texts
+    assert tokenizer.sampled(texts, 1000) == texts
 
 
 def test_training_reads_once_writes_no_file_and_prints_nothing(tmp_path, monkeypatch, capfd):

@@ -116,15 +116,15 @@ def test_colours_blur_and_inversion():
     u = np.full((4, 14), 0.0, np.float32)
     off = Views(flip=0, jitter=0, grey=0, blur=(0, 0, 0), solarise=0)
     zero, one = tf.zeros(4), tf.ones(4)
-    np.testing.assert_array_equal(multi_crop._changed(x, tf.constant(u), off, zero, zero), x)
-    grey = multi_crop._changed(x, tf.constant(u), Views(flip=0, jitter=0, grey=1, blur=(0, 0, 0)), zero, zero).numpy()
+    np.testing.assert_array_equal(multi_crop.augmented(x, tf.constant(u), off, zero, zero), x)
+    grey = multi_crop.augmented(x, tf.constant(u), Views(flip=0, jitter=0, grey=1, blur=(0, 0, 0)), zero, zero).numpy()
     np.testing.assert_allclose(grey[..., 0], x.numpy() @ np.array([0.299, 0.587, 0.114]), atol=1e-5)
-    inverted = multi_crop._changed(x, tf.constant(u), Views(flip=0, jitter=0, grey=0, blur=(0, 0, 0)), zero, one)
+    inverted = multi_crop.augmented(x, tf.constant(u), Views(flip=0, jitter=0, grey=0, blur=(0, 0, 0)), zero, one)
     np.testing.assert_allclose(inverted, np.where(x >= 0.5, 1 - x, x), atol=1e-6)
-    blurred = multi_crop._blurred(x, tf.fill((4, 1, 1), 1.5)).numpy()
+    blurred = multi_crop.blurred(x, tf.fill((4, 1, 1), 1.5)).numpy()
     assert blurred.std() < 0.5 * x.numpy().std()
-    np.testing.assert_allclose(multi_crop._blurred(tf.ones_like(x), tf.fill((4, 1, 1), 1.5)), 1, atol=1e-5)
-    np.testing.assert_allclose(multi_crop._blurred(x, tf.fill((4, 1, 1), 0.01)), x, atol=1e-5)
+    np.testing.assert_allclose(multi_crop.blurred(tf.ones_like(x), tf.fill((4, 1, 1), 1.5)), 1, atol=1e-5)
+    np.testing.assert_allclose(multi_crop.blurred(x, tf.fill((4, 1, 1), 0.01)), x, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """What an evaluation would find at the end of the training is known at its start."""
 
-from types import SimpleNamespace
-
-import jax
 import numpy as np
 import pytest
 
@@ -10,10 +7,8 @@ import experiment
 from errors import UserError
 from experiment import config as configs
 from experiment import scoring
-from experiment.run import Run
 from tests.conftest import tiny
 from train import train
-from training import parallel
 
 
 @pytest.mark.parametrize(
@@ -62,11 +57,11 @@ def test_images_that_a_model_cannot_see_in_evaluation_are_known_before_the_first
     scoring.check(experiment.build(config, tmp_path / "run"))
 
 
-def test_examples_that_could_not_be_read_are_not_predicted():
-    devices = SimpleNamespace(put=lambda batch: batch, fetch_rows=jax.device_get)
-    task = SimpleNamespace(predict=lambda apply, batch, key: {"x": batch["x"]})
-    run = SimpleNamespace(seed=0, model=None, task=task, devices=devices)
-    run._predict = lambda variables, batch: Run._rows(run, variables, batch, parallel.WHOLE)
-    index, mask = np.array([0, 1, 2, -1]), np.array([1.0, 0, 1, 0])
-    batches = [{"x": np.arange(4), "index": index, "mask": mask}, {"x": index, "index": index + 4, "mask": 0 * mask}]
-    assert [rows["x"].tolist() for rows in Run.predict(run, {}, batches)] == [[0, 2]]
+def test_examples_that_could_not_be_read_are_not_predicted(tmp_path):
+    run = experiment.build(tiny(**{"data.eval_batch_size": 8}), tmp_path / "run")
+    whole = next(run.pipeline.eval_batches("test"))
+    some = whole | {"index": np.arange(8) - 8 * (np.arange(8) == 7), "mask": np.float32([1, 0, 1, 1, 1, 0, 1, 0])}
+    none = whole | {"index": np.arange(8, 16), "mask": np.zeros(8, np.float32)}
+    rows = list(run.predict(run.initialise().variables, [some, none]))
+    assert [batch["index"].tolist() for batch in rows] == [[0, 2, 3, 4, 6]]
+    np.testing.assert_array_equal(rows[0]["label"], whole["label"][[0, 2, 3, 4, 6]])

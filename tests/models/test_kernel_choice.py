@@ -112,7 +112,7 @@ def test_a_machine_without_cudnn_takes_the_next():
 def test_a_gpu_older_than_ampere_takes_the_next(capability, chosen, monkeypatch):
     monkeypatch.setattr(jax.nn, "dot_product_attention", lambda query, *_, **__: query)  # cuDNN is there
     monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform="gpu", compute_capability=capability)])
-    monkeypatch.setattr(kernel_choice, "_absent", kernel_choice._absent.__wrapped__)
+    monkeypatch.setattr(kernel_choice, "absent_here", kernel_choice.absent_here.__wrapped__)
     with compiled_for("gpu") as target:
         assert kernel_choice.choose("auto", SHORT) == chosen
     (line,) = target.describe()

@@ -57,7 +57,7 @@ def test_negatives_are_drawn_by_frequency_to_three_quarters_and_frequent_words_a
     model, many = skip_gram(negatives=200, subsample=0.04), np.tile(TOKENS[:2], (200, 1))
     key = jax.random.key(1)
     bound = model.bind(variables)
-    kept, reach, drawn = bound._draw(key, jnp.asarray(many), jnp.asarray(variables["counts"]["words"]))
+    kept, reach, drawn = bound.draw(key, jnp.asarray(many), jnp.asarray(variables["counts"]["words"]))
     expected = np.arange(V) ** 0.75
     found = np.bincount(np.asarray(drawn).ravel(), minlength=V) / drawn.size
     np.testing.assert_allclose(found, expected / expected.sum(), atol=5e-3)

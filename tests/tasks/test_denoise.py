@@ -27,7 +27,7 @@ def perfect(path):
         return of_noise - of_image
 
     def diffusion(x, time):
-        left = noise.along(jnp.asarray(path._left)[time.astype(int)], x)
+        left = noise.along(jnp.asarray(path.left)[time.astype(int)], x)
         return jnp.sqrt(1 - left) / (left * DEVIATION**2 + 1 - left) * (x - jnp.sqrt(left) * MEAN)
 
     return flow if isinstance(path, noise.Flow) else diffusion
@@ -63,7 +63,7 @@ def test_the_loss_is_the_squared_error_of_what_is_to_be_learned(path):
 
 def test_schedules_end_in_noise():
     for schedule in ("linear", "cosine"):
-        left = noise.Diffusion(schedule)._left
+        left = noise.Diffusion(schedule).left
         assert (np.diff(left) < 0).all()
         assert left[0] > 0.999
         assert left[-1] < 1e-4

@@ -127,7 +127,7 @@ def test_padding_and_ignored_boxes_weigh_nothing():
 @pytest.mark.parametrize("queries", [Q, 3])  # 3: more boxes than queries
 def test_matching_is_scipys(queries):
     found, truth, labels = example(False, queries)
-    weights = Task()._weights
+    weights = Task().weights
     wanted = Truth(jnp.asarray(centred(np.asarray(truth))), labels)
     query = np.asarray(jax.jit(lambda: matching(found.logits[0], found.boxes[0], wanted, False, weights))())
     assert (query[np.asarray(labels) < 0] == queries).all()

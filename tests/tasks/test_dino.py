@@ -9,7 +9,7 @@ import pytest
 
 from errors import UserError
 from models import dino
-from tasks.dino import Task, _shared_out
+from tasks.dino import Task, shared_out
 from training import optim, step
 from training.parallel import Mesh, Pmap
 
@@ -94,14 +94,14 @@ def test_guards_tell_a_collapse_onto_one_prototype_and_onto_one_point():
 
 def test_the_teachers_temperature_grows_and_an_evaluation_has_the_last_one():
     task = Task(teacher_start=0.02, teacher_temperature=0.06, teacher_warmup=100)
-    assert [float(task._of_teacher(at, True)) for at in (0, 50, 100, 500)] == pytest.approx([0.02, 0.04, 0.06, 0.06])
-    assert task._of_teacher(0, False) == 0.06
+    assert [float(task.teacher_heat(at, True)) for at in (0, 50, 100, 500)] == pytest.approx([0.02, 0.04, 0.06, 0.06])
+    assert task.teacher_heat(0, False) == 0.06
 
 
 def test_sinkhorn_gives_every_prototype_as_much():
     logits = jnp.asarray(np.random.default_rng(0).normal([3, 0, 0, 0], size=(64, 4)), jnp.float32)
     mask = jnp.arange(64) < 60
-    shares = _shared_out(logits, mask.astype(jnp.float32), lambda x: x)
+    shares = shared_out(logits, mask.astype(jnp.float32), lambda x: x)
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
     assert np.ptp(shares[:60].mean(0)) < 0.02 < np.ptp(jax.nn.softmax(logits)[:60].mean(0))
 
@@ -168,9 +168,9 @@ def test_the_average_rises_to_the_end():
 
 
 def test_weight_decay_rises_by_a_cosine():
-    schedule = optim._strength(optim.Settings(weight_decay=0.04, end_weight_decay=0.4), 100)
+    schedule = optim.decay_strength(optim.Settings(weight_decay=0.04, end_weight_decay=0.4), 100)
     assert [float(schedule(at)) for at in (0, 50, 100, 200)] == pytest.approx([0.04, 0.22, 0.4, 0.4])
-    assert optim._strength(optim.Settings(weight_decay=0.1), 100) == 0.1
+    assert optim.decay_strength(optim.Settings(weight_decay=0.1), 100) == 0.1
     made, _ = optim.make(name="adamw", learning_rate=1.0, schedule="constant", total_steps=2, weight_decay=0.0,
                          end_weight_decay=0.5, clip_norm=0.0)  # fmt: skip
     params = {"a": {"kernel": jnp.full((2, 2), 2.0)}}

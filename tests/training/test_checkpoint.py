@@ -104,9 +104,9 @@ def test_a_disk_that_fills_while_saving_says_what_is_safe(tmp_path):
     save(tmp_path, {1: None})
     checkpoints = checkpoint.Checkpoints(tmp_path)
     full = OSError(28, "No space left on device")
-    assert "step 1 is safe. Free some and run the same command again" in str(checkpoints._explained(full))
+    assert "step 1 is safe. Free some and run the same command again" in str(checkpoints.explained(full))
     other = OSError(5, "Input/output error")
-    assert checkpoints._explained(other) is other
+    assert checkpoints.explained(other) is other
 
 
 def test_a_full_disk_is_known_before_the_next_save(tmp_path, monkeypatch):

@@ -77,7 +77,7 @@ def test_an_owner_on_another_machine_lives_while_its_heart_beats(tmp_path, place
 
 
 def test_a_heartbeat_that_comes_while_the_lock_is_given_up_makes_no_other(tmp_path, monkeypatch):
-    made, beating, done = Lock._created, threading.Event(), threading.Event()
+    made, beating, done = Lock.create, threading.Event(), threading.Event()
 
     def late(self: Lock) -> bool:
         """The heartbeat finds no file and makes it, slowly."""
@@ -90,7 +90,7 @@ def test_a_heartbeat_that_comes_while_the_lock_is_given_up_makes_no_other(tmp_pa
             done.set()
         return found
 
-    monkeypatch.setattr(Lock, "_created", late)
+    monkeypatch.setattr(Lock, "create", late)
     with Lock(tmp_path):
         (tmp_path / lock.FILE).unlink()
         assert beating.wait(10)

@@ -139,7 +139,7 @@ def test_a_log_that_cannot_be_written_is_one_line_at_once(tmp_path, monkeypatch)
 
     with log.Log(tmp_path, 0) as writer:
         writer.write(10, {"train/loss": 0.5})
-        monkeypatch.setattr(log, "_whole", full)
+        monkeypatch.setattr(log, "write_whole", full)
         with pytest.raises(DiskFull, match=r"cannot write metrics to .*: No space left on device. Free some space"):
             writer.write(20, {"train/loss": 0.5})
     assert [row["step"] for row in log.read(tmp_path)] == [10]

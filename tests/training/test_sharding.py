@@ -311,10 +311,10 @@ def test_an_initialisation_compiled_with_less_effort_has_the_same_bits():
     def initial() -> list[jax.Array]:
         return [draw(jax.random.key(i), (33, 65)) for i, draw in enumerate((*kinds, draws.orthogonal()))]
 
-    assert parallel._briefly(ALL) is None  # the tests optimise nothing
+    assert parallel.briefly(ALL) is None  # the tests optimise nothing
     jax.config.update("jax_disable_most_optimizations", False)
     try:
-        assert parallel._briefly(ALL) == parallel.RUNS_ONCE
+        assert parallel.briefly(ALL) == parallel.RUNS_ONCE
         whole, briefly = jax.jit(initial)(), Mesh(ALL[:1], 1).initialise(initial)
     finally:
         jax.config.update("jax_disable_most_optimizations", True)
