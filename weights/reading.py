@@ -18,7 +18,7 @@ from weights.trees import Leaf, Leaves, Tree, flat, layers, nested
 ROUNDING = 4e-3  # of numbers up to 1 in bfloat16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weights:
     """What a file holds.
 
@@ -59,6 +59,9 @@ class Weights:
     data: Settings
     left_out: dict[str, str]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.words} by the names of {self.scheme}, {self.classes or 'no'} classes>"
 
 
 def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | None = None) -> Weights:
