@@ -284,8 +284,9 @@ def config_of(found: weights.Weights, config: ConfigDict, given: bool, source: P
                 config.data.image_width = found.grid[1] * found.side
         said = {key: value for key, value in found.data.items() if key in config.data}
         config.data.update({key: value for key, value in said.items() if not _given(f"config.data.{key}")})
-        if found.channels and len(config.data.mean) != found.channels:
-            config.data.update(mean=(0.5,) * found.channels, std=(0.5,) * found.channels)
+        for key in ("mean", "std") if found.channels else ():
+            if len(config.data[key]) != found.channels and not _given(f"config.data.{key}"):
+                config.data[key] = (0.5,) * found.channels
     elif config.model.name != found.model["name"]:
         raise UserError(f"the config's model is a {config.model.name}, and the file holds a {found.words}.")
     else:

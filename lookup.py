@@ -93,8 +93,9 @@ def _modules(package: str) -> list[str]:
 
 
 def _defines(package: str, name: str, symbol: str) -> bool:
-    path = Path(importlib.import_module(package).__path__[0], f"{name}.py")
-    return path.exists() and bool(re.search(rf"^(class|def) {symbol}\b", path.read_text(), re.MULTILINE))
+    found = [Path(folder, f"{name}.py") for folder in importlib.import_module(package).__path__]
+    text = next((path.read_text() for path in found if path.exists()), "")
+    return bool(re.search(rf"^(class|def) {symbol}\b", text, re.MULTILINE))
 
 
 def keys(function: Reader, without: tuple[str, ...] = ()) -> dict[str, Key]:

@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{folder} is a file: name a folder for the pictures, --out=FOLDER.")
     count, refused = 0, 0
     rows: list[table.Row] = []
-    asked: set[str] = set()  # files that no picture may replace
+    asked = set(map(os.path.realpath, arguments))  # files and folders in which no picture may replace one
     for batch in batches(items, 1 if flags.stream else ROWS[-1]):
         readable, data = read(run, batch, flags.json)
         asked.update(map(os.path.realpath, readable))
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
                 rows.append(table.Row(shown(item), run.pipeline.truth(item), answer))
             else:
                 path = folder / f"{count}.png"
-                if answer.picture is not None and os.path.realpath(path) in asked:
+                if answer.picture is not None and path.exists() and asked & {*map(os.path.realpath, (path, folder))}:
                     raise UserError(f"{path} is to be read, and would be overwritten: choose another --out=FOLDER.")
                 show(shown(item), answer, flags.json, path, printed)
             count += 1

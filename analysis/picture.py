@@ -91,7 +91,7 @@ def save(figure: Figure, arrays: Mapping[str, np.ndarray], path: Path) -> None:
         with storage.written(path.with_suffix(".npz")) as here:
             np.savez(here, **arrays)  # type: ignore[arg-type]
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from None
+        raise UserError(f"cannot write {path}: {_why(error, path)}.") from None
 
 
 def write(picture: Float[np.ndarray, "height width 3"], path: Path) -> None:
@@ -107,7 +107,7 @@ def write(picture: Float[np.ndarray, "height width 3"], path: Path) -> None:
         with storage.written(path) as here:
             Image.fromarray(pixels).save(here)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from None
+        raise UserError(f"cannot write {path}: {_why(error, path)}.") from None
 
 
 def show(axes: Axes, image: Float[np.ndarray, "height width channels"]) -> None:
@@ -150,3 +150,8 @@ def show_map(axes: Axes, weights: Float[np.ndarray, "R C"], image: tuple[int, ..
     shown = axes.imshow(weights, extent=extent, vmin=0, cmap="inferno", **look)
     bare(axes)
     return shown
+
+
+def _why(error: OSError, path: Path) -> str:
+    """What the system says, or that a file stands where the folder should be."""
+    return f"{path.parent} is no folder" if isinstance(error, FileExistsError) else str(error.strerror)

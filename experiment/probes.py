@@ -23,7 +23,7 @@ ALONE = re.compile(r"(?P<part>cross_attention)/0")  # of a model with one layer 
 CLASS = "[class]"  # a token that a model adds before those of a sentence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attention:
     """How a model attended to one example. Rows of weights are queries and sum to 1.
 
@@ -38,6 +38,10 @@ class Attention:
     maps: dict[str, Float[np.ndarray, "L H Q K"]]
     tokens: dict[str, list[str]] = field(default_factory=dict)
     grid: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {weights.shape}" for name, weights in self.maps.items())
+        return f"<attention (layers, heads, queries, keys): {shapes}>"
 
     def over_patches(self, name: str = "encoder") -> Float[np.ndarray, "L H Q R C"]:
         """A map with its keys as rows and columns of patches, without those that are not patches.

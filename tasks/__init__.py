@@ -99,7 +99,7 @@ class Answer:
 
     text: str
     data: dict[str, object] = field(default_factory=dict)
-    picture: np.ndarray | None = None
+    picture: np.ndarray | None = field(default=None, repr=False)
     choice: str = ""
     file: Callable[[str], dict[str, object]] | None = None
 

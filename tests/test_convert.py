@@ -10,6 +10,7 @@ import pytest
 
 import convert
 import experiment
+import models
 import weights
 from errors import UserError
 from experiment import config as configs
@@ -76,6 +77,25 @@ def test_the_run_becomes_the_file_again(published, converted, tmp_path):
     params, model, run = convert.of_run(converted, "last", 1)
     convert.export(params, model, run, tmp_path / "again.safetensors", None)
     assert contents(tmp_path / "again.safetensors") == contents(published)
+
+
+def test_of_grey_images_the_std_of_the_command_line_is_kept(tmp_path, monkeypatch):
+    params, model = drawn_grey()
+    weights.write(tmp_path / "a.npz", params, "google", model)
+    monkeypatch.setattr("sys.argv", ["convert.py", "--config.data.std=(0.3,)"])
+    config = configs.load("configs/vit_imagenet.py", {"data.std": (0.3,)})
+    data = convert.config_of(weights.read(tmp_path / "a.npz"), config, False, tmp_path).data
+    assert (data.mean, data.std) == ((0.5,), (0.3,))
+
+
+def drawn_grey():
+    """Flat parameters of a tiny ViT of grey images, and its config.model."""
+    size = dict(width=8, depth=1, mlp_dim=8, heads=2, patch=4)
+    model = models.build("vit", 5, **size)
+    image = np.zeros((1, 12, 12, 1), np.float32)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))["params"]
+    flat = {name: np.zeros(leaf.shape, np.float32) for name, leaf in weights.flat(shapes).items()}
+    return flat, {field: getattr(model, field) for field in model.__dataclass_fields__} | {"name": "vit"}
 
 
 def test_scanned_and_in_another_configs_words(published, tmp_path):

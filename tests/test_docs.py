@@ -14,6 +14,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import commands
+import experiment
+import models
+import tasks
+from data import sources
 from experiment import config as configs
 from experiment import record
 from tests import commandline
@@ -146,6 +150,35 @@ def test_the_examples_of_linen_and_nnx_run(folder, monkeypatch):
     assert len(blocks) == 5
     (folder / "typed.py").write_text("\n".join(blocks))  # one after another, as a reader types them
     runpy.run_path(str(folder / "typed.py"))
+
+
+def test_the_example_of_the_guide_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "guide.md").read_text(), re.DOTALL)
+    (tmp_path / "typed.py").write_text(block)
+    found = runpy.run_path(str(tmp_path / "typed.py"))
+    assert found["run"].step == found["config"].steps == configs.load("configs/vit_digits.py:debug").steps + 2
+    assert found["logits"].shape == (10, 10)
+
+
+def test_what_the_page_on_adding_has_can_be_trained_and_used(tmp_path, monkeypatch):
+    """Each file where its first line says, and the command as it is written."""
+    text = (ROOT / "docs" / "adding.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        path = tmp_path / block.splitlines()[0].removeprefix("# ")
+        path.parent.mkdir(parents=True)
+        path.write_text(block)
+    for package in (models, tasks, sources):
+        folder = tmp_path / package.__name__.replace(".", "/")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    monkeypatch.chdir(tmp_path)
+    (line,) = (line for line in text.splitlines() if line.startswith(".venv/bin/python train.py"))
+    done = commandline.command(*shlex.split(line)[1:], "--workdir=run", "--config.evaluation.page=False")
+    assert done.returncode == 0, done.stderr
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save("a.png")
+    done = commandline.command("predict.py", "--workdir=run", "a.png")
+    assert (done.returncode, "disc" in done.stdout) == (0, True), done.stderr
+    assert experiment.load("run").features("a.png").shape[0] == 1
 
 
 def test_no_flag_that_is_proposed_ends_in_a_full_stop():

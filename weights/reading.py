@@ -19,7 +19,7 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 ROUNDING = 4e-3  # of numbers up to 1 in bfloat16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weights:
     """What a file holds.
 
@@ -60,6 +60,9 @@ class Weights:
     data: Settings
     left_out: dict[str, str]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.words} by the names of {self.scheme}, {self.classes or 'no'} classes>"
 
 
 def read(path: Path | str, heads: int | None = None, grid: tuple[int, int] | None = None) -> Weights:

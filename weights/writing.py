@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, nearest
+from models.sinusoids import sinusoid_1d, sinusoid_2d
 from weights import beside, files
 from weights.moves import Move, first, letters, moves, vocabulary
 from weights.ours import Settings
@@ -96,6 +97,9 @@ def write_folder(
     return found.moves
 
 
+TOKENS = ("token", "distillation_token")  # that a ViT puts before its patches
+
+
 class _Theirs(NamedTuple):
     table: Table
     leaves: Leaves
@@ -110,6 +114,7 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
     if scheme not in SCHEMES:
         raise UserError(f"there is no scheme {scheme!r}: {nearest(scheme, SCHEMES)}")
     leaves = {name: np.asarray(leaf) for name, leaf in flat(unstacked(params)).items()}
+    leaves |= (sines := _sines(leaves, model))
     tables = [t for t in TABLES if t.scheme == scheme]
     others = {t.family.name for t in tables} - {"", model.get("name")}
     table = min(
@@ -155,7 +160,19 @@ def _theirs(params: Mapping[str, Leaf], scheme: str, model: Settings, order: np.
         for key, usual in table.settings.items()
         if model[key] != usual
     ]
+    notes += [f"config.model.positions={model['positions']!r} became an array, as it is learned there"] if sines else []
     return _Theirs(table, leaves, arrays, sizes | table.layers(places), moves(places, arrays, leaves), notes)
+
+
+def _sines(leaves: Mapping[str, np.ndarray], model: Settings) -> Leaves:
+    """The positions that a ViT adds without learning them, as the array that other projects learn; none of others."""
+    kind, grid = model.get("positions"), model.get("grid")
+    if model.get("name") != "vit" or kind not in ("sinusoid_1d", "sinusoid_2d") or not grid:
+        return {}
+    width, (rows, columns) = len(leaves["embedding/bias"]), grid
+    fixed = sinusoid_2d(rows, columns, width) if kind == "sinusoid_2d" else sinusoid_1d(rows * columns, width)
+    extra = sum(leaves[name].shape[1] for name in TOKENS if name in leaves)  # whose positions are zero
+    return {"positions/embedding": np.pad(fixed, ((extra, 0), (0, 0)))[None]}
 
 
 def _lacks(table: Table, leaves: Leaves) -> tuple[int, int]:

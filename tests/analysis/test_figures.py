@@ -19,6 +19,7 @@ from analysis.figures import (
     sinusoids,
     token_layers,
 )
+from errors import UserError
 from models.sinusoids import sinusoid_2d
 
 RNG = np.random.default_rng(0)
@@ -159,6 +160,8 @@ def test_curves_of_two_runs_with_seconds_are_drawn_four_times(tmp_path):
     arrays = {f"{run}: {k}": c for run in "ab" for k, c in curves.curves(rows, ("loss", "accuracy")).items()}
     figure = curves.draw(arrays)
     picture.save(figure, arrays, tmp_path / "deep" / "curves.png")
+    with pytest.raises(UserError, match=r"curves.png is no folder\."):
+        picture.save(figure, arrays, tmp_path / "deep" / "curves.png" / "x.png")
     assert [a.get_xlabel() + "/" + a.get_ylabel() for a in figure.axes] == [
         "step/loss",
         "step/accuracy",

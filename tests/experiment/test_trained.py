@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 import experiment
+import tasks
+import weights
 from errors import UserError
 from experiment import items as of_user
 from tests.commandline import command
@@ -73,6 +75,15 @@ def test_predictions_are_those_of_the_model(digits):
     assert digits.step == 20
 
 
+def test_what_is_shown_of_an_object_is_a_line(digits, tmp_path):
+    seen = digits.attention(PIXELS[0])
+    assert repr(seen) == "<attention (layers, heads, queries, keys): encoder (2, 2, 5, 5)>"
+    assert "picture" not in repr(tasks.Answer("x", picture=PIXELS[0]))
+    weights.write(tmp_path / "vit.safetensors", digits.params, "timm", {**digits.config["model"], "grid": (2, 2)})
+    found = weights.read(tmp_path / "vit.safetensors")
+    assert repr(found).endswith("heads 2, patch 4) by the names of timm, 10 classes>")
+
+
 def test_features_and_attention_of_an_image(digits):
     features = digits.features(PIXELS[:3])
     batch, _ = digits.read(PIXELS[:3])
@@ -102,8 +113,8 @@ def test_sentences_are_translated_and_looked_at(dates):
         "decoder": (1, 2, read, read),
         "cross": (1, 2, read, source),
     }
-    for weights in seen.maps.values():  # nothing goes to padding, which is not shown
-        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    for rows in seen.maps.values():  # nothing goes to padding, which is not shown
+        np.testing.assert_allclose(rows.sum(-1), 1, atol=1e-5)
     np.testing.assert_allclose(dates.features(["1 2 3", "4"])[0], dates.features("1 2 3")[0], atol=1e-5)
 
 

@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import models
 import weights
 from errors import UserError
 from models import paths
@@ -90,6 +91,20 @@ def test_schemes_that_have_no_place_for_a_part_say_so(drawn, tmp_path):
     with pytest.raises(UserError, match="by google needs 'positions/embedding', which this model lacks"):
         weights.write(tmp_path / "a.npz", params, "google", model)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("head", ["gap", "token"])
+@pytest.mark.parametrize("positions", ["sinusoid_1d", "sinusoid_2d"])
+def test_positions_that_are_not_learned_are_written_as_an_array(drawn, tmp_path, head, positions):
+    params, model = drawn(head=head, positions=positions)
+    _, notes = weights.write(tmp_path / "vit.safetensors", params, "timm", model | {"grid": (3, 3)})
+    assert f"config.model.positions={positions!r} became an array, as it is learned there" in notes
+    found = weights.read(tmp_path / "vit.safetensors")
+    image = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32)
+    theirs = models.build(outputs=5, **found.model).apply({"params": found.params}, image, train=False)
+    sizes = {name: model[name] for name in ("width", "depth", "mlp_dim", "heads", "patch", "head", "positions")}
+    ours = models.build("vit", 5, **sizes).apply({"params": weights.nested(params)}, image, train=False)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
 
 
 def test_names_of_layers_are_those_of_the_models():
