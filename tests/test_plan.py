@@ -290,8 +290,8 @@ def test_the_large_configs_of_every_kind_are_planned_without_their_data(machine,
     config.data.data_dir = str(tmp_path)
     if file == "gpt2":  # as its docstring says
         config.data.tokenizer, config.data.vocabulary_size, config.data.batch_size = "bpe", 50_257, 8
-    config, _ = plan._compilable(config, machine)
-    run, _, data = plan._builder(config, tmp_path, machine)
+    config, _ = plan.compilable(config, machine)
+    run, _, data = plan.builder(config, tmp_path, machine)
     assert not data["here"]
     assert run.steps > 0
     assert outputs in (None, run.pipeline.sizes["outputs"])
