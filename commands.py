@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
+from types import TracebackType
 
 if sys.platform == "win32":  # which has no fcntl, and what is imported next asks for it
     print("error: this runs on Linux and macOS: on Windows, run it in WSL 2.", file=sys.stderr)
@@ -24,6 +25,7 @@ from errors import DiskFull, ServiceError, UserError, closest_keys, command, exp
 from lookup import Json
 
 FLAGS = flags.FLAGS
+STOPPED = "stopped by Ctrl-C."
 LONGEST_NAME = 255  # bytes, of a file or folder
 NO_LENGTH = ("", "0", "0.0", "None")  # of a run: a key as it is set on a command line
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
@@ -42,6 +44,7 @@ _config_name = ""  # "configs/vit_imagenet.py:B/16"; of a study likewise
 def begin() -> None:
     """Sets the environment of a command, before jax and TensorFlow are imported."""
     open_streams()
+    sys.excepthook = _uncaught
     # Compiled programs are kept between runs, so that the second start is quick.
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "attend", "xla")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -56,6 +59,14 @@ def begin() -> None:
     gc.set_threshold(50_000, 10, 10)  # tracing makes many objects, and the libraries' millions are looked through anew
     if os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(os.path.exists, ACCELERATORS)):
         keep_freed_memory()
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while libraries are imported has no traceback; `run` catches what comes later."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(STOPPED, file=sys.stderr, flush=True)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def open_streams() -> None:
@@ -168,6 +179,7 @@ def run(main: Callable[[list[str]], int | None], description: str, config: str =
         if "coordinator" in FLAGS:
             hosts.part()
     except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr, flush=True)
         status = 130
         fail(status, "Ctrl-C")
     except BrokenPipeError:  # who read the output, such as head, has seen enough
@@ -202,7 +214,7 @@ def script(main: Callable[..., int | None], description: str, **arguments: Json)
     except UserError as error:
         sys.exit(_mistake(error))
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C.", file=sys.stderr, flush=True)
+        print(STOPPED, file=sys.stderr, flush=True)
         sys.exit(130)
 
 

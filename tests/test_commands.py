@@ -354,6 +354,13 @@ def test_a_gpu_compiles_without_what_is_slow_unless_asked_otherwise(monkeypatch,
         assert os.environ["XLA_FLAGS"] == f"{second}false {first}true"
 
 
+@pytest.mark.parametrize(("where", "status"), [("stop()", -2), ("commands.parse = stop; commands.run(stop, '')", 130)])
+def test_ctrl_c_is_a_line_also_while_libraries_are_imported(where, status):
+    program = f"import commands\ncommands.begin()\ndef stop(*arguments): raise KeyboardInterrupt\n{where}"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "stopped by Ctrl-C.\n")
+
+
 def test_closed_standard_streams_are_empty_ones(monkeypatch):
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
