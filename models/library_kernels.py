@@ -105,4 +105,4 @@ def splash(
     out = jax.vmap(kernel)(query, key, value, segments)[:, :, :queries].swapaxes(1, 2)
     if not mask.more:
         return out
-    return _without_blind(out, Mask(mask.causal, (of_query, of_key)).rows(0, queries, keys))
+    return _without_blind(out, Mask(mask.causal, (of_query, of_key), None, mask.window).rows(0, queries, keys))

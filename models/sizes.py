@@ -19,6 +19,7 @@ RESNET_DEPTHS = {
     "152": (3, 8, 36, 3),
     "200": (3, 24, 36, 3),
 }
+AUXILIARY_WIDTH = 256  # of the convolution before the auxiliary logits of a UPerNet
 RESNET_WIDTH = 64  # of the root and of the first stage's bottleneck
 
 # Hybrids (2010.11929, section 3.1): the units in each stage of the ResNet, the side of the patches of its features, and

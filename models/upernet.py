@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from errors import UserError
 from lookup import Distinct, Rate, Size
-from models import residual
+from models import residual, sizes
 from models.arrays import AnyArray
 from models.encoder import Remat, layer_norm
 from models.kernel_choice import Kernel
@@ -23,7 +23,6 @@ from models.segmenter import enlarged
 from models.trunks import Strides, Trunk
 
 NORMAL = nn.initializers.normal(0.01)
-AUXILIARY_WIDTH = 256
 Norm = Literal["batch", "group", "layer", "frozen"]
 
 
@@ -44,8 +43,8 @@ class Model(nn.Module):
       logits: "interpolated" from those of the finest map, as published, or of all "pixels" of each of its places, which
         the last layer gives (1609.05158): for what is only a few pixels wide.
       dropout: before the last layer, of whole maps; and before the auxiliary one.
-      auxiliary: the stride of the map that has logits of its own in training, by one convolution of width
-        AUXILIARY_WIDTH: 16 as published with Swin (2103.14030); 0 for none. Prediction does not use it.
+      auxiliary: the stride of the map that has logits of its own in training, by one convolution: 16 as published with
+        Swin (2103.14030); 0 for none. Prediction does not use it.
       remat: what the backward pass of the trunk computes again: see Encoder of models/encoder.py.
       kernel: how attention is computed: see models/kernel_choice.py.
       dtype: of the computation; parameters and logits are float32.
@@ -107,7 +106,7 @@ class Model(nn.Module):
         logits = spread(x, side, image.shape[1:3]) if side > 1 else enlarged(x, image.shape[1:3])
         if not self.auxiliary or not (train or self.is_initializing()):
             return logits
-        x = conv(maps[sorted(self.strides).index(self.auxiliary)], 3, "auxiliary", AUXILIARY_WIDTH)
+        x = conv(maps[sorted(self.strides).index(self.auxiliary)], 3, "auxiliary", sizes.AUXILIARY_WIDTH)
         x = nn.Dense(self.outputs, kernel_init=NORMAL, dtype=dtype, name="auxiliary_head")(drop(x))
         return (logits, enlarged(x, image.shape[1:3])) if train else logits
 

@@ -92,11 +92,11 @@ def spent(workdir: Path, command: list[str]) -> Clock:
     before = Clock.read(workdir)
     if grid.progress(workdir) == 1 and same_config(workdir, command):
         return before
-    begun, used = time.perf_counter(), _processor()
+    begun, used = time.perf_counter(), processor_seconds()
     try:
         status = ended(command)
     finally:
-        minutes, processor = (time.perf_counter() - begun) / 60, (_processor() - used) / 60
+        minutes, processor = (time.perf_counter() - begun) / 60, (processor_seconds() - used) / 60
         clock = Clock(before.minutes + minutes, before.processor + processor)
         clock.write(workdir)
     if not status and grid.progress(workdir) < 1:  # a signal stopped it alone: train.py has saved
@@ -106,7 +106,7 @@ def spent(workdir: Path, command: list[str]) -> Clock:
     return clock
 
 
-def _processor() -> float:
+def processor_seconds() -> float:
     """Seconds of the processes that this one has run to their end."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

@@ -124,7 +124,7 @@ def test_a_second_start_keeps_the_minutes_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(trained.grid, "progress", lambda workdir: state["progress"])
     monkeypatch.setattr(trained, "same_config", lambda workdir, command: state["same"])
     monkeypatch.setattr(trained.time, "perf_counter", lambda: next(begun))
-    monkeypatch.setattr(trained, "_processor", iter(range(0, 600, 60)).__next__)  # a minute a start
+    monkeypatch.setattr(trained, "processor_seconds", iter(range(0, 600, 60)).__next__)  # a minute a start
 
     def ended(command: list[str]) -> int:
         state["progress"] = state["reached"]

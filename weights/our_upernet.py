@@ -7,7 +7,7 @@ the last map, T of all maps of the pyramid, A of the auxiliary head.
 from collections.abc import Mapping
 
 from errors import UserError
-from models import upernet
+from models.sizes import AUXILIARY_WIDTH
 from weights import our_swin
 from weights.ours import Described, Family, Indices, Settings, Shape, stages
 
@@ -38,10 +38,8 @@ def describe(sizes: Mapping[str, int], indices: Indices, parts: set[str]) -> Des
     """The model of these sizes by letter, indices and parts: see ours.Family."""
     if len(stages(indices)) != len(STRIDES):
         raise UserError(f"its Swin has {len(stages(indices))} stages, and only one of {len(STRIDES)} can be read.")
-    if sizes.get("A", upernet.AUXILIARY_WIDTH) != upernet.AUXILIARY_WIDTH:
-        raise UserError(
-            f"its auxiliary head is {sizes['A']} wide, and only one of {upernet.AUXILIARY_WIDTH} can be read."
-        )
+    if sizes.get("A", AUXILIARY_WIDTH) != AUXILIARY_WIDTH:
+        raise UserError(f"its auxiliary head is {sizes['A']} wide, and only one of {AUXILIARY_WIDTH} can be read.")
     trunk = our_swin.FAMILIES["1"].describe(sizes, indices, parts)
     settings: Settings = {
         "name": "upernet",

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from errors import UserError
 from models import sizes as sizes_of
-from models import upernet
-from models.trunks import Trunk
 from weights import swin_names
 from weights.changes import CONVOLUTION, ONE_PIXEL_OUT, SAME
 from weights.our_upernet import FAMILY, SCALES, STRIDES
@@ -63,24 +61,24 @@ def _read(config: Json) -> Beside:
 
 
 def _write(model: Settings, names: Sequence[str], sizes: Mapping[str, int]) -> Json:
-    trunk = Trunk(**model["trunk"]) if isinstance(model["trunk"], Mapping) else model["trunk"]
+    trunk = model["trunk"] if isinstance(model["trunk"], Mapping) else vars(model["trunk"])
     return {
         "architectures": ["UperNetForSemanticSegmentation"],
         "model_type": "upernet",
         **{key: sizes[letter] for key, letter in SIZES.items()},
         **ALWAYS,
         "use_auxiliary_head": bool(model["auxiliary"]),
-        "auxiliary_channels": upernet.AUXILIARY_WIDTH,
+        "auxiliary_channels": sizes_of.AUXILIARY_WIDTH,
         "auxiliary_in_channels": sizes["D2"],
         "backbone_config": {
             "model_type": "swin",
             **{key: sizes[letter] for key, letter in swin_names.SIZES.items()},
             **swin_names.ALWAYS,
-            "depths": list(trunk.depths or sizes_of.SWIN[trunk.variant][1]),
+            "depths": list(trunk.get("depths") or sizes_of.SWIN[trunk["variant"]][1]),
             "num_heads": [sizes[f"H{stage}"] for stage in range(len(STRIDES))],
-            "window_size": trunk.window,
+            "window_size": trunk["window"],
             "layer_norm_eps": swin_names.EPSILON,
-            "drop_path_rate": trunk.stochastic_depth,
+            "drop_path_rate": trunk.get("stochastic_depth", 0.0),
             "out_features": STAGES,
         },
         **labels(names),

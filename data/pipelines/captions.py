@@ -58,7 +58,7 @@ class Pipeline(images.Pipeline):
 
     caption: str = ""
     templates: Annotated[tuple[str, ...], MinLen(1)] = ("{}",)
-    ask: Annotated[tuple[Annotated[str, MinLen(1)], ...], Distinct] = ()
+    ask: Annotated[tuple[str, ...], Distinct] = ()
     tokenizer: str = "bpe"
     vocabulary_size: Vocabulary = 4000
     simplify: Simplify = "lower"

@@ -114,7 +114,7 @@ def test_a_model_without_outputs_represents_images(small):
             (1, 7),
             "at the last of its 8 places, and a row has 7: set --config.data.max_length=8, or",
         ),
-        ({"text_heads": 5}, (1, 8), "does not divide by heads=5"),
+        ({"text_heads": 5}, (1, 8), "text_width=24 does not divide by text_heads=5"),
         ({"form": "siglip", "embedding": 8}, (1, 8), "SigLIP compares images by their width"),
         ({"variant": "B/31"}, (1, 8), "did you mean"),
     ],

@@ -214,6 +214,15 @@ def test_splash_equals_plain(name, cap):
     assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole, cap=cap), *arrays), 1e-5)
 
 
+def test_queries_whose_window_is_all_padding_look_nowhere_in_splash_too():
+    arrays, hidden = inputs(128, 128), np.arange(128)
+    mask = causal_mask(9) & padding_mask(np.broadcast_to((hidden < 40) | (hidden > 60), (B, 128)))
+    found = with_gradients(lambda q, k, v: splash(q, k, v, mask, interpret=True), *arrays)
+    assert not np.asarray(found[0])[:, 48:61].any()
+    whole = mask.array(128, 128)
+    assert_equal(found, with_gradients(lambda q, k, v: plain(q, k, v, whole), *arrays), 1e-5)
+
+
 @pytest.mark.parametrize("length", [20, 19])
 def test_cudnn_gets_even_lengths_and_a_mask_for_each_head_or_a_causal_flag(monkeypatch, length):
     of_jax, asked = jax.nn.dot_product_attention, []
