@@ -12,7 +12,7 @@ train: .venv/ready  ## the main job: a ViT on the digits of scikit-learn, into r
 	$(BIN)/python train.py --config=configs/$(CONFIG).py $(ARGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/parity $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0 tests --ignore=tests/parity $(ARGS)
 
 test-browser: .venv/browser  ## the page of a run in a headless browser: apt-get install chromium, or .venv/bin/playwright install chromium
 	$(BIN)/python -m pytest -n 0 -rs tests/analysis/test_page_in_browser.py $(ARGS)

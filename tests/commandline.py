@@ -34,6 +34,7 @@ def command(*arguments: object, stdin: bytes = b"") -> Done:
         mock.patch.dict(os.environ),
         mock.patch.object(sys, "stdin", given),
         mock.patch.object(sys, "unraisablehook", sys.unraisablehook),
+        mock.patch.object(sys, "excepthook", sys.excepthook),
         mock.patch.object(commands, "defined", []),
         mock.patch.object(commands, "listings", {}),
         contextlib.redirect_stdout(out),
