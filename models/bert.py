@@ -113,7 +113,7 @@ class Model(nn.Module):
 
         Raises:
           UserError: more tokens than positions; next_sentence without the head "words", or a gate with it; or padding
-            that is no token.
+            beyond the vocabulary.
         """
         if self.next_sentence and self.head != "words":
             raise UserError(f"config.model.next_sentence is for config.model.head=words, not {self.head!r}.")

@@ -228,13 +228,15 @@ def _reader(name: str, optimizer: str) -> Callable[..., dict[str, Value]]:
 
 def _schedule(settings: Settings, total_steps: int) -> Schedule:
     peak, end, warmup = settings.learning_rate, settings.end_learning_rate, settings.warmup_steps
-    held = round(settings.hold * (total_steps - warmup))
+    held = int(settings.hold * (total_steps - warmup))  # at least one step is left
     left = total_steps - warmup - held
     places = [round(share * total_steps) - warmup for share in settings.stairs]
     after = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, left, alpha=end / peak if peak else 0.0),
         "linear": lambda: optax.polynomial_schedule(peak, end, settings.power, left),
-        "stairs": lambda: optax.piecewise_constant_schedule(peak, dict.fromkeys(places, 1 / settings.stair)),
+        "stairs": lambda: optax.piecewise_constant_schedule(
+            peak, {place: settings.stair ** -places.count(place) for place in places}
+        ),
         "rsqrt": lambda: lambda step: peak * jnp.sqrt(max(warmup, 1) / (jnp.maximum(step, 0) + warmup + 1)),
         "constant": lambda: optax.constant_schedule(peak),
     }[settings.schedule]()

@@ -12,7 +12,7 @@ TUNE, MACHINE = "configs/vit_finetune.py", "h100x8"
 IMAGES = 14_197_122 / 1_281_167
 STEPS = {"imagenet": "20,000 steps", "cifar10": "10,000 steps", "cifar100": "10,000 steps"}
 STEPS |= {"pets": "500 steps", "flowers": "500 steps", "vtab_caltech101": "19 runs, one for each task, of 2,500 steps"}
-# The paper's English-French: 36 million pairs, of which 32,000 word pieces are made.
+# The paper's English-French: 36 million pairs, and 32,000 word pieces.
 FRENCH = " --config.data.name=wmt14_translate/fr-en --config.data.languages=\"('en','fr')\""
 FRENCH += " --config.data.vocabulary_size=32000 --config.model.dropout=0.1"
 

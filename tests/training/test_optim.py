@@ -42,6 +42,11 @@ def test_the_rate_is_held_falls_with_a_power_or_by_stairs():
     np.testing.assert_allclose(rates("linear", power=0.9)[10:], 2 * left**0.9, atol=1e-6)
     stairs = rates("stairs", stairs=(0.6, 0.9), stair=4.0)
     np.testing.assert_allclose(stairs[[10, 59, 60, 89, 90, 100]], [2, 2, 0.5, 0.5, 0.125, 0.125], rtol=1e-6)
+    both = rates("stairs", stairs=(0.6, 0.601), stair=4.0)  # at one step
+    np.testing.assert_allclose(both[[59, 60, 100]], [2, 0.125, 0.125], rtol=1e-6)
+    for schedule in ("cosine", "linear"):
+        assert (rates(schedule, hold=0.999)[10:100] == 2.0).all()
+        assert rates(schedule, hold=0.999)[100] == 0
 
 
 def test_what_a_pattern_names_has_its_share_of_the_rate():
